@@ -1,0 +1,1 @@
+"""The subcommands of `trapgate`, one file each."""

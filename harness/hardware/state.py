@@ -1,0 +1,115 @@
+"""Decoded controller state, the same from a guest's own snapshot and from a QMP dump."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+__all__ = [
+    "HpetState",
+    "HpetTimerState",
+    "IoApicState",
+    "LapicState",
+    "PicState",
+    "PitChannelState",
+    "RedirectionState",
+]
+
+
+@dataclass(frozen=True)
+class LapicState:
+    """One local APIC. A field is `None` where the source does not tell (QMP's dump has no full TMR, no ID register)."""
+
+    apic_id: int
+    version: int | None
+    tpr: int
+    ppr: int
+    svr: int
+    icr: int
+    esr: int
+    lvt: Mapping[str, int]  # "TIMER", "LINT0", "LINT1", "PERF", "THERMAL", "ERROR", "CMCI" -> raw LVT value
+    divide: int | None  # divide configuration register, raw
+    initial_count: int
+    current_count: int
+    isr: frozenset[int]  # vectors in service
+    irr: frozenset[int]  # vectors requested
+    tmr: frozenset[int]  # level-triggered vectors; from a dump only those that are in IRR or ISR
+    ldr: int | None = None
+    dfr: int | None = None
+
+
+@dataclass(frozen=True)
+class RedirectionState:
+    """One IO APIC redirection entry, decoded."""
+
+    pin: int
+    raw: int
+    vector: int
+    delivery_mode: int
+    logical: bool
+    pending: bool  # delivery status
+    active_low: bool
+    remote_irr: int
+    level: bool
+    masked: bool
+    destination: int
+
+
+@dataclass(frozen=True)
+class IoApicState:
+    """The IO APIC; index it by pin. `irr` is QEMU's input latch, `None` from the guest, which cannot read it."""
+
+    id: int
+    version: int | None
+    entries: tuple[RedirectionState, ...]
+    irr: frozenset[int] | None = None
+    select: int | None = None
+
+    def __getitem__(self, pin: int) -> RedirectionState:
+        return self.entries[pin]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+@dataclass(frozen=True)
+class PicState:
+    """One 8259: bit n is input n of this chip. Fields are `None` where the source does not tell."""
+
+    irr: int
+    imr: int
+    isr: int
+    elcr: int | None = None
+    base: int | None = None  # vector base (ICW2)
+    special_mask: bool | None = None
+    auto_eoi: bool | None = None
+    read_isr: bool | None = None  # OCW3 read select
+    priority_add: int | None = None
+
+
+@dataclass(frozen=True)
+class PitChannelState:
+    """One 8254 channel as its read-back command gives it."""
+
+    status: int
+    count: int
+
+
+@dataclass(frozen=True)
+class HpetTimerState:
+    """One HPET comparator block."""
+
+    config: int
+    comparator: int
+    fsb_route: int
+
+
+@dataclass(frozen=True)
+class HpetState:
+    """The HPET's registers, raw."""
+
+    capabilities: int
+    config: int
+    interrupt_status: int
+    main_counter: int
+    timers: Sequence[HpetTimerState] = field(default_factory=tuple)

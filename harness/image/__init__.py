@@ -1,0 +1,1 @@
+"""Programs become bootable files."""

@@ -1,0 +1,1 @@
+"""QEMU: targets, machine processes, QMP, serial, state dumps."""

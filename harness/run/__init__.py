@@ -1,0 +1,1 @@
+"""Probes, runs, evidence and verdicts."""
