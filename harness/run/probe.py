@@ -1,0 +1,196 @@
+"""What a probe is: the decorator, its declarations, its cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from harness.run.evidence import Run
+
+__all__ = ["Case", "Deviation", "Probe", "ProbeBody", "ProbeError", "probe"]
+
+ProbeBody: TypeAlias = "Generator[None, Run, None]"
+
+
+class ProbeError(Exception):
+    """A probe that is not well formed: says where, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A known difference between a target and the manual: strict, so its disappearance is a failure.
+
+    `targets` is a glob over target names (several separated by spaces). `sees` is a regular expression that the failure message must match: any
+    other failure on the same target stays a `fail`. `ref` is the upstream issue, the commit, or the anchor in `docs/deviations.md`. `cases`
+    is a glob over the bracketed part of the case id.
+    """
+
+    targets: str
+    sees: str
+    ref: str
+    cases: str = "*"
+
+    def applies(self, target: str, case: str) -> bool:
+        """Whether the deviation is claimed for this case on this target."""
+        return any(fnmatch(target, glob) for glob in self.targets.split()) and fnmatch(case, self.cases)
+
+    def matches(self, reason: str) -> bool:
+        """Whether this failure is the one that was recorded."""
+        return re.search(self.sees, reason) is not None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One probe function with everything its decorator declared."""
+
+    function: Callable[..., ProbeBody]
+    spec: str
+    needs: tuple[str, ...] = ()
+    cpus: int = 1
+    deviations: tuple[Deviation, ...] = ()
+    covers: tuple[str, ...] = ()
+    parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    interactive: bool = False  # COM1 both ways: the host may send
+    watchdog_s: float = 10.0  # wall-clock seconds without any sign of the guest
+    boots: tuple[str, ...] = ("rom",)  # the boot paths that the probe is run through
+    # filled in by the loader
+    path: Path = Path()
+    root: Path = Path()
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.function.__name__
+
+    @property
+    def relative(self) -> str:
+        """The file as ids show it: below the probes' root, with forward slashes."""
+        return self.path.relative_to(self.root).as_posix() if self.path.is_relative_to(self.root) else self.path.name
+
+    @property
+    def area(self) -> str:
+        """The folder that the probe's file is in, below the probes' root."""
+        parent = Path(self.relative).parent.as_posix()
+        return self.root.name if parent == "." else parent
+
+    @property
+    def id(self) -> str:
+        """`timers/hpet.py::one_shot_fires_once`."""
+        return f"{self.relative}::{self.name}"
+
+    @property
+    def rule(self) -> str:
+        """The rule in one sentence: the docstring's first paragraph."""
+        text = (self.function.__doc__ or "").strip().split("\n\n")[0]
+        return " ".join(text.split())
+
+    @property
+    def line(self) -> int:
+        """Line of the function in its file."""
+        return self.function.__code__.co_firstlineno
+
+    def cases(self) -> tuple[Case, ...]:
+        """One case for each combination of parameters and boot paths; a single one where there are none."""
+        names = list(self.parameters)
+        return tuple(
+            Case(self, dict(zip(names, values, strict=True)), boot)
+            for boot in self.boots
+            for values in product(*self.parameters.values())
+        )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A probe with its parameters chosen: what one run runs."""
+
+    probe: Probe
+    params: Mapping[str, Any]
+    boot: str = "rom"
+
+    @property
+    def label(self) -> str:
+        """What stands in the id's brackets: `pin20`, `divide128-q`; empty without parameters."""
+        parts = [_label(name, value) for name, value in self.params.items()]
+        if len(self.probe.boots) > 1 or self.boot != "rom":
+            parts.append(self.boot)
+        return "-".join(parts)
+
+    @property
+    def id(self) -> str:
+        """`timers/hpet.py::one_shot_fires_once[pin20]`."""
+        return f"{self.probe.id}[{self.label}]" if self.label else self.probe.id
+
+
+def _label(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no_{name}"
+    if isinstance(value, int):
+        return f"{name}{value}"
+    text = getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
+    return re.sub(r"[^\w.+=]+", "_", str(text))
+
+
+class _Decorator:
+    """`@probe(…)` and `@probe.each(name=[…])`."""
+
+    def __call__(
+        self,
+        *,
+        spec: str,
+        needs: Iterable[str] = (),
+        cpus: int = 1,
+        deviation: Deviation | Iterable[Deviation] = (),
+        covers: Iterable[str] | str = (),
+        interactive: bool = False,
+        watchdog_s: float = 10.0,
+        boots: Iterable[str] = ("rom",),
+    ) -> Callable[[Callable[..., ProbeBody] | Probe], Probe]:
+        """Declare a probe.
+
+        `spec` cites document and section title. `needs` names devices (see `trapgate doctor`), `cpus` is 1 to 8. `covers` names the
+        coverage ids that the probe answers. `interactive` gives the guest a COM1 that the host can write to.
+        """
+        deviations = (deviation,) if isinstance(deviation, Deviation) else tuple(deviation)
+        ids = (covers,) if isinstance(covers, str) else tuple(covers)
+
+        def declare(function: Callable[..., ProbeBody] | Probe) -> Probe:
+            base = function if isinstance(function, Probe) else Probe(function, "")
+            if not spec.strip():
+                raise ProbeError(f"{base.name}: spec= must cite a manual and section")
+            if not 1 <= cpus <= 8:
+                raise ProbeError(f"{base.name}: cpus={cpus}; 1 to 8 are supported")
+            return replace(
+                base,
+                spec=spec,
+                needs=tuple(needs),
+                cpus=cpus,
+                deviations=deviations,
+                covers=ids,
+                interactive=interactive,
+                watchdog_s=watchdog_s,
+                boots=tuple(boots),
+            )
+
+        return declare
+
+    def each(self, **parameters: Iterable[Any]) -> Callable[[Callable[..., ProbeBody] | Probe], Probe]:
+        """Make a family: one case for each value (several names: each combination)."""
+
+        def declare(function: Callable[..., ProbeBody] | Probe) -> Probe:
+            base = function if isinstance(function, Probe) else Probe(function, "")
+            chosen = {name: tuple(values) for name, values in parameters.items()}
+            for name, values in chosen.items():
+                if not values:
+                    raise ProbeError(f"{base.name}: @probe.each({name}=…) has no values, so nothing would run")
+            return replace(base, parameters={**chosen, **base.parameters})
+
+        return declare
+
+
+probe = _Decorator()

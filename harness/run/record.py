@@ -1,0 +1,92 @@
+"""The outcome of one run, as reports show it and JSON keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["FailureDetail", "InterruptRecord", "RunRecord", "Verdict"]
+
+
+class Verdict(StrEnum):
+    """What a run came to."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    DEVIATION = "deviation"  # a recorded difference between target and manual, seen again exactly
+    UNSUPPORTED = "unsupported"  # the target lacks what the probe needs; the reason says what
+    ERROR = "error"  # harness or QEMU broke: says nothing about the rule
+
+
+@dataclass(frozen=True)
+class InterruptRecord:
+    """One interrupt or exception, as the guest's recorder saw it."""
+
+    seq: int
+    cpu: int
+    vector: int
+    name: str  # "#GP", "NMI", or "" where the vector has no architectural name
+    error_code: int | None
+    cs: int
+    rip: int
+    where: str  # symbolised RIP, `program+0x12 (guest/probes/…py:41)`
+    rflags: int
+    ss: int
+    rsp: int
+    cr2: int
+    tsc: int  # ticks since the guest's start
+    in_service: bool  # the local APIC had the vector in service
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the field names of the documented schema."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class FailureDetail:
+    """Everything that a person needs to understand a run that did not pass: titled sections of plain text, in order."""
+
+    sections: tuple[tuple[str, str], ...] = ()
+    path: str = ""  # file and line of the assertion or of the guest instruction at fault
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One boot of one case on one target, and its verdict."""
+
+    probe: str  # case id
+    target: str
+    verdict: Verdict
+    rule: str
+    citation: str
+    ms: float  # wall-clock milliseconds from the call to the verdict
+    reason: str = ""  # one line; empty for a pass
+    attempts: int = 1
+    interrupts: tuple[InterruptRecord, ...] = ()
+    detail: FailureDetail = field(default_factory=FailureDetail)
+    command_line: str = ""  # of QEMU, ready to paste
+    rerun: str = ""  # `trapgate run …` that does it again
+    values: Mapping[str, int] = field(default_factory=dict)
+    parts_ms: Mapping[str, float] = field(default_factory=dict)  # build, assemble, start, run, dumps, judge
+
+    @property
+    def ok(self) -> bool:
+        """Whether CI should be content."""
+        return self.verdict in (Verdict.PASS, Verdict.DEVIATION, Verdict.UNSUPPORTED)
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented record, schema 1."""
+        return {
+            "probe": self.probe,
+            "target": self.target,
+            "verdict": str(self.verdict),
+            "rule": self.rule,
+            "citation": self.citation,
+            "ms": round(self.ms, 3),
+            "interrupts": [i.to_json() for i in self.interrupts],
+            "reason": self.reason,
+            "attempts": self.attempts,
+        }
