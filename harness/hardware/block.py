@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 from harness.hardware.register import Access, FieldError, Register
 
-__all__ = ["Array", "At", "Block", "Bound", "Bus", "Place", "PlaceholderError", "Space", "Sub", "Value"]
+__all__ = ["Array", "At", "AtArray", "Block", "Bound", "Bus", "Place", "PlaceholderError", "Space", "Sub", "Value"]
 
 R = TypeVar("R", bound=Register)
 T = TypeVar("T", bound=int)
@@ -129,7 +129,8 @@ class Bound(Generic[R]):
         self.place = place
 
     def read(self, name: str | None = None) -> Value[R]:
-        """Read it in the guest; `run[value]` is the decoded register."""
+        """Read it in the guest; `run[value]` is the decoded register. Raises `FieldError` for a write-only one."""
+        self._refuse_write_only("read")
         return self.bus.read(self.place, name)
 
     def write(self, value: int | Value[Any] | None = None, /, **fields: int) -> None:
@@ -140,9 +141,15 @@ class Bound(Generic[R]):
         self.bus.write(self.place, self.encode(value, **fields))
 
     def update(self, **fields: int) -> None:
-        """Read, change the named fields, write back (three guest steps, not atomic)."""
+        """Read, change the named fields, write back (three guest steps, not atomic).
+
+        Raises `FieldError` for an unknown field, a value too large, or a register that cannot be read or written.
+        """
         register = self.place.register
         self._refuse_read_only()
+        self._refuse_write_only("update")
+        if not fields:
+            raise FieldError(f"{self.place.name}.update() needs fields")
         self.bus.update(self.place, register.mask_of(*fields), int(register.of(**fields)))
 
     def encode(self, value: int | Value[Any] | None = None, /, **fields: int) -> int | Value[Any]:
@@ -165,17 +172,26 @@ class Bound(Generic[R]):
         if self.place.access == "ro":
             raise FieldError(f"{self.place.name} is read-only; `poke` it through k.asm if a write must be tried")
 
+    def _refuse_write_only(self, what: str) -> None:
+        if self.place.access == "wo":
+            raise FieldError(f"{self.place.name} is write-only: no {what}; `peek` it through k.asm if you must")
+
     def __repr__(self) -> str:
         return f"<{self.place.name}>"
 
 
 class At(Generic[R]):
-    """Declares a register at `offset` of a block."""
+    """Declares a register at `offset` of a block.
 
-    def __init__(self, offset: int, register: type[R], *, access: Access = "rw") -> None:
+    `alias` marks a second view of bytes that another register of the block covers in the same direction: a half of a
+    64-bit register, or one of several command words that share a port.
+    """
+
+    def __init__(self, offset: int, register: type[R], *, access: Access = "rw", alias: bool = False) -> None:
         self.offset = offset
         self.register = register
         self.access: Access = access
+        self.alias = alias
         self.name = "?"
 
     def __set_name__(self, owner: type[Block], name: str) -> None:
@@ -210,7 +226,7 @@ class Block:
 
     @classmethod
     def registers(cls) -> dict[str, At[Any]]:
-        """All registers declared directly in the block, by name, in declaration order of the class and its bases."""
+        """The single registers declared in the block itself, by name, those of its bases first."""
         found: dict[str, At[Any]] = {}
         for base in reversed(cls.__mro__):
             found.update({n: item for n, item in vars(base).items() if isinstance(item, At)})
@@ -236,6 +252,62 @@ class Sub(Generic[B]):
         if block is None:
             return self
         return self.block(block.bus, block.base, offset=block.offset + self.offset, name=f"{block.name}.{self.name}")
+
+
+class _Registers(Generic[R]):
+    """The registers of a bound `AtArray`: index it, iterate it."""
+
+    def __init__(self, block: Block, array: AtArray[R]) -> None:
+        self._block = block
+        self._array = array
+
+    def __len__(self) -> int:
+        return self._array.count
+
+    def __getitem__(self, index: int) -> Bound[R]:
+        array, block = self._array, self._block
+        name = f"{block.name}.{array.name}[{index}]"
+        if not 0 <= index < array.count:
+            raise FieldError(f"{name}: there are {array.count}, from 0")
+        offset = block.offset + array.offset + index * array.stride
+        return Bound(block.bus, Place(block.SPACE, block.base, offset, array.register, name, array.access))
+
+    def __iter__(self) -> Iterator[Bound[R]]:
+        return (self[index] for index in range(len(self)))
+
+
+class AtArray(Generic[R]):
+    """Declares `count` equal registers, `stride` apart, from `offset` on."""
+
+    def __init__(
+        self,
+        offset: int,
+        register: type[R],
+        *,
+        count: int,
+        stride: int,
+        access: Access = "rw",
+        alias: bool = False,
+    ) -> None:
+        self.offset = offset
+        self.register = register
+        self.count = count
+        self.stride = stride
+        self.access: Access = access
+        self.alias = alias
+        self.name = "?"
+
+    def __set_name__(self, owner: type[Block], name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, block: None, owner: type[Block]) -> Self: ...
+    @overload
+    def __get__(self, block: Block, owner: type[Block]) -> _Registers[R]: ...
+    def __get__(self, block: Block | None, owner: type[Block]) -> Self | _Registers[R]:
+        if block is None:
+            return self
+        return _Registers(block, self)
 
 
 class _Elements(Generic[B]):

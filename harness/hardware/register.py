@@ -120,8 +120,8 @@ class Register(int):
         found = cls.FIELDS.get(name)
         if found is None:
             near = difflib.get_close_matches(name, cls.FIELDS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            known = ", ".join(cls.FIELDS) or "none"
+            hint = f"; did you mean {near[0]}?" if near else "."
+            known = ", ".join(cls.FIELDS) or "none (it is one plain number)"
             raise FieldError(f"{cls.__name__} has no field {name}{hint} Its fields are: {known}")
         return found
 
@@ -133,7 +133,7 @@ class Register(int):
             field = cls.field(name)
             if not 0 <= content < 1 << field.width:
                 top = (1 << field.width) - 1
-                raise FieldError(f"{cls.__name__}.{name} is {field.width} bit wide (0 to {top:#x}): got {content:#x}")
+                raise FieldError(f"{cls.__name__}.{name} is {field.width} bit wide (0 to {top:#x}), got {content:#x}")
             value = value & ~field.mask | int(content) << field.low
         return cls(value)
 

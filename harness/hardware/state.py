@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
+
+from harness.hardware.lapic import LocalApic, LocalApicId, LocalApicVersion
 
 __all__ = [
     "HpetState",
@@ -13,7 +16,13 @@ __all__ = [
     "PicState",
     "PitChannelState",
     "RedirectionState",
+    "vectors_set",
 ]
+
+
+def vectors_set(slices: Sequence[int]) -> frozenset[int]:
+    """The vectors whose bits are set in eight 32-bit slices of ISR, TMR or IRR."""
+    return frozenset(i * 32 + bit for i, word in enumerate(slices) for bit in range(32) if word >> bit & 1)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,47 @@ class LapicState:
     tmr: frozenset[int]  # level-triggered vectors; from a dump only those that are in IRR or ISR
     ldr: int | None = None
     dfr: int | None = None
+
+    @classmethod
+    def from_registers(cls, words: Sequence[int]) -> Self:
+        """Decode a copy of the xAPIC page: 64 dwords, word i is the register at offset i * 16.
+
+        LVT entries that the version register does not announce are left out. Raises `ValueError` unless there are 64.
+        """
+        if len(words) != 64:
+            raise ValueError(f"a local APIC snapshot has 64 dwords, got {len(words)}")
+        version = LocalApicVersion(words[0x03])
+        lvt = {
+            name: words[at.offset >> 4]
+            for name, at, needed in (
+                ("TIMER", LocalApic.LVT_TIMER, 0),
+                ("LINT0", LocalApic.LVT_LINT0, 0),
+                ("LINT1", LocalApic.LVT_LINT1, 0),
+                ("ERROR", LocalApic.LVT_ERROR, 3),
+                ("PERF", LocalApic.LVT_PERFORMANCE, 4),
+                ("THERMAL", LocalApic.LVT_THERMAL, 5),
+                ("CMCI", LocalApic.LVT_CMCI, 6),
+            )
+            if needed <= version.MAX_LVT_ENTRY
+        }
+        return cls(
+            apic_id=LocalApicId(words[0x02]).APIC_ID,
+            version=int(version),
+            tpr=words[0x08],
+            ppr=words[0x0A],
+            svr=words[0x0F],
+            icr=words[0x31] << 32 | words[0x30],
+            esr=words[0x28],
+            lvt=lvt,
+            divide=words[0x3E],
+            initial_count=words[0x38],
+            current_count=words[0x39],
+            isr=vectors_set(words[0x10:0x18]),
+            irr=vectors_set(words[0x20:0x28]),
+            tmr=vectors_set(words[0x18:0x20]),
+            ldr=words[0x0D],
+            dfr=words[0x0E],
+        )
 
 
 @dataclass(frozen=True)
