@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from harness.hardware.ioapic import IoApicId, IoApicVersion, RedirectionEntry
 from harness.hardware.lapic import LocalApic, LocalApicId, LocalApicVersion
 
 __all__ = [
@@ -104,6 +105,24 @@ class RedirectionState:
     masked: bool
     destination: int
 
+    @classmethod
+    def decode(cls, pin: int, raw: int) -> Self:
+        """Decode the 64-bit redirection entry of `pin`."""
+        entry = RedirectionEntry(raw)
+        return cls(
+            pin=pin,
+            raw=raw,
+            vector=entry.VECTOR,
+            delivery_mode=entry.DELIVERY_MODE,
+            logical=bool(entry.DESTINATION_MODE),
+            pending=bool(entry.DELIVERY_STATUS),
+            active_low=bool(entry.POLARITY),
+            remote_irr=entry.REMOTE_IRR,
+            level=bool(entry.TRIGGER_MODE),
+            masked=bool(entry.MASK),
+            destination=entry.DESTINATION,
+        )
+
 
 @dataclass(frozen=True)
 class IoApicState:
@@ -114,6 +133,24 @@ class IoApicState:
     entries: tuple[RedirectionState, ...]
     irr: frozenset[int] | None = None
     select: int | None = None
+
+    @classmethod
+    def from_registers(cls, words: Sequence[int]) -> Self:
+        """Decode a copy: dword 0 is ID, dword 1 the version, then low and high half of each entry.
+
+        Raises `ValueError` unless there is a pair for every entry that the version register announces.
+        """
+        version = IoApicVersion(words[1])
+        pins = version.MAXIMUM_REDIRECTION_ENTRY + 1
+        if len(words) < 2 + 2 * pins:
+            raise ValueError(f"an IO APIC snapshot of {pins} pins has {2 + 2 * pins} dwords, got {len(words)}")
+        return cls(
+            id=IoApicId(words[0]).ID,
+            version=version.VERSION,
+            entries=tuple(
+                RedirectionState.decode(pin, words[3 + 2 * pin] << 32 | words[2 + 2 * pin]) for pin in range(pins)
+            ),
+        )
 
     def __getitem__(self, pin: int) -> RedirectionState:
         return self.entries[pin]
