@@ -79,6 +79,7 @@ class Space(Enum):
     CMOS = "cmos"  # behind ports 70h/71h
     CONFIG = "config"  # PCI configuration space; the base is the function's ECAM or CF8 address
     CONTROL = "control"  # CR0, CR2 … by number
+    DEBUG = "debug"  # DR0 … DR7 by number
 
 
 @dataclass(frozen=True)
