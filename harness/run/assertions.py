@@ -1,0 +1,87 @@
+"""pytest's assertion rewriting for probe files, the same on the command line and in the plugin.
+
+pytest rewrites only files that match its `python_files`, and only those that its own import hook loads. Probe files
+are neither, so they are compiled here through the same rewriter; a failing `assert` then says which values it saw.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from types import CodeType
+from typing import TYPE_CHECKING
+
+from _pytest.assertion import util
+from _pytest.assertion.rewrite import rewrite_asserts
+
+if TYPE_CHECKING:
+    from _pytest.config import Config
+
+__all__ = ["compile_rewritten", "explained_comparisons"]
+
+
+def compile_rewritten(tree: ast.Module, source: bytes, path: str) -> CodeType:
+    """Code of a module whose `assert` statements explain themselves; `tree` is changed in place."""
+    rewrite_asserts(tree, source, path)
+    return compile(tree, path, "exec", dont_inherit=True, optimize=0)
+
+
+@contextmanager
+def explained_comparisons() -> Iterator[None]:
+    """Let failing comparisons show their differences outside of a pytest session, as they do inside one."""
+    if util._reprcompare is not None:  # a pytest session is running and has installed its own
+        yield
+        return
+    util._reprcompare = _explain
+    try:
+        yield
+    finally:
+        util._reprcompare = None
+
+
+def _explain(op: str, left: object, right: object) -> str | None:
+    config = _config()
+    if config is None:
+        return None
+    try:
+        explanations = config.hook.pytest_assertrepr_compare(config=config, op=op, left=left, right=right)
+    except Exception:  # a pytest that insists on its terminal reporter: the values alone must do
+        return None
+    for lines in explanations:
+        if lines:
+            # the rewriter formats the result with %, and gives a new line a meaning of its own
+            return "\n~".join(line.replace("\n", "\\n") for line in lines).replace("%", "%%")
+    return None
+
+
+@lru_cache(maxsize=1)
+def _config() -> Config | None:
+    """A bare pytest configuration that serves the comparison hook; made at the first failing comparison only.
+
+    None where pytest cannot be configured at all: the assertion then still shows its values, without a difference.
+    """
+    from _pytest.config import get_config
+
+    options = ["-vv", "--noconftest", "-c", os.devnull, "-p", "no:cacheprovider"]
+    ours = {"PYTEST_ADDOPTS": None, "PYTEST_PLUGINS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    try:
+        _set_environment(ours)
+        config = get_config(options)
+        config.parse(options)
+    except Exception:
+        return None
+    finally:
+        _set_environment(before)
+    return config
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
