@@ -1,0 +1,95 @@
+"""Everything a person needs to understand a run that did not pass, as titled sections of plain text.
+
+The command line, the pytest plugin and the JUnit file show the same sections.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Sequence
+
+from harness.report.text import printable
+from harness.run.record import InterruptRecord, RunRecord, Verdict
+
+__all__ = ["explain", "interrupt_table", "source_excerpt"]
+
+_BEFORE = 4  # lines of source above the one at fault
+
+
+def explain(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    """The sections in reading order: rule, what was found and where, evidence, and how to do it again."""
+    sections = [("Rule", f"{record.rule}\n{record.citation}")]
+    if record.verdict is Verdict.UNSUPPORTED:
+        return (*sections, ("Unsupported", printable(record.reason)))
+    detail = [(title, printable(text).strip("\n")) for title, text in record.detail.sections if text.strip()]
+    titles = " ".join(title.lower() for title, _ in detail)
+    excerpt = source_excerpt(record.detail.path, record.detail.line)
+    if excerpt:
+        sections.append((f"{record.detail.path}:{record.detail.line}", excerpt))
+    if "assertion" not in titles and "reason" not in titles and record.reason:
+        sections.append(("Reason", printable(record.reason)))
+    sections += detail
+    if "interrupt" not in titles:
+        sections.append(("Interrupts", interrupt_table(record.interrupts)))
+    if record.attempts > 1:
+        sections.append(("Attempts", f"{record.attempts}: QEMU was killed from outside and started once more"))
+    if record.command_line and "command" not in titles:
+        sections.append(("QEMU command line", record.command_line))
+    if record.rerun and "again" not in titles and "rerun" not in titles:
+        sections.append(("Run it again", record.rerun))
+    return tuple(sections)
+
+
+def source_excerpt(path: str, line: int) -> str:
+    """The lines that lead to the one at fault, numbered, that one marked; empty where there is no source."""
+    if not path or line < 1:
+        return ""
+    linecache.checkcache(path)
+    numbered = [(n, linecache.getline(path, n).rstrip("\n")) for n in range(max(1, line - _BEFORE), line + 1)]
+    if not numbered or not numbered[-1][1]:
+        return ""
+    while numbered and not numbered[0][1].strip():
+        numbered.pop(0)
+    indent = min((len(text) - len(text.lstrip()) for _, text in numbered if text.strip()), default=0)
+    width = len(str(line))
+    return "\n".join(
+        f"{'>' if number == line else ' '} {number:>{width}} │ {text[indent:]}".rstrip() for number, text in numbered
+    )
+
+
+def interrupt_table(interrupts: Sequence[InterruptRecord]) -> str:
+    """What the recorder saw, one interrupt a line.
+
+    Columns: sequence number, CPU, vector with its architectural name, error code, CS:RIP, where that is in the source,
+    TSC ticks since the guest's start, and whether the local APIC had the vector in service.
+    """
+    if not interrupts:
+        return "none"
+    head = ("#", "CPU", "vector", "error", "CS:RIP", "where", "TSC", "in service")
+    rows = [head, *(_row(interrupt) for interrupt in interrupts)]
+    if not any(row[3] for row in rows[1:]):
+        rows = [(*row[:3], *row[4:]) for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    right = {"#", "CPU", "TSC"}
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if title in right else cell.ljust(width)
+            for cell, width, title in zip(row, widths, rows[0], strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _row(interrupt: InterruptRecord) -> tuple[str, ...]:
+    error = "" if interrupt.error_code is None else f"{interrupt.error_code:#x}"
+    return (
+        str(interrupt.seq),
+        str(interrupt.cpu),
+        f"{interrupt.vector:#04x} {interrupt.name}".rstrip(),
+        error,
+        f"{interrupt.cs:02x}:{interrupt.rip:x}",
+        printable(interrupt.where),
+        str(interrupt.tsc),
+        "yes" if interrupt.in_service else "no",
+    )

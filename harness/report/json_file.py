@@ -1,0 +1,81 @@
+"""The JSON report: valid at every moment, complete at the end. Its fields are documented in docs/json.md."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.report.atomic import write_atomic
+from harness.run.record import RunRecord, Verdict
+
+__all__ = ["SCHEMA", "JsonReport"]
+
+SCHEMA = 1
+_INTERVAL_S = 0.2
+
+
+class JsonReport:
+    """One file, rewritten as a whole while results arrive: at once, then at most every 0.2 s, and when it is closed.
+
+    A rewrite that fails (disk full) leaves the last good file; `problem` says what happened, and the next rewrite tries
+    again with everything. `facts` are further top-level fields. Raises OSError where the file cannot be written at all.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        planned: int | None = None,
+        facts: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self.problem: OSError | None = None
+        self._clock = clock
+        self._started = clock()
+        self._head = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "planned": planned, **(facts or {})}
+        self._counts: Counter[str] = Counter()
+        self._runs: list[str] = []
+        self._cost = 0.0
+        self._written = self._started
+        write_atomic(path, self._document(complete=False))
+
+    def add(self, record: RunRecord | Mapping[str, Any]) -> None:
+        """Take one result; the file follows."""
+        data = record.to_json() if isinstance(record, RunRecord) else dict(record)
+        self._counts[str(data["verdict"])] += 1
+        self._runs.append(json.dumps(data))
+        # a long report takes longer to write: never spend more than a tenth of the time on it
+        if self._clock() - self._written >= max(_INTERVAL_S, 10 * self._cost):
+            self._write(complete=False)
+
+    def close(self, *, complete: bool) -> None:
+        """Write the last state; `complete` says whether everything that was planned ran."""
+        self._write(complete=complete)
+
+    def _write(self, *, complete: bool) -> None:
+        begun = self._clock()
+        try:
+            write_atomic(self.path, self._document(complete))
+            self.problem = None
+        except OSError as error:
+            self.problem = error
+        self._written = self._clock()
+        self._cost = self._written - begun
+
+    def _document(self, complete: bool) -> bytes:
+        head = {
+            "schema": SCHEMA,
+            "complete": complete,
+            "seconds": round(self._clock() - self._started, 3),
+            **self._head,
+            "counts": {str(verdict): self._counts[str(verdict)] for verdict in Verdict},
+        }
+        fields = json.dumps(head, indent=2, default=str).removesuffix("\n}")
+        runs = ",\n".join(f"    {run}" for run in self._runs)
+        return f'{fields},\n  "runs": [\n{runs}\n  ]\n}}\n'.encode()

@@ -1,0 +1,135 @@
+"""What `trapgate run` shows: progress while it works, each failure explained, the verdict table."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+from typing import IO, Self
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.rule import Rule
+from rich.text import Text
+
+from harness.report.failure import explain
+from harness.report.summary import STYLES, Result, headline, verdict_table
+from harness.report.text import printable, seconds
+from harness.run.record import RunRecord, Verdict
+
+__all__ = ["Terminal", "make_console"]
+
+_PLAIN_WIDTH = 100
+_EXPLAINED = (Verdict.FAIL, Verdict.ERROR)
+
+
+def make_console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
+    """A console that wraps nothing and colours nothing by guess; 100 columns where there is no terminal."""
+    stream = file or (sys.stderr if stderr else sys.stdout)
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, emoji=False, markup=False, soft_wrap=False)
+
+
+class Terminal:
+    """The reporter of one `trapgate run`: a context manager around its runs.
+
+    On a terminal a progress bar stays below what is printed; elsewhere each run gets a line of its own.
+    """
+
+    def __init__(self, console: Console, planned: int, *, verbose: bool = False) -> None:
+        self.results: list[Result] = []
+        self._console = console
+        self._planned = planned
+        self._live = console.is_terminal and not console.is_dumb_terminal
+        self._verbose = verbose or not self._live
+        self._started = time.monotonic()
+        self._progress = Progress(
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.description}", style="dim"),
+            console=console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task: TaskID = self._progress.add_task("", total=planned, counts="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def starting(self, case: str, target: str) -> None:
+        """Say which run is at work."""
+        self._progress.update(self._task, description=f"{case}  {target}")
+
+    def finished(self, result: Result) -> None:
+        """Take one result: explain it if it needs that."""
+        self.results.append(result)
+        record = result.record
+        counts = Counter(done.record.verdict for done in self.results if not done.record.ok)
+        self._progress.update(
+            self._task,
+            advance=1,
+            counts="  ".join(f"[{STYLES[verdict]}]{number} {verdict}[/]" for verdict, number in counts.items()),
+        )
+        if self._verbose:
+            self._line(record)
+        if record.verdict in _EXPLAINED:
+            self._explain(record)
+
+    def _line(self, record: RunRecord) -> None:
+        text = Text()
+        text.append(f"{record.verdict:<11} ", STYLES[record.verdict])
+        text.append(f"{record.probe}  {record.target}  ")
+        text.append(seconds(record.ms), "dim")
+        if record.verdict in (Verdict.DEVIATION, Verdict.UNSUPPORTED):
+            text.append(f"  {printable(record.reason)}", "dim")
+        self._console.print(text, soft_wrap=True)
+
+    def _explain(self, record: RunRecord) -> None:
+        console, style = self._console, STYLES[record.verdict]
+        console.print()
+        console.print(
+            Rule(Text(f"{record.verdict} {record.probe} on {record.target}", style), style=style, align="left")
+        )
+        for title, body in explain(record):
+            console.print(Text(title, "bold"), soft_wrap=True)
+            console.print(Padding(Text(body), (0, 0, 0, 2)) if _fits(body, console) else Text(body), soft_wrap=True)
+        console.print()
+
+    def summary(self, note: str = "") -> None:
+        """The verdict table, what was not green in one line each, and the headline."""
+        console = self._console
+        if self.results:
+            console.print(verdict_table(self.results))
+        self._list([result.record for result in self.results if result.record.verdict is not Verdict.PASS])
+        if note:
+            console.print(Text(note, "bold yellow"), soft_wrap=True)
+        console.print(headline(self.results, self._planned, (time.monotonic() - self._started) * 1000), soft_wrap=True)
+
+    def _list(self, records: Sequence[RunRecord]) -> None:
+        for record in sorted(records, key=lambda record: list(Verdict).index(record.verdict), reverse=False):
+            if record.verdict is Verdict.UNSUPPORTED and not self._live:
+                continue  # its own line above has said it
+            text = Text()
+            text.append(f"{record.verdict:<11} ", STYLES[record.verdict])
+            text.append(f"{record.probe}  {record.target}")
+            if record.reason:
+                text.append(f": {printable(record.reason).splitlines()[0]}", "dim")
+            self._console.print(text, soft_wrap=True)
+        if records:
+            self._console.print()
+
+
+def _fits(body: str, console: Console) -> bool:
+    return all(len(line) + 2 <= console.width for line in body.splitlines())
