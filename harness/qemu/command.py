@@ -1,0 +1,145 @@
+"""The QEMU command line of a shape, each option that is not plain with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.qemu.errors import Unsupported
+from harness.qemu.shape import Shape
+
+__all__ = ["RING_BYTES", "Endpoints", "qemu_arguments"]
+
+RING_BYTES = 1 << 20
+"""Size of COM1's ring buffer: a power of two (QEMU's manual, `-chardev ringbuf`); older output is dropped."""
+
+_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the machine's memory, images and connections come from: inherited descriptors, or files for a person.
+
+    Every string goes into an option as it is.
+    """
+
+    ram: str  # the -object that is "ram"
+    qmp: tuple[str, ...]
+    com1: str  # the -chardev that is "com1"
+    image: str  # path of ROM, kernel or disk
+    initrd: str | None = None
+    kernel_arguments: str | None = None
+    firmware_code: str | None = None
+    firmware_variables: str | None = None
+    backings: Mapping[str, str] = field(default_factory=dict)  # device name -> path
+    networks: Mapping[str, str] = field(default_factory=dict)  # device name -> -netdev argument
+    loaders: tuple[str, ...] = ()  # -device loader arguments
+    paused: bool = True
+
+
+def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) -> list[str]:
+    """The arguments after the program's name. Raises Unsupported where the machine type lacks a device."""
+    missing = shape.missing()
+    if missing is not None:
+        raise Unsupported(missing)
+    arguments = [
+        # Nothing but what is named here: no default serial ports, cards or displays, no configuration of the user's.
+        "-nodefaults",
+        "-no-user-config",
+        "-display", "none",
+        "-machine", _machine(shape),
+        "-accel", _accelerator(shape),
+        "-cpu", cpu,
+        "-smp", str(shape.cpus),
+        "-m", f"{shape.target.memory_mib}M",
+        # Guest RAM is a file that the host maps too: images go in and records come out without a copy over QMP.
+        "-object", ends.ram,
+    ]  # fmt: skip
+    arguments += _clock(shape)
+    arguments += [
+        # One write to port 505h stops the machine at that instruction and says so over QMP (docs/specs/pvpanic).
+        # A guest that resets itself or powers off is held too, with its registers as they were, and the SHUTDOWN
+        # event tells which it was; without this a triple fault would silently boot again.
+        "-device", "pvpanic",
+        "-action", "panic=pause,reboot=shutdown,shutdown=pause",
+        *ends.qmp,
+        "-chardev", ends.com1,
+        "-serial", "chardev:com1",
+    ]  # fmt: skip
+    if ends.paused:
+        # QMP events before the negotiation are lost; so nothing happens before it.
+        arguments.append("-S")
+    if sandbox:
+        # The guest is not trusted: no new processes, no privileges (seccomp).
+        arguments += ["-sandbox", _SANDBOX]
+    arguments += _boot(shape, ends)
+    for device in shape.devices:
+        template = device.template(shape.target.machine)
+        assert template is not None  # missing() has looked
+        values = {
+            "id": device.name,
+            "backing": ends.backings.get(device.name, ""),
+            "network": ends.networks.get(device.name, ""),
+        }
+        arguments += [argument.format_map(values) for argument in template]
+    for loader in ends.loaders:
+        arguments += ["-device", loader]
+    return [*arguments, *shape.target.extra, *shape.extra_args]
+
+
+def _machine(shape: Shape) -> str:
+    options = [shape.target.machine, "memory-backend=ram"]
+    if shape.target.machine == "microvm":
+        # The PC timers and the 8259s are optional here, and a probe may name them.
+        options += ["pit=on", "pic=on", "rtc=on", "isa-serial=on"]
+    for device in shape.devices:
+        options += device.machine_options
+        if shape.target.accelerator == "kvm":
+            options += device.kvm_machine_options
+    return ",".join(options)
+
+
+def _accelerator(shape: Shape) -> str:
+    return shape.target.accelerator
+
+
+def _clock(shape: Shape) -> list[str]:
+    if shape.target.clock == "realtime":
+        return []
+    return [
+        # Virtual time counts instructions; a CPU that halts skips to the next timer instead of sleeping.
+        "-icount", f"shift={shape.target.icount_shift},sleep=off",
+        # Else the RTC follows the host's clock, and no two runs are equal.
+        "-rtc", "clock=vm,base=2000-01-01T00:00:00",
+    ]  # fmt: skip
+
+
+def _boot(shape: Shape, ends: Endpoints) -> list[str]:
+    match shape.boot:
+        case "rom":
+            return ["-bios", ends.image]
+        case "kernel":
+            arguments = ["-kernel", ends.image]
+            if ends.initrd is not None:
+                arguments += ["-initrd", ends.initrd]
+            if ends.kernel_arguments is not None:
+                arguments += ["-append", ends.kernel_arguments]
+            return arguments
+        case "disk":
+            return _boot_disk(shape, ends)
+        case "firmware":
+            assert ends.firmware_code is not None
+            code = f"if=pflash,unit=0,format=raw,readonly=on,file={ends.firmware_code}"
+            arguments = ["-drive", code]
+            if ends.firmware_variables is not None:
+                arguments += ["-drive", f"if=pflash,unit=1,format=raw,file={ends.firmware_variables}"]
+            return arguments + _boot_disk(shape, ends)
+
+
+def _boot_disk(shape: Shape, ends: Endpoints) -> list[str]:
+    return [
+        "-blockdev", f"driver=file,node-name=boot-file,filename={ends.image},locking=off",
+        "-blockdev", "driver=raw,node-name=boot-disk,file=boot-file",
+        # The chipset's own controller; unit 0 stays free for the disk that a probe needs.
+        "-device", f"ide-hd,bus={'ide.1' if shape.target.machine == 'q35' else 'ide.1,unit=0'},drive=boot-disk",
+    ]  # fmt: skip

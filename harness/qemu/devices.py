@@ -1,0 +1,179 @@
+"""What a probe may name in `needs=[…]`, and the QEMU options that bring it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from harness.qemu.errors import TargetError
+from harness.qemu.target import MachineType
+
+__all__ = ["DEVICES", "Device", "devices_named"]
+
+_PCI: tuple[MachineType, ...] = ("pc", "q35")
+_ALL: tuple[MachineType, ...] = ("microvm", "pc", "q35")
+_MIB = 1 << 20
+
+# A raw disk in an inherited memory file. locking=off: nobody else can open what has no name.
+_DISK = (
+    "-blockdev",
+    "driver=file,node-name={id}-file,filename={backing},locking=off",
+    "-blockdev",
+    "driver=raw,node-name={id}-disk,file={id}-file",
+)
+# One datagram is one Ethernet frame; the other end of the pair is the host's.
+_NET = ("-netdev", "{network}")
+
+
+@dataclass(frozen=True)
+class Device:
+    """One name of `needs`.
+
+    `arguments` by machine type, with `{id}`, `{backing}` (path of the disk) and `{network}` filled in. `types`: QOM
+    types that the binary must have. `backing`: bytes of disk that the host shares with the device (0: none).
+    """
+
+    name: str
+    summary: str
+    arguments: tuple[tuple[MachineType, tuple[str, ...]], ...]
+    types: tuple[str, ...]
+    backing: int = 0
+    network: bool = False
+    machine_options: tuple[str, ...] = ()
+    kvm_machine_options: tuple[str, ...] = ()
+    first: bool = False  # must come before the devices that it serves
+
+    @property
+    def platforms(self) -> tuple[MachineType, ...]:
+        """The machine types that can have it."""
+        return tuple(platform for platform, _ in self.arguments)
+
+    def template(self, platform: MachineType) -> tuple[str, ...] | None:
+        """The options on that machine type, or `None` where it cannot be had."""
+        return dict(self.arguments).get(platform)
+
+
+def _on(platforms: Iterable[MachineType], *arguments: str) -> tuple[tuple[MachineType, tuple[str, ...]], ...]:
+    return tuple((platform, arguments) for platform in platforms)
+
+
+def _virtio(
+    name: str, model: str, summary: str, *, options: str = "", before: tuple[str, ...] = (), backing: int = 0,
+    network: bool = False,
+) -> Device:  # fmt: skip
+    """A virtio device: PCI where there is a PCI bus, virtio-mmio on microvm (docs/system/i386/microvm)."""
+    pci = _on(_PCI, *before, "-device", f"virtio-{model}-pci,id={{id}}{options}")
+    mmio = _on(("microvm",), *before, "-device", f"virtio-{model}-device,id={{id}}{options}")
+    return Device(name, summary, mmio + pci, (f"virtio-{model}-device",), backing=backing, network=network)
+
+
+_LIST = (
+    Device("hpet", "high precision event timer", _on(_PCI), ("hpet",), machine_options=("hpet=on",)),
+    Device("edu", "QEMU's teaching device: PCI, DMA engine, INTx, MSI", _on(_PCI, "-device", "edu,id={id}"), ("edu",)),
+    Device(
+        "pc-testdev",
+        "ports that raise any ISA interrupt line",
+        _on(_ALL, "-device", "pc-testdev"),
+        ("pc-testdev",),
+    ),
+    Device(
+        "pci-testdev", "PCI device with I/O and memory test BARs", _on(_PCI, "-device", "pci-testdev"), ("pci-testdev",)
+    ),
+    Device(
+        "isa-debug-exit",
+        "port F4h ends QEMU with status value*2+1",
+        _on(_ALL, "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"),
+        ("isa-debug-exit",),
+    ),
+    _virtio("virtio-rng", "rng", "entropy device; its bytes come from QEMU itself",
+            before=("-object", "rng-builtin,id={id}-source"), options=",rng={id}-source"),
+    _virtio("virtio-blk", "blk", "paravirtual disk", before=_DISK, options=",drive={id}-disk", backing=_MIB),
+    _virtio("virtio-net", "net", "paravirtual network card", before=_NET,
+            options=",netdev={id}-net,mac=52:54:00:12:34:56", network=True),
+    _virtio("virtio-serial", "serial", "paravirtual serial bus"),
+    Device(
+        "virtio-console",
+        "paravirtual console on a ring buffer",
+        _on(("microvm",), "-chardev", "ringbuf,id={id}-ring,size=65536", "-device", "virtio-serial-device,id={id}-bus",
+            "-device", "virtconsole,id={id},bus={id}-bus.0,chardev={id}-ring")
+        + _on(_PCI, "-chardev", "ringbuf,id={id}-ring,size=65536", "-device", "virtio-serial-pci,id={id}-bus",
+              "-device", "virtconsole,id={id},bus={id}-bus.0,chardev={id}-ring"),
+        ("virtio-serial-device", "virtconsole"),
+    ),
+    Device(
+        "nvme",
+        "NVMe controller with one namespace",
+        _on(_PCI, *_DISK, "-device", "nvme,id={id},serial=trapgate,drive={id}-disk"),
+        ("nvme",),
+        backing=_MIB,
+    ),
+    Device(
+        "ahci",
+        "SATA disk on an AHCI controller (q35: the chipset's own, 00:1F.2)",
+        _on(("pc",), *_DISK, "-device", "ahci,id={id}", "-device", "ide-hd,bus={id}.0,drive={id}-disk")
+        + _on(("q35",), *_DISK, "-device", "ide-hd,bus=ide.0,drive={id}-disk"),
+        ("ich9-ahci", "ide-hd"),
+        backing=_MIB,
+    ),
+    Device(
+        "ide",
+        "ATA disk on the PIIX3's IDE controller, primary master",
+        _on(("pc",), *_DISK, "-device", "ide-hd,bus=ide.0,unit=0,drive={id}-disk"),
+        ("piix3-ide", "ide-hd"),
+        backing=_MIB,
+    ),
+    Device(
+        "floppy",
+        "82078 floppy controller with a 1.44 MB disk: ISA DMA channel 2, IRQ 6",
+        _on(("pc",), *_DISK, "-device", "floppy,drive={id}-disk,drive-type=144")
+        + _on(("q35",), *_DISK, "-device", "isa-fdc,id={id}", "-device", "floppy,drive={id}-disk,drive-type=144"),
+        ("isa-fdc", "floppy"),
+        backing=1440 * 1024,
+    ),
+    Device(
+        "e1000e",
+        "Intel 82574L network card: MSI-X, interrupt moderation",
+        _on(_PCI, *_NET, "-device", "e1000e,id={id},netdev={id}-net,mac=52:54:00:12:34:57"),
+        ("e1000e",),
+        network=True,
+    ),
+    Device(
+        "hda", "Intel HD Audio controller: MSI", _on(_PCI, "-device", "ich9-intel-hda,id={id},msi=on"),
+        ("ich9-intel-hda",),
+    ),
+    Device("xhci", "USB 3 controller: MSI-X", _on(_PCI, "-device", "qemu-xhci,id={id}"), ("qemu-xhci",)),
+    Device(
+        "ivshmem",
+        "shared memory in a BAR",
+        _on(_PCI, "-object", "memory-backend-file,id={id}-memory,size=1M,mem-path={backing},share=on",
+            "-device", "ivshmem-plain,id={id},memdev={id}-memory"),
+        ("ivshmem-plain",),
+        backing=_MIB,
+    ),
+    Device(
+        "intel-iommu",
+        "VT-d: DMA and interrupt remapping",
+        _on(("q35",), "-device", "intel-iommu,intremap=on"),
+        ("intel-iommu",),
+        # Interrupt remapping needs the IO APIC in QEMU: KVM's own one does not ask it.
+        kvm_machine_options=("kernel-irqchip=split",),
+        first=True,
+    ),
+)  # fmt: skip
+
+DEVICES: Mapping[str, Device] = MappingProxyType({device.name: device for device in _LIST})
+"""Every device that a probe may need, by name."""
+
+
+def devices_named(names: Iterable[str]) -> tuple[Device, ...]:
+    """The devices of those names, each once, sorted: what a `Shape` takes.
+
+    Raises TargetError naming an unknown one and those that exist.
+    """
+    found = set()
+    for name in names:
+        if name not in DEVICES:
+            raise TargetError(f"no device is named {name!r}; known: {', '.join(sorted(DEVICES))}")
+        found.add(name)
+    return tuple(DEVICES[name] for name in sorted(found, key=lambda name: (not DEVICES[name].first, name)))

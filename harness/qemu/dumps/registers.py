@@ -1,0 +1,188 @@
+"""`info registers -a`: the general, segment, control and debug registers of every CPU.
+
+The format is that of QEMU's `x86_cpu_dump_state` (target/i386/cpu-dump.c).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from harness.qemu.errors import DumpError
+
+__all__ = ["CpuRegisters", "DescriptorTable", "SegmentRegister", "parse_registers"]
+
+_WHAT = "info registers"
+_CPU = re.compile(r"CPU#(\d+)")
+_PAIR = re.compile(r"([A-Z]+\d*) *=([0-9a-f]+)")
+_PAIRS = re.compile(r"(?:[A-Z]+\d* *=[0-9a-f]+ *)+")
+_STATE = re.compile(
+    r"[RE]IP=([0-9a-f]+) (?:RFL|EFL)=([0-9a-f]+) \[[-DOSZAPC]{7}\] CPL=(\d) II=(\d) A20=(\d) SMM=(\d) HLT=(\d)"
+)
+_SEGMENT = re.compile(
+    r"(ES|CS|SS|DS|FS|GS|LDT|TR) *=([0-9a-f]{4}) ([0-9a-f]+) ([0-9a-f]{8}) ([0-9a-f]{8})(?: DPL=\d .+)?"
+)
+_TABLE = re.compile(r"(GDT|IDT)= +([0-9a-f]+) ([0-9a-f]+)")
+_FPU = re.compile(r"FCW=([0-9a-f]+) FSW=([0-9a-f]+) \[ST=\d\] FTW=([0-9a-f]+) MXCSR=([0-9a-f]+)")
+_IGNORED = re.compile(
+    r"FPR\d=[0-9a-f]{16} [0-9a-f]{4} FPR\d=[0-9a-f]{16} [0-9a-f]{4}"
+    r"|XMM\d\d=[0-9a-f]{16} [0-9a-f]{16} XMM\d\d=[0-9a-f]{16} [0-9a-f]{16}"
+    r"|YMM\d\d=(?:[0-9a-f]{16} ?){4}|ZMM\d\d=(?:[0-9a-f]{16} ?){8}|(?:Opmask\d\d=[0-9a-f]{16} ?)+"
+    r"|CC[SDO]=\S+ CCD=\S+ CCO=\S+|Code=.*"
+)
+_GENERAL = frozenset(
+    ["RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RBP", "RSP"]
+    + ["EAX", "EBX", "ECX", "EDX", "ESI", "EDI", "EBP", "ESP"]
+    + [f"R{n}" for n in range(8, 32)]
+    + ["CR0", "CR2", "CR3", "CR4", "CR8", "DR0", "DR1", "DR2", "DR3", "DR6", "DR7", "EFER"]
+)
+
+
+@dataclass(frozen=True)
+class SegmentRegister:
+    """Selector and hidden part. `flags` is the second dword of the descriptor, bits 8 to 23."""
+
+    selector: int
+    base: int
+    limit: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class DescriptorTable:
+    """GDTR or IDTR."""
+
+    base: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class CpuRegisters:
+    """One CPU. `r8` to `r15` are `None` outside 64-bit mode, where QEMU does not show them; so is the upper half of
+    the others (it reads as 0). `bits64`: the CPU runs 64-bit code."""
+
+    cpu: int
+    bits64: bool
+    rax: int
+    rbx: int
+    rcx: int
+    rdx: int
+    rsi: int
+    rdi: int
+    rbp: int
+    rsp: int
+    r8: int | None
+    r9: int | None
+    r10: int | None
+    r11: int | None
+    r12: int | None
+    r13: int | None
+    r14: int | None
+    r15: int | None
+    rip: int
+    rflags: int
+    cpl: int
+    inhibit_interrupts: bool  # in the shadow of STI or MOV SS
+    a20: bool
+    smm: bool
+    halted: bool
+    es: SegmentRegister
+    cs: SegmentRegister
+    ss: SegmentRegister
+    ds: SegmentRegister
+    fs: SegmentRegister
+    gs: SegmentRegister
+    ldt: SegmentRegister
+    tr: SegmentRegister
+    gdt: DescriptorTable
+    idt: DescriptorTable
+    cr0: int
+    cr2: int
+    cr3: int
+    cr4: int
+    cr8: int | None  # not in the dumps of QEMU up to 10.0: it is the local APIC's TPR[7:4]
+    efer: int
+    dr0: int
+    dr1: int
+    dr2: int
+    dr3: int
+    dr6: int
+    dr7: int
+    mxcsr: int | None
+
+    @property
+    def pc(self) -> int:
+        """The linear address of the next instruction."""
+        return self.rip if self.bits64 else (self.cs.base + self.rip) & 0xFFFF_FFFF
+
+
+def parse_registers(text: str) -> tuple[CpuRegisters, ...]:
+    """The CPUs of an `info registers -a` dump, in its order. Raises DumpError."""
+    blocks: list[tuple[int, list[str]]] = []
+    for line in text.replace("\r", "").splitlines():
+        line = line.rstrip()
+        if not line:
+            continue
+        if start := _CPU.fullmatch(line):
+            blocks.append((int(start[1]), []))
+        elif blocks:
+            blocks[-1][1].append(line)
+        else:
+            raise DumpError(_WHAT, line, text, "CPU#0")
+    if not blocks:
+        raise DumpError(_WHAT, "", text, "CPU#0")
+    return tuple(_parse_cpu(cpu, lines, text) for cpu, lines in blocks)
+
+
+def _parse_cpu(cpu: int, lines: list[str], text: str) -> CpuRegisters:
+    general: dict[str, int] = {}
+    segments: dict[str, SegmentRegister] = {}
+    tables: dict[str, DescriptorTable] = {}
+    state: tuple[str, ...] | None = None
+    mxcsr: int | None = None
+    for line in lines:
+        if match := _STATE.fullmatch(line):
+            state = match.groups()
+        elif match := _SEGMENT.fullmatch(line):
+            selector, base, limit, flags = (int(group, 16) for group in match.groups()[1:])
+            segments[match[1]] = SegmentRegister(selector, base, limit, flags)
+        elif match := _TABLE.fullmatch(line):
+            tables[match[1]] = DescriptorTable(int(match[2], 16), int(match[3], 16))
+        elif match := _FPU.fullmatch(line):
+            mxcsr = int(match[4], 16)
+        elif _IGNORED.fullmatch(line):
+            pass
+        elif _PAIRS.fullmatch(line) and all(name in _GENERAL for name, _ in _PAIR.findall(line)):
+            general |= {name: int(value, 16) for name, value in _PAIR.findall(line)}
+        else:
+            raise DumpError(_WHAT, line, text)
+    if state is None:
+        raise DumpError(_WHAT, "", text, f"a line RIP=… for CPU#{cpu}")
+    bits64 = "RAX" in general
+    letter = "R" if bits64 else "E"
+    try:
+        fields: dict[str, Any] = {
+            f"r{name.lower()}": general[letter + name] for name in ("AX", "BX", "CX", "DX", "SI", "DI", "BP", "SP")
+        }
+        fields |= {f"r{n}": general[f"R{n}"] if bits64 else None for n in range(8, 16)}
+        fields |= {name.lower(): segments[name] for name in ("ES", "CS", "SS", "DS", "FS", "GS", "LDT", "TR")}
+        fields |= {name.lower(): general[name] for name in ("CR0", "CR2", "CR3", "CR4", "EFER")}
+        fields |= {f"dr{n}": general[f"DR{n}"] for n in (0, 1, 2, 3, 6, 7)}
+        fields |= {"gdt": tables["GDT"], "idt": tables["IDT"]}
+    except KeyError as missing:
+        raise DumpError(_WHAT, "", text, f"{missing.args[0]} of CPU#{cpu}") from None
+    return CpuRegisters(
+        cpu=cpu,
+        bits64=bits64,
+        rip=int(state[0], 16),
+        rflags=int(state[1], 16),
+        cpl=int(state[2]),
+        inhibit_interrupts=state[3] == "1",
+        a20=state[4] == "1",
+        smm=state[5] == "1",
+        halted=state[6] == "1",
+        cr8=general.get("CR8"),
+        mxcsr=mxcsr,
+        **fields,
+    )

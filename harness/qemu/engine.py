@@ -1,0 +1,70 @@
+"""One event loop for all QEMU processes of this process, in one thread that lives to the end.
+
+QEMU is forked from that thread: PR_SET_PDEATHSIG follows the forking *thread* (prctl(2), PR_SET_PDEATHSIG), so a
+short-lived one would take its machines with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["Engine", "engine"]
+
+T = TypeVar("T")
+
+
+class Engine:
+    """An asyncio loop in a daemon thread, and the way in from synchronous code."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="trapgate-qemu", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run `coroutine` in the loop's thread and give its result; an interrupt here cancels it there."""
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("the synchronous face of harness.qemu cannot be used from its own event loop")
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called in the loop's thread, soon; nobody waits for it."""
+        self.loop.call_soon_threadsafe(callback)
+
+
+_engine: Engine | None = None
+_lock = threading.Lock()
+
+
+def engine() -> Engine:
+    """The engine of this process; started at the first call."""
+    global _engine
+    if _engine is None:
+        with _lock:
+            if _engine is None:
+                _engine = Engine()
+    return _engine
+
+
+def _forget() -> None:
+    # A forked child has the object but not the thread: it must start its own.
+    global _engine, _lock
+    _engine = None
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)

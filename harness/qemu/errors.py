@@ -1,0 +1,100 @@
+"""What can go wrong between us and a QEMU process, told for people."""
+
+from __future__ import annotations
+
+import signal
+
+__all__ = [
+    "DumpError",
+    "GuestTimeout",
+    "QemuDied",
+    "QemuError",
+    "QemuNotFound",
+    "QemuStartError",
+    "QmpCommandError",
+    "TargetError",
+    "Unsupported",
+    "describe_exit",
+]
+
+
+class QemuError(Exception):
+    """Any failure of QEMU or of our talk with it: the harness broke, not the guest."""
+
+
+class QemuNotFound(QemuError):  # noqa: N818
+    """A program that we need is not on this host."""
+
+    def __init__(self, program: str, hint: str) -> None:
+        self.program = program
+        super().__init__(f"{program} was not found.\n{hint}")
+
+
+class TargetError(QemuError):
+    """A target or shape is described wrongly: an unknown name, a wrong field, options that exclude each other."""
+
+
+class Unsupported(QemuError):  # noqa: N818
+    """The target lacks what was asked for. `reason` is one plain sentence."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class QemuStartError(QemuError):
+    """QEMU ended, or did not answer, before the guest could start."""
+
+    def __init__(self, what: str, stderr: str, command_line: str) -> None:
+        self.stderr = stderr
+        self.command_line = command_line
+        said = stderr.strip() or "(nothing on stderr)"
+        super().__init__(f"{what}\n{said}\nThe command line was:\n{command_line}")
+
+
+class QemuDied(QemuError):  # noqa: N818
+    """The QEMU process ended while we still needed it."""
+
+    def __init__(self, returncode: int | None, stderr: str, doing: str = "") -> None:
+        self.returncode = returncode
+        self.stderr = stderr
+        said = f"\n{stderr.strip()}" if stderr.strip() else ""
+        while_ = f" during {doing}" if doing else ""
+        super().__init__(f"QEMU {describe_exit(returncode)}{while_}{said}")
+
+
+class QmpCommandError(QemuError):
+    """QEMU answered a QMP command with an error."""
+
+    def __init__(self, command: str, error_class: str, description: str) -> None:
+        self.command = command
+        self.error_class = error_class
+        self.description = description
+        super().__init__(f"QMP {command}: {error_class}: {description}")
+
+
+class GuestTimeout(QemuError):  # noqa: N818
+    """The guest gave no sign of its end within the time it had."""
+
+
+class DumpError(QemuError):
+    """A state dump holds a line that we do not know: shown, never guessed."""
+
+    def __init__(self, what: str, line: str, text: str, expected: str = "") -> None:
+        self.line = line
+        self.text = text
+        wanted = f"\n  expected: {expected}" if expected else ""
+        super().__init__(f"{what}: cannot read this line\n  {line!r}{wanted}")
+
+
+def describe_exit(returncode: int | None) -> str:
+    """Say how a process ended; `returncode` as `subprocess` gives it (negative: killed by that signal)."""
+    if returncode is None:
+        return "closed its QMP connection"
+    if returncode < 0:
+        try:
+            name = signal.Signals(-returncode).name
+        except ValueError:
+            name = f"signal {-returncode}"
+        return f"was ended by {name}"
+    return f"exited with status {returncode}"

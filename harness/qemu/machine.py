@@ -1,0 +1,306 @@
+"""One running machine: a QEMU process with its memory, its QMP connection and its console."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from qemu.qmp import QMPError
+
+from harness.hardware.state import IoApicState, LapicState, PicState
+from harness.qemu.command import qemu_arguments
+from harness.qemu.console import Console, SerialSpawn
+from harness.qemu.dumps import CpuRegisters, parse_ioapics, parse_lapic, parse_pics, parse_registers
+from harness.qemu.engine import engine
+from harness.qemu.errors import DumpError, QemuError, QemuStartError, Unsupported, describe_exit
+from harness.qemu.features import probe_cpu, probe_sandbox
+from harness.qemu.firmware import find_uefi
+from harness.qemu.monitor import GuestReset, Monitor
+from harness.qemu.process import QemuProcess
+from harness.qemu.reproduce import command_line, export
+from harness.qemu.resources import Resources
+from harness.qemu.shape import Shape
+from harness.qemu.stop import Stop
+
+__all__ = ["Machine"]
+
+Pieces = Iterable[tuple[int, bytes]]
+
+
+class Machine:
+    """One machine. Make it with `launch`; it is also a context manager that ends it.
+
+    A fresh machine is paused before its first instruction. The methods are synchronous; one thread at a time.
+    """
+
+    def __init__(
+        self, resources: Resources, monitor: Monitor, program: str, cpu: str, placed: tuple[tuple[int, bytes], ...]
+    ) -> None:
+        """For `launch` only."""
+        self.shape = resources.shape
+        self._resources = resources
+        self._monitor = monitor
+        self._program = program
+        self._cpu = cpu
+        self._placed = placed
+        self._console = Console(resources.com1, monitor)
+
+    @classmethod
+    def launch(
+        cls,
+        shape: Shape,
+        image: bytes,
+        place: Pieces = (),
+        *,
+        initrd: bytes | None = None,
+        kernel_arguments: str | None = None,
+        timeout: float = 60.0,
+    ) -> Self:
+        """Start QEMU and leave the guest paused before its first instruction.
+
+        `image` is what `shape.boot` says: a ROM, a kernel file, or a raw disk. `place`: pieces of guest RAM, (address,
+        bytes), written before the start. `timeout`: seconds until QEMU must answer.
+
+        Raises QemuNotFound, Unsupported, TargetError, QemuStartError.
+        """
+        program = str(shape.target.find_binary())
+        firmware = None
+        if shape.boot == "firmware":
+            firmware = find_uefi(shape.target.machine)
+            if firmware is None:
+                raise Unsupported("no UEFI firmware was found on this host; install OVMF (Debian and Ubuntu: ovmf)")
+        cpu = shape.target.cpu or probe_cpu(shape.target)
+        sandbox = probe_sandbox(program)
+        pieces = tuple(place)
+        resources = Resources(shape, image, initrd, kernel_arguments, firmware)
+        try:
+            resources.place(pieces)
+            arguments = qemu_arguments(shape, cpu, resources.endpoints(), sandbox=sandbox)
+            return engine().run(cls._start(resources, program, cpu, arguments, pieces, timeout))
+        except BaseException:
+            resources.close()
+            raise
+
+    @classmethod
+    async def _start(
+        cls,
+        resources: Resources,
+        program: str,
+        cpu: str,
+        arguments: Sequence[str],
+        placed: tuple[tuple[int, bytes], ...],
+        timeout: float,
+    ) -> Self:
+        process = QemuProcess(program, arguments, resources.descriptors)
+        try:
+            resources.started()
+            monitor = Monitor(process)
+            machine = cls(resources, monitor, program, cpu, placed)
+            try:
+                async with asyncio.timeout(timeout):
+                    await monitor.connect(resources.qmp)
+            except TimeoutError:
+                raise QemuStartError(
+                    f"QEMU did not answer within {timeout:g} s:", process.stderr, machine.command_line
+                ) from None
+            except QMPError:
+                returncode = await process.end(patience=5)
+                raise QemuStartError(
+                    f"QEMU {describe_exit(returncode)} before the guest could start:",
+                    process.stderr,
+                    machine.command_line,
+                ) from None
+        except BaseException:
+            process.kill()
+            raise
+        return machine
+
+    # ---- the guest ----
+
+    def run_once(self, place: Pieces = (), timeout: float = 10.0, *, guest_reset: GuestReset = "stop") -> Stop:
+        """Reset the machine where it has run, write `place`, let it run and wait: a whole run in one go.
+
+        `timeout` in seconds. Gives a Stop; TIMEOUT leaves the guest running.
+        """
+        return engine().run(self._run_once(place, timeout, guest_reset))
+
+    async def _run_once(self, place: Pieces, timeout: float, guest_reset: GuestReset) -> Stop:
+        await self._monitor.on_guest_reset(guest_reset)
+        if not self._monitor.fresh:
+            await self._reset()
+        self._resources.place(place)
+        self._console.run_started()
+        await self._monitor.resume()
+        return await self._monitor.wait_stop(timeout)
+
+    async def _reset(self) -> None:
+        await self._monitor.reset()
+        await self._console.restart()
+
+    def resume(self, guest_reset: GuestReset | None = None) -> None:
+        """Let the guest run on. `guest_reset` changes what its own reset does; `None` leaves that."""
+        engine().run(self._resume(guest_reset))
+
+    async def _resume(self, guest_reset: GuestReset | None) -> None:
+        if guest_reset is not None:
+            await self._monitor.on_guest_reset(guest_reset)
+        self._console.run_started()
+        await self._monitor.resume()
+
+    def wait_stop(self, timeout: float = 10.0) -> Stop:
+        """Wait until the guest stops, `timeout` seconds at most: then the Stop says TIMEOUT and the guest runs on."""
+        return engine().run(self._monitor.wait_stop(timeout))
+
+    def stop(self) -> None:
+        """Hold the guest where it is."""
+        engine().run(self._monitor.pause())
+
+    def reset(self) -> None:
+        """Reset the machine, RAM aside, and hold it before its first instruction."""
+        engine().run(self._reset())
+
+    @property
+    def running(self) -> bool:
+        """Whether the guest executes."""
+        return self._monitor.running
+
+    @property
+    def guest_resets(self) -> tuple[str, ...]:
+        """Why the guest reset itself in this run, each time; under `guest_reset="continue"`."""
+        return tuple(self._monitor.guest_resets)
+
+    @property
+    def events(self) -> tuple[Mapping[str, Any], ...]:
+        """The QMP events of this run, the first 1000."""
+        return tuple(self._monitor.events)
+
+    # ---- QMP ----
+
+    def qmp(self, command: str, **arguments: object) -> Any:
+        """One QMP command; `_` in the name of an argument stands for `-`. Raises QmpCommandError, QemuDied."""
+        named = {name.replace("_", "-"): value for name, value in arguments.items()}
+        return engine().run(self._monitor.execute(command, named))
+
+    def hmp(self, line: str, cpu: int | None = None) -> str:
+        """One line of the human monitor; gives what it prints, lines ended by a plain newline."""
+        arguments: dict[str, object] = {"command-line": line}
+        if cpu is not None:
+            arguments["cpu-index"] = cpu
+        answer = engine().run(self._monitor.execute("human-monitor-command", arguments))
+        return str(answer).replace("\r\n", "\n")
+
+    # ---- what the guest did ----
+
+    @property
+    def ram(self) -> memoryview:
+        """Guest RAM, shared with the guest: index it by guest-physical address. Stays readable after the end."""
+        return self._resources.ram.view
+
+    def memory(self, address: int, length: int) -> bytes:
+        """A copy of guest RAM. Raises QemuError outside of it."""
+        if address < 0 or address + length > self._resources.ram.size:
+            raise QemuError(f"{length} bytes at {address:#x}: guest RAM ends at {self._resources.ram.size:#x}")
+        return bytes(self._resources.ram.view[address : address + length])
+
+    def physical(self, address: int, length: int) -> bytes:
+        """Bytes at a physical address as a device answers them (`xp`): dword reads, such as MMIO wants.
+
+        Address and length in bytes, multiples of 4. The local APIC's page reads 0 from here. Raises QemuError where nothing answers.
+        """
+        if address % 4 or length % 4 or length <= 0:
+            raise ValueError(f"address {address:#x} and length {length} must be multiples of 4")
+        text = self.hmp(f"xp /{length // 4}xw {address:#x}")
+        words: list[int] = []
+        for line in text.splitlines():
+            if not line.strip():
+                continue
+            if line.endswith("Cannot access memory"):
+                raise QemuError(f"nothing answers at physical address {address + 4 * len(words):#x}")
+            at, colon, values = line.partition(":")
+            try:
+                if not colon or int(at, 16) != address + 4 * len(words):
+                    raise ValueError
+                words += [int(value, 16) for value in values.split()]
+            except ValueError:
+                raise DumpError("xp", line, text) from None
+        if len(words) != length // 4:
+            raise DumpError("xp", "", text, f"{length // 4} words")
+        return b"".join(word.to_bytes(4, "little") for word in words)
+
+    def registers(self) -> tuple[CpuRegisters, ...]:
+        """Every CPU's registers. Raises DumpError."""
+        return parse_registers(self.hmp("info registers -a"))
+
+    def lapic(self, cpu: int = 0) -> LapicState:
+        """The local APIC of the CPU with that APIC ID. Raises DumpError."""
+        return parse_lapic(self.hmp(f"info lapic {cpu}"))
+
+    def pics(self) -> tuple[IoApicState, PicState, PicState]:
+        """The IO APIC, the master and the slave 8259. Raises DumpError."""
+        return parse_pics(self.hmp("info pic"))
+
+    def ioapics(self) -> tuple[IoApicState, ...]:
+        """Every IO APIC (microvm has two). Raises DumpError."""
+        return parse_ioapics(self.hmp("info pic"))
+
+    # ---- console, disks, networks ----
+
+    @property
+    def serial(self) -> SerialSpawn:
+        """COM1 as a pexpect spawn, over the bounded log of this run."""
+        return self._console.spawn
+
+    def serial_output(self) -> bytes:
+        """What the guest sent to COM1 in this run; of a flood, the beginning and the end."""
+        return engine().run(self._console.output())
+
+    @property
+    def backings(self) -> Mapping[str, memoryview]:
+        """The content of each device's disk, by name, shared with the device."""
+        return {name: file.view for name, file in self._resources.backings.items()}
+
+    # ---- the process ----
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return self._monitor.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether QEMU still runs."""
+        return self._monitor.process.alive
+
+    def stderr(self) -> str:
+        """What QEMU wrote to its standard output and error, bounded."""
+        return self._monitor.process.stderr
+
+    @property
+    def command_line(self) -> str:
+        """The command line as a person can paste it; `export` writes the files that it names."""
+        return command_line(self._program, self._resources, self._cpu, self._placed)
+
+    def export(self, folder: Path) -> str:
+        """Write ROM, RAM pieces and disks into `folder`; gives the command line that uses them. Raises OSError."""
+        return export(folder, self._program, self._resources, self._cpu, self._placed)
+
+    def kill(self) -> None:
+        """End QEMU and wait until it is gone. Harmless when it already is."""
+        engine().run(self._kill())
+
+    async def _kill(self) -> None:
+        await self._monitor.process.end()
+        await self._monitor.close()
+        self._console.close()
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()

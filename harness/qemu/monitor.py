@@ -1,0 +1,188 @@
+"""QMP to one QEMU process, and what its events mean for the guest. Everything here runs in the engine's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
+from qemu.qmp.protocol import Runstate
+
+from harness.qemu.errors import QemuDied, QmpCommandError
+from harness.qemu.process import QemuProcess
+from harness.qemu.stop import Stop, StopKind
+
+__all__ = ["GuestReset", "Monitor"]
+
+GuestReset = Literal["stop", "continue"]
+"""What happens when the guest resets itself: "stop" holds it with its registers, "continue" lets it boot again."""
+
+_RUN_STATES = {kind.value: kind for kind in StopKind if kind not in (StopKind.DIED, StopKind.TIMEOUT)}
+
+
+class _Client(QMPClient):
+    """A QMP client that formats messages for the log only when somebody reads it (half of the time otherwise)."""
+
+    def _cb_outbound(self, msg: Message) -> Message:
+        return super()._cb_outbound(msg) if self.logger.isEnabledFor(logging.DEBUG) else msg
+
+    def _cb_inbound(self, msg: Message) -> Message:
+        return super()._cb_inbound(msg) if self.logger.isEnabledFor(logging.DEBUG) else msg
+
+
+class Monitor:
+    """The QMP connection of one process: commands, and the state of the guest as the events tell it."""
+
+    def __init__(self, process: QemuProcess) -> None:
+        self.process = process
+        self.running = False
+        self.fresh = True  # not run since power-on or reset
+        self.guest_resets: list[str] = []  # reasons of the resets that a guest did under "continue", this run
+        self.events: list[Mapping[str, Any]] = []  # of this run, as QMP gave them
+        self._client = _Client(f"pid{process.pid}")
+        # One of ours in the log is enough: qemu.qmp reports each end of a connection as an error.
+        logging.getLogger(f"qemu.qmp.protocol.pid{process.pid}").addFilter(_only_debug)
+        # The filter is called for each event as it comes, in order; it takes none, so that no queue grows.
+        self._client.register_listener(EventListener(event_filter=self._on_event))
+        self._cause: Stop | None = None
+        self._stopped: asyncio.Future[Stop | None] = asyncio.get_running_loop().create_future()
+        self._was_reset: asyncio.Future[None] | None = None
+        self._guest_reset: GuestReset = "stop"
+        self._end = asyncio.ensure_future(self._watch_end())
+
+    async def connect(self, connection: socket.socket) -> None:
+        """Negotiate over a connected socket, which then belongs to the client. Raises QMPError."""
+        await self._client.connect(connection)
+
+    async def _watch_end(self) -> None:
+        returncode = await asyncio.shield(self.process.exited)
+        # What QEMU said before it ended is still in the socket: read it to the end before we judge.
+        while self._client.runstate is Runstate.RUNNING:
+            await self._client.runstate_changed()
+        reason = self._cause.reason if self._cause is not None else ""
+        self._cause = Stop(StopKind.DIED, reason, returncode, self.process.stderr)
+        self.running = False
+        if not self._stopped.done():
+            self._stopped.set_result(self._cause)
+        if self._was_reset is not None and not self._was_reset.done():
+            self._was_reset.set_exception(QemuDied(returncode, self.process.stderr, "a reset"))
+
+    def _on_event(self, message: Message) -> bool:
+        name = message["event"]
+        data: Any = message.get("data", {})
+        if len(self.events) < 1000:
+            self.events.append(dict(message))
+        match name:
+            case "RESUME":
+                self.running = True
+            case "GUEST_PANICKED" if data.get("action") == "pause":
+                self._cause = Stop(StopKind.SIGNAL)
+            case "SHUTDOWN":
+                reason = str(data.get("reason", ""))
+                kind = StopKind.RESET if reason == "guest-reset" else StopKind.SHUTDOWN
+                self._cause = Stop(kind, reason)
+            case "RESET":
+                if data.get("guest"):
+                    self.guest_resets.append(str(data.get("reason", "")))
+                elif self._was_reset is not None and not self._was_reset.done():
+                    self._was_reset.set_result(None)
+            case "STOP":
+                self.running = False
+                if not self._stopped.done():
+                    self._stopped.set_result(self._cause)
+        return False
+
+    async def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
+        """One QMP command. Raises QmpCommandError, or QemuDied where the process is gone."""
+        try:
+            return await self._client.execute(command, arguments)
+        except ExecuteError as error:
+            raise QmpCommandError(command, error.error_class, str(error)) from None
+        except QMPError as error:
+            if not self.process.alive or self._client.runstate is not Runstate.RUNNING:
+                await self._wait_gone()
+                raise QemuDied(self.process.returncode, self.process.stderr, command) from None
+            raise QmpCommandError(command, type(error).__name__, str(error)) from error
+
+    async def _wait_gone(self) -> None:
+        # The connection closes a little before the process is gone; how it ended is worth the wait.
+        await asyncio.wait({self.process.exited}, timeout=5)
+
+    async def resume(self) -> None:
+        """Let the guest run on."""
+        self._cause = None
+        if self._stopped.done():
+            self._stopped = asyncio.get_running_loop().create_future()
+        self.fresh = False
+        await self.execute("cont")
+
+    async def pause(self) -> None:
+        """Hold the guest where it is."""
+        await self.execute("stop")
+
+    async def on_guest_reset(self, what: GuestReset) -> None:
+        """Choose what a guest's own reset does from now on."""
+        if what != self._guest_reset:
+            await self.execute("set-action", {"reboot": "shutdown" if what == "stop" else "reset"})
+            self._guest_reset = what
+
+    async def reset(self) -> None:
+        """Reset the machine and leave it paused at the reset vector. RAM keeps its content."""
+        if self.running:
+            await self.pause()
+        self._was_reset = asyncio.get_running_loop().create_future()
+        if self._guest_reset == "stop":
+            # `reboot=shutdown` turns our reset into a shutdown as well; lift it for this one. QEMU takes the action
+            # when the reset is requested, so that it may be put back in the same breath.
+            await asyncio.gather(
+                self.execute("set-action", {"reboot": "reset"}),
+                self.execute("system_reset"),
+                self.execute("set-action", {"reboot": "shutdown"}),
+            )
+        else:
+            await self.execute("system_reset")
+        # `cont` before the reset was done would run the old guest on for a moment.
+        await self._was_reset
+        self._was_reset = None
+        self.fresh = True
+        self.guest_resets = []
+        self.events = []
+
+    async def wait_stop(self, timeout: float) -> Stop:
+        """Wait until the guest stops, or `timeout` seconds."""
+        stopped = self._stopped
+        await asyncio.wait({stopped}, timeout=timeout)
+        if not stopped.done():
+            return Stop(StopKind.TIMEOUT, seconds=timeout)
+        cause = stopped.result()
+        if cause is None:
+            # A bare STOP: only the run state tells why.
+            try:
+                status = (await self.execute("query-status"))["status"]
+            except QemuDied:
+                return await self.wait_end()
+            cause = Stop(_RUN_STATES.get(status, StopKind.PAUSED), status)
+            self._cause = cause
+        return cause
+
+    async def wait_end(self) -> Stop:
+        """Wait until the process is gone; its last Stop."""
+        await asyncio.shield(self._end)
+        assert self._cause is not None
+        return self._cause
+
+    async def close(self) -> None:
+        """Close the connection of a process that has ended."""
+        await asyncio.shield(self._end)
+        if self._client.runstate is not Runstate.IDLE:
+            try:
+                await self._client.disconnect()
+            except (QMPError, EOFError, OSError):
+                pass  # how the connection ended is of no interest any more
+
+
+def _only_debug(record: logging.LogRecord) -> bool:
+    return record.levelno <= logging.DEBUG

@@ -1,0 +1,159 @@
+"""What a machine is made of on the host: memory files and socket pairs. None has a name in any file system."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from harness.qemu.command import RING_BYTES, Endpoints
+from harness.qemu.errors import TargetError
+from harness.qemu.firmware import FirmwareFiles
+from harness.qemu.shape import Shape
+
+__all__ = ["MemoryFile", "Resources"]
+
+_MIB = 1 << 20
+
+
+class MemoryFile:
+    """An anonymous file in memory, mapped here and inherited by QEMU."""
+
+    def __init__(self, name: str, size: int, content: bytes = b"") -> None:
+        self.size = size
+        self.descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.descriptor, size)
+        # A file that shrank under the mapping would end us with SIGBUS.
+        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        self.view = memoryview(mmap.mmap(self.descriptor, size))
+        self.view[: len(content)] = content
+
+    @property
+    def path(self) -> str:
+        """The path under which a process that inherited it can open it."""
+        return f"/proc/self/fd/{self.descriptor}"
+
+    def close(self) -> None:
+        """Close the descriptor. The mapping lives on as long as somebody holds a view of it."""
+        os.close(self.descriptor)
+
+
+class Resources:
+    """Everything that one machine shares with us."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        image: bytes,
+        initrd: bytes | None = None,
+        kernel_arguments: str | None = None,
+        firmware: FirmwareFiles | None = None,
+    ) -> None:
+        """Make it; raises TargetError for an image that cannot boot this way."""
+        self.shape = shape
+        self.image = _fitting(shape, image)
+        self.initrd = initrd
+        self.kernel_arguments = kernel_arguments
+        self.firmware = firmware
+        self._inherited: list[int] = []
+        self._peers: list[socket.socket] = []
+        with ExitStack() as undo:
+            self._undo = undo
+            self.ram = self._memory("ram", shape.memory_bytes)
+            self.boot_image = self._memory("image", len(self.image), self.image)
+            self.initrd_file = self._memory("initrd", len(initrd), initrd) if initrd else None
+            self.variables: MemoryFile | None = None
+            if firmware is not None and firmware.variables is not None:
+                content = firmware.variables.read_bytes()  # a copy: what a guest stores there ends with its machine
+                self.variables = self._memory("variables", len(content), content)
+            self.qmp, self._qmp_peer = self._pair(socket.SOCK_STREAM)
+            self.com1: socket.socket | None = None
+            if shape.interactive:
+                self.com1, self._com1_peer = self._pair(socket.SOCK_STREAM)
+                self.com1.setblocking(False)
+            self.backings: dict[str, MemoryFile] = {}
+            self.networks: dict[str, socket.socket] = {}
+            self._network_peers: dict[str, socket.socket] = {}
+            for device in shape.devices:
+                if device.backing:
+                    self.backings[device.name] = self._memory(device.name, device.backing)
+                if device.network:
+                    self.networks[device.name], self._network_peers[device.name] = self._pair(socket.SOCK_DGRAM)
+            self._undo = undo.pop_all()
+
+    def _memory(self, name: str, size: int, content: bytes = b"") -> MemoryFile:
+        file = MemoryFile(f"trapgate-{name}", size, content)
+        self._undo.callback(file.close)
+        self._inherited.append(file.descriptor)
+        return file
+
+    def _pair(self, kind: socket.SocketKind) -> tuple[socket.socket, socket.socket]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+        self._undo.callback(ours.close)
+        self._undo.callback(theirs.close)
+        self._peers.append(theirs)
+        self._inherited.append(theirs.fileno())
+        return ours, theirs
+
+    def place(self, pieces: Iterable[tuple[int, bytes]]) -> None:
+        """Write pieces of memory at their guest-physical addresses. Raises TargetError for one outside RAM."""
+        for address, data in pieces:
+            end = address + len(data)
+            if address < 0 or end > self.ram.size:
+                raise TargetError(
+                    f"cannot place {len(data)} bytes at {address:#x}: guest RAM ends at {self.ram.size:#x}"
+                )
+            self.ram.view[address:end] = data
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What QEMU inherits."""
+        return tuple(self._inherited)
+
+    def endpoints(self) -> Endpoints:
+        """How QEMU reaches all this."""
+        if self.com1 is not None:
+            com1 = f"socket,id=com1,fd={self._com1_peer.fileno()}"
+        else:
+            com1 = f"ringbuf,id=com1,size={RING_BYTES}"
+        return Endpoints(
+            ram=f"memory-backend-file,id=ram,size={self.shape.target.memory_mib}M,mem-path={self.ram.path},share=on",
+            qmp=("-chardev", f"socket,id=qmp,fd={self._qmp_peer.fileno()}", "-mon", "chardev=qmp,mode=control"),
+            com1=com1,
+            image=self.boot_image.path,
+            initrd=self.initrd_file.path if self.initrd_file is not None else None,
+            kernel_arguments=self.kernel_arguments,
+            firmware_code=str(self.firmware.code) if self.firmware is not None else None,
+            firmware_variables=self.variables.path if self.variables is not None else None,
+            backings={name: file.path for name, file in self.backings.items()},
+            networks={
+                name: f"dgram,id={name}-net,local.type=fd,local.str={peer.fileno()}"
+                for name, peer in self._network_peers.items()
+            },
+        )
+
+    def started(self) -> None:
+        """QEMU has its copies: close our copies of its ends, so that its end is seen as end-of-file."""
+        for peer in self._peers:
+            peer.close()
+
+    def close(self) -> None:
+        """Close everything but the mappings, which views may still read."""
+        self._undo.close()
+
+
+def _fitting(shape: Shape, image: bytes) -> bytes:
+    if not image:
+        raise TargetError(f"boot={shape.boot}: the image is empty")
+    if shape.boot == "rom" and len(image) % 65536:
+        # QEMU's x86_bios_rom_init refuses others.
+        raise TargetError(f"a ROM image must be a multiple of 64 KiB long, this one has {len(image)} bytes")
+    if shape.boot in ("disk", "firmware") and len(image) < _MIB:
+        # SeaBIOS does not boot from a smaller disk on AHCI.
+        return image.ljust(_MIB, b"\0")
+    if shape.boot in ("disk", "firmware") and len(image) % 512:
+        return image.ljust(-(-len(image) // 512) * 512, b"\0")
+    return image

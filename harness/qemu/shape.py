@@ -1,0 +1,53 @@
+"""What must be equal for two runs to share one machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from harness.qemu.devices import Device
+from harness.qemu.errors import TargetError
+from harness.qemu.target import Target
+
+__all__ = ["Boot", "Shape"]
+
+Boot = Literal["rom", "kernel", "disk", "firmware"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The hardware of one machine and the way it boots. Hashable: the key of the pool of warm machines.
+
+    `boot`: "rom" (an image at the reset vector), "kernel" (QEMU's `-kernel`: multiboot, PVH, Linux), "disk" (BIOS boot
+    sector), "firmware" (UEFI from a disk image). `interactive`: COM1 can be written to.
+    """
+
+    target: Target
+    cpus: int = 1
+    devices: tuple[Device, ...] = ()
+    interactive: bool = False
+    boot: Boot = "rom"
+    extra_args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cpus <= 255:
+            raise TargetError(f"cpus = {self.cpus} is not in 1..255")
+        if self.boot not in get_args(Boot):
+            raise TargetError(f"boot = {self.boot!r} is not known; write one of {', '.join(get_args(Boot))}")
+        if self.target.machine == "microvm" and self.boot in ("disk", "firmware"):
+            raise TargetError(f"{self.target.name}: microvm has neither BIOS disks nor UEFI; boot by rom or kernel")
+
+    @property
+    def memory_bytes(self) -> int:
+        """Guest RAM in bytes; addresses 0 up to it are offsets in the shared memory file."""
+        return self.target.memory_mib << 20
+
+    def missing(self) -> str | None:
+        """Why this machine type cannot have these devices, or `None`: known before any QEMU is asked."""
+        for device in self.devices:
+            if device.template(self.target.machine) is None:
+                return (
+                    f"the machine type {self.target.machine} cannot have {device.name} ({device.summary}); "
+                    f"it exists on {', '.join(device.platforms)}"
+                )
+        return None

@@ -1,0 +1,156 @@
+"""What is under test: QEMU binary, accelerator, machine type, CPU model and clock."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from harness.qemu.errors import QemuNotFound, TargetError
+
+__all__ = ["Accelerator", "Clock", "MachineType", "Target", "builtin_targets", "load_targets", "target"]
+
+Accelerator = Literal["tcg", "kvm"]
+MachineType = Literal["q35", "pc", "microvm"]
+Clock = Literal["icount", "realtime"]
+
+_PROGRAM = "qemu-system-x86_64"
+_INSTALL = (
+    "Install it (Debian and Ubuntu: qemu-system-x86; Fedora: qemu-system-x86-core), or name a binary in the target."
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target of the matrix.
+
+    `binary` is a path or a name on PATH (`None`: qemu-system-x86_64). `cpu` is QEMU's `-cpu` argument (`None`: "max";
+    under KVM the first of "max" and "max,-arch-capabilities" that really runs a guest). `icount_shift`: one
+    instruction takes 2**shift ns of virtual time. `extra` goes to QEMU's command line as it is.
+    """
+
+    name: str
+    machine: MachineType = "q35"
+    accelerator: Accelerator = "tcg"
+    clock: Clock = "icount"
+    binary: str | None = None
+    cpu: str | None = None
+    icount_shift: int = 3
+    memory_mib: int = 64
+    extra: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field_name, allowed in (("machine", MachineType), ("accelerator", Accelerator), ("clock", Clock)):
+            value = getattr(self, field_name)
+            if value not in get_args(allowed):
+                raise TargetError(
+                    f"target {self.name}: {field_name} = {value!r} is not known; write one of "
+                    + ", ".join(get_args(allowed))
+                )
+        if self.accelerator == "kvm" and self.clock == "icount":
+            raise TargetError(
+                f"target {self.name}: clock = 'icount' counts instructions, which KVM cannot do; write 'realtime'"
+            )
+        if not 0 <= self.icount_shift <= 10:
+            raise TargetError(f"target {self.name}: icount_shift = {self.icount_shift} is not in 0..10")
+        # Up to 2 GiB, every machine type keeps all RAM below 4 GiB in one piece: an address is an offset in the file.
+        if not 1 <= self.memory_mib <= 2048:
+            raise TargetError(f"target {self.name}: memory_mib = {self.memory_mib} is not in 1..2048")
+
+    @property
+    def platform(self) -> MachineType:
+        """The machine type: what a probe asks for when it depends on the board."""
+        return self.machine
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether virtual time is a function of the instructions executed."""
+        return self.clock == "icount"
+
+    def find_binary(self) -> Path:
+        """The QEMU program of this target.
+
+        Raises QemuNotFound where there is none.
+        """
+        wanted = self.binary or _PROGRAM
+        found = shutil.which(wanted)
+        if found is None:
+            raise QemuNotFound(wanted, _INSTALL)
+        return Path(found)
+
+    def with_binary(self, binary: str, suffix: str) -> Target:
+        """The same target on another QEMU, named `NAME@SUFFIX`."""
+        return replace(self, binary=binary, name=f"{self.name}@{suffix}")
+
+
+def _from_table(name: str, table: Mapping[str, Any], base: Target | None, where: str) -> Target:
+    known = {f.name: f.type for f in fields(Target) if f.name != "name"}
+    for key, value in table.items():
+        if key not in known:
+            raise TargetError(f"{where}: target {name}: unknown key {key!r}; known: {', '.join(sorted(known))}")
+        wanted: type = int if known[key] == "int" else list if key == "extra" else str
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise TargetError(f"{where}: target {name}: {key} = {value!r} must be of type {wanted.__name__}")
+    values = dict(table)
+    if "extra" in values:
+        if not all(isinstance(argument, str) for argument in values["extra"]):
+            raise TargetError(f"{where}: target {name}: extra must be a list of strings")
+        values["extra"] = tuple(values["extra"])
+    if base is not None:
+        return replace(base, name=name, **values)
+    return Target(name=name, **values)
+
+
+def _parse(text: str, where: str, known: Mapping[str, Target]) -> dict[str, Target]:
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TargetError(f"{where}: not TOML: {error}") from error
+    found = dict(known)
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise TargetError(f"{where}: {name} must be a table: [{name}]")
+        table = dict(table)
+        base_name = table.pop("base", None)
+        if base_name is not None and base_name not in found:
+            raise TargetError(f"{where}: target {name}: base = {base_name!r} is no target that comes before it")
+        found[name] = _from_table(name, table, found[base_name] if base_name is not None else None, where)
+    return found
+
+
+@cache
+def builtin_targets() -> Mapping[str, Target]:
+    """The targets that ship, by name."""
+    text = resources.files("harness.qemu").joinpath("targets.toml").read_text(encoding="utf-8")
+    return MappingProxyType(_parse(text, "targets.toml", {}))
+
+
+def load_targets(path: Path | None = None) -> Mapping[str, Target]:
+    """The targets that ship, plus those of a TOML file: one table per target, keys as the fields of `Target`.
+
+    `base = "q35-tcg"` starts from another target. Raises TargetError naming file and key.
+    """
+    if path is None:
+        return builtin_targets()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TargetError(f"{path}: {error.strerror}") from error
+    return MappingProxyType(_parse(text, str(path), builtin_targets()))
+
+
+def target(name: str) -> Target:
+    """The target of that name that ships.
+
+    Raises TargetError that lists the names.
+    """
+    try:
+        return builtin_targets()[name]
+    except KeyError:
+        raise TargetError(f"no target is named {name!r}; known: {', '.join(builtin_targets())}") from None
