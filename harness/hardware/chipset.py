@@ -2,8 +2,8 @@
 
 Source: Intel 82371SB (PIIX3) datasheet, "PIRQRC[A:D]—PIRQx Route Control Registers"; Intel 82371AB (PIIX4) datasheet,
 "Power Management PCI Configuration Registers"; Intel I/O Controller Hub 9 datasheet, "LPC Interface Bridge Registers
-(D31:F0)" and "Chipset Configuration Registers"; Intel 3 Series Express Chipset datasheet, "PCIEXBAR—PCI Express Register
-Range Base Address".
+(D31:F0)" and "Chipset Configuration Registers"; Intel 3 Series Express Chipset datasheet, "PCIEXBAR—PCI Express
+Register Range Base Address".
 """
 
 from __future__ import annotations

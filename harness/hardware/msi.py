@@ -17,6 +17,7 @@ __all__ = [
     "MessageAddress",
     "MessageControl",
     "MessageData",
+    "MessageData16",
     "Msi32",
     "Msi32Masked",
     "Msi64",

@@ -1,7 +1,7 @@
 """PCI configuration space: headers, capabilities, the ways in, interrupt routing.
 
-Source: PCI Local Bus Specification 3.0, chapter 6 "Configuration Space" ("Type 00h Configuration Space Header", "Command
-Register", "Status Register", "Base Addresses", "Capabilities List") and 3.2.2.3.2 "Software Generation of
+Source: PCI Local Bus Specification 3.0, chapter 6 "Configuration Space" ("Type 00h Configuration Space Header",
+"Command Register", "Status Register", "Base Addresses", "Capabilities List") and 3.2.2.3.2 "Software Generation of
 Configuration Transactions"; PCI-to-PCI Bridge Architecture 1.2, "Type 01h"; PCI Express Base, "PCI Express Enhanced
 Configuration Access Mechanism (ECAM)".
 """
