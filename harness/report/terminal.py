@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import indent
 from types import TracebackType
 from typing import IO, Self
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.rule import Rule
 from rich.text import Text
 
 from harness.report.failure import explain
 from harness.report.summary import STYLES, Result, headline, verdict_table
-from harness.report.text import printable, seconds
+from harness.report.text import plural, printable, seconds
 from harness.run.record import RunRecord, Verdict
 
 __all__ = ["Terminal", "make_console"]
@@ -46,13 +45,12 @@ class Terminal:
         self._planned = planned
         self._live = console.is_terminal and not console.is_dumb_terminal
         self._verbose = verbose or not self._live
-        self._started = time.monotonic()
         self._progress = Progress(
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[counts]}"),
-            TextColumn("{task.description}", style="dim"),
+            TextColumn("{task.description}", style="dim", markup=False),
             console=console,
             transient=True,
             disable=not self._live,
@@ -104,32 +102,33 @@ class Terminal:
         )
         for title, body in explain(record):
             console.print(Text(title, "bold"), soft_wrap=True)
-            console.print(Padding(Text(body), (0, 0, 0, 2)) if _fits(body, console) else Text(body), soft_wrap=True)
+            console.print(Text(indent(body, "  ")), soft_wrap=True)  # not cut into lines: command lines are for pasting
         console.print()
 
-    def summary(self, note: str = "") -> None:
-        """The verdict table, what was not green in one line each, and the headline."""
+    def summary(self, note: str, elapsed_ms: float) -> None:
+        """The verdict table, what was not green in one line each, a note on why it ended early, and the headline."""
         console = self._console
         if self.results:
             console.print(verdict_table(self.results))
-        self._list([result.record for result in self.results if result.record.verdict is not Verdict.PASS])
+        self._list([result.record for result in self.results])
         if note:
             console.print(Text(note, "bold yellow"), soft_wrap=True)
-        console.print(headline(self.results, self._planned, (time.monotonic() - self._started) * 1000), soft_wrap=True)
+        console.print(headline(self.results, self._planned, elapsed_ms), soft_wrap=True)
 
     def _list(self, records: Sequence[RunRecord]) -> None:
-        for record in sorted(records, key=lambda record: list(Verdict).index(record.verdict), reverse=False):
-            if record.verdict is Verdict.UNSUPPORTED and not self._live:
-                continue  # its own line above has said it
-            text = Text()
-            text.append(f"{record.verdict:<11} ", STYLES[record.verdict])
-            text.append(f"{record.probe}  {record.target}")
-            if record.reason:
-                text.append(f": {printable(record.reason).splitlines()[0]}", "dim")
+        """Each fail, error and deviation in a line; what is unsupported by its reason, which many runs share."""
+        lines: Counter[tuple[Verdict, str, str]] = Counter()
+        for verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION, Verdict.FAIL, Verdict.ERROR):
+            for record in records:
+                if record.verdict is verdict:
+                    what = record.target if verdict is Verdict.UNSUPPORTED else f"{record.probe}  {record.target}"
+                    lines[verdict, what, (printable(record.reason).splitlines() or [""])[0]] += 1
+        for (verdict, what, reason), number in lines.items():
+            text = Text(f"{verdict:<11} ", STYLES[verdict])
+            text.append(
+                f"{plural(number, 'run')} on {what}" if verdict is Verdict.UNSUPPORTED else what, "default not bold"
+            )
+            text.append(f": {reason}" if reason else "", "dim not bold")
             self._console.print(text, soft_wrap=True)
-        if records:
+        if lines:
             self._console.print()
-
-
-def _fits(body: str, console: Console) -> bool:
-    return all(len(line) + 2 <= console.width for line in body.splitlines())

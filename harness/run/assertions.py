@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["compile_rewritten", "explained_comparisons"]
 
 
-def compile_rewritten(tree: ast.Module, source: bytes, path: str) -> CodeType:
-    """Code of a module whose `assert` statements explain themselves; `tree` is changed in place."""
+def compile_rewritten(source: bytes, path: str) -> CodeType:
+    """Code of a module whose `assert` statements explain themselves. Raises SyntaxError."""
+    tree = ast.parse(source, path)
     rewrite_asserts(tree, source, path)
     return compile(tree, path, "exec", dont_inherit=True, optimize=0)
 

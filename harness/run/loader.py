@@ -179,7 +179,7 @@ def load_file(path: Path, root: Path) -> list[Probe]:
         for node in ast.walk(tree)
         if isinstance(node, FunctionNode) and node.decorator_list
     }
-    module = _execute(tree, source, path, root)
+    module = _execute(source, path, root)
     probes = {
         id(value): replace(value, path=path, root=root)
         for value in vars(module).values()
@@ -214,7 +214,7 @@ def _parse(source: bytes, path: Path) -> ast.Module:
         raise LoadError([Problem(path, 0, f"is not Python source: {error}")]) from error
 
 
-def _execute(tree: ast.Module, source: bytes, path: Path, root: Path) -> ModuleType:
+def _execute(source: bytes, path: Path, root: Path) -> ModuleType:
     name = _module_name(path, root)
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -223,7 +223,7 @@ def _execute(tree: ast.Module, source: bytes, path: Path, root: Path) -> ModuleT
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and typing look their module up
     try:
-        exec(compile_rewritten(tree, source, str(path)), module.__dict__)
+        exec(compile_rewritten(source, str(path)), module.__dict__)
     except (Exception, SystemExit) as error:
         if before is None:
             del sys.modules[name]

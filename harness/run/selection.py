@@ -153,6 +153,9 @@ def _unknown(cases: Sequence[Case], name: str) -> str:
         for text in (case.id, case.probe.id, case.probe.relative, case.probe.area):
             known.setdefault(text, text)
         known.setdefault(case.probe.name, case.probe.id)
+        file = Path(case.probe.relative)
+        known.setdefault(file.name, case.probe.relative)
+        known.setdefault(file.stem, case.probe.relative)
     near = dict.fromkeys(known[text] for text in get_close_matches(name, list(known), n=6, cutoff=0.55))
     hint = "did you mean\n" + "\n".join(f"  {text}" for text in list(near)[:4]) if near else "see `trapgate list`"
     return f"no probe is named {name!r}; {hint}"

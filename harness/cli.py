@@ -1,0 +1,62 @@
+"""The command `trapgate`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from harness.commands.list import list_command
+from harness.commands.run import EXIT_CODES, run_command
+from harness.commands.show import show_command
+from harness.report.host import version
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="trapgate",
+    help="Boot tiny x86_64 guests on real QEMU and check every interrupt against what the manuals say.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"trapgate {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _trapgate(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("list")(list_command)
+app.command("run", epilog=EXIT_CODES)(run_command)
+app.command("show")(show_command)
+for _name in ("doctor", "asm"):
+    if find_spec(f"harness.commands.{_name}") is not None:
+        app.command(_name)(getattr(importlib.import_module(f"harness.commands.{_name}"), f"{_name}_command"))
+
+
+def main() -> None:
+    """Entry point: runs the command and exits with its code; 3 where Trapgate itself breaks."""
+    try:
+        app(prog_name="trapgate")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:  # code 1 would say that a probe failed
+        traceback.print_exc()
+        print("trapgate: this is a defect of Trapgate; please report it with the lines above", file=sys.stderr)
+        sys.exit(3)

@@ -1,0 +1,107 @@
+"""From the command line's words to cases and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.text import Text
+
+from harness.qemu.errors import TargetError
+from harness.qemu.target import Target, load_targets
+from harness.report.terminal import make_console
+from harness.report.text import plural
+from harness.run.loader import Discovery, LoadError, Problem, catalogue_root, discover, shown
+from harness.run.probe import Case, Probe
+from harness.run.selection import Keywords, SelectionError, select
+
+__all__ = ["DEFAULT_TARGET", "find_cases", "find_targets", "usage_error"]
+
+DEFAULT_TARGET = "q35-tcg"
+
+
+def usage_error(message: str) -> NoReturn:
+    """Say what was wrong with the call, and leave with exit code 2."""
+    make_console(stderr=True).print(Text.assemble(("trapgate: ", "bold red"), message), soft_wrap=True)
+    raise typer.Exit(2)
+
+
+def find_cases(names: Sequence[str], folders: Sequence[Path] = (), keywords: Keywords | None = None) -> list[Case]:
+    """The cases that the names mean: in the catalogue, or in `folders` instead of it, or in files named by their path.
+
+    A probe file that cannot be loaded ends the command (exit code 2), unless the names have nothing to do with it.
+    Raises SelectionError and LoadError.
+    """
+    roots = [folder.resolve() for folder in folders] or [catalogue_root()]
+    found = discover(roots)
+    outside = [name for name in names if _is_outside(name, found.probes, roots)]
+    if outside:
+        more = discover([Path(name.partition("[")[0]) for name in outside])
+        found = Discovery((*found.probes, *more.probes), (*found.problems, *more.problems))
+    concerned = [problem for problem in found.problems if _concerns(problem, names, roots)]
+    if concerned:
+        raise LoadError(concerned)
+    if found.problems:
+        broken = sorted({shown(problem.path) for problem in found.problems})
+        note = (
+            f"{plural(len(broken), 'probe file')} that cannot be loaded, and that nobody asked for: {', '.join(broken)}"
+        )
+        make_console(stderr=True).print(note, soft_wrap=True)
+    _refuse_equal_ids(found.probes)
+    return select(found.probes, names, keywords)
+
+
+def _is_outside(name: str, probes: Sequence[Probe], roots: Sequence[Path]) -> bool:
+    """Whether a name is a path on disk that neither the roots nor their ids know."""
+    path = Path(name.partition("[")[0].partition("::")[0])
+    if not path.exists() or any(path.resolve().is_relative_to(root) for root in roots):
+        return False
+    try:
+        return not select(probes, [name])
+    except SelectionError:
+        return True
+
+
+def _concerns(problem: Problem, names: Sequence[str], roots: Sequence[Path]) -> bool:
+    """Whether a broken file may hold what one of the names means; a name that tells no place may mean any file."""
+    for name in names:
+        text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
+        places = [place.resolve() for base in (*roots, Path.cwd()) if text and (place := base / text).exists()]
+        if places:
+            if any(problem.path.is_relative_to(place) for place in places):
+                return True
+        elif not text.endswith(".py") or problem.path.as_posix().endswith(f"/{text}"):
+            return True
+    return not names
+
+
+def _refuse_equal_ids(probes: Iterable[Probe]) -> None:
+    seen: dict[str, Probe] = {}
+    for found in probes:
+        before = seen.setdefault(found.id, found)
+        if before is not found:
+            text = f"has the id {found.id}, as {shown(before.path)} has; rename one, or run the folders one at a time"
+            raise LoadError([Problem(found.path, found.line, text)])
+
+
+def find_targets(values: Sequence[str], file: Path | None = None, qemu: str | None = None) -> list[Target]:
+    """The targets of `--target` values (each a name, a comma list, or `all`), on the QEMU of `--qemu` if given.
+
+    Raises TargetError where a name is unknown, with near matches.
+    """
+    known = load_targets(file)
+    chosen: dict[str, Target] = {}
+    for name in [part.strip() for value in values for part in value.split(",") if part.strip()] or [DEFAULT_TARGET]:
+        if name == "all":
+            chosen.update(known)
+        elif name in known:
+            chosen[name] = known[name]
+        else:
+            near = get_close_matches(name, list(known), n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise TargetError(f"no target is named {name!r}; {hint}Known: {', '.join(known)}, or all")
+    return [replace(target, binary=qemu) if qemu else target for target in chosen.values()]

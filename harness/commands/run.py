@@ -1,0 +1,230 @@
+"""`trapgate run`: boot probes on targets, and say what came of it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Protocol
+
+import typer
+from rich.text import Text
+
+from harness.commands.planning import DEFAULT_TARGET, find_cases, find_targets, usage_error
+from harness.qemu.errors import QemuError
+from harness.qemu.target import Target
+from harness.report.host import host_facts, qemu_version, version
+from harness.report.json_file import JsonReport
+from harness.report.junit import write_junit
+from harness.report.summary import Result, exit_code
+from harness.report.terminal import Terminal, make_console
+from harness.report.text import plural
+from harness.run.probe import Case, ProbeError
+from harness.run.record import RunRecord
+from harness.run.selection import Keywords, SelectionError
+
+__all__ = ["run_command"]
+
+EXIT_CODES = """
+Exit codes: 0 every verdict is pass, deviation or unsupported · 1 a fail (a recorded deviation that has disappeared is
+one) · 2 wrong usage, nothing ran · 3 an error: the harness or QEMU broke, or a report could not be written ·
+130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+"""
+
+
+class Runner(Protocol):
+    """What runs cases on one target."""
+
+    def run(self, case: Case) -> RunRecord:
+        """Boot once, observe, judge."""
+
+
+OpenRunner = Callable[[Target, Sequence[str]], AbstractContextManager[Runner]]
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the run to end. A KeyboardInterrupt, so that whatever lets Ctrl-C through lets it through."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to run, target by target, and what to do with the results."""
+
+    runs: Sequence[tuple[Target, Sequence[Case]]]
+    qemu_args: tuple[str, ...] = ()
+    json_file: Path | None = None
+    junit_file: Path | None = None
+    first_failure: bool = False
+    verbose: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many runs it has."""
+        return sum(len(cases) for _, cases in self.runs)
+
+
+def run_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Areas, files, probes, cases or globs, as `trapgate list` shows them."
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target", "-t", metavar="NAME", help=f"Target, comma list or 'all' (repeatable) [{DEFAULT_TARGET}]."
+        ),
+    ] = None,
+    keyword: Annotated[
+        str | None,
+        typer.Option("-k", metavar="EXPR", help="Only ids or targets that match, as in pytest: 'hpet and not pc'."),
+    ] = None,
+    qemu: Annotated[str | None, typer.Option("--qemu", metavar="PATH", help="The QEMU program to test.")] = None,
+    qemu_arg: Annotated[
+        list[str] | None, typer.Option("--qemu-arg", metavar="ARG", help="One more argument for QEMU (repeatable).")
+    ] = None,
+    probes: Annotated[
+        list[Path] | None,
+        typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
+    ] = None,
+    target_file: Annotated[
+        Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every record as JSON (docs/json.md).")
+    ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for GitLab, Jenkins and the like.")
+    ] = None,
+    first_failure: Annotated[bool, typer.Option("--exitfirst", "-x", help="Stop at the first fail or error.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every run, also on a terminal.")] = False,
+) -> None:
+    """Boot probes on targets and print their verdicts; each failure is explained."""
+    try:
+        keywords = Keywords(keyword) if keyword else None
+        cases = find_cases(names or (), probes or ())
+        targets = find_targets(target or (), target_file, qemu)
+        runs = [(t, [case for case in cases if keywords is None or keywords.match(case, t.name)]) for t in targets]
+    except (SelectionError, ProbeError, QemuError) as error:
+        usage_error(str(error))
+    if not any(chosen for _, chosen in runs):
+        usage_error(f"-k {keyword!r} matches none of {plural(len(cases), 'case')} on {plural(len(targets), 'target')}")
+    plan = Plan(runs, tuple(qemu_arg or ()), json_file, junit_file, first_failure, verbose)
+    raise typer.Exit(execute(plan, open_runner))
+
+
+def open_runner(target: Target, qemu_args: Sequence[str]) -> AbstractContextManager[Runner]:
+    """The executor of one target."""
+    from harness.run.execute import Executor, RunOptions  # loads the assembler: not for --help
+
+    return Executor(target, RunOptions(qemu_args=tuple(qemu_args)))
+
+
+def execute(plan: Plan, open_runner: OpenRunner) -> int:
+    """Run a plan and report it; gives the exit code. Reports are written whatever happens."""
+    terminal = Terminal(make_console(), plan.size, verbose=plan.verbose)
+    started = time.monotonic()
+    report = _open_json(plan)
+    note, code, complete = "", 0, False
+    try:
+        with _signals(), terminal:
+            complete = _run_all(plan, open_runner, terminal, report)
+            if not complete:
+                note = "stopped at the first failure (-x)"
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Stopped) else int(signal.SIGINT)
+        note, code = f"interrupted by {signal.Signals(number).name}", 128 + number
+    finally:  # also for what should not happen: a report says what is known
+        problems = _write_reports(plan, terminal, report, complete)
+    terminal.summary(note, (time.monotonic() - started) * 1000)
+    for problem in problems:
+        make_console(stderr=True).print(Text(problem, "bold magenta"), soft_wrap=True)
+    if code == 0:
+        code = exit_code(result.record for result in terminal.results)
+    return code or (3 if problems else 0)
+
+
+def _run_all(plan: Plan, open_runner: OpenRunner, terminal: Terminal, report: JsonReport | None) -> bool:
+    """Whether everything that was planned ran."""
+    for target, cases in plan.runs:
+        if not cases:
+            continue
+        with ExitStack() as stack:
+            runner = stack.enter_context(open_runner(target, plan.qemu_args))
+            for case in cases:
+                terminal.starting(case.id, target.name)
+                record = runner.run(case)
+                if report is not None:
+                    report.add(record)
+                terminal.finished(Result(case.probe.area, record))
+                if plan.first_failure and not record.ok:
+                    return len(terminal.results) == plan.size
+    return True
+
+
+def _open_json(plan: Plan) -> JsonReport | None:
+    if plan.json_file is None:
+        return None
+    targets = [
+        {"name": target.name, "qemu": str(binary), "version": qemu_version(str(binary)), "arguments": plan.qemu_args}
+        for target, _ in plan.runs
+        for binary in [_binary(target)]
+    ]
+    facts: dict[str, Any] = {
+        "trapgate": version(),
+        "command": ["trapgate", *sys.argv[1:]],
+        "host": host_facts(),
+        "targets": targets,
+    }
+    try:
+        return JsonReport(plan.json_file, planned=plan.size, facts=facts)
+    except OSError as error:
+        usage_error(f"--json {plan.json_file}: {error.strerror}")
+
+
+def _binary(target: Target) -> Path | str:
+    try:
+        return target.find_binary()
+    except QemuError:
+        return target.binary or ""
+
+
+def _write_reports(plan: Plan, terminal: Terminal, report: JsonReport | None, complete: bool) -> list[str]:
+    """What could not be written."""
+    problems = []
+    if report is not None:
+        report.close(complete=complete)
+        if report.problem is not None:
+            problems.append(f"--json {report.path}: {report.problem.strerror}; it holds the results up to then")
+    if plan.junit_file is not None:
+        properties = {"trapgate": version(), "complete": str(complete).lower()}
+        try:
+            write_junit(plan.junit_file, [result.record for result in terminal.results], properties)
+        except OSError as error:
+            problems.append(f"--junit {plan.junit_file}: {error.strerror}; it was not written")
+    return problems
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the run as Ctrl-C does: reports written, machines closed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,111 @@
+"""`trapgate show`: the guest program of a probe, source line by source line."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+
+from harness.commands.planning import DEFAULT_TARGET, find_cases, find_targets, usage_error
+from harness.qemu.errors import QemuError
+from harness.report.terminal import make_console
+from harness.run.loader import shown
+from harness.run.probe import Case, ProbeError
+from harness.run.selection import SelectionError
+
+if TYPE_CHECKING:
+    from harness.assembly import ListingLine
+
+__all__ = ["show_command"]
+
+_BYTES_A_LINE = 8
+
+
+def show_command(
+    name: Annotated[str, typer.Argument(metavar="PROBE[case]", help="A probe, or one case of it.")],
+    target: Annotated[
+        str, typer.Option("--target", "-t", metavar="NAME", help="The target to build for.")
+    ] = DEFAULT_TARGET,
+    probes: Annotated[
+        list[Path] | None,
+        typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
+    ] = None,
+    target_file: Annotated[
+        Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
+    ] = None,
+    runtime: Annotated[bool, typer.Option("--runtime", help="Show the runtime's instructions too.")] = False,
+) -> None:
+    """Show what a probe's guest program becomes: address, bytes and assembly below each line of its source.
+
+    Exit codes: 0; 1 where the program cannot be assembled; 2 where the name is unknown or means several probes.
+    """
+    try:
+        cases = find_cases([name], probes or ())
+        chosen = find_targets([target], target_file)
+    except (SelectionError, ProbeError, QemuError) as error:
+        usage_error(str(error))
+    if len({case.probe.id for case in cases}) > 1:
+        listed = "\n".join(f"  {identity}" for identity in dict.fromkeys(case.probe.id for case in cases))
+        usage_error(f"{name!r} means several probes; show takes one of\n{listed}")
+    if len(chosen) != 1:
+        usage_error("show takes one target")
+    from harness.assembly import AssemblyError
+    from harness.run.execute import build
+
+    case = cases[0]
+    try:
+        lines = build(case, chosen[0]).lines
+    except (AssemblyError, ProbeError) as error:
+        make_console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
+        raise typer.Exit(1) from error
+    console = make_console()
+    _heading(console, case, [other.label for other in cases])
+    _listing(console, lines if runtime else _own(lines, case.probe.path))
+
+
+def _heading(console: Console, case: Case, labels: Sequence[str]) -> None:
+    console.print(Text(case.id, "bold"), soft_wrap=True)
+    console.print(Text(case.probe.rule))
+    console.print(Text(case.probe.spec, "dim"))
+    if len(labels) > 1:
+        console.print(Text(f"the first of {len(labels)} cases: {', '.join(labels)}", "dim"))
+    console.print()
+
+
+def _own(lines: Iterable[ListingLine], path: Path) -> list[ListingLine]:
+    """The lines that come from the probe's file and its helpers: everything but the runtime's assembly."""
+    return [line for line in lines if not line.origin.file.endswith(".asm")]
+
+
+def _listing(console: Console, lines: Sequence[ListingLine]) -> None:
+    for (file, number), group in groupby(lines, key=lambda line: (line.origin.file, line.origin.line)):
+        source = linecache.getline(file, number).strip()
+        where = Text(f"{shown(Path(file))}:{number}  ", "cyan")
+        where.append(_coloured(source, "python" if file.endswith(".py") else "gas"))
+        console.print(where, soft_wrap=True)
+        for line in group:
+            _statement(console, line)
+
+
+def _statement(console: Console, line: ListingLine) -> None:
+    """One statement; what has no bytes (a label, a directive) shows its address only."""
+    chunks = [line.data[i : i + _BYTES_A_LINE] for i in range(0, len(line.data), _BYTES_A_LINE)] or [b""]
+    for index, chunk in enumerate(chunks):
+        text = Text(f"  {line.address + index * _BYTES_A_LINE:08x}  ", "dim")
+        text.append(f"{chunk.hex(' '):<{3 * _BYTES_A_LINE}} ", "yellow")
+        if index == 0:
+            text.append(_coloured(line.text.strip(), "nasm"))
+        console.print(text, soft_wrap=True)
+
+
+def _coloured(source: str, language: str) -> Text:
+    text = Syntax("", language, theme="ansi_dark", background_color="default").highlight(source)
+    text.rstrip()
+    return text
