@@ -13,7 +13,7 @@ from types import MappingProxyType
 from harness.hardware.hpet import HPET_DEFAULT_BASE
 from harness.hardware.ioapic import IOAPIC_DEFAULT_BASE, PINS
 
-__all__ = ["PLATFORMS", "Platform", "PowerManagement"]
+__all__ = ["PCI_SLOTS", "PLATFORMS", "Platform", "PowerManagement"]
 
 
 @dataclass(frozen=True)
@@ -182,3 +182,24 @@ _MICROVM = Platform(  # hw/i386/microvm.c, with ACPI left on as by default
 )
 
 PLATFORMS: Mapping[str, Platform] = MappingProxyType({p.name: p for p in (_Q35, _PC, _MICROVM)})
+
+
+PCI_SLOTS: Mapping[str, int] = MappingProxyType(
+    {
+        "ivshmem": 0x0C,
+        "xhci": 0x0D,
+        "hda": 0x0E,
+        "pci-testdev": 0x0F,
+        "edu": 0x10,
+        "virtio-rng": 0x11,
+        "virtio-blk": 0x12,
+        "virtio-net": 0x13,
+        "virtio-serial": 0x14,
+        "virtio-console": 0x15,
+        "nvme": 0x16,
+        "ahci": 0x17,
+        "e1000e": 0x18,
+    }
+)
+"""Device number on bus 0 at which the harness plugs each PCI device that a probe may need. All below 25: on q35 their INTx
+pins then rotate over PIRQE to PIRQH."""

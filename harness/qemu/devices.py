@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from harness.hardware.platform import PCI_SLOTS
 from harness.qemu.errors import TargetError
 from harness.qemu.target import MachineType
 
@@ -54,6 +55,11 @@ class Device:
         return dict(self.arguments).get(platform)
 
 
+def _pci(name: str, model: str, options: str = "") -> tuple[str, str]:
+    """A PCI device in its own slot, so that a program knows its address and its INTx pin before it runs."""
+    return "-device", f"{model},id={{id}},addr={PCI_SLOTS[name]:#x}{options}"
+
+
 def _on(platforms: Iterable[MachineType], *arguments: str) -> tuple[tuple[MachineType, tuple[str, ...]], ...]:
     return tuple((platform, arguments) for platform in platforms)
 
@@ -63,14 +69,14 @@ def _virtio(
     network: bool = False,
 ) -> Device:  # fmt: skip
     """A virtio device: PCI where there is a PCI bus, virtio-mmio on microvm (docs/system/i386/microvm)."""
-    pci = _on(_PCI, *before, "-device", f"virtio-{model}-pci,id={{id}}{options}")
+    pci = _on(_PCI, *before, *_pci(name, f"virtio-{model}-pci", options))
     mmio = _on(("microvm",), *before, "-device", f"virtio-{model}-device,id={{id}}{options}")
     return Device(name, summary, mmio + pci, (f"virtio-{model}-device",), backing=backing, network=network)
 
 
 _LIST = (
     Device("hpet", "high precision event timer", _on(_PCI), ("hpet",), machine_options=("hpet=on",)),
-    Device("edu", "QEMU's teaching device: PCI, DMA engine, INTx, MSI", _on(_PCI, "-device", "edu,id={id}"), ("edu",)),
+    Device("edu", "QEMU's teaching device: PCI, DMA engine, INTx, MSI", _on(_PCI, *_pci("edu", "edu")), ("edu",)),
     Device(
         "pc-testdev",
         "ports that raise any ISA interrupt line",
@@ -78,7 +84,7 @@ _LIST = (
         ("pc-testdev",),
     ),
     Device(
-        "pci-testdev", "PCI device with I/O and memory test BARs", _on(_PCI, "-device", "pci-testdev"), ("pci-testdev",)
+        "pci-testdev", "PCI device with I/O and memory test BARs", _on(_PCI, *_pci("pci-testdev", "pci-testdev")), ("pci-testdev",)
     ),
     Device(
         "isa-debug-exit",
@@ -97,21 +103,21 @@ _LIST = (
         "paravirtual console on a ring buffer",
         _on(("microvm",), "-chardev", "ringbuf,id={id}-ring,size=65536", "-device", "virtio-serial-device,id={id}-bus",
             "-device", "virtconsole,id={id},bus={id}-bus.0,chardev={id}-ring")
-        + _on(_PCI, "-chardev", "ringbuf,id={id}-ring,size=65536", "-device", "virtio-serial-pci,id={id}-bus",
+        + _on(_PCI, "-chardev", "ringbuf,id={id}-ring,size=65536", "-device", f"virtio-serial-pci,id={{id}}-bus,addr={PCI_SLOTS['virtio-console']:#x}",
               "-device", "virtconsole,id={id},bus={id}-bus.0,chardev={id}-ring"),
         ("virtio-serial-device", "virtconsole"),
     ),
     Device(
         "nvme",
         "NVMe controller with one namespace",
-        _on(_PCI, *_DISK, "-device", "nvme,id={id},serial=trapgate,drive={id}-disk"),
+        _on(_PCI, *_DISK, *_pci("nvme", "nvme", ",serial=trapgate,drive={id}-disk")),
         ("nvme",),
         backing=_MIB,
     ),
     Device(
         "ahci",
         "SATA disk on an AHCI controller (q35: the chipset's own, 00:1F.2)",
-        _on(("pc",), *_DISK, "-device", "ahci,id={id}", "-device", "ide-hd,bus={id}.0,drive={id}-disk")
+        _on(("pc",), *_DISK, *_pci("ahci", "ahci"), "-device", "ide-hd,bus={id}.0,drive={id}-disk")
         + _on(("q35",), *_DISK, "-device", "ide-hd,bus=ide.0,drive={id}-disk"),
         ("ich9-ahci", "ide-hd"),
         backing=_MIB,
@@ -134,20 +140,20 @@ _LIST = (
     Device(
         "e1000e",
         "Intel 82574L network card: MSI-X, interrupt moderation",
-        _on(_PCI, *_NET, "-device", "e1000e,id={id},netdev={id}-net,mac=52:54:00:12:34:57"),
+        _on(_PCI, *_NET, *_pci("e1000e", "e1000e", ",netdev={id}-net,mac=52:54:00:12:34:57")),
         ("e1000e",),
         network=True,
     ),
     Device(
-        "hda", "Intel HD Audio controller: MSI", _on(_PCI, "-device", "ich9-intel-hda,id={id},msi=on"),
+        "hda", "Intel HD Audio controller: MSI", _on(_PCI, *_pci("hda", "ich9-intel-hda", ",msi=on")),
         ("ich9-intel-hda",),
     ),
-    Device("xhci", "USB 3 controller: MSI-X", _on(_PCI, "-device", "qemu-xhci,id={id}"), ("qemu-xhci",)),
+    Device("xhci", "USB 3 controller: MSI-X", _on(_PCI, *_pci("xhci", "qemu-xhci")), ("qemu-xhci",)),
     Device(
         "ivshmem",
         "shared memory in a BAR",
         _on(_PCI, "-object", "memory-backend-file,id={id}-memory,size=1M,mem-path={backing},share=on",
-            "-device", "ivshmem-plain,id={id},memdev={id}-memory"),
+            *_pci("ivshmem", "ivshmem-plain", ",memdev={id}-memory")),
         ("ivshmem-plain",),
         backing=_MIB,
     ),
