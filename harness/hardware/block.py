@@ -170,7 +170,7 @@ class Bound(Generic[R]):
             raise FieldError(f"{self.place.name}: {error}") from None
 
     def _refuse_read_only(self) -> None:
-        if self.place.access == "ro":
+        if self.place.access in ("ro", "rc"):
             raise FieldError(f"{self.place.name} is read-only; `poke` it through k.asm if a write must be tried")
 
     def _refuse_write_only(self, what: str) -> None:
