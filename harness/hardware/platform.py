@@ -201,5 +201,5 @@ PCI_SLOTS: Mapping[str, int] = MappingProxyType(
         "e1000e": 0x18,
     }
 )
-"""Device number on bus 0 at which the harness plugs each PCI device that a probe may need. All below 25: on q35 their INTx
-pins then rotate over PIRQE to PIRQH."""
+"""Device number on bus 0 at which the harness plugs each PCI device that a probe may need. All below 25: on q35 their
+INTx pins then rotate over PIRQE to PIRQH."""

@@ -84,7 +84,10 @@ _LIST = (
         ("pc-testdev",),
     ),
     Device(
-        "pci-testdev", "PCI device with I/O and memory test BARs", _on(_PCI, *_pci("pci-testdev", "pci-testdev")), ("pci-testdev",)
+        "pci-testdev",
+        "PCI device with I/O and memory test BARs",
+        _on(_PCI, *_pci("pci-testdev", "pci-testdev")),
+        ("pci-testdev",),
     ),
     Device(
         "isa-debug-exit",
@@ -103,7 +106,8 @@ _LIST = (
         "paravirtual console on a ring buffer",
         _on(("microvm",), "-chardev", "ringbuf,id={id}-ring,size=65536", "-device", "virtio-serial-device,id={id}-bus",
             "-device", "virtconsole,id={id},bus={id}-bus.0,chardev={id}-ring")
-        + _on(_PCI, "-chardev", "ringbuf,id={id}-ring,size=65536", "-device", f"virtio-serial-pci,id={{id}}-bus,addr={PCI_SLOTS['virtio-console']:#x}",
+        + _on(_PCI, "-chardev", "ringbuf,id={id}-ring,size=65536",
+              "-device", f"virtio-serial-pci,id={{id}}-bus,addr={PCI_SLOTS['virtio-console']:#x}",
               "-device", "virtconsole,id={id},bus={id}-bus.0,chardev={id}-ring"),
         ("virtio-serial-device", "virtconsole"),
     ),
