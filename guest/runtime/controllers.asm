@@ -1,0 +1,171 @@
+# Controllers: 8259 remapped and masked, local APIC on, IO APIC masked, timers quiet, whatever ran before.
+
+.code64
+
+# silence_8259: both chips initialised (base 20h and 28h, cascade on IR2), all inputs masked, all edge-triggered.
+# clobbers: AL. 8259A datasheet, "Initialization Command Words".
+silence_8259:
+    mov al, 0x11                    # ICW1: edge, cascade, ICW4 follows
+    out 0x20, al
+    out 0xA0, al
+    mov al, 0x20                    # ICW2: vector base
+    out 0x21, al
+    mov al, 0x28
+    out 0xA1, al
+    mov al, 4                       # ICW3: slave on IR2
+    out 0x21, al
+    mov al, 2
+    out 0xA1, al
+    mov al, 1                       # ICW4: 8086 mode
+    out 0x21, al
+    out 0xA1, al
+    mov al, 0xFF                    # OCW1: all masked
+    out 0x21, al
+    out 0xA1, al
+    xor eax, eax                    # ELCR: all edge
+    mov edx, 0x4D0
+    out dx, al
+    inc edx
+    out dx, al
+    ret
+
+# enable_local_apic: xAPIC mode at its default base, software-enabled, LINT1 = NMI, all else masked, nothing in service.
+# Logical ID: bit n of the flat model for the processor whose APIC ID is n.
+# clobbers: RAX, RCX, RDX, RDI. SDM vol. 3A, "Advanced Programmable Interrupt Controller (APIC)".
+enable_local_apic:
+    mov ecx, 0x1B                   # IA32_APIC_BASE
+    rdmsr
+    test eax, 0x400                 # x2APIC: only by way of disabled back to xAPIC
+    jz .Lxapic
+    and eax, 0x100
+    or eax, 0xFEE00000
+    xor edx, edx
+    wrmsr
+.Lxapic:
+    and eax, 0x100                  # keep BSP
+    or eax, 0xFEE00800
+    xor edx, edx
+    wrmsr
+    mov edi, 0xFEE00000
+    mov dword ptr [rdi+0xF0], 0x100+SPURIOUS_VECTOR
+    mov dword ptr [rdi+0x80], 0     # TPR
+    mov dword ptr [rdi+0x320], 0x10000
+    mov dword ptr [rdi+0x380], 0    # timer stopped
+    mov dword ptr [rdi+0x3E0], 0xB  # divide by 1
+    mov dword ptr [rdi+0x330], 0x10000
+    mov dword ptr [rdi+0x340], 0x10000
+    mov dword ptr [rdi+0x350], 0x10700
+    mov dword ptr [rdi+0x360], 0x400
+    mov dword ptr [rdi+0x370], 0x10000
+    mov dword ptr [rdi+0xE0], 0xFFFFFFFF
+    mov ecx, dword ptr [rdi+0x20]
+    shr ecx, 24
+    mov eax, 0x01000000
+    shl eax, cl
+    mov dword ptr [rdi+0xD0], eax
+    mov dword ptr [rdi+0x280], 0    # ESR: written to be cleared
+    mov dword ptr [rdi+0x280], 0
+    mov ecx, 256                    # acknowledge what firmware may have left in service
+.Lservice:
+    mov eax, dword ptr [rdi+0x100]
+    or eax, dword ptr [rdi+0x110]
+    or eax, dword ptr [rdi+0x120]
+    or eax, dword ptr [rdi+0x130]
+    or eax, dword ptr [rdi+0x140]
+    or eax, dword ptr [rdi+0x150]
+    or eax, dword ptr [rdi+0x160]
+    or eax, dword ptr [rdi+0x170]
+    jz .Lidle
+    mov dword ptr [rdi+0xB0], 0     # EOI
+    dec ecx
+    jnz .Lservice
+.Lidle:
+    ret
+
+# mask_io_apic: every redirection entry masked, all other fields zero.
+# clobbers: RAX, RCX, RDX, RDI. 82093AA datasheet, "I/O Redirection Table Registers".
+mask_io_apic:
+    mov edi, 0xFEC00000
+    mov dword ptr [rdi], 1          # version register
+    mov ecx, dword ptr [rdi+0x10]
+    shr ecx, 16
+    and ecx, 0xFF                   # maximum redirection entry
+    mov edx, 0x10
+.Lentry:
+    mov dword ptr [rdi], edx
+    mov dword ptr [rdi+0x10], 0x10000
+    inc edx
+    mov dword ptr [rdi], edx
+    mov dword ptr [rdi+0x10], 0
+    inc edx
+    dec ecx
+    jns .Lentry
+    ret
+
+# silence_timers: 8254 channel 0 waits for a gate that never comes, channel 2 and speaker off, HPET halted with all comparators
+# off, RTC interrupts off and acknowledged, COM1's interrupts off.
+# clobbers: RAX, RCX, RDX, RDI.
+silence_timers:
+    mov al, 0x32                    # channel 0, both bytes, mode 1: the gate is tied high, so it never triggers
+    out 0x43, al
+    mov al, 0xFF
+    out 0x40, al
+    out 0x40, al
+    in al, 0x61
+    and al, 0xFC
+    out 0x61, al
+    call hpet_present
+    jz .Lrtc
+    mov qword ptr [rdi+0x10], 0     # halt, no legacy replacement
+    mov rcx, qword ptr [rdi]
+    shr ecx, 8
+    and ecx, 0x1F                   # number of the last comparator
+    mov edx, 0x100
+.Lcomparator:
+    mov qword ptr [rdi+rdx], 0
+    add edx, 0x20
+    dec ecx
+    jns .Lcomparator
+    mov qword ptr [rdi+0x20], -1    # interrupt status: write 1 to clear
+    mov qword ptr [rdi+0xF0], 0
+.Lrtc:
+    mov al, 0x0B
+    out 0x70, al
+    in al, 0x71
+    and al, 7                       # keep data mode, hour format, daylight saving; SET and all enables off
+    mov ah, al
+    mov al, 0x0B
+    out 0x70, al
+    mov al, ah
+    out 0x71, al
+    mov al, 0x0A
+    out 0x70, al
+    mov al, 0x26                    # 32.768 kHz time base, 1024 Hz
+    out 0x71, al
+    mov al, 0x0C                    # reading register C clears its flags
+    out 0x70, al
+    in al, 0x71
+    mov edx, 0x3F9                  # COM1 interrupt enable
+    xor eax, eax
+    out dx, al
+    mov edx, 0x3FA                  # FIFOs on and empty
+    mov al, 7
+    out dx, al
+    mov edx, 0x3FB                  # 8 bits, no parity, one stop bit
+    mov al, 3
+    out dx, al
+    ret
+
+# hpet_present: ZF clear if an HPET answers. out: RDI = its base. clobbers: EAX.
+# IA-PC HPET 1.0a, "General Capabilities and ID Register": VENDOR_ID is valid in every HPET.
+hpet_present:
+    mov edi, 0xFED00000
+    mov eax, dword ptr [rdi]
+    shr eax, 16
+    cmp eax, 0xFFFF
+    je .Labsent
+    test eax, eax
+    ret
+.Labsent:
+    xor eax, eax
+    ret

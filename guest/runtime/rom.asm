@@ -1,0 +1,67 @@
+# ROM: the shortest way from the reset vector to the image. 64 KiB that end at 4 GiB.
+#
+# The host put the image into the staging area, which is never executed; the ROM copies it to its run address with guest
+# stores, so that QEMU's translator sees the code change (it does not see what the host writes behind its back).
+# Staging: magic, entry, number of segments, 0; then for each segment: destination, length (both multiples of 16), offset, 0.
+
+.code32
+
+# rom_protected: flat 32-bit code in the ROM. in: nothing. out: jumps to the staged entry with EAX = BOOT_ROM.
+rom_protected:
+    mov eax, 0x10
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    mov ebx, STAGING
+    cmp dword ptr [ebx], MAGIC_STAGING
+    jne .Lnothing
+    mov edx, dword ptr [ebx+8]
+    lea ebp, [ebx+16]
+.Lsegment:
+    mov edi, dword ptr [ebp]
+    mov ecx, dword ptr [ebp+4]
+    mov esi, dword ptr [ebp+8]
+    add esi, ebx
+    shr ecx, 2
+    rep movsd
+    add ebp, 16
+    dec edx
+    jnz .Lsegment
+    mov ecx, dword ptr [ebx+4]
+    xor ebx, ebx
+    mov eax, BOOT_ROM
+    jmp ecx
+.Lnothing:                          # nothing staged: the host sees a processor that halted here
+    hlt
+    jmp .Lnothing
+
+.balign 8
+rom_gdt:
+    .quad 0
+    .quad 0x00CF9B000000FFFF        # 08: 32-bit code
+    .quad 0x00CF93000000FFFF        # 10: data
+rom_gdt_pointer:
+    .word 23
+    .long rom_gdt
+
+# rom_real: from 16-bit real mode with CS base FFFF0000h to rom_protected.
+.org RESET_VECTOR-0x40             # within reach of a 16-bit jump from the reset vector
+.code16
+rom_real:
+    cli
+    cld
+    .byte 0x2E                      # CS: the GDT pointer is in the ROM
+    o32 lgdt [rom_gdt_pointer-ROM]
+    mov eax, cr0
+    or eax, 1
+    mov cr0, eax
+    .byte 0x66, 0xEA                # far jump with a 32-bit offset
+    .long rom_protected
+    .word 0x08
+
+# The reset vector. SDM vol. 3A, "First Instruction Executed".
+.org RESET_VECTOR
+reset_vector:
+    jmp rom_real
+.org RESET_VECTOR+15
+    .byte 0

@@ -1,0 +1,187 @@
+# Time: the time-stamp counter's rate, deadlines, waits. All times are microseconds.
+
+.code64
+
+# measure_tsc: ticks of the time-stamp counter in a millisecond, from the host's parameter or against the 8254.
+# in: nothing. out: MB_TSC_KHZ. clobbers: RAX, RCX, RDX, RDI, RSI.
+measure_tsc:
+    mov rax, qword ptr [rip+parameters+PARAM_TSC_KHZ]
+    test rax, rax
+    jnz .Lknown
+    in al, 0x61                     # gate of channel 2 on, speaker off
+    and al, 0xFC
+    or al, 1
+    out 0x61, al
+    mov al, 0xB0                    # channel 2, both bytes, mode 0
+    out 0x43, al
+    mov al, 0x52                    # 2386 counts: 2 ms at 1193182 Hz
+    out 0x42, al
+    mov al, 0x09
+    out 0x42, al
+    rdtsc
+    shl rdx, 32
+    lea rsi, [rax+rdx]
+.Lpoll:
+    rdtsc
+    shl rdx, 32
+    lea rdi, [rax+rdx]
+    sub rdi, rsi
+    bt rdi, 34                      # no 8254 here: give up after seconds
+    jc .Lassume
+    in al, 0x61
+    test al, 0x20                   # OUT of channel 2
+    jz .Lpoll
+    mov rax, rdi
+    mov ecx, 1193182
+    mul rcx
+    mov ecx, 2386000
+    div rcx
+    push rax
+    in al, 0x61
+    and al, 0xFC
+    out 0x61, al
+    pop rax
+.Lknown:
+    mov qword ptr [MAILBOX+MB_TSC_KHZ], rax
+    ret
+.Lassume:
+    mov eax, 1000000
+    jmp .Lknown
+
+# deadline: the time-stamp counter's value RAX microseconds from now.
+# in: RAX. out: RAX. clobbers: RCX, RDX.
+deadline:
+    mul qword ptr [MAILBOX+MB_TSC_KHZ]
+    mov ecx, 1000
+    div rcx
+    mov rcx, rax
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    add rax, rcx
+    ret
+
+# spin_once: one turn of a waiting loop. A `pause` makes QEMU's single-threaded TCG go on to the next processor, which
+# several processors need and one must not: there it costs fifteen times the time.
+# out: CF set once the counter has passed R14. clobbers: RAX, RDX.
+spin_once:
+    cmp dword ptr [rip+parameters+PARAM_CPUS], 1
+    jbe .Lalone
+    pause
+.Lalone:
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    cmp r14, rax
+    ret
+
+# stay: let RDI microseconds pass, with interrupts as they are.
+# in: RDI. clobbers: RAX, RCX, RDX.
+stay:
+    push r14
+    mov rax, rdi
+    call deadline
+    mov r14, rax
+.Lstay:
+    call spin_once
+    jae .Lstay
+    pop r14
+    ret
+
+# wait_vector: until vector EDI has arrived ESI times since the start, on all processors together; the run ends with
+# STATUS_TIMEOUT if that takes more than RDX microseconds.
+# in: EDI vector, ESI count, RDX microseconds, ECX number of the wait. clobbers: RAX, RCX, RDX.
+wait_vector:
+    push rbx
+    push r12
+    push r13
+    push r14
+    mov ebx, edi
+    mov r12d, esi
+    mov r13d, ecx
+    mov rax, rdx
+    call deadline
+    mov r14, rax
+.Lwait:
+    call total_count
+    cmp eax, r12d
+    jae .Lcame
+    call spin_once
+    jae .Lwait
+    call total_count                # it may have come in this last turn
+    cmp eax, r12d
+    jae .Lcame
+    mov dword ptr [MAILBOX+MB_WAIT_VECTOR], ebx
+    mov dword ptr [MAILBOX+MB_WAIT_COUNT], r12d
+    mov dword ptr [MAILBOX+MB_WAIT_LINE], r13d
+    mov edi, STATUS_TIMEOUT
+    jmp finish
+.Lcame:
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    ret
+
+# halt_until: as wait_vector, but the processor sleeps between interrupts, so that no virtual time is spun away. Without any
+# interrupt only the host's watchdog ends it. Needs interrupts to be on; they stay on.
+# in: EDI vector, ESI count. clobbers: RAX, RCX.
+halt_until:
+    push rbx
+    mov ebx, edi
+.Lhalted:
+    cli
+    call total_count
+    cmp eax, esi
+    jae .Lwoke
+    sti                             # its shadow reaches over the HLT: nothing slips in between
+    hlt
+    jmp .Lhalted
+.Lwoke:
+    sti
+    pop rbx
+    ret
+
+# total_count: arrivals of vector EBX on all processors. out: EAX. clobbers: RCX.
+total_count:
+    mov ecx, ebx
+    xor eax, eax
+.Lsum:
+    add eax, dword ptr [COUNTS+rcx*4]
+    add ecx, 256
+    cmp ecx, CPUS*256
+    jb .Lsum
+    ret
+
+# wait_word: until the quadword at RDI, masked with RSI, equals RDX; STATUS_TIMEOUT after RCX microseconds.
+# in: RDI, RSI, RDX, RCX, R8D number of the wait. clobbers: RAX, RCX, RDX.
+wait_word:
+    push rbx
+    push r12
+    push r14
+    mov rbx, rdx
+    mov r12d, r8d
+    mov rax, rcx
+    call deadline
+    mov r14, rax
+.Lword:
+    mov rax, qword ptr [rdi]
+    and rax, rsi
+    cmp rax, rbx
+    je .Lequal
+    call spin_once
+    jae .Lword
+    mov rax, qword ptr [rdi]
+    and rax, rsi
+    cmp rax, rbx
+    je .Lequal
+    mov dword ptr [MAILBOX+MB_WAIT_VECTOR], -1
+    mov dword ptr [MAILBOX+MB_WAIT_COUNT], ebx
+    mov dword ptr [MAILBOX+MB_WAIT_LINE], r12d
+    mov edi, STATUS_TIMEOUT
+    jmp finish
+.Lequal:
+    pop r14
+    pop r12
+    pop rbx
+    ret

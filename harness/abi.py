@@ -1,0 +1,398 @@
+"""The layout that guest and host share, declared once.
+
+It feeds the assembler's constants (`constants()`), the ELF symbols of the image (`symbols()`) and the host's decoder.
+Addresses are guest-physical; below 1 GiB the guest maps them one to one. Offsets and sizes are in bytes.
+
+=====================  ==========================================================================
+0x0000_8000            application-processor trampoline (SIPI vector 08h)
+0x0010_0000            runtime: code, tables, parameters
+0x0011_0000            program: what the probe wrote
+0x0020_0000            data that the runtime zeroes: mailbox, counts, values, IDT, GDT, TSS, snapshots
+0x0030_0000            recorder: `RECORDS` entries, then a ring of the last `TAIL`
+0x0040_0000            page tables
+0x0050_0000            stacks, 64 KiB for each processor
+0x0080_0000            page window: 2 MiB mapped with 4 KiB pages
+0x00c0_0000            buffers
+0x0200_0000            staging: where the host puts the image for the ROM to copy; never executed
+=====================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+__all__ = [
+    "BOOT_ROM",
+    "BUFFERS",
+    "BUFFERS_END",
+    "CANARY",
+    "CPUS",
+    "HIGH_ALIAS",
+    "MAILBOX",
+    "NO_ERROR_CODE",
+    "PAGE_WINDOW",
+    "PARAMETERS",
+    "PROGRAM",
+    "PROGRAM_END",
+    "PROGRAM_HEADER",
+    "RECORD",
+    "RECORDER",
+    "RECORDS",
+    "RUNTIME",
+    "SNAPSHOT",
+    "SNAPSHOTS",
+    "STAGING",
+    "TAIL",
+    "TRAMPOLINE",
+    "USER_ALIAS",
+    "USER_EXIT_VECTOR",
+    "VALUES",
+    "VALUES_MAX",
+    "Flag",
+    "Status",
+    "Struct",
+    "canary",
+    "constants",
+    "symbols",
+]
+
+# --- memory map ---
+TRAMPOLINE: Final = 0x8000
+RUNTIME: Final = 0x10_0000
+PROGRAM: Final = 0x11_0000
+PROGRAM_END: Final = 0x20_0000
+DATA: Final = 0x20_0000
+DATA_ZEROED_END: Final = 0x20_8000
+MAILBOX: Final = 0x20_0000
+VALUES: Final = 0x20_1000
+VALUES_MAX: Final = 512
+COUNTS: Final = 0x20_2000  # [cpu][vector], 32 bit each
+HANDLERS: Final = 0x20_4000  # [vector], 64 bit: address of the probe's handler, or 0
+PER_CPU: Final = 0x20_5000  # 256 bytes for each processor
+GDT: Final = 0x20_6000
+TSS: Final = 0x20_6800  # 128 bytes for each processor
+NO_EOI: Final = 0x20_6C00  # [vector], 8 bit: 1 where the probe sends EOI itself
+IDT: Final = 0x20_8000
+SNAPSHOTS: Final = 0x21_0000
+SNAPSHOT_SIZE: Final = 0x400
+SNAPSHOTS_MAX: Final = 32  # slot 0 is the end of the run
+CPU_SNAPSHOTS: Final = 0x21_8000  # local APIC of each other processor after its last routine
+PANIC: Final = 0x21_A000
+RECORDER: Final = 0x30_0000
+RECORDS: Final = 8192
+TAIL: Final = 64
+PAGE_TABLES: Final = 0x40_0000  # PML4, PDPT, 4 PDs, the page window's PT
+STACKS: Final = 0x50_0000
+STACK_SIZE: Final = 0x1_0000
+PAGE_WINDOW: Final = 0x80_0000
+PAGE_WINDOW_SIZE: Final = 0x20_0000
+BUFFERS: Final = 0xC0_0000
+BUFFERS_END: Final = 0x1C0_0000
+STAGING: Final = 0x200_0000
+CPUS: Final = 8
+
+# The same physical memory again: user-accessible (U/S = 1 at every level), and in the upper canonical half.
+USER_ALIAS: Final = 0x80_0000_0000
+HIGH_ALIAS: Final = 0xFFFF_8000_0000_0000
+
+# --- selectors ---
+SEL_CODE: Final = 0x08
+SEL_DATA: Final = 0x10
+SEL_CODE32: Final = 0x18
+SEL_DATA16: Final = 0x20
+SEL_USER_CODE32: Final = 0x28
+SEL_USER_DATA: Final = 0x30
+SEL_USER_CODE: Final = 0x38
+SEL_TSS: Final = 0x40  # 16 bytes for each processor
+SEL_SPARE: Final = 0xC0  # 16 slots of 8 bytes that a probe may fill
+GDT_SIZE: Final = 0x140
+
+USER_EXIT_VECTOR: Final = 0xFE  # DPL-3 gate through which ring-3 code returns; installed only where a probe uses ring 3
+SPURIOUS_VECTOR: Final = 0xFF
+
+CANARY: Final = 0xC0DE_CA9A_1111_0000
+NO_ERROR_CODE: Final = 0xFFFF_FFFF_FFFF_FFFF
+BOOT_ROM: Final = 0x4D4F_5254  # "TROM" in EAX
+MAGIC_STAGING: Final = 0x3150_4147  # first dword of the staging area
+PVPANIC_PORT: Final = 0x505
+ECAM_BASE: Final = 0xB000_0000  # on q35: include/hw/pci-host/q35.h
+PCI_MEMORY: Final = 0xC000_0000  # where BARs go that no firmware placed
+PCI_IO: Final = 0xC000
+STORM_LIMIT: Final = 5000
+
+
+def canary(index: int) -> int:
+    """What value slot `index` holds until the guest writes it."""
+    return CANARY + index
+
+
+class Status(IntEnum):
+    """`MAILBOX.STATUS`: why the guest stopped."""
+
+    BOOTING = 0
+    RUNNING = 1
+    CHECKPOINT = 2
+    DONE = 3
+    UNEXPECTED_EXCEPTION = 4
+    TIMEOUT = 5
+    STORM = 6
+    NO_CPU = 7  # an application processor did not start
+
+
+class Flag(IntEnum):
+    """Bits of a record's flags byte."""
+
+    ERROR_CODE = 1
+    IN_SERVICE = 2
+    MARK = 4  # not an interrupt: the program marked a moment
+    HANDLED = 8  # the probe has a handler for the vector
+
+
+class Struct:
+    """Named, fixed offsets: `fields` maps name to (offset, size in bytes)."""
+
+    def __init__(self, prefix: str, size: int, **fields: tuple[int, int]) -> None:
+        self.prefix = prefix
+        self.size = size
+        self.fields = fields
+        for name, (offset, width) in fields.items():
+            if offset % width or offset + width > size:
+                raise ValueError(f"{prefix}.{name} is misaligned or outside the {size}-byte structure")
+
+    def offset(self, name: str) -> int:
+        """Offset of the field, in bytes."""
+        return self.fields[name][0]
+
+    def read(self, data: bytes | memoryview, name: str, base: int = 0) -> int:
+        """The unsigned little-endian field `name` of the structure at `base`."""
+        offset, width = self.fields[name]
+        return int.from_bytes(data[base + offset : base + offset + width], "little")
+
+    def constants(self) -> dict[str, int]:
+        """`PREFIX_NAME` → offset, and `PREFIX_SIZE`."""
+        return {f"{self.prefix}_{name}": offset for name, (offset, _) in self.fields.items()} | {
+            f"{self.prefix}_SIZE": self.size
+        }
+
+
+# Written by the host into the staged image, read by the runtime (symbol `parameters`).
+PARAMETERS_STRUCT: Final = Struct(
+    "PARAM",
+    32,
+    TSC_KHZ=(0, 8),  # 0: the guest calibrates against the 8254
+    RUN_ID=(8, 4),  # base of the commit words: tells this run's records from an earlier run's
+    CPUS=(12, 4),
+    FLAGS=(16, 4),
+)
+PARAMETERS = PARAMETERS_STRUCT
+
+MAILBOX_STRUCT: Final = Struct(
+    "MB",
+    128,
+    STATUS=(0, 4),
+    CHECKPOINT=(4, 4),  # number of the checkpoint, from 1
+    BOOT_MAGIC=(8, 4),
+    BOOT_INFO=(12, 4),
+    HEAD=(16, 4),  # records reserved so far
+    ONLINE=(20, 4),  # bit n: processor n runs the runtime
+    TSC_KHZ=(24, 8),
+    TSC_START=(32, 8),
+    STORM=(40, 4),  # vector + 1 of an interrupt storm
+    WAIT_VECTOR=(44, 4),
+    WAIT_COUNT=(48, 4),
+    WAIT_LINE=(52, 4),  # which wait of the program timed out
+    SERIAL_CRC=(56, 4),
+    RECORD_CRC=(60, 4),
+    CHECKPOINTS=(64, 4),  # how many were passed
+    RUN_ID=(68, 4),
+    WAIT_CPU=(72, 4),
+)
+
+RECORD: Final = Struct(
+    "REC",
+    80,
+    COMMIT=(0, 4),  # run id + sequence number + 1, written last
+    SEQ=(4, 4),
+    VECTOR=(8, 1),
+    FLAGS=(9, 1),
+    CPU=(10, 1),
+    DEPTH=(12, 4),  # handlers active on this processor before this one
+    ERROR=(16, 8),
+    RIP=(24, 8),
+    CS=(32, 8),
+    RFLAGS=(40, 8),
+    RSP=(48, 8),
+    SS=(56, 8),
+    CR2=(64, 8),
+    TSC=(72, 8),
+)
+
+# What the common stub leaves on the stack; RDI points to it in a handler.
+FRAME: Final = Struct(
+    "FRAME",
+    176,
+    R15=(0, 8),
+    R14=(8, 8),
+    R13=(16, 8),
+    R12=(24, 8),
+    R11=(32, 8),
+    R10=(40, 8),
+    R9=(48, 8),
+    R8=(56, 8),
+    RBP=(64, 8),
+    RDI=(72, 8),
+    RSI=(80, 8),
+    RDX=(88, 8),
+    RCX=(96, 8),
+    RBX=(104, 8),
+    RAX=(112, 8),
+    VECTOR=(120, 8),
+    ERROR=(128, 8),
+    RIP=(136, 8),
+    CS=(144, 8),
+    RFLAGS=(152, 8),
+    RSP=(160, 8),
+    SS=(168, 8),
+)
+
+PANIC_STRUCT: Final = Struct(
+    "PANIC", 224, FRAME=(0, 1), CR0=(176, 8), CR2=(184, 8), CR3=(192, 8), CR4=(200, 8), CPU=(208, 8)
+)
+
+PERCPU: Final = Struct(
+    "PC",
+    256,
+    DEPTH=(0, 4),
+    REPEAT=(4, 4),
+    LAST_VECTOR=(8, 8),
+    LAST_RIP=(16, 8),
+    ARMED_LABEL=(24, 8),
+    ARMED_RSP=(32, 8),
+    ARMED_RFLAGS=(40, 8),
+    ARMED_VECTOR=(48, 8),  # vector + 1, or 0 for any
+    WORK=(56, 8),
+    DONE=(64, 8),  # routines finished
+    USER_RSP=(72, 8),
+    USER_RETURN=(80, 8),
+    OWNED=(96, 1),  # 32 bytes: bit n: the in-service bit of vector n is a delivery that was already recorded
+)
+
+PROGRAM_HEADER: Final = Struct(
+    "PROG",
+    64,
+    ENTRY=(0, 8),
+    VALUE_NAMES=(8, 8),  # table of pointers to NUL-terminated names
+    VALUE_COUNT=(16, 8),
+    NAME=(24, 8),
+)
+
+SNAPSHOT: Final = Struct(
+    "SNAP",
+    SNAPSHOT_SIZE,
+    LAPIC=(0x000, 4),  # 64 dwords, register at offset 16*i
+    IOAPIC=(0x100, 4),  # ID, version, then two dwords for each of 24 pins
+    IOREGSEL=(0x1D0, 4),
+    APIC_MODE=(0x1D4, 4),  # 0 disabled, 1 xAPIC, 2 x2APIC
+    PIC=(0x1E0, 1),  # master IRR, ISR, IMR, slave IRR, ISR, IMR, ELCR1, ELCR2
+    HPET=(0x200, 8),  # capabilities, configuration, interrupt status, main counter, 3 × (config, comparator, FSB)
+    PIT=(0x270, 4),  # 3 × (status | count << 16)
+    CR0=(0x280, 8),
+    CR2=(0x288, 8),
+    CR3=(0x290, 8),
+    CR4=(0x298, 8),
+    CR8=(0x2A0, 8),
+    EFER=(0x2A8, 8),
+    RFLAGS=(0x2B0, 8),
+    IDTR_LIMIT=(0x2C6, 2),
+    IDTR_BASE=(0x2C8, 8),
+    GDTR_LIMIT=(0x2D6, 2),
+    GDTR_BASE=(0x2D8, 8),
+    TR=(0x2E0, 8),
+    APIC_BASE=(0x2E8, 8),
+    TSC=(0x2F0, 8),
+    VALID=(0x2F8, 8),  # checkpoint number + 1 once complete
+)
+
+_STRUCTS: Final = (
+    PARAMETERS_STRUCT,
+    MAILBOX_STRUCT,
+    RECORD,
+    FRAME,
+    PANIC_STRUCT,
+    PERCPU,
+    PROGRAM_HEADER,
+    SNAPSHOT,
+)
+
+_REGIONS: Final = [
+    "BUFFERS",
+    "COUNTS",
+    "CPU_SNAPSHOTS",
+    "GDT",
+    "HANDLERS",
+    "IDT",
+    "MAILBOX",
+    "NO_EOI",
+    "PAGE_TABLES",
+    "PAGE_WINDOW",
+    "PANIC",
+    "PER_CPU",
+    "PROGRAM",
+    "RECORDER",
+    "RUNTIME",
+    "SNAPSHOTS",
+    "STACKS",
+    "STAGING",
+    "TRAMPOLINE",
+    "TSS",
+    "VALUES",
+]
+_NUMBERS: Final = [
+    "BOOT_ROM",
+    "CANARY",
+    "CPUS",
+    "DATA",
+    "DATA_ZEROED_END",
+    "ECAM_BASE",
+    "GDT_SIZE",
+    "HIGH_ALIAS",
+    "MAGIC_STAGING",
+    "NO_ERROR_CODE",
+    "PCI_IO",
+    "PCI_MEMORY",
+    "PVPANIC_PORT",
+    "RECORDS",
+    "SEL_CODE",
+    "SEL_CODE32",
+    "SEL_DATA",
+    "SEL_DATA16",
+    "SEL_SPARE",
+    "SEL_TSS",
+    "SEL_USER_CODE",
+    "SEL_USER_CODE32",
+    "SEL_USER_DATA",
+    "SNAPSHOTS_MAX",
+    "SPURIOUS_VECTOR",
+    "STACK_SIZE",
+    "STORM_LIMIT",
+    "TAIL",
+    "USER_ALIAS",
+    "USER_EXIT_VECTOR",
+    "VALUES_MAX",
+]
+
+
+def symbols() -> dict[str, int]:
+    """Regions as the image's ELF symbols: lower-case name → guest-physical address."""
+    return {name.lower(): globals()[name] for name in _REGIONS}
+
+
+def constants() -> dict[str, int]:
+    """Everything above as assembler constants."""
+    found = {name: int(globals()[name]) for name in (*_REGIONS, *_NUMBERS)}
+    for struct_ in _STRUCTS:
+        found |= struct_.constants()
+    found |= {f"STATUS_{s.name}": int(s) for s in Status}
+    found |= {f"FLAG_{f.name}": int(f) for f in Flag}
+    return found

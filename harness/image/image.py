@@ -1,0 +1,104 @@
+"""One guest, ready to boot: runtime, program, symbols, lines; and the pieces of RAM that the ROM path needs."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness import abi
+from harness.assembly import Assembled, ListingLine
+from harness.kernel.runtime import assembled_rom, assembled_runtime
+
+__all__ = ["Image", "Parameters"]
+
+_ALIGN = 16
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the host tells the runtime: see `PARAMETERS` in `harness/abi.py`. All zero is valid."""
+
+    tsc_khz: int = 0  # ticks of the time-stamp counter in a millisecond; 0: the guest calibrates
+    run_id: int = 0
+    cpus: int = 1
+
+    def encode(self) -> bytes:
+        """The structure's bytes."""
+        data = bytearray(abi.PARAMETERS.size)
+        for name, value in (("TSC_KHZ", self.tsc_khz), ("RUN_ID", self.run_id), ("CPUS", self.cpus)):
+            offset, width = abi.PARAMETERS.fields[name]
+            data[offset : offset + width] = value.to_bytes(width, "little")
+        return bytes(data)
+
+
+@dataclass(frozen=True)
+class Image:
+    """Runtime and program at their run addresses."""
+
+    program: Assembled
+
+    @property
+    def runtime(self) -> Assembled:
+        """The part that all images share."""
+        return assembled_runtime()
+
+    @property
+    def rom(self) -> bytes:
+        """The 64 KiB ROM that boots this image from the staging area."""
+        return assembled_rom().code
+
+    @cached_property
+    def symbols(self) -> dict[str, int]:
+        """Every label of runtime and program, and the regions of the layout, with their guest-physical addresses."""
+        return {**abi.symbols(), **self.runtime.symbols, **self.program.symbols}
+
+    def segments(self, parameters: Parameters) -> list[tuple[int, bytes]]:
+        """What must be in RAM when the image is entered at `entry32`: (address, bytes)."""
+        runtime = bytearray(self.runtime.code)
+        at = self.runtime.symbols["parameters"] - abi.RUNTIME
+        runtime[at : at + abi.PARAMETERS.size] = parameters.encode()
+        return [(abi.RUNTIME, bytes(runtime)), (abi.PROGRAM, self.program.code)]
+
+    def staged(self, parameters: Parameters) -> list[tuple[int, bytes]]:
+        """The staging area's content: the header that `guest/runtime/rom.asm` describes, then the segments."""
+        segments = self.segments(parameters)
+        head = 16 + 16 * len(segments)
+        header = [abi.MAGIC_STAGING, self.runtime.symbols["entry32"], len(segments), 0]
+        body = bytearray()
+        for address, code in segments:
+            padded = code + bytes(-len(code) % _ALIGN)
+            header += [address, len(padded), head + len(body), 0]
+            body += padded
+        return [(abi.STAGING, b"".join(word.to_bytes(4, "little") for word in header) + bytes(body))]
+
+    @property
+    def lines(self) -> tuple[ListingLine, ...]:
+        """The program's listing."""
+        return self.program.lines
+
+    @cached_property
+    def _labels(self) -> tuple[list[int], list[str]]:
+        code = {**self.runtime.symbols, **self.program.symbols}
+        ordered = sorted((address, name) for name, address in code.items())
+        return [address for address, _ in ordered], [name for _, name in ordered]
+
+    def symbolise(self, address: int) -> str:
+        """`program+0x12 (guest/probes/…py:41)`; the aliases are named, an address outside the image is plain hexadecimal."""
+        for base, suffix in ((abi.USER_ALIAS, " user alias"), (abi.HIGH_ALIAS, " high alias")):
+            if base <= address < base + (1 << 32):
+                return self.symbolise(address - base) + suffix
+        addresses, names = self._labels
+        index = bisect_right(addresses, address) - 1
+        end = max(abi.RUNTIME + len(self.runtime.code), abi.PROGRAM + len(self.program.code))
+        if index < 0 or address >= end or address >= abi.RUNTIME + len(self.runtime.code) and address < abi.PROGRAM:
+            return f"{address:#x}"
+        offset = address - addresses[index]
+        name = f"{names[index]}+{offset:#x}" if offset else names[index]
+        line = self.line_at(address)
+        return f"{name} ({line.origin})" if line is not None else name
+
+    def line_at(self, address: int) -> ListingLine | None:
+        """The statement at an address of runtime or program."""
+        unit = self.program if address >= abi.PROGRAM else self.runtime
+        return unit.line_at(address)

@@ -1,0 +1,217 @@
+"""`k`: what a probe writes its guest program with, above the `yield`.
+
+Everything here *stages*: it adds guest instructions in source order; nothing happens until the guest boots. Generated
+code clobbers RAX, RCX, RDX, RSI, RDI and the flags; RBX, RBP and R8–R15 are the probe's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from harness import abi
+from harness.assembly import source_from_call
+from harness.hardware.block import Bound, Value
+from harness.hardware.cpu import ControlRegisters, DebugRegisters
+from harness.hardware.msr import Msr
+from harness.hardware.platform import Platform
+from harness.hardware.rtc import Cmos
+from harness.kernel.bus import StagedBus, slot
+from harness.kernel.controllers import HpetControl, IoApicControl, LocalApicControl, PicPair, PitControl
+from harness.kernel.cpus import Processors
+from harness.kernel.faults import Faults
+from harness.kernel.pci import PciBus
+from harness.kernel.program import Buffer, Program, WaitPoint, probe_frame
+from harness.kernel.tables import DescriptorTables
+
+__all__ = ["Kernel"]
+
+T = TypeVar("T", bound=int)
+
+
+class Kernel(Faults):
+    """The guest-program builder.
+
+    Registers: `lapic`, `ioapic`, `pic`, `pit`, `hpet`, `rtc`, `cr`, `dr`, `msr`. Devices: `pci`. Tables: `tables`. Processors: `smp`.
+    """
+
+    def __init__(self, program: Program, platform: Platform, cpus: int = 1) -> None:
+        super().__init__(program)
+        self.platform = platform
+        self.cpus = cpus
+        self.bus = StagedBus(program)
+        self.lapic = LocalApicControl(self.bus)
+        self.ioapic = IoApicControl(self.bus)
+        self.pic = PicPair(self.bus)
+        self.pit = PitControl(self.bus)
+        self.hpet = HpetControl(program, self.bus, platform)
+        self.rtc = Cmos(self.bus, name="rtc")
+        self.cr = ControlRegisters(self.bus, name="cr")
+        self.dr = DebugRegisters(self.bus, name="dr")
+        self.msr = Msr(self.bus, name="msr")
+        self.tables = DescriptorTables(program)
+        self.pci = PciBus(program, self.bus, platform)
+        self.smp = Processors(program, cpus)
+
+    # --- code and values ---
+
+    def asm(self, text: str) -> None:
+        """Assembly, as written: Intel syntax, one statement a line, `#` comments.
+
+        Names that work: the layout's and the register maps' constants (`LAPIC_EOI`), values and buffers by name, the runtime's
+        labels. `.Lname` and `1:` labels are local to this text.
+        """
+        block = self.program.next_block()
+        lines = source_from_call(text, probe_frame(), block)
+        self.program.step_lines("asm", lines, self.program.origin())
+
+    def value(self, name: str) -> Value[int]:
+        """A named 64-bit slot. It holds a canary until the guest writes it; reading an unwritten one fails by its name."""
+        return self.program.add_value(name, int)
+
+    def store(self, value: Value[Any], source: Bound[Any] | Value[Any] | int | str) -> None:
+        """Put a register's content, another value, a constant or a general register (`"rbx"`) into a value."""
+        if isinstance(source, Bound):
+            shown, lines = source.place.name, self.bus.load(source.place)
+        elif isinstance(source, Value):
+            shown, lines = source.name, [f"mov rax, {slot(source)}"]
+        elif isinstance(source, str):
+            shown, lines = source, [f"mov rax, {source}"]
+        else:
+            shown, lines = f"{source:#x}", [f"movabs rax, {source:#x}"]
+        self.program.step(f"{value.name} = {shown}", *lines, f"mov {slot(value)}, rax")
+
+    def count(self, value: Value[Any], by: int = 1) -> None:
+        """Add to a value, atomically. Store a first number before: a canary is no zero."""
+        self.program.step(f"{value.name} += {by}", f"lock add {slot(value)}, {by}")
+
+    def read_tsc(self, value: Value[Any]) -> None:
+        """The time-stamp counter into a value."""
+        self.program.step(f"{value.name} = TSC", "rdtsc", "shl rdx, 32", "or rax, rdx", f"mov {slot(value)}, rax")
+
+    def buffer(self, name: str, size: int, *, align: int = 16, fill: int | bytes = 0) -> Buffer:
+        """Guest memory at a physical address that host and guest know, filled before the program goes on.
+
+        `fill`: one byte for all of it, or its first bytes (the rest zero). Neighbours are at least a page away.
+        """
+        buffer = self.program.add_buffer(name, size, align)
+        lines = [f"mov edi, {buffer.address:#x}"]
+        pattern = fill if isinstance(fill, int) else 0
+        lines += [f"mov eax, {pattern & 0xFF:#x}", f"mov ecx, {size:#x}", "rep stosb"]
+        if not isinstance(fill, int):
+            if len(fill) > size:
+                raise self.program.error(f"buffer {name!r}: {len(fill)} bytes of content for {size} bytes")
+            label = self.program.add_data(fill)
+            lines += [
+                f"mov edi, {buffer.address:#x}",
+                f"lea rsi, [rip+{label}]",
+                f"mov ecx, {len(fill):#x}",
+                "rep movsb",
+            ]
+        self.program.step(f"buffer {name}", *lines)
+        return buffer
+
+    # --- interrupts ---
+
+    @contextmanager
+    def handler(self, vector: int, *, eoi: bool = True) -> Iterator[None]:
+        """What to do when `vector` arrives, after the stub has recorded it; EOI follows unless `eoi=False`.
+
+        Runs with interrupts off, on the interrupted stack, every register saved; RDI points to the saved frame (`FRAME_…`).
+        """
+        if not 0 <= vector <= 255:
+            raise self.program.error(f"vector {vector}: 0 to 255 exist")
+        label = self.program.unique(f"handler_{vector:02x}")
+        lines = [f"lea rax, [rip+{label}]", f"mov qword ptr [{abi.HANDLERS + 8 * vector:#x}], rax"]
+        lines += [f"mov byte ptr [{abi.NO_EOI + vector:#x}], {int(not eoi)}"]
+        self.program.step(f"handler for {vector:#04x}", *lines)
+        with self.program.elsewhere(label):
+            yield
+
+    def expect(self, *vectors: int) -> None:
+        """Record these vectors and go on, without EOI for those the local APIC did not deliver: for NMI, #BP, #DB …"""
+        for vector in vectors:
+            with self.handler(vector):
+                pass
+
+    def sti(self) -> None:
+        """Interrupts on; one instruction's shadow, which a NOP fills."""
+        self.program.step("sti", "sti", "nop")
+
+    def cli(self) -> None:
+        """Interrupts off."""
+        self.program.step("cli", "cli")
+
+    def int_n(self, vector: int) -> None:
+        """INT n."""
+        self.program.step(f"int {vector:#x}", "int3" if vector == 3 else f"int {vector:#x}")
+
+    @contextmanager
+    def trigger(self) -> Iterator[None]:
+        """The cause of what the probe judges: without these steps it must turn red."""
+        with self.program.triggering():
+            yield
+
+    # --- waiting ---
+
+    def wait_for(self, vector: int, count: int = 1, *, ms: float = 100.0, halt: bool = False) -> None:
+        """Until `vector` has been recorded `count` times since the start, on all processors together.
+
+        Fails by name after `ms` milliseconds of guest time. `halt=True` sleeps with HLT between interrupts: the way to wait for
+        slow clocks, ended by the host's watchdog only.
+        """
+        origin = self.program.origin()
+        self.program.waits.append(WaitPoint(f"vector {vector:#04x}", origin))
+        number = len(self.program.waits)
+        lines = [f"mov edi, {vector}", f"mov esi, {count}"]
+        if halt:
+            lines += ["call halt_until"]
+        else:
+            lines += [f"mov edx, {round(ms * 1000)}", f"mov ecx, {number}", "call wait_vector"]
+        self.program.step(f"wait for {vector:#04x} × {count}", *lines)
+
+    def wait_until(
+        self, what: Value[Any] | Buffer | int, equals: int, *, mask: int = (1 << 64) - 1, ms: float = 100.0
+    ) -> None:
+        """Until the quadword in a value, at a buffer's start or at an address in RAM, masked, equals a number.
+
+        Fails by name after `ms` milliseconds of guest time.
+        """
+        if isinstance(what, Value):
+            address, shown = abi.VALUES + 8 * what.index, what.name
+        elif isinstance(what, Buffer):
+            address, shown = what.address, what.name
+        else:
+            address, shown = what, f"[{what:#x}]"
+        self.program.waits.append(WaitPoint(f"{shown} & {mask:#x} == {equals:#x}", self.program.origin()))
+        number = len(self.program.waits)
+        lines = [f"mov edi, {address:#x}", f"movabs rsi, {mask:#x}", f"movabs rdx, {equals:#x}"]
+        lines += [f"mov ecx, {round(ms * 1000)}", f"mov r8d, {number}", "push r8", "call wait_word", "pop r8"]
+        self.program.step(f"wait until {shown} == {equals:#x}", "push r8", *lines, "pop r8")
+
+    def stay_quiet(self, ms: float = 1.0) -> None:
+        """Let `ms` milliseconds of guest time pass, so that anything late or doubled shows in the record."""
+        self.program.step(f"stay quiet {ms} ms", f"mov edi, {round(ms * 1000)}", "call stay")
+
+    def delay(self, us: float) -> None:
+        """Let `us` microseconds of guest time pass."""
+        self.program.step(f"delay {us} µs", f"mov edi, {round(us)}", "call stay")
+
+    # --- the host ---
+
+    def checkpoint(self, name: str) -> None:
+        """Freeze evidence and stop until the host resumes: `run.reached(name)` below the yield, then `run.resume()`."""
+        number = self.program.add_checkpoint(name)
+        lines = ["push r8", "push r9", "push r10", "push r11", f"mov edi, {number}", "call checkpoint"]
+        self.program.step(f"checkpoint {name}", *lines, "pop r11", "pop r10", "pop r9", "pop r8")
+
+    def mark(self, name: str) -> None:
+        """Record a named moment among the interrupts: `run.events` has both in order."""
+        number = self.program.add_mark(name)
+        self.program.step(f"mark {name}", f"mov edi, {number}", "call mark")
+
+    def print(self, text: str) -> None:
+        """A line on the console (COM1)."""
+        label = self.program.add_data(text.encode("ascii", "replace") + b"\n\0")
+        self.program.step(f"print {text!r}", f"lea rsi, [rip+{label}]", "call put_text")

@@ -1,0 +1,143 @@
+"""The builder's controllers: the register maps, with the verbs that several probes need."""
+
+from __future__ import annotations
+
+from harness.hardware.hpet import Hpet
+from harness.hardware.ioapic import IoApic, IoApicWindow, RedirectionEntry
+from harness.hardware.lapic import LocalApic
+from harness.hardware.pic8259 import PicMaster, PicSlave
+from harness.hardware.pit8254 import Pit8254, PitControlWord, SystemControl
+from harness.hardware.platform import Platform
+from harness.kernel.bus import StagedBus
+from harness.kernel.program import Program
+
+__all__ = ["HpetControl", "IoApicControl", "LocalApicControl", "PicPair", "PitControl"]
+
+
+class LocalApicControl(LocalApic):
+    """This processor's local APIC in xAPIC mode, at its default base."""
+
+    NAME = "lapic"
+
+    def send(self, *, destination: int = 0, **fields: int) -> None:
+        """Send an interprocessor interrupt: ICR high, then ICR low, whose write sends it. Fields of `IcrLow`."""
+        self.ICR_HIGH.write(DESTINATION=destination)
+        self.ICR_LOW.write(**fields)
+
+    def self_ipi(self, vector: int) -> None:
+        """A fixed interrupt to this processor, by destination shorthand."""
+        self.ICR_LOW.write(VECTOR=vector, DESTINATION_SHORTHAND=1, LEVEL=1)
+
+
+class IoApicControl(IoApic):
+    """The IO APIC behind its index and data window, and the window itself."""
+
+    NAME = "ioapic"
+
+    @property
+    def window(self) -> IoApicWindow:
+        """IOREGSEL, IOWIN and, from version 20h on, the EOI register."""
+        return IoApicWindow(self.bus, self.base, name="ioapic.window")
+
+    def redirect(self, pin: int, vector: int, **fields: int) -> None:
+        """Program and unmask an entry: fixed, physical, processor 0, edge, active high, but for what `fields` say.
+
+        Fields of `RedirectionEntry`.
+        """
+        self.REDIRECTION[pin].ENTRY.write(int(RedirectionEntry.of(VECTOR=vector, **fields)))
+
+    def mask(self, pin: int) -> None:
+        """Set the mask bit, leave the rest."""
+        self.REDIRECTION[pin].LOW.update(MASK=1)
+
+    def unmask(self, pin: int) -> None:
+        """Clear the mask bit, leave the rest."""
+        self.REDIRECTION[pin].LOW.update(MASK=0)
+
+
+class PicPair:
+    """Both 8259s."""
+
+    def __init__(self, bus: StagedBus) -> None:
+        self.MASTER = PicMaster(bus, name="pic.master")
+        self.SLAVE = PicSlave(bus, name="pic.slave")
+
+    def initialize(self, base: int = 0x20, *, slave_base: int | None = None, **icw4: int) -> None:
+        """ICW1–ICW4 of both chips: edge, cascade on IR2, 8086 mode; then everything masked. Fields of `Icw4`."""
+        second = base + 8 if slave_base is None else slave_base
+        for chip, vectors in ((self.MASTER, base), (self.SLAVE, second)):
+            chip.ICW1.write(INITIALIZE=1, IC4=1)
+            chip.ICW2.write(vectors)
+            if isinstance(chip, PicMaster):
+                chip.ICW3.write(1 << 2)
+            else:
+                chip.ICW3.write(2)
+            chip.ICW4.write(**{"UPM": 1, **icw4})
+            chip.OCW1.write(0xFF)
+
+    def unmask(self, *irqs: int) -> None:
+        """Let exactly these inputs (0–15) through; a slave's input brings its cascade input along."""
+        master = slave = 0xFF
+        for irq in irqs:
+            if irq >= 8:
+                slave &= ~(1 << (irq - 8))
+                master &= ~(1 << 2)
+            else:
+                master &= ~(1 << irq)
+        self.SLAVE.OCW1.write(slave)
+        self.MASTER.OCW1.write(master)
+
+    def eoi(self, irq: int) -> None:
+        """Non-specific end of interrupt for an input: the slave's inputs need one at each chip."""
+        if irq >= 8:
+            self.SLAVE.OCW2.write(0x20)
+        self.MASTER.OCW2.write(0x20)
+
+
+class PitControl(Pit8254):
+    """The 8254 and port 61h."""
+
+    NAME = "pit"
+
+    @property
+    def system_control(self) -> SystemControl:
+        """Port 61h: gate of channel 2, its output."""
+        return SystemControl(self.bus, name="port61")
+
+    def program(self, channel: int, mode: int, count: int, *, bcd: bool = False) -> None:
+        """Control word (both bytes), then the count, low byte first. `count` 0 is the largest: 65536, or 10000 in BCD."""
+        word = PitControlWord.of(SC=channel, RW=3, M=mode, BCD=int(bcd))
+        self.CONTROL_WORD.write(int(word))
+        self.load(channel, count)
+
+    def load(self, channel: int, count: int) -> None:
+        """Write a count, low byte first; the counter must be in both-bytes access mode."""
+        self.COUNTER[channel].write(count & 0xFF)
+        self.COUNTER[channel].write(count >> 8)
+
+    def silence(self, channel: int = 0) -> None:
+        """No more output changes: mode 1 waits for a gate edge that channel 0 and 1 never get."""
+        self.program(channel, 1, 0xFFFF)
+
+
+class HpetControl(Hpet):
+    """The HPET, and the pin that probes route to on this machine type."""
+
+    NAME = "hpet"
+
+    def __init__(self, program: Program, bus: StagedBus, platform: Platform) -> None:
+        super().__init__(bus, platform.hpet_base)
+        self._program = program
+        self._platform = platform
+
+    @property
+    def pin(self) -> int:
+        """An IO APIC pin that every comparator can be routed to. Raises `ProgramError` without an HPET."""
+        if self._platform.hpet_pin is None:
+            raise self._program.error(f"{self._platform.name} has no HPET: say needs=['hpet']")
+        return self._platform.hpet_pin
+
+    @property
+    def pins(self) -> tuple[int, ...]:
+        """All IO APIC pins in the route capability."""
+        return self._platform.hpet_pins

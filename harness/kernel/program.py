@@ -1,0 +1,282 @@
+"""What a probe wrote: steps in order, values, buffers, data; and its assembly."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from harness import abi
+from harness.assembly import Assembled, Origin, SourceLine, assemble
+from harness.hardware.block import Value
+from harness.kernel.constants import register_constants
+from harness.kernel.runtime import assembled_runtime
+
+__all__ = ["Buffer", "Program", "ProgramError", "Step", "WaitPoint", "probe_frame"]
+
+T = TypeVar("T", bound=int)
+
+_HARNESS = str(Path(__file__).resolve().parents[1])
+_NAME = re.compile(r"[A-Za-z_]\w*\Z")
+
+
+class ProgramError(Exception):
+    """A guest program that cannot be built: says where in the probe, and what to do."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that the probe told the guest to do: the unit that `trapgate vacuity` removes."""
+
+    index: int
+    what: str
+    origin: Origin
+    trigger: bool
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Guest memory of a known physical address and size, in bytes; `run.memory(buffer)` reads it."""
+
+    name: str
+    address: int
+    size: int
+
+
+@dataclass(frozen=True)
+class WaitPoint:
+    """A place where the program waits, so that a time-out can say for what."""
+
+    what: str
+    origin: Origin
+
+
+def probe_frame() -> FrameType:
+    """The innermost frame outside the harness: the probe's line that a call came from."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_HARNESS):
+        frame = frame.f_back
+    if frame is None:
+        raise ProgramError("the guest-program builder was called from nowhere outside the harness")
+    return frame
+
+
+@cache
+def _short(path: str) -> str:
+    try:
+        return Path(path).resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path
+
+
+@dataclass
+class Program:
+    """The guest program while it is being written; `finish` turns it into bytes."""
+
+    name: str
+    omit: frozenset[int] = frozenset()
+    steps: list[Step] = field(default_factory=list)
+    values: list[Value[Any]] = field(default_factory=list)
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    checkpoints: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    waits: list[WaitPoint] = field(default_factory=list)
+    uses: set[str] = field(default_factory=set)  # "pci": what the program's start must prepare
+
+    def __post_init__(self) -> None:
+        self._main: list[SourceLine] = []
+        self._section = self._main
+        self._elsewhere: list[list[SourceLine]] = []
+        self._in_trigger = 0
+        self._serial = 0
+        self._blocks = 0
+        self._next_buffer = abi.BUFFERS
+        self._data: dict[str, bytes] = {}
+
+    # --- where ---
+
+    def origin(self) -> Origin:
+        """The probe's line that is being executed."""
+        frame = probe_frame()
+        return Origin(_short(frame.f_code.co_filename), frame.f_lineno)
+
+    def error(self, text: str) -> ProgramError:
+        """An error that names the probe's line."""
+        return ProgramError(f"{self.origin()}: {text}")
+
+    # --- code ---
+
+    def unique(self, stem: str) -> str:
+        """A label that nothing else in the program has."""
+        self._serial += 1
+        return f"{stem}_{self._serial}"
+
+    def next_block(self) -> int:
+        """A fresh scope for local labels. Scope 0 is that of generated code."""
+        self._blocks += 1
+        return self._blocks
+
+    def add_checkpoint(self, name: str) -> int:
+        """Register a checkpoint; numbers count from 1."""
+        if name in self.checkpoints:
+            raise self.error(f"there is a checkpoint {name!r} already")
+        if len(self.checkpoints) + 1 >= abi.SNAPSHOTS_MAX:
+            raise self.error(f"a program has at most {abi.SNAPSHOTS_MAX - 1} checkpoints")
+        self.checkpoints.append(name)
+        return len(self.checkpoints)
+
+    def add_mark(self, name: str) -> int:
+        """Register a mark, or find it; numbers count from 0."""
+        if name not in self.marks:
+            if len(self.marks) > 255:
+                raise self.error("a program has at most 256 marks")
+            self.marks.append(name)
+        return self.marks.index(name)
+
+    def step(self, what: str, *lines: str) -> None:
+        """Add one step made of generated lines. Clobbers of generated code: RAX, RCX, RDX, RSI, RDI, flags."""
+        origin = self.origin()
+        self.step_lines(what, [SourceLine(line, origin, 0) for line in lines], origin)
+
+    def step_lines(self, what: str, lines: Sequence[SourceLine], origin: Origin) -> None:
+        """Add one step made of lines that know their own places."""
+        index = len(self.steps)
+        self.steps.append(Step(index, what, origin, self._in_trigger > 0))
+        if index not in self.omit:
+            self._section.extend(lines)
+
+    def plain(self, *lines: str) -> None:
+        """Lines that hold the program together: never a step, never removed."""
+        origin = self.origin()
+        self._section.extend(SourceLine(line, origin, 0) for line in lines)
+
+    @contextmanager
+    def elsewhere(self, label: str) -> Iterator[None]:
+        """What is added inside becomes a routine of its own, out of the program's line."""
+        outer = self._section
+        section: list[SourceLine] = []
+        self._elsewhere.append(section)
+        self._section = section
+        try:
+            self.plain(f"{label}:")
+            yield
+            self.plain("ret")
+        finally:
+            self._section = outer
+
+    @contextmanager
+    def triggering(self) -> Iterator[None]:
+        """Mark what is added inside as the cause of what the probe judges."""
+        self._in_trigger += 1
+        try:
+            yield
+        finally:
+            self._in_trigger -= 1
+
+    # --- memory ---
+
+    def add_value(self, name: str, type_: type[T]) -> Value[T]:
+        """A fresh slot. Raises `ProgramError` for a name that is taken or no identifier."""
+        if not _NAME.match(name):
+            raise self.error(f"value name {name!r} must be an identifier: k.asm uses it as a constant")
+        if any(value.name == name for value in self.values):
+            raise self.error(f"there is a value {name!r} already")
+        if len(self.values) >= abi.VALUES_MAX:
+            raise self.error(f"a program has at most {abi.VALUES_MAX} values")
+        value = Value(name, len(self.values), type_)
+        self.values.append(value)
+        return value
+
+    def fresh_value_name(self, wanted: str) -> str:
+        """`wanted` as an identifier, numbered if it is taken."""
+        stem = re.sub(r"\W+", "_", wanted).strip("_")
+        taken = {value.name for value in self.values}
+        if stem not in taken:
+            return stem
+        number = 2
+        while f"{stem}_{number}" in taken:
+            number += 1
+        return f"{stem}_{number}"
+
+    def add_buffer(self, name: str, size: int, align: int) -> Buffer:
+        """Guest memory in the buffer area; a page of distance to its neighbours keeps overruns apart."""
+        if not _NAME.match(name):
+            raise self.error(f"buffer name {name!r} must be an identifier: k.asm uses it as a constant")
+        if name in self.buffers:
+            raise self.error(f"there is a buffer {name!r} already")
+        if align < 1 or align & (align - 1):
+            raise self.error(f"buffer {name!r}: align={align} is no power of two")
+        address = (self._next_buffer + align - 1) & ~(align - 1)
+        if size < 1 or address + size > abi.BUFFERS_END:
+            left = abi.BUFFERS_END - self._next_buffer
+            raise self.error(f"buffer {name!r}: {size} bytes do not fit; {left} are left")
+        self._next_buffer = (address + size + 0xFFF & ~0xFFF) + 0x1000
+        buffer = Buffer(name, address, size)
+        self.buffers[name] = buffer
+        return buffer
+
+    def add_data(self, data: bytes) -> str:
+        """Constant bytes in the image. Returns their label."""
+        label = self.unique("data")
+        self._data[label] = data
+        return label
+
+    # --- the end ---
+
+    def constants(self) -> Mapping[str, int]:
+        """What k.asm may name: the layout, the register maps, this program's values and buffers."""
+        own = {value.name: abi.VALUES + 8 * value.index for value in self.values}
+        own |= {buffer.name: buffer.address for buffer in self.buffers.values()}
+        clash = own.keys() & (abi.constants().keys() | register_constants().keys())
+        if clash:
+            raise self.error(f"{', '.join(sorted(clash))}: the name belongs to a constant of the harness")
+        return abi.constants() | register_constants() | own
+
+    def source(self) -> list[SourceLine]:
+        """The whole program as assembly: header, program, routines, data."""
+        here = Origin("program header (generated)", 1)
+
+        def plain(lines: Iterable[str]) -> list[SourceLine]:
+            return [SourceLine(line, here, 0) for line in lines]
+
+        start = ["program:"]
+        if "pci" in self.uses:
+            start.append("call pci_init")
+        names = [f"value_name_{value.index}" for value in self.values]
+        lines = plain([".quad program, value_names", f".quad {len(names)}, probe_name", ".zero 32", *start])
+        lines += self._main
+        lines += plain(["ret"])
+        for section in self._elsewhere:
+            lines += section
+        lines += plain([".balign 8", "value_names:"])
+        lines += plain(f".quad {name}" for name in names)
+        lines += plain(f'{name}: .asciz "{value.name}"' for name, value in zip(names, self.values, strict=True))
+        lines += plain([f'probe_name: .asciz "{_printable(self.name)}"'])
+        for label, data in self._data.items():
+            lines += plain([".balign 16", f"{label}:"])
+            rows = (data[i : i + 16] for i in range(0, len(data), 16))
+            lines += plain(".byte " + ", ".join(f"{byte:#x}" for byte in row) for row in rows)
+        return lines
+
+    def finish(self) -> Assembled:
+        """Assemble it at its run address. Raises `AssemblyError` with the probe's own lines."""
+        done = assemble(
+            self.source(),
+            address=abi.PROGRAM,
+            mode=64,
+            constants=self.constants(),
+            symbols=dict(assembled_runtime().symbols),
+        )
+        if abi.PROGRAM + len(done.code) > abi.PROGRAM_END:
+            raise ProgramError(f"{self.name}: the program is {len(done.code)} bytes long; 960 KiB fit")
+        return done
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\ ' else "_" for c in text)
