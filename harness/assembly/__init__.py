@@ -1,0 +1,44 @@
+"""Assembly text to trusted bytes: every statement becomes exactly what it says, or is refused with its place and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from harness.assembly.call_site import source_from_call
+from harness.assembly.errors import AssemblyError, Problem
+from harness.assembly.listing import Assembled, ListingLine
+from harness.assembly.source import Origin, SourceLine, source_from_text
+from harness.assembly.unit import Unit
+
+__all__ = [
+    "Assembled",
+    "AssemblyError",
+    "ListingLine",
+    "Origin",
+    "Problem",
+    "SourceLine",
+    "assemble",
+    "source_from_call",
+    "source_from_text",
+]
+
+
+def assemble(
+    source: Sequence[SourceLine],
+    *,
+    address: int,
+    mode: Literal[16, 32, 64] = 64,
+    constants: Mapping[str, int] | None = None,
+    symbols: Mapping[str, int] | None = None,
+) -> Assembled:
+    """Assemble a unit to stand at `address`, starting in processor mode `mode` (bits).
+
+    `constants` are plain numbers; `symbols` are addresses of what was assembled elsewhere. Raises `AssemblyError` with
+    every problem found; raises `ValueError` for an address or mode that does not exist.
+    """
+    if mode not in (16, 32, 64):
+        raise ValueError(f"mode {mode}: a processor mode has 16, 32 or 64 bits")
+    if not 0 <= address < 1 << 64:
+        raise ValueError(f"address {address:#x} does not fit into 64 bits")
+    return Unit(source, address, mode, constants or {}, symbols or {}).assemble()

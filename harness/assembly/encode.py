@@ -1,0 +1,264 @@
+"""Instructions to checked bytes: chooses who encodes, asks in bulk, and lets nothing through that `check` did not confirm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, TypeAlias
+
+from harness.assembly.addresses import PLACEHOLDER, displacement_problem
+from harness.assembly.check import decode, disagreement
+from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteValue, Encoded, Field
+from harness.assembly.direct import DIRECT, Donor, direct
+from harness.assembly.errors import Refusal
+from harness.assembly.expression import Node, Value, evaluate, names_of
+from harness.assembly.fixed import FIXED, fixed_bytes, fixed_decoded
+from harness.assembly.keystone_front import propose
+from harness.assembly.registers import REGISTERS
+from harness.assembly.render import keystone_text
+from harness.assembly.selection import Selected, check_value, select
+from harness.assembly.statement import Far, Immediate, Instruction, Memory, has_position
+
+__all__ = ["Key", "Outcome", "complete", "encode", "field_node"]
+
+
+class Key(NamedTuple):
+    """What an encoding depends on: the mode, the statement's text, and the early values of its names."""
+
+    mode: int
+    text: str
+    values: tuple[int | None, ...]
+
+
+Outcome: TypeAlias = Encoded | Refusal
+
+_memo: Final[dict[Key, Outcome]] = {}
+_MEMO_LIMIT: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    key: Key
+    text: str
+    source: Selected | Donor
+
+
+def encode(wanted: Mapping[Key, Instruction]) -> Mapping[Key, Outcome]:
+    """The encoding or refusal of every instruction asked for; each distinct one is made and checked once."""
+    if len(_memo) > _MEMO_LIMIT:
+        _memo.clear()
+    requests: dict[int, list[_Request]] = {}
+    for key, instruction in wanted.items():
+        if key in _memo:
+            continue
+        try:
+            made = _prepare(key, instruction)
+        except Refusal as refusal:
+            _memo[key] = refusal
+            continue
+        if isinstance(made, _Request):
+            requests.setdefault(key.mode, []).append(made)
+        else:
+            _memo[key] = made
+    for mode, group in requests.items():
+        _ask(mode, group)
+    return _memo
+
+
+def _prepare(key: Key, instruction: Instruction) -> Outcome | _Request:
+    mode, mnemonic = key.mode, instruction.mnemonic
+    if not instruction.operands and mnemonic in FIXED:
+        return _fixed(instruction, mode)
+    table = dict(zip(instruction.names, key.values, strict=True))
+
+    def lookup(node: object) -> Value:
+        return Value(table[node.name] or 0)  # type: ignore[attr-defined]
+
+    def early(node: Node) -> int | None:
+        if has_position(node) or any(table[name] is None for name in names_of(node)):
+            return None
+        return evaluate(node, lookup).number
+
+    if mnemonic in DIRECT:
+        made = direct(instruction, mode, early)
+        if isinstance(made, Donor):
+            size = 16 if mode == 16 else 32
+            lea = Concrete(mode, (), "lea", (REGISTERS["ax" if mode == 16 else "eax"], made.memory), size)
+            return _Request(key, keystone_text(*_without_absolute(_unsized(lea))), made)
+        if made is not None:
+            return made if made.fields else _checked(made)
+    selected = select(instruction, mode, early)
+    return _Request(key, keystone_text(*_without_absolute(selected.concrete)), selected)
+
+
+def _fixed(instruction: Instruction, mode: int) -> Encoded:
+    data = fixed_bytes(instruction.mnemonic, instruction.prefixes, mode)
+    name = fixed_decoded(instruction.mnemonic)
+    prefixes = tuple(prefix for prefix in instruction.prefixes if prefix not in ("o32", "data32"))
+    encoded = Encoded(data, Concrete(mode, prefixes, name, ()))
+    if data[0] == 0x9B and len(data) > 1:  # FINIT is FWAIT and FNINIT, and so on
+        _checked(Encoded(data[1:], replace(encoded.concrete, mnemonic=f"fn{name[1:]}")))
+        return encoded
+    return _checked(encoded)
+
+
+def _unsized(concrete: Concrete) -> Concrete:
+    register, memory = concrete.operands
+    assert isinstance(memory, ConcreteMemory)
+    return replace(concrete, operands=(register, replace(memory, size=0)))
+
+
+def _without_absolute(concrete: Concrete) -> tuple[Concrete, bool]:
+    """With a placeholder for a 64-bit absolute address, which Keystone would make RIP-relative on its own."""
+    operands = tuple(
+        operand.at(PLACEHOLDER[64]) if isinstance(operand, ConcreteMemory) and operand.absolute else operand
+        for operand in concrete.operands
+    )
+    absolute = any(isinstance(operand, ConcreteMemory) and operand.absolute for operand in operands)
+    return (replace(concrete, operands=operands) if absolute else concrete), absolute
+
+
+def _ask(mode: int, group: Sequence[_Request]) -> None:
+    proposals = propose(mode, [request.text for request in group])
+    for request, proposal in zip(group, proposals, strict=True):
+        try:
+            _memo[request.key] = _accept(mode, request, proposal)
+        except Refusal as refusal:
+            _memo[request.key] = refusal
+
+
+def _accept(mode: int, request: _Request, proposal: bytes | str) -> Encoded:
+    source = request.source
+    name = source.concrete.mnemonic
+    if isinstance(proposal, str):
+        raise Refusal(f"{name} does not take these operands in {mode}-bit mode")
+    decoded = decode(mode, proposal, 0)
+    if decoded is None or proposal[decoded[0] :].strip(b"\xcc"):
+        raise Refusal(f"{name} cannot be assembled here: {proposal.hex(' ')} came out")
+    data = proposal[: decoded[0]]
+    if isinstance(source, Donor):
+        data, late = _transplant(mode, data, source), _donor_fields(source)
+    else:
+        late = source.late
+    memory = next((item for item in source.concrete.operands if isinstance(item, ConcreteMemory)), None)
+    if memory is not None and memory.absolute:
+        data = _to_absolute(data, memory.displacement)
+    encoded = Encoded(data, source.concrete, _locate(data, source.concrete, late))
+    return _checked(encoded, decoded if data == proposal[: decoded[0]] else None)
+
+
+def _checked(encoded: Encoded, decoded: tuple[int, str, str] | None = None) -> Encoded:
+    complaint = disagreement(encoded.concrete, encoded.data, 0, decoded)
+    if complaint is not None:
+        raise Refusal(f"cannot be assembled rightly: {complaint}")
+    return encoded
+
+
+def _transplant(mode: int, lea: bytes, donor: Donor) -> bytes:
+    """The opcode of `donor` with the memory operand of a LEA."""
+    position = 0
+    prefixes = bytearray()
+    while lea[position] in (0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0x66, 0x67):
+        if lea[position] != 0x66:
+            prefixes.append(lea[position])
+        position += 1
+    rex = 0
+    if mode == 64 and lea[position] & 0xF0 == 0x40:
+        rex = lea[position]
+        position += 1
+    if lea[position] != 0x8D:
+        raise Refusal(f"cannot be assembled: {lea.hex(' ')} is not the expected LEA")
+    if donor.rex_w:
+        rex |= 0x48
+    modrm = (lea[position + 1] & 0xC7) | donor.digit << 3
+    head = bytes(prefixes) + donor.prefix + (bytes([rex]) if rex else b"")
+    return head + donor.opcode + bytes([modrm]) + lea[position + 2 :]
+
+
+def _donor_fields(donor: Donor) -> tuple[Field, ...]:
+    if not donor.late:
+        return ()
+    position = donor.concrete.operands.index(donor.memory)
+    kind = "relative" if donor.memory.relative else "address"
+    return (Field(position, 0, min(donor.memory.width, 32), kind, donor.memory.width),)
+
+
+def _to_absolute(data: bytes, displacement: int) -> bytes:
+    """Turn `[rip+placeholder]` into `[displacement]`: ModRM with a SIB byte without base and index (SDM 2.2.1.6)."""
+    placeholder = PLACEHOLDER[64].to_bytes(4, "little")
+    offset = data.find(placeholder)
+    if offset < 2 or data.count(placeholder) != 1 or data[offset - 1] & 0xC7 != 0x05:
+        raise Refusal(f"cannot be assembled: no absolute address found in {data.hex(' ')}")
+    address = (displacement & 0xFFFF_FFFF).to_bytes(4, "little")
+    return data[: offset - 1] + bytes([data[offset - 1] & 0xF8 | 4, 0x25]) + address + data[offset + 4 :]
+
+
+def _locate(data: bytes, concrete: Concrete, late: tuple[Field, ...]) -> tuple[Field, ...]:
+    """Find the fields by the placeholders that stand in them."""
+    located: list[Field] = []
+    for field in late:
+        operand = concrete.operands[field.operand]
+        if isinstance(operand, ConcreteValue):
+            placeholder = operand.value.to_bytes(field.width // 8, "little")
+            offset = len(data) - len(placeholder)
+            if not data.endswith(placeholder):
+                raise Refusal(f"cannot be assembled: no field for the value in {data.hex(' ')}")
+        else:
+            assert isinstance(operand, ConcreteMemory)
+            placeholder = operand.displacement.to_bytes(field.width // 8, "little")
+            offset = data.find(placeholder)
+            if offset < 1 or data.count(placeholder) != 1:
+                raise Refusal(f"cannot be assembled: no field for the address in {data.hex(' ')}")
+        located.append(field._replace(offset=offset))
+    return tuple(located)
+
+
+def field_node(instruction: Instruction, encoded: Encoded, field: Field) -> Node:
+    """The expression whose value goes into a field."""
+    operands = instruction.operands
+    if len(operands) == 1 and isinstance(operands[0], Far):
+        return operands[0].selector if field.operand == 0 else operands[0].offset
+    position = field.operand
+    if len(encoded.concrete.operands) > len(operands):  # IMUL with two operands is one with three
+        position -= 1
+    operand = operands[position]
+    if isinstance(operand, Memory):
+        return operand.displacement
+    assert isinstance(operand, Immediate)
+    return operand.value
+
+
+def complete(encoded: Encoded, address: int, values: Sequence[Value]) -> bytes:
+    """The bytes at `address` with `values` in the fields, decoded and compared again; raises `Refusal`."""
+    data = bytearray(encoded.data)
+    operands = list(encoded.concrete.operands)
+    for field, value in zip(encoded.fields, values, strict=True):
+        number = value.number
+        operand = operands[field.operand]
+        if field.kind in ("relative", "address") or isinstance(operand, ConcreteMemory):
+            assert isinstance(operand, ConcreteMemory)
+            if field.kind == "relative":
+                if value.weight != 1:
+                    raise Refusal(
+                        "RIP-relative to a number instead of a label",
+                        "use a label, or leave out rip for an absolute address",
+                    )
+                number -= address + len(data)
+                if not -(1 << 31) <= number < (1 << 31):
+                    raise Refusal(f"the label is out of reach: {number:#x} bytes away")
+            elif field.kind == "address":
+                problem = displacement_problem(number, operand)
+                if problem is not None:
+                    raise problem
+            operands[field.operand] = operand.at(number)
+        else:
+            assert isinstance(operand, ConcreteValue)
+            check_value(number, field.width, field.kind)
+            operands[field.operand] = operand._replace(value=number)
+        mask = (1 << field.width) - 1
+        data[field.offset : field.offset + field.width // 8] = (number & mask).to_bytes(field.width // 8, "little")
+    made = bytes(data)
+    complaint = disagreement(replace(encoded.concrete, operands=tuple(operands)), made, address)
+    if complaint is not None:
+        raise Refusal(f"cannot be assembled rightly: {complaint}")
+    return made

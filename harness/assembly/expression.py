@@ -1,0 +1,373 @@
+"""Expressions over numbers, constants and addresses: the tokens, the tree, and its value.
+
+Where GNU as and C disagree about precedence (`1 + 2 << 3` is 17 to one and 24 to the other) parentheses are demanded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+from harness.assembly.errors import Refusal
+from harness.assembly.registers import REGISTERS, Register
+
+__all__ = [
+    "Binary",
+    "Here",
+    "LocalReference",
+    "Name",
+    "Node",
+    "Number",
+    "Token",
+    "Tokens",
+    "Unary",
+    "Value",
+    "evaluate",
+    "names_of",
+    "parse_expression",
+    "tokenize",
+    "unescape",
+]
+
+MINIMUM: Final = -(1 << 63)
+MAXIMUM: Final = (1 << 64) - 1
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+      (?P<string>"(?:[^"\\]|\\.)*")
+    | (?P<char>'(?:[^'\\]|\\.)')
+    | (?P<local>[0-9]+[bf](?![\w.]))
+    | (?P<number>[0-9][\w.]*)
+    | (?P<name>[A-Za-z_][\w.]*|\.L[\w.]*)
+    | (?P<here>\.(?![\w.])|\$(?![\w.]))
+    | (?P<op><<|>>|[-+*/&|^~()\[\]:,])
+    )""",
+    re.VERBOSE | re.ASCII,
+)
+_NUMBER = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|(?P<oct>0[0-7]*)|(?P<dec>[1-9][0-9]*)")
+_ESCAPES: Final = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, "\\": 92, '"': 34, "'": 39}
+_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})(?![0-9a-fA-F])|(.))", re.DOTALL)
+
+
+class Token(NamedTuple):
+    """A token; `kind` is the name of its group, `column` counts from 1."""
+
+    kind: str
+    text: str
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as written."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A constant, a label or a symbol from outside, or the reserved names of the caller."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReference:
+    """`1b` or `1f`: the nearest local label 1 backwards or forwards."""
+
+    number: int
+    forward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """`.` or `$`: the address at which the statement starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """`-`, `+` or `~` before an operand."""
+
+    operator: str
+    operand: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """Two operands; `parenthesised` remembers that the author grouped them."""
+
+    operator: str
+    left: Node
+    right: Node
+    parenthesised: bool = False
+
+
+Node: TypeAlias = Number | Name | LocalReference | Here | Unary | Binary | Register
+
+
+class Value(NamedTuple):
+    """A value; `weight` is 1 for an address, 0 for a plain number; a `late` one is known only after layout."""
+
+    number: int
+    weight: int = 0
+    late: bool = False
+
+
+def unescape(body: str) -> bytes:
+    """The bytes of a quoted body (without the quotes); raises `Refusal` for an unknown escape."""
+    if "\\" not in body:
+        return body.encode()
+    result = bytearray()
+    position = 0
+    while position < len(body):
+        if body[position] != "\\":
+            end = body.find("\\", position)
+            end = len(body) if end < 0 else end
+            result += body[position:end].encode()
+            position = end
+            continue
+        match = _ESCAPE.match(body, position)
+        if match is None:
+            raise Refusal("a backslash at the end of the text")
+        octal, hexadecimal, letter = match.groups()
+        if octal is not None:
+            value = int(octal, 8)
+            if value > 255:
+                raise Refusal(f"the escape \\{octal} is more than a byte")
+        elif hexadecimal is not None:
+            value = int(hexadecimal, 16)
+        elif letter in _ESCAPES:
+            value = _ESCAPES[letter]
+        else:
+            raise Refusal(
+                f"unknown escape {match.group()!r}", "known are \\n \\t \\r \\b \\f \\\\ \\\" \\' \\ooo \\xhh"
+            )
+        result.append(value)
+        position = match.end()
+    return bytes(result)
+
+
+def _number(text: str, column: int) -> int:
+    match = _NUMBER.fullmatch(text)
+    if match is None or match.lastgroup is None:
+        hint = None
+        if re.fullmatch(r"[0-9][0-9a-fA-F]*[hH]", text):
+            hint = f"write 0x{text[:-1].lstrip('0') or '0'}"
+        elif re.fullmatch(r"0[0-9]+", text):
+            hint = f"a leading 0 means octal: write {text.lstrip('0')}"
+        raise Refusal(f"{text!r} is not a number", hint, column)
+    digits = match.group(match.lastgroup)
+    if len(digits) > 64:
+        raise Refusal(f"{text} does not fit into 64 bits", column=column)
+    value = int(digits, {"hex": 16, "bin": 2, "oct": 8, "dec": 10}[match.lastgroup])
+    if value > MAXIMUM:
+        raise Refusal(f"{text} does not fit into 64 bits", column=column)
+    return value
+
+
+def tokenize(text: str) -> list[Token]:
+    """Cut a text into tokens; raises `Refusal` at the first character that cannot start one."""
+    tokens: list[Token] = []
+    position, end = 0, len(text.rstrip())
+    match_at = _TOKEN.match
+    while position < end:
+        match = match_at(text, position)
+        if match is None or match.lastgroup is None:
+            rest = text[position:].lstrip()
+            hint = None
+            if rest[0] == "%":
+                hint = "registers are written without %"
+            elif rest[0] in "\"'":
+                hint = "a quote is not closed, or holds more than one character"
+            raise Refusal(f"{rest[0]!r} is not understood here", hint, end - len(rest.rstrip()) + 1)
+        kind = match.lastgroup
+        tokens.append(Token(kind, match.group(kind), match.start(kind) + 1))
+        position = match.end()
+    return tokens
+
+
+class Tokens:
+    """A cursor over tokens."""
+
+    __slots__ = ("items", "position")
+
+    def __init__(self, items: list[Token]) -> None:
+        self.items = items
+        self.position = 0
+
+    def peek(self) -> Token | None:
+        """The next token, or None at the end."""
+        return self.items[self.position] if self.position < len(self.items) else None
+
+    def next_is(self, *texts: str) -> bool:
+        """Whether the next token is one of these operators."""
+        return self.position < len(self.items) and (
+            self.items[self.position].text in texts and self.items[self.position].kind == "op"
+        )
+
+    def take(self) -> Token:
+        """The next token; raises `Refusal` where the statement ends too early."""
+        token = self.peek()
+        if token is None:
+            raise Refusal("the statement ends where an operand is expected")
+        self.position += 1
+        return token
+
+    def expect(self, text: str) -> None:
+        """Step over an operator; raises `Refusal` if something else stands there."""
+        token = self.peek()
+        if token is None:
+            raise Refusal(f"the statement ends where {text!r} is expected")
+        if token.text != text or token.kind != "op":
+            raise Refusal(f"{token.text!r} stands where {text!r} is expected", column=token.column)
+        self.position += 1
+
+
+_LEVELS: Final = (("|",), ("^",), ("&",), ("<<", ">>"), ("+", "-"), ("*", "/"))
+_SUM = frozenset("+-")
+_PRODUCT = frozenset("*/")
+_SHIFT = frozenset({"<<", ">>"})
+_INSIDE: Final[dict[str, frozenset[str]]] = {
+    "+": _SUM | _PRODUCT,
+    "-": _SUM | _PRODUCT,
+    "*": _PRODUCT,
+    "/": _PRODUCT,
+    "<<": _SHIFT,
+    ">>": _SHIFT,
+    "&": _SHIFT | _PRODUCT | {"&"},
+    "|": _SHIFT | _PRODUCT | {"|"},
+    "^": _SHIFT | _PRODUCT | {"^"},
+}
+_DEPTH: Final = 20
+_LENGTH: Final = 100
+
+
+def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
+    """Parse an expression; registers may be leaves (the caller decides whether they may stand there)."""
+    if depth > _DEPTH:
+        raise Refusal("the expression is nested too deeply")
+    if level == len(_LEVELS):
+        return _primary(tokens, depth)
+    left = parse_expression(tokens, level + 1, depth)
+    count = 0
+    while tokens.next_is(*_LEVELS[level]):
+        operator = tokens.take()
+        count += 1
+        if count > _LENGTH:
+            raise Refusal("the expression is too long", column=operator.column)
+        right = parse_expression(tokens, level + 1, depth)
+        for side in (left, right):
+            if isinstance(side, Binary) and not side.parenthesised and side.operator not in _INSIDE[operator.text]:
+                raise Refusal(
+                    f"{side.operator!r} beside {operator.text!r} without parentheses: "
+                    "GNU as and C group them differently",
+                    "write the parentheses",
+                    operator.column,
+                )
+        left = Binary(operator.text, left, right)
+    return left
+
+
+def _primary(tokens: Tokens, depth: int) -> Node:
+    token = tokens.take()
+    if token.kind == "number":
+        return Number(_number(token.text, token.column))
+    if token.kind == "name":
+        register = REGISTERS.get(token.text.lower())
+        if register is None:
+            return Name(token.text)
+        return _stack_register(tokens, register) if register.kind == "x87" else register
+    if token.kind == "local":
+        return LocalReference(int(token.text[:-1]) if len(token.text) < 10 else -1, token.text[-1] == "f")
+    if token.kind == "here":
+        return Here()
+    if token.kind == "char":
+        data = unescape(token.text[1:-1])
+        if len(data) != 1:
+            raise Refusal(f"{token.text} is more than one byte", column=token.column)
+        return Number(data[0])
+    if token.text in ("-", "+", "~") and token.kind == "op":
+        if depth > _DEPTH:
+            raise Refusal("the expression is nested too deeply")
+        return Unary(token.text, _primary(tokens, depth + 1))
+    if token.text == "(" and token.kind == "op":
+        inner = parse_expression(tokens, 0, depth + 1)
+        tokens.expect(")")
+        return Binary(inner.operator, inner.left, inner.right, True) if isinstance(inner, Binary) else inner
+    raise Refusal(f"{token.text!r} stands where a number or a name is expected", column=token.column)
+
+
+def _stack_register(tokens: Tokens, top: Register) -> Register:
+    if not tokens.next_is("("):
+        return top
+    tokens.take()
+    index = tokens.take()
+    register = REGISTERS.get(f"st({index.text})")
+    if register is None:
+        raise Refusal(f"st({index.text}) is not a register", "st(0) to st(7)", index.column)
+    tokens.expect(")")
+    return register
+
+
+def names_of(node: Node) -> tuple[str, ...]:
+    """Every name that an expression uses, in order of appearance (with repetitions)."""
+    if isinstance(node, Name):
+        return (node.name,)
+    if isinstance(node, Unary):
+        return names_of(node.operand)
+    if isinstance(node, Binary):
+        return names_of(node.left) + names_of(node.right)
+    return ()
+
+
+def evaluate(node: Node, lookup: Callable[[Name | LocalReference | Here], Value]) -> Value:
+    """The value of an expression; raises `Refusal` for what has none (division by zero, more than 64 bits …)."""
+    if isinstance(node, Number):
+        return Value(node.value)
+    if isinstance(node, (Name, LocalReference, Here)):
+        return lookup(node)
+    if isinstance(node, Unary):
+        value = evaluate(node.operand, lookup)
+        if node.operator == "+":
+            return value
+        if node.operator == "-":
+            return _bounded(-value.number, -value.weight, value.late)
+        return _bounded(~value.number, 0, value.late)
+    if isinstance(node, Binary):
+        return _combine(node.operator, evaluate(node.left, lookup), evaluate(node.right, lookup))
+    raise Refusal(f"a register ({node.name}) cannot stand in this expression")
+
+
+def _bounded(number: int, weight: int, late: bool) -> Value:
+    if not MINIMUM <= number <= MAXIMUM:
+        raise Refusal(f"the value {number:#x} does not fit into 64 bits")
+    return Value(number, weight, late)
+
+
+def _combine(operator: str, left: Value, right: Value) -> Value:
+    a, b = left.number, right.number
+    late = left.late or right.late
+    if operator == "+":
+        return _bounded(a + b, left.weight + right.weight, late)
+    if operator == "-":
+        return _bounded(a - b, left.weight - right.weight, late)
+    if operator == "*":
+        return _bounded(a * b, 0, late)
+    if operator == "/":
+        if b == 0:
+            raise Refusal("division by zero")
+        quotient = abs(a) // abs(b)
+        return _bounded(quotient if (a < 0) == (b < 0) else -quotient, 0, late)
+    if operator in ("<<", ">>"):
+        if not 0 <= b <= 63:
+            raise Refusal(f"a shift by {b}: the count must be 0 to 63")
+        if operator == "<<":
+            return _bounded(a << b, 0, late)
+        if a < 0:
+            raise Refusal("a right shift of a negative number", "mask it first: (x & 0xffffffff) >> n")
+        return _bounded(a >> b, 0, late)
+    if operator == "&":
+        return _bounded(a & b, 0, late)
+    return _bounded(a | b if operator == "|" else a ^ b, 0, late)

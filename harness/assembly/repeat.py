@@ -1,0 +1,101 @@
+"""Lines to statements, with `.rept` written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from harness.assembly.directives import arguments
+from harness.assembly.errors import Refusal
+from harness.assembly.expression import Name, Value, evaluate, names_of
+from harness.assembly.source import SourceLine
+from harness.assembly.statement import Directive, Statement, parse_line
+
+__all__ = ["expand"]
+
+_LIMIT: Final = 1_000_000
+
+
+def expand(
+    source: Sequence[SourceLine], constants: Mapping[str, int], refuse: Callable[[int, str, Refusal], None]
+) -> list[tuple[int, Statement]]:
+    """Every statement with the index of its source line; a line that is not understood is refused and left out."""
+    statements: list[tuple[int, Statement]] = []
+    repeats = False
+    for index, line in enumerate(source):
+        try:
+            statement = parse_line(line.text)
+        except Refusal as refusal:
+            refuse(index, line.text.strip(), refusal)
+            continue
+        if statement.body is None and not statement.labels:
+            continue
+        if isinstance(statement.body, Directive) and statement.body.name == ".rept":
+            repeats = True
+        statements.append((index, statement))
+    return _repeat(statements, constants, refuse) if repeats else statements
+
+
+def _repeat(
+    statements: list[tuple[int, Statement]],
+    constants: Mapping[str, int],
+    refuse: Callable[[int, str, Refusal], None],
+) -> list[tuple[int, Statement]]:
+    result: list[tuple[int, Statement]] = []
+    position = 0
+    while position < len(statements):
+        line, statement = statements[position]
+        if not _is(statement, ".rept"):
+            result.append((line, statement))
+            position += 1
+            continue
+        end = _end(statements, position)
+        if end is None:
+            refuse(line, statement.text, Refusal(".rept without .endr"))
+            return result
+        body = _repeat(statements[position + 1 : end], constants, refuse)
+        try:
+            count = _count(statement, constants)
+            if count * len(body) + len(result) > _LIMIT:
+                raise Refusal(f"more than {_LIMIT} statements")
+        except Refusal as refusal:
+            refuse(line, statement.text, refusal)
+            count = 1
+        if statement.labels:
+            result.append((line, Statement(statement.labels, None, "")))
+        result.extend(body * count)
+        if statements[end][1].labels:
+            result.append((statements[end][0], Statement(statements[end][1].labels, None, "")))
+        position = end + 1
+    return result
+
+
+def _is(statement: Statement, name: str) -> bool:
+    return isinstance(statement.body, Directive) and statement.body.name == name
+
+
+def _end(statements: list[tuple[int, Statement]], start: int) -> int | None:
+    depth = 0
+    for position in range(start, len(statements)):
+        depth += _is(statements[position][1], ".rept") - _is(statements[position][1], ".endr")
+        if depth == 0:
+            return position
+    return None
+
+
+def _count(statement: Statement, constants: Mapping[str, int]) -> int:
+    assert isinstance(statement.body, Directive)
+    (node,) = arguments(statement.body, 1, 1)
+    unknown = [name for name in names_of(node) if name not in constants]
+    if unknown:
+        raise Refusal(f"the count of .rept uses {unknown[0]!r}, which is not a constant from outside")
+
+    def lookup(leaf: object) -> Value:
+        if isinstance(leaf, Name):
+            return Value(constants[leaf.name])
+        raise Refusal("the count of .rept depends on its position")
+
+    count = evaluate(node, lookup).number
+    if count < 0:
+        raise Refusal(f"a count of {count}")
+    return count
