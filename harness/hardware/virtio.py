@@ -1,8 +1,8 @@
 """Virtio: device status, features, and the PCI transport, modern and legacy.
 
 Source: OASIS Virtual I/O Device (VIRTIO) 1.2, sections 2.1 "Device Status Field", 6 "Reserved Feature Bits", 4.1
-"Virtio Over PCI Bus" ("Virtio Structure PCI Capabilities", "Common configuration structure layout", "ISR status capability",
-"Legacy Interfaces: A Note on PCI Device Layout"), 5 "Device Types". Queues are in `virtqueue`, devices in
+"Virtio Over PCI Bus" ("Virtio Structure PCI Capabilities", "Common configuration structure layout", "ISR status
+capability", "Legacy Interfaces: A Note on PCI Device Layout"), 5 "Device Types". Queues are in `virtqueue`, devices in
 `virtio_devices`.
 """
 
