@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from qemu.qmp import QMPError
 
@@ -27,6 +27,7 @@ from harness.qemu.stop import Stop
 
 __all__ = ["Machine"]
 
+T = TypeVar("T")
 Pieces = Iterable[tuple[int, bytes]]
 
 
@@ -47,6 +48,7 @@ class Machine:
         self._cpu = cpu
         self._placed = placed
         self._console = Console(resources.com1, monitor)
+        self._preparing: asyncio.Task[None] | None = None
 
     @classmethod
     def launch(
@@ -125,7 +127,7 @@ class Machine:
 
         `timeout` in seconds. Gives a Stop; TIMEOUT leaves the guest running.
         """
-        return engine().run(self._run_once(place, timeout, guest_reset))
+        return self._do(self._run_once(place, timeout, guest_reset))
 
     async def _run_once(self, place: Pieces, timeout: float, guest_reset: GuestReset) -> Stop:
         await self._monitor.on_guest_reset(guest_reset)
@@ -136,13 +138,37 @@ class Machine:
         await self._monitor.resume()
         return await self._monitor.wait_stop(timeout)
 
+    def prepare(self) -> None:
+        """Begin the reset that the next run needs, and come back at once: it then costs that run nothing.
+
+        Take the evidence of the last run first; only RAM outlives it. Every other method waits for its end.
+        """
+        engine().post(self._prepare)
+
+    def _prepare(self) -> None:
+        if self._preparing is None and not self._monitor.fresh and self.alive:
+            self._preparing = asyncio.ensure_future(self._reset())
+
+    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return engine().run(self._in_order(coroutine))
+
+    async def _in_order(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._preparing is not None:
+            preparing, self._preparing = self._preparing, None
+            try:
+                await preparing
+            except BaseException:
+                coroutine.close()
+                raise
+        return await coroutine
+
     async def _reset(self) -> None:
         await self._monitor.reset()
         await self._console.restart()
 
     def resume(self, guest_reset: GuestReset | None = None) -> None:
         """Let the guest run on. `guest_reset` changes what its own reset does; `None` leaves that."""
-        engine().run(self._resume(guest_reset))
+        self._do(self._resume(guest_reset))
 
     async def _resume(self, guest_reset: GuestReset | None) -> None:
         if guest_reset is not None:
@@ -152,15 +178,15 @@ class Machine:
 
     def wait_stop(self, timeout: float = 10.0) -> Stop:
         """Wait until the guest stops, `timeout` seconds at most: then the Stop says TIMEOUT and the guest runs on."""
-        return engine().run(self._monitor.wait_stop(timeout))
+        return self._do(self._monitor.wait_stop(timeout))
 
     def stop(self) -> None:
         """Hold the guest where it is."""
-        engine().run(self._monitor.pause())
+        self._do(self._monitor.pause())
 
     def reset(self) -> None:
         """Reset the machine, RAM aside, and hold it before its first instruction."""
-        engine().run(self._reset())
+        self._do(self._reset())
 
     @property
     def running(self) -> bool:
@@ -182,14 +208,14 @@ class Machine:
     def qmp(self, command: str, **arguments: object) -> Any:
         """One QMP command; `_` in the name of an argument stands for `-`. Raises QmpCommandError, QemuDied."""
         named = {name.replace("_", "-"): value for name, value in arguments.items()}
-        return engine().run(self._monitor.execute(command, named))
+        return self._do(self._monitor.execute(command, named))
 
     def hmp(self, line: str, cpu: int | None = None) -> str:
         """One line of the human monitor; gives what it prints, lines ended by a plain newline."""
         arguments: dict[str, object] = {"command-line": line}
         if cpu is not None:
             arguments["cpu-index"] = cpu
-        answer = engine().run(self._monitor.execute("human-monitor-command", arguments))
+        answer = self._do(self._monitor.execute("human-monitor-command", arguments))
         return str(answer).replace("\r\n", "\n")
 
     # ---- what the guest did ----
@@ -208,7 +234,8 @@ class Machine:
     def physical(self, address: int, length: int) -> bytes:
         """Bytes at a physical address as a device answers them (`xp`): dword reads, such as MMIO wants.
 
-        Address and length in bytes, multiples of 4. The local APIC's page reads 0 from here. Raises QemuError where nothing answers.
+        Address and length in bytes, multiples of 4. The local APIC's page reads 0 from here. Raises QemuError where
+        nothing answers.
         """
         if address % 4 or length % 4 or length <= 0:
             raise ValueError(f"address {address:#x} and length {length} must be multiples of 4")
@@ -255,7 +282,7 @@ class Machine:
 
     def serial_output(self) -> bytes:
         """What the guest sent to COM1 in this run; of a flood, the beginning and the end."""
-        return engine().run(self._console.output())
+        return self._do(self._console.output())
 
     @property
     def backings(self) -> Mapping[str, memoryview]:
@@ -292,6 +319,8 @@ class Machine:
         engine().run(self._kill())
 
     async def _kill(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
         await self._monitor.process.end()
         await self._monitor.close()
         self._console.close()
