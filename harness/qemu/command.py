@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from harness.qemu.errors import Unsupported
 from harness.qemu.shape import Shape
 
-__all__ = ["RING_BYTES", "Endpoints", "qemu_arguments"]
+__all__ = ["RING_BYTES", "SANDBOX", "Endpoints", "qemu_arguments"]
 
 RING_BYTES = 1 << 20
 """Size of COM1's ring buffer: a power of two (QEMU's manual, `-chardev ringbuf`); older output is dropped."""
 
-_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+"""The seccomp rules under which every machine runs (QEMU's manual, `-sandbox`)."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) ->
         arguments.append("-S")
     if sandbox:
         # The guest is not trusted: no new processes, no privileges (seccomp).
-        arguments += ["-sandbox", _SANDBOX]
+        arguments += ["-sandbox", SANDBOX]
     arguments += _boot(shape, ends)
     for device in shape.devices:
         template = device.template(shape.target.machine)

@@ -1,22 +1,231 @@
-"""What a QEMU binary can do, found by doing it."""
+"""What a QEMU binary can do on this host, found by doing it and remembered per binary."""
 
 from __future__ import annotations
 
-import subprocess
+import os
+import platform
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
-from harness.qemu.target import Target
+from harness.qemu.command import SANDBOX, qemu_arguments
+from harness.qemu.engine import engine
+from harness.qemu.errors import QemuError, QemuStartError, Unsupported
+from harness.qemu.firmware import find_uefi
+from harness.qemu.remember import Memory
+from harness.qemu.resources import Resources
+from harness.qemu.shape import Shape
+from harness.qemu.start import start
+from harness.qemu.target import Accelerator, MachineType, Target
 
-__all__ = ["probe_cpu", "probe_sandbox"]
+__all__ = ["Features", "Trial", "cpu_model", "features", "require", "trial", "unsupported"]
+
+_TRIAL_SECONDS = 20.0
+_CPU_MODELS: dict[Accelerator, tuple[str, ...]] = {
+    "tcg": ("max",),
+    # Where the host hides IA32_ARCH_CAPABILITIES but announces it, QEMU aborts on the MSR.
+    "kvm": ("max", "max,-arch-capabilities"),
+}
+# F000:FFF0: mov dx, 505h; mov al, 1; out dx, al; then hlt for ever (the pvpanic port, docs/specs/pvpanic).
+_SIGNAL = bytes([0xBA, 0x05, 0x05, 0xB0, 0x01, 0xEE, 0xF4, 0xEB, 0xFD])
+_ROM = (b"\xf4" * 0xFFF0 + _SIGNAL).ljust(0x10000, b"\xf4")
 
 
-def probe_cpu(target: Target) -> str:
-    """The `-cpu` argument of a target that names none."""
-    return "max" if target.accelerator == "tcg" else "max,-arch-capabilities"
+@dataclass(frozen=True)
+class Features:
+    """What the binary has built in."""
+
+    program: str
+    version: str
+    machines: frozenset[str]
+    types: frozenset[str]  # QOM types that can be created
+    sandbox: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a guest ran with an accelerator: `reason` is `None` where it did, and `cpu` is the model it ran with."""
+
+    cpu: str
+    reason: str | None
+
+
+def features(program: str) -> Features:
+    """What that QEMU has built in. Raises QemuStartError where it is none."""
+    return _features(_identity(program))
+
+
+def trial(program: str, accelerator: Accelerator, machine: MachineType = "q35") -> Trial:
+    """Whether a guest really runs on that QEMU with that accelerator on this host."""
+    if accelerator == "kvm" and (reason := _kvm_closed()) is not None:
+        return Trial(_CPU_MODELS["kvm"][0], reason)
+    return _trial(_identity(program), accelerator, machine)
+
+
+def cpu_model(target: Target) -> str:
+    """The `-cpu` argument: the target's own, or the first that runs a guest."""
+    if target.cpu is not None:
+        return target.cpu
+    if target.accelerator == "tcg":
+        return _CPU_MODELS["tcg"][0]
+    return trial(str(target.find_binary()), target.accelerator, target.machine).cpu
+
+
+def unsupported(shape: Shape) -> str | None:
+    """Why this shape cannot be run here, in one sentence; `None` where it can. Raises QemuNotFound."""
+    target = shape.target
+    program = str(target.find_binary())
+    has = features(program)
+    if target.machine not in has.machines:
+        return f"{program} ({has.version}) has no machine type {target.machine}"
+    if (missing := shape.missing()) is not None:
+        return missing
+    for device in shape.devices:
+        if lacking := [name for name in device.types if name not in has.types]:
+            return f"{program} ({has.version}) was built without {', '.join(lacking)}, which {device.name} needs"
+    if shape.boot == "firmware" and find_uefi(target.machine) is None:
+        return "no UEFI firmware was found on this host; install OVMF (Debian and Ubuntu: ovmf)"
+    if target.accelerator == "kvm":
+        return trial(program, target.accelerator, target.machine).reason
+    return None
+
+
+def require(shape: Shape) -> None:
+    """Raise Unsupported with the reason where this shape cannot be run here."""
+    if (reason := unsupported(shape)) is not None:
+        raise Unsupported(reason)
+
+
+# ---- asking ----
+
+
+def _identity(program: str) -> tuple[str, int, int]:
+    status = Path(program).stat()
+    return program, status.st_mtime_ns, status.st_size
 
 
 @cache
-def probe_sandbox(program: str) -> bool:
-    """Whether this build has `-sandbox`."""
-    help_text = subprocess.run([program, "-help"], capture_output=True, text=True, check=False).stdout
-    return "-sandbox" in help_text
+def _features(identity: tuple[str, int, int]) -> Features:
+    memory = Memory("features", [*identity])
+    found = memory.read()
+    try:
+        return Features(
+            found["program"],
+            found["version"],
+            frozenset(found["machines"]),
+            frozenset(found["types"]),
+            found["sandbox"],
+        )
+    except (KeyError, TypeError):
+        pass
+    try:
+        has = engine().run(_ask(identity[0], sandbox=True))
+    except QemuStartError:
+        has = engine().run(_ask(identity[0], sandbox=False))
+    memory.write(
+        {
+            "program": has.program,
+            "version": has.version,
+            "machines": sorted(has.machines),
+            "types": sorted(has.types),
+            "sandbox": has.sandbox,
+        }
+    )
+    return has
+
+
+async def _ask(program: str, *, sandbox: bool) -> Features:
+    resources = Resources(Shape(Target("none", memory_mib=1)), _ROM)
+    try:
+        arguments = ["-nodefaults", "-no-user-config", "-display", "none", "-machine", "none", "-S"]
+        arguments += ["-sandbox", SANDBOX] if sandbox else []
+        arguments += resources.endpoints().qmp
+        line = " ".join([program, *arguments])
+        monitor = await start(program, arguments, resources, 60, lambda: line)
+        try:
+            version: Any = await monitor.execute("query-version")
+            machines: Any = await monitor.execute("query-machines")
+            types: Any = await monitor.execute("qom-list-types", {"abstract": False})
+        finally:
+            await monitor.process.end()
+            await monitor.close()
+    finally:
+        resources.close()
+    number = version["qemu"]
+    names = {machine["name"] for machine in machines} | {machine["alias"] for machine in machines if "alias" in machine}
+    return Features(
+        program=program,
+        version=f"{number['major']}.{number['minor']}.{number['micro']}",
+        machines=frozenset(names),
+        types=frozenset(entry["name"] for entry in types),
+        sandbox=sandbox,
+    )
+
+
+def _kvm_closed() -> str | None:
+    if not Path("/dev/kvm").exists():
+        return (
+            "/dev/kvm does not exist: the kernel's kvm module is not loaded, or this host has no hardware "
+            "virtualization (a virtual machine needs nested virtualization)"
+        )
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "/dev/kvm may not be opened by this user: join the group that owns it (usually kvm)"
+    return None
+
+
+@cache
+def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: MachineType) -> Trial:
+    # What KVM does depends on the kernel and on the processor under it as well.
+    memory = Memory("trial", [*identity, accelerator, machine, platform.release(), _processor()])
+    found = memory.read()
+    try:
+        if found["reason"] is None:  # a failure may be mended (a module loaded, a right given): ask again
+            return Trial(str(found["cpu"]), None)
+    except (KeyError, TypeError):
+        pass
+    reason = ""
+    for cpu in _CPU_MODELS[accelerator]:
+        target = Target("trial", machine, accelerator, "realtime", identity[0], cpu)
+        try:
+            failure = engine().run(_run_trial(Shape(target), features(identity[0]).sandbox))
+        except QemuError as error:
+            failure = _first_line(error)
+        if failure is None:
+            memory.write({"cpu": cpu, "reason": None})
+            return Trial(cpu, None)
+        reason = reason or failure
+    return Trial(_CPU_MODELS[accelerator][0], f"no guest runs under {accelerator}: {reason}")
+
+
+async def _run_trial(shape: Shape, sandbox: bool) -> str | None:
+    resources = Resources(shape, _ROM)
+    try:
+        assert shape.target.binary is not None and shape.target.cpu is not None
+        arguments = qemu_arguments(shape, shape.target.cpu, resources.endpoints(), sandbox=sandbox)
+        monitor = await start(shape.target.binary, arguments, resources, 60, lambda: "")
+        try:
+            await monitor.resume()
+            stop = await monitor.wait_stop(_TRIAL_SECONDS)
+            return None if stop.signalled else str(stop)
+        finally:
+            await monitor.process.end()
+            await monitor.close()
+    finally:
+        resources.close()
+
+
+def _first_line(error: QemuError) -> str:
+    said = error.stderr.strip() if isinstance(error, QemuStartError) else str(error)
+    return said.splitlines()[0] if said else str(error).splitlines()[0]
+
+
+@cache
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()

@@ -8,21 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from qemu.qmp import QMPError
-
 from harness.hardware.state import IoApicState, LapicState, PicState
 from harness.qemu.command import qemu_arguments
 from harness.qemu.console import Console, SerialSpawn
 from harness.qemu.dumps import CpuRegisters, parse_ioapics, parse_lapic, parse_pics, parse_registers
 from harness.qemu.engine import engine
-from harness.qemu.errors import DumpError, QemuError, QemuStartError, Unsupported, describe_exit
-from harness.qemu.features import probe_cpu, probe_sandbox
+from harness.qemu.errors import DumpError, QemuError
+from harness.qemu.features import cpu_model, features, require
 from harness.qemu.firmware import find_uefi
 from harness.qemu.monitor import GuestReset, Monitor
-from harness.qemu.process import QemuProcess
 from harness.qemu.reproduce import command_line, export
 from harness.qemu.resources import Resources
 from harness.qemu.shape import Shape
+from harness.qemu.start import start
 from harness.qemu.stop import Stop
 
 __all__ = ["Machine"]
@@ -68,26 +66,22 @@ class Machine:
 
         Raises QemuNotFound, Unsupported, TargetError, QemuStartError.
         """
+        require(shape)
         program = str(shape.target.find_binary())
-        firmware = None
-        if shape.boot == "firmware":
-            firmware = find_uefi(shape.target.machine)
-            if firmware is None:
-                raise Unsupported("no UEFI firmware was found on this host; install OVMF (Debian and Ubuntu: ovmf)")
-        cpu = shape.target.cpu or probe_cpu(shape.target)
-        sandbox = probe_sandbox(program)
+        cpu = cpu_model(shape.target)
+        firmware = find_uefi(shape.target.machine) if shape.boot == "firmware" else None
         pieces = tuple(place)
         resources = Resources(shape, image, initrd, kernel_arguments, firmware)
         try:
             resources.place(pieces)
-            arguments = qemu_arguments(shape, cpu, resources.endpoints(), sandbox=sandbox)
-            return engine().run(cls._start(resources, program, cpu, arguments, pieces, timeout))
+            arguments = qemu_arguments(shape, cpu, resources.endpoints(), sandbox=features(program).sandbox)
+            return engine().run(cls._launch(resources, program, cpu, arguments, pieces, timeout))
         except BaseException:
             resources.close()
             raise
 
     @classmethod
-    async def _start(
+    async def _launch(
         cls,
         resources: Resources,
         program: str,
@@ -96,29 +90,10 @@ class Machine:
         placed: tuple[tuple[int, bytes], ...],
         timeout: float,
     ) -> Self:
-        process = QemuProcess(program, arguments, resources.descriptors)
-        try:
-            resources.started()
-            monitor = Monitor(process)
-            machine = cls(resources, monitor, program, cpu, placed)
-            try:
-                async with asyncio.timeout(timeout):
-                    await monitor.connect(resources.qmp)
-            except TimeoutError:
-                raise QemuStartError(
-                    f"QEMU did not answer within {timeout:g} s:", process.stderr, machine.command_line
-                ) from None
-            except QMPError:
-                returncode = await process.end(patience=5)
-                raise QemuStartError(
-                    f"QEMU {describe_exit(returncode)} before the guest could start:",
-                    process.stderr,
-                    machine.command_line,
-                ) from None
-        except BaseException:
-            process.kill()
-            raise
-        return machine
+        def explain() -> str:
+            return command_line(program, resources, cpu, placed)
+
+        return cls(resources, await start(program, arguments, resources, timeout, explain), program, cpu, placed)
 
     # ---- the guest ----
 
