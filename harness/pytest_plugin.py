@@ -1,1 +1,204 @@
-"""The pytest plugin: collects probes as test items."""
+"""The pytest plugin: probes as test items, and machines for ordinary tests.
+
+A probe file is collected where it is given on the command line, or lies below a folder of the ini option
+`trapgate_probes` or of the catalogue that ships. Every pytest in the environment loads this module, so it imports
+nothing heavy: what runs machines is loaded with the first probe, or the first use of a fixture.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.pytest_items import Session
+    from harness.qemu.console import SerialSpawn
+    from harness.qemu.machine import Machine
+    from harness.qemu.target import Target
+    from harness.report.json_file import JsonReport
+
+__all__ = ["machine", "qmp", "serial", "trapgate_target"]
+
+_LOOKS_LIKE_PROBE = re.compile(rb"^[ \t]*@[\w.]*probe\b", re.MULTILINE)
+_ROOTS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_JSON: pytest.StashKey[JsonReport] = pytest.StashKey()
+_MARKER = (
+    "trapgate(image, boot='rom', place=(), needs=(), cpus=1, interactive=False, target=None, qemu_args=()): "
+    "the machine that the fixtures machine, serial and qmp give"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options, all prefixed `--trapgate-`, and the ini options."""
+    group = parser.getgroup("trapgate", "trapgate: probes on virtual machines")
+    group.addoption(
+        "--trapgate-target",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="target, comma list or 'all' (repeatable; default q35-tcg)",
+    )
+    group.addoption("--trapgate-target-file", metavar="TOML", help="more targets, one table each")
+    group.addoption("--trapgate-qemu", metavar="PATH", help="the QEMU program to test")
+    group.addoption(
+        "--trapgate-qemu-arg",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="one more argument for QEMU (repeatable)",
+    )
+    group.addoption("--trapgate-cold", action="store_true", help="start a new QEMU for every run")
+    group.addoption("--trapgate-json", metavar="FILE", help="write every probe's record as JSON")
+    parser.addini("trapgate_probes", "folders of probes", type="paths", default=[])
+    parser.addini("trapgate_targets", "targets where --trapgate-target gives none", type="args", default=[])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; refuse unknown targets before anything is collected."""
+    config.addinivalue_line("markers", _MARKER)
+    if config.getoption("--trapgate-target") or config.getini("trapgate_targets"):
+        from harness.pytest_items import chosen_targets
+
+        chosen_targets(config)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Open the JSON report: in the process that sees every result."""
+    path = session.config.getoption("--trapgate-json")
+    if path and not hasattr(session.config, "workerinput"):
+        from harness.pytest_items import open_json
+
+        session.config.stash[_JSON] = open_json(session.config, Path(path))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Take probe files; files that pytest's own patterns match stay test modules as well."""
+    others = yield
+    if file_path.suffix != ".py" or not _is_probe_file(file_path, parent.session):
+        return others
+    from harness.pytest_items import ProbeFile
+
+    patterns = parent.config.getini("python_files")
+    root = next((root for root in _roots(parent.config) if file_path.is_relative_to(root)), file_path.parent)
+    file = ProbeFile.from_parent(parent, path=file_path, root=root, session_of=_session)
+    return [file, *(others if any(file_path.match(pattern) for pattern in patterns) else [])]
+
+
+def _is_probe_file(path: Path, session: pytest.Session) -> bool:
+    if path.name.startswith((".", "_")) or path.name == "conftest.py":
+        return False
+    if not session.isinitpath(path) and not any(path.is_relative_to(root) for root in _roots(session.config)):
+        return False
+    try:
+        return _LOOKS_LIKE_PROBE.search(path.read_bytes()) is not None
+    except OSError:
+        return False
+
+
+def _roots(config: pytest.Config) -> tuple[Path, ...]:
+    """The folders whose files may be probes: configured, shipped, or named on the command line."""
+    if _ROOTS not in config.stash:
+        from importlib.util import find_spec
+
+        spec = find_spec("guest")
+        shipped = [Path(place, "probes") for place in (spec.submodule_search_locations or ())] if spec else []
+        configured = [Path(path) for path in config.getini("trapgate_probes")]
+        named = [Path(config.invocation_params.dir, argument.partition("::")[0]).resolve() for argument in config.args]
+        # `pytest` and `pytest .` name the whole project: that is not a folder of probes
+        named = [path for path in named if path.is_dir() and not config.rootpath.is_relative_to(path)]
+        if config.args_source is not pytest.Config.ArgsSource.ARGS:
+            named = []
+        roots = [path.resolve() for path in (*configured, *shipped)]
+        config.stash[_ROOTS] = tuple(dict.fromkeys(path for path in (*roots, *named)))
+    return config.stash[_ROOTS]
+
+
+def _session(config: pytest.Config) -> Session:
+    """The machines of this process, made at their first use."""
+    if _SESSION not in config.stash:
+        from harness.pytest_items import Session
+
+        config.stash[_SESSION] = Session(config)
+    return config.stash[_SESSION]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the report of a probe carry its record: to the JSON file, JUnit properties and other workers."""
+    report = yield
+    if (attach := getattr(item, "attach_record", None)) is not None:
+        attach(report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Close the machines; complete the JSON report."""
+    config = session.config
+    if _SESSION in config.stash:
+        config.stash[_SESSION].close()
+    if _JSON in config.stash:
+        whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        report = config.stash[_JSON]
+        report.close(complete=whole and not session.shouldfail and not session.shouldstop)
+        if report.problem is not None:
+            raise pytest.UsageError(f"--trapgate-json {report.path}: {report.problem.strerror}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close the machines of a session that ended before it began."""
+    if _SESSION in config.stash:
+        config.stash[_SESSION].close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """An ordinary test that uses a machine runs once on each target, unless its marker names one."""
+    if "trapgate_target" not in metafunc.fixturenames:
+        return
+    from harness.pytest_items import chosen_targets
+
+    marker = metafunc.definition.get_closest_marker("trapgate")
+    named = marker.kwargs.get("target") if marker else None
+    targets = chosen_targets(metafunc.config, [named] if named else None)
+    metafunc.parametrize("trapgate_target", targets, ids=[target.name for target in targets], indirect=True)
+
+
+@pytest.fixture
+def trapgate_target(request: pytest.FixtureRequest) -> Target:
+    """The target that the test runs on (`harness.qemu.target.Target`)."""
+    target: Target = request.param
+    return target
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, trapgate_target: Target) -> Iterator[Machine]:
+    """A fresh machine (`harness.qemu.Machine`), paused before its first instruction; ended after the test.
+
+    `@pytest.mark.trapgate(image=…)` says what it boots. A target that lacks what is asked for skips the test.
+    """
+    from harness.pytest_items import launch
+
+    marker = request.node.get_closest_marker("trapgate")
+    with launch(request.config, trapgate_target, marker) as launched:
+        yield launched
+
+
+@pytest.fixture
+def serial(machine: Machine) -> SerialSpawn:
+    """COM1 of the machine: a pexpect spawn."""
+    return machine.serial
+
+
+@pytest.fixture
+def qmp(machine: Machine) -> Any:
+    """QMP of the machine: call it with a command and its arguments, `qmp("query-status")`."""
+    return machine.qmp

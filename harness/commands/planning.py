@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
 import typer
 from rich.text import Text
 
-from harness.qemu.errors import TargetError
-from harness.qemu.target import Target, load_targets
 from harness.report.terminal import make_console
 from harness.report.text import plural
 from harness.run.loader import Discovery, LoadError, Problem, catalogue_root, discover, shown
 from harness.run.probe import Case, Probe
 from harness.run.selection import Keywords, SelectionError, select
 
-__all__ = ["DEFAULT_TARGET", "find_cases", "find_targets", "usage_error"]
-
-DEFAULT_TARGET = "q35-tcg"
+__all__ = ["find_cases", "usage_error"]
 
 
 def usage_error(message: str) -> NoReturn:
@@ -86,22 +80,3 @@ def _refuse_equal_ids(probes: Iterable[Probe]) -> None:
         if before is not found:
             text = f"has the id {found.id}, as {shown(before.path)} has; rename one, or run the folders one at a time"
             raise LoadError([Problem(found.path, found.line, text)])
-
-
-def find_targets(values: Sequence[str], file: Path | None = None, qemu: str | None = None) -> list[Target]:
-    """The targets of `--target` values (each a name, a comma list, or `all`), on the QEMU of `--qemu` if given.
-
-    Raises TargetError where a name is unknown, with near matches.
-    """
-    known = load_targets(file)
-    chosen: dict[str, Target] = {}
-    for name in [part.strip() for value in values for part in value.split(",") if part.strip()] or [DEFAULT_TARGET]:
-        if name == "all":
-            chosen.update(known)
-        elif name in known:
-            chosen[name] = known[name]
-        else:
-            near = get_close_matches(name, list(known), n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise TargetError(f"no target is named {name!r}; {hint}Known: {', '.join(known)}, or all")
-    return [replace(target, binary=qemu) if qemu else target for target in chosen.values()]

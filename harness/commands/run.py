@@ -15,7 +15,7 @@ from typing import Annotated, Any, Protocol
 import typer
 from rich.text import Text
 
-from harness.commands.planning import DEFAULT_TARGET, find_cases, find_targets, usage_error
+from harness.commands.planning import find_cases, usage_error
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
 from harness.report.host import host_facts, qemu_version, version
@@ -27,6 +27,7 @@ from harness.report.text import plural
 from harness.run.probe import Case, ProbeError
 from harness.run.record import RunRecord
 from harness.run.selection import Keywords, SelectionError
+from harness.run.targets import DEFAULT_TARGET, find_targets
 
 __all__ = ["run_command"]
 

@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from harness.commands.planning import DEFAULT_TARGET, find_cases, find_targets, usage_error
+from harness.commands.planning import find_cases, usage_error
 from harness.qemu.errors import QemuError
 from harness.report.terminal import make_console
 from harness.run.loader import shown
 from harness.run.probe import Case, ProbeError
 from harness.run.selection import SelectionError
+from harness.run.targets import DEFAULT_TARGET, find_targets
 
 if TYPE_CHECKING:
     from harness.assembly import ListingLine

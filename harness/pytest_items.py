@@ -1,0 +1,252 @@
+"""What the pytest plugin loads with the first probe: files, items, their reports, and the machines behind them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from _pytest._code.code import ExceptionInfo, ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
+
+from harness.qemu.errors import QemuError, TargetError, Unsupported
+from harness.qemu.machine import Machine
+from harness.qemu.target import Target
+from harness.report.failure import explain, source_excerpt
+from harness.report.host import host_facts, version
+from harness.report.json_file import JsonReport
+from harness.report.text import printable
+from harness.run.loader import LoadError, load_file
+from harness.run.probe import Case
+from harness.run.record import RunRecord, Verdict
+from harness.run.targets import find_targets
+
+__all__ = ["ProbeFile", "ProbeItem", "Session", "chosen_targets", "launch", "open_json"]
+
+
+class NotPassedError(Exception):
+    """A verdict of `fail` or `error`, on its way to the report."""
+
+    def __init__(self, record: RunRecord) -> None:
+        super().__init__(record.reason)
+        self.record = record
+
+
+class Session:
+    """The machines of one process: an executor for each target, kept until the session ends."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._executors: dict[str, Any] = {}
+
+    def run(self, case: Case, target: Target) -> RunRecord:
+        """Run one case on one target."""
+        if target.name not in self._executors:
+            from harness.run.execute import Executor, RunOptions
+
+            arguments = tuple(self._config.getoption("--trapgate-qemu-arg"))
+            cold = {"cold": True} if self._config.getoption("--trapgate-cold") else {}
+            self._executors[target.name] = Executor(target, RunOptions(qemu_args=arguments, **cold))
+        record: RunRecord = self._executors[target.name].run(case)
+        return record
+
+    def close(self) -> None:
+        """End every machine. Harmless twice."""
+        while self._executors:
+            self._executors.popitem()[1].close()
+
+
+SessionOf: TypeAlias = Callable[[pytest.Config], Session]
+
+
+class ProbeFile(pytest.File):
+    """A file of probes."""
+
+    def __init__(self, *, root: Path, session_of: SessionOf, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._root = root
+        self._session_of = session_of
+
+    def collect(self) -> Iterator[ProbeItem]:
+        """An item for each case on each target."""
+        try:
+            probes = load_file(self.path, self._root)
+        except LoadError as error:
+            raise self.CollectError(str(error)) from error
+        targets = chosen_targets(self.config)
+        for found in probes:
+            for case in found.cases():
+                for target in targets:
+                    label = "-".join(part for part in (case.label, target.name) if part)
+                    yield ProbeItem.from_parent(
+                        self, name=f"{found.name}[{label}]", case=case, target=target, session_of=self._session_of
+                    )
+
+
+class ProbeItem(pytest.Item):
+    """One case on one target. Setting it up boots and observes, running it judges: so an `error` is pytest's error."""
+
+    record: RunRecord | None = None
+
+    def __init__(self, *, case: Case, target: Target, session_of: SessionOf, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.case = case
+        self.target = target
+        self._session_of = session_of
+        self.extra_keyword_matches.update((case.probe.name, case.probe.area, target.name, *case.probe.needs))
+
+    def setup(self) -> None:
+        """Boot the machine and take its evidence."""
+        super().setup()
+        self.record = self._session_of(self.config).run(self.case, self.target)
+        if self.record.verdict is Verdict.ERROR:
+            raise NotPassedError(self.record)
+
+    def runtest(self) -> None:
+        """Report the verdict."""
+        record = self.record
+        assert record is not None
+        if record.verdict is Verdict.UNSUPPORTED:
+            raise pytest.skip.Exception(record.reason, _use_item_location=True)
+        if record.verdict is Verdict.DEVIATION:
+            raise pytest.xfail.Exception(record.reason)
+        if record.verdict is not Verdict.PASS:
+            raise NotPassedError(record)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the probe is defined."""
+        return self.path, self.case.probe.line - 1, self.name
+
+    def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """A verdict as the rule, the assertion in its source, and the evidence; anything else as pytest does."""
+        if isinstance(excinfo.value, NotPassedError):
+            return _representation(excinfo.value.record, self)
+        return super().repr_failure(excinfo, style)
+
+    def attach_record(self, report: pytest.TestReport) -> None:
+        """Put the record into the report of the phase that decided: setting up for an `error`, else the call."""
+        record = self.record
+        if record is None or report.when != ("setup" if record.verdict is Verdict.ERROR else "call"):
+            return
+        if record.verdict is Verdict.ERROR:
+            report.longrepr = _representation(record, self)  # pytest asks repr_failure only about calls
+        report.trapgate_record = record.to_json()  # type: ignore[attr-defined]
+        report.user_properties += [
+            ("trapgate_target", record.target),
+            ("trapgate_verdict", str(record.verdict)),
+            ("trapgate_rule", record.rule),
+            ("trapgate_citation", record.citation),
+        ]
+
+
+def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
+    """pytest's own structure, so that it survives the way from an xdist worker."""
+    detail = record.detail
+    path, line = (detail.path, detail.line) if detail.line else (str(item.path), item.case.probe.line)
+    excerpt = source_excerpt(path, line)
+    kept = [(title, body) for title, body in explain(record) if body != excerpt]
+    found = next(
+        (body for title, body in kept if title.lower().startswith(("assertion", "reason"))), printable(record.reason)
+    )
+    lines = [f"E   {text}" for text in found.splitlines()]
+    if excerpt:
+        lines = [_source_line(text) for text in excerpt.splitlines()] + lines
+    kind = "AssertionError" if record.verdict is Verdict.FAIL else "harness or QEMU broke"
+    shown = _relative(path, item.config.rootpath)
+    entry = ReprEntry(lines, None, None, ReprFileLocation(shown, line, kind), "long")
+    first = printable(record.reason).splitlines()[0] if record.reason else str(record.verdict)
+    representation = ReprExceptionInfo(ReprTraceback([entry], None, "long"), ReprFileLocation(shown, line, first))
+    for title, body in kept:
+        if body != found:
+            representation.addsection(title, body, "-")
+    representation.addsection("Run it again with pytest", _rerun(item), "-")
+    return representation
+
+
+def _source_line(numbered: str) -> str:
+    """`> 31 │ assert …` as pytest marks its source: the marker, then the code."""
+    head, _, code = numbered.partition("│ ")
+    return f"{'>' if head.startswith('>') else ' '}   {code}" if code else ""
+
+
+def _relative(path: str, root: Path) -> str:
+    return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path
+
+
+def _rerun(item: ProbeItem) -> str:
+    option = item.config.getoption
+    words = ["pytest", item.nodeid, f"--trapgate-target={item.target.name}"]
+    if option("--trapgate-target-file"):
+        words.append(f"--trapgate-target-file={option('--trapgate-target-file')}")
+    if option("--trapgate-qemu"):
+        words.append(f"--trapgate-qemu={option('--trapgate-qemu')}")
+    words += [f"--trapgate-qemu-arg={argument}" for argument in option("--trapgate-qemu-arg")]
+    return shlex.join(words)
+
+
+def chosen_targets(config: pytest.Config, names: Sequence[str] | None = None) -> list[Target]:
+    """The targets of the options, or those named. Raises pytest.UsageError."""
+    wanted = names or config.getoption("--trapgate-target") or config.getini("trapgate_targets")
+    file = config.getoption("--trapgate-target-file")
+    try:
+        return find_targets(wanted, Path(file) if file else None, config.getoption("--trapgate-qemu"))
+    except TargetError as error:
+        raise pytest.UsageError(f"--trapgate-target: {error}") from error
+
+
+def open_json(config: pytest.Config, path: Path) -> JsonReport:
+    """The report, and a listener that fills it. Raises pytest.UsageError."""
+    facts = {
+        "trapgate": version(),
+        "command": ["pytest", *config.invocation_params.args],
+        "host": host_facts(),
+        "targets": [{"name": target.name} for target in chosen_targets(config)],
+    }
+    try:
+        report = JsonReport(path, facts=facts)
+    except OSError as error:
+        raise pytest.UsageError(f"--trapgate-json {path}: {error.strerror}") from error
+    config.pluginmanager.register(_Listener(report), "trapgate-json")
+    return report
+
+
+class _Listener:
+    """Takes records where reports arrive: with xdist, in the controlling process."""
+
+    def __init__(self, report: JsonReport) -> None:
+        self._report = report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        record: Mapping[str, Any] | None = getattr(report, "trapgate_record", None)
+        if record is not None:
+            self._report.add(record)
+
+
+@contextmanager
+def launch(config: pytest.Config, target: Target, marker: pytest.Mark | None) -> Iterator[Machine]:
+    """The machine of an ordinary test, as its marker describes it."""
+    from harness.qemu.devices import devices_named
+    from harness.qemu.shape import Shape
+
+    wanted = dict(marker.kwargs) if marker else {}
+    wanted.pop("target", None)
+    image = wanted.pop("image", None)
+    if image is None:
+        pytest.fail("the fixtures machine, serial and qmp need @pytest.mark.trapgate(image=…)", pytrace=False)
+    if isinstance(image, str | Path):
+        image = Path(image).read_bytes()
+    place = tuple(wanted.pop("place", ()))
+    arguments = (*wanted.pop("qemu_args", ()), *config.getoption("--trapgate-qemu-arg"))
+    try:
+        shape = Shape(target, devices=devices_named(wanted.pop("needs", ())), extra_args=arguments, **wanted)
+        launched = Machine.launch(shape, image, place)
+    except TypeError as error:
+        pytest.fail(f"@pytest.mark.trapgate: {error}", pytrace=False)
+    except Unsupported as error:
+        pytest.skip(error.reason)
+    except QemuError as error:
+        pytest.fail(str(error), pytrace=False)
+    with launched:
+        yield launched

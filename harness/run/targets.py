@@ -1,0 +1,34 @@
+"""Which targets a person means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from harness.qemu.errors import TargetError
+from harness.qemu.target import Target, load_targets
+
+__all__ = ["DEFAULT_TARGET", "find_targets"]
+
+DEFAULT_TARGET = "q35-tcg"
+
+
+def find_targets(values: Sequence[str], file: Path | None = None, qemu: str | None = None) -> list[Target]:
+    """The targets of `--target` values (each a name, a comma list, or `all`), on the QEMU of `--qemu` if given.
+
+    Raises TargetError where a name is unknown, with near matches.
+    """
+    known = load_targets(file)
+    chosen: dict[str, Target] = {}
+    for name in [part.strip() for value in values for part in value.split(",") if part.strip()] or [DEFAULT_TARGET]:
+        if name == "all":
+            chosen.update(known)
+        elif name in known:
+            chosen[name] = known[name]
+        else:
+            near = get_close_matches(name, list(known), n=3, cutoff=0.4)
+            hint = f"; did you mean {' or '.join(near)}?" if near else "."
+            raise TargetError(f"no target is named {name!r}{hint} Known: {', '.join(known)}, or all")
+    return [replace(target, binary=qemu) if qemu else target for target in chosen.values()]
