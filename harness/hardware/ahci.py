@@ -88,34 +88,48 @@ class InterruptStatus(Register, width=32):
     IPS = Field(31, 0, access="w1c")
 
 
-class _PortInterrupts(Register, width=32):
-    """The bits that PxIS and PxIE share."""
+class PortInterruptStatus(Register, width=32):
+    """PxIS: write 1 to clear (UFS, PCS and PRCS are cleared at their source)."""
 
-    DHR = Field(0)  # device to host register FIS
-    PS = Field(1)  # PIO setup FIS
-    DS = Field(2)  # DMA setup FIS
-    SDB = Field(3)  # set device bits FIS
-    UF = Field(4)  # unknown FIS
-    DP = Field(5)  # descriptor processed
-    PC = Field(6)  # port connect change
-    DMP = Field(7)
-    PRC = Field(22)
-    IPM = Field(23)
-    OF = Field(24)
-    INF = Field(26)
-    IF = Field(27)
-    HBD = Field(28)
-    HBF = Field(29)
-    TFE = Field(30)  # task file error
-    CPD = Field(31)
-
-
-class PortInterruptStatus(_PortInterrupts):
-    """PxIS: write 1 to clear (UF, PC, PRC are cleared at their source)."""
+    DHRS = Field(0, access="w1c")  # device to host register FIS
+    PSS = Field(1, access="w1c")  # PIO setup FIS
+    DSS = Field(2, access="w1c")  # DMA setup FIS
+    SDBS = Field(3, access="w1c")  # set device bits FIS
+    UFS = Field(4, access="ro")  # unknown FIS
+    DPS = Field(5, access="w1c")  # descriptor processed
+    PCS = Field(6, access="ro")  # port connect change
+    DMPS = Field(7, access="w1c")  # device mechanical presence
+    PRCS = Field(22, access="ro")  # PhyRdy change
+    IPMS = Field(23, access="w1c")  # incorrect port multiplier
+    OFS = Field(24, access="w1c")  # overflow
+    INFS = Field(26, access="w1c")  # interface non-fatal error
+    IFS = Field(27, access="w1c")  # interface fatal error
+    HBDS = Field(28, access="w1c")  # host bus data error
+    HBFS = Field(29, access="w1c")  # host bus fatal error
+    TFES = Field(30, access="w1c")  # task file error
+    CPDS = Field(31, access="w1c")  # cold port detect
 
 
-class PortInterruptEnable(_PortInterrupts):
-    """PxIE."""
+class PortInterruptEnable(Register, width=32):
+    """PxIE: which bits of PxIS raise the port's interrupt."""
+
+    DHRE = Field(0)
+    PSE = Field(1)
+    DSE = Field(2)
+    SDBE = Field(3)
+    UFE = Field(4)
+    DPE = Field(5)
+    PCE = Field(6)
+    DMPE = Field(7)
+    PRCE = Field(22)
+    IPME = Field(23)
+    OFE = Field(24)
+    INFE = Field(26)
+    IFE = Field(27)
+    HBDE = Field(28)
+    HBFE = Field(29)
+    TFEE = Field(30)
+    CPDE = Field(31)
 
 
 class PortCommand(Register, width=32):

@@ -8,7 +8,7 @@ VT-d specification, "I/OxAPIC Programming".
 from __future__ import annotations
 
 from harness.hardware.block import Array, At, Block, Space
-from harness.hardware.lapic import DeliveryMode, DeliveryStatus, DestinationMode, TriggerMode
+from harness.hardware.message import DeliveryMode, DeliveryStatus, DestinationMode, TriggerMode
 from harness.hardware.register import Field, Register
 
 __all__ = [

@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from harness.hardware.block import At, AtArray, Block, Space
+from harness.hardware.message import DeliveryMode, DeliveryStatus, DestinationMode, TriggerMode
 from harness.hardware.register import Field, FieldError, Register
 
 __all__ = [
@@ -62,33 +63,6 @@ APIC_DEFAULT_BASE = 0xFEE0_0000
 BROADCAST = 0xFF  # xAPIC destination of a broadcast, physical and logical
 
 
-class DeliveryMode(IntEnum):
-    """How a message is delivered. Not every value is allowed at every place (no INIT or Start Up in an LVT)."""
-
-    FIXED = 0
-    LOWEST_PRIORITY = 1
-    SMI = 2
-    REMOTE_READ = 3  # reserved on current processors
-    NMI = 4
-    INIT = 5
-    START_UP = 6
-    EXTINT = 7
-
-
-class DeliveryStatus(IntEnum):
-    """Whether a message still waits to be sent or accepted."""
-
-    IDLE = 0
-    SEND_PENDING = 1
-
-
-class DestinationMode(IntEnum):
-    """What the destination field holds: an APIC ID, or a logical (message) destination address."""
-
-    PHYSICAL = 0
-    LOGICAL = 1
-
-
 class DestinationShorthand(IntEnum):
     """Destinations that need no destination field (ICR bits 19:18)."""
 
@@ -103,13 +77,6 @@ class DestinationModel(IntEnum):
 
     CLUSTER = 0
     FLAT = 0xF
-
-
-class TriggerMode(IntEnum):
-    """Edge or level."""
-
-    EDGE = 0
-    LEVEL = 1
 
 
 class Level(IntEnum):

@@ -8,7 +8,7 @@ remappable form: Intel VT-d specification, "Interrupt Requests in Remappable For
 from __future__ import annotations
 
 from harness.hardware.block import At, Block, Space
-from harness.hardware.lapic import DeliveryMode, DestinationMode, TriggerMode
+from harness.hardware.message import DeliveryMode, DestinationMode, TriggerMode
 from harness.hardware.pci import CapabilityHeader, Plain32
 from harness.hardware.register import Field, FieldError, Register
 

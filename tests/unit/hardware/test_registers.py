@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.hardware.lapic import LvtTimer, Svr
@@ -44,9 +48,10 @@ def test_named_encodings_fit_their_field(register: type[Register]) -> None:
             assert getattr(register.of(**{field.name: member}), field.name) is member
 
 
+@pytest.mark.parametrize("register", WITH_FIELDS, ids=lambda r: r.__name__)
+@settings(max_examples=8)
 @given(data=st.data())
-def test_round_trip(data: st.DataObject) -> None:
-    register = data.draw(st.sampled_from(WITH_FIELDS))
+def test_round_trip(register: type[Register], data: st.DataObject) -> None:
     contents = {n: data.draw(st.integers(0, (1 << f.width) - 1), n) for n, f in register.FIELDS.items()}
     value = register.of(**contents)
     assert {name: getattr(value, name) for name in register.FIELDS} == contents
@@ -54,9 +59,10 @@ def test_round_trip(data: st.DataObject) -> None:
     assert int(value) & ~register.mask_of(*register.FIELDS) == 0
 
 
+@pytest.mark.parametrize("register", WITH_FIELDS, ids=lambda r: r.__name__)
+@settings(max_examples=8)
 @given(data=st.data())
-def test_of_changes_only_the_named_field(data: st.DataObject) -> None:
-    register = data.draw(st.sampled_from(WITH_FIELDS))
+def test_of_changes_only_the_named_field(register: type[Register], data: st.DataObject) -> None:
     before = data.draw(raw_values(register))
     name = data.draw(st.sampled_from(sorted(register.FIELDS)))
     content = data.draw(st.integers(0, (1 << register.FIELDS[name].width) - 1))
@@ -66,9 +72,10 @@ def test_of_changes_only_the_named_field(data: st.DataObject) -> None:
     assert set(after.differing(before)) <= {name}
 
 
+@pytest.mark.parametrize("register", REGISTERS, ids=lambda r: r.__name__)
+@settings(max_examples=4)
 @given(data=st.data())
-def test_str_names_every_field_and_the_value(data: st.DataObject) -> None:
-    register = data.draw(st.sampled_from(REGISTERS))
+def test_str_names_every_field_and_the_value(register: type[Register], data: st.DataObject) -> None:
     value = register(data.draw(raw_values(register)))
     text = str(value)
     assert text.startswith(f"{register.__name__} {int(value):#0{register.WIDTH // 4 + 2}x}")
@@ -104,6 +111,20 @@ def test_every_register_says_what_it_is(register: type[Register]) -> None:
 def test_modules_export_what_they_define(module: ModuleType) -> None:
     defined = {n for n, i in vars(module).items() if isinstance(i, type) and i.__module__ == module.__name__}
     assert {name for name in defined if not name.startswith("_")} <= set(module.__all__)
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda m: m.__name__.rpartition(".")[2])
+def test_maps_stand_on_nothing_but_the_maps(module: ModuleType) -> None:
+    source = Path(inspect.getfile(module)).read_text(encoding="utf-8")
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            imported.add(node.module or "")
+    foreign = {n for n in imported if n.partition(".")[0] not in sys.stdlib_module_names}
+    assert all(name.startswith("harness.hardware.") for name in foreign), foreign
 
 
 def test_a_near_miss_is_suggested() -> None:
