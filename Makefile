@@ -1,0 +1,56 @@
+# Everything sets up what it needs first: packages, .venv, QEMU. A second call finds that done.
+SHELL := /bin/bash
+PYTHON_VENV := .venv/bin/python
+ARGS ?=
+export PYTHON
+
+.PHONY: help setup images run test test-all lint bench qemu-10 lock clean distclean
+
+help:
+	@echo 'make run        boot the catalogue, print the verdict table   (ARGS="timers -t pc-tcg" goes to trapgate run)'
+	@echo 'make test       lint, types and tests, the catalogue among them   (ARGS="-k hpet" goes to pytest)'
+	@echo 'make test-all   the same, on every target that this host can run'
+	@echo 'make lint       ruff and mypy only'
+	@echo 'make bench      how fast it is, against a bare QEMU'
+	@echo 'make images     the bootable images, below images/'
+	@echo 'make qemu-10    a second, newer QEMU beside that of the distribution'
+	@echo 'make lock       renew requirements.lock from the environment'
+	@echo 'make clean      remove what was built;  make distclean: the environment too'
+
+setup:
+	@scripts/setup.sh
+
+images: setup
+	@$(PYTHON_VENV) -m harness.image
+
+run: setup images
+	@.venv/bin/trapgate run $(ARGS)
+
+lint: setup
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check --quiet || { .venv/bin/ruff format --diff; exit 1; }
+	@.venv/bin/mypy --no-error-summary
+
+test: lint
+	@$(PYTHON_VENV) -m pytest -n 2 tests guest/probes $(ARGS)
+
+test-all: lint
+	@$(PYTHON_VENV) -m pytest -n 2 tests guest/probes --trapgate-target all $(ARGS)
+
+bench: setup
+	@.venv/bin/trapgate bench $(ARGS)
+
+qemu-10:
+	@scripts/qemu-10.sh
+
+lock: setup
+	@{ echo '# Every package of the development environment, pinned. To renew: make lock'; \
+	   .venv/bin/python -m pip freeze --all --exclude-editable --exclude pip; } > requirements.lock
+
+clean:
+	rm -rf build dist report bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find harness guest tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find images -mindepth 1 ! -name README.md -delete
+
+distclean: clean
+	rm -rf .venv qemu-10 *.egg-info
