@@ -15,7 +15,7 @@ from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteOperand,
 from harness.assembly.registers import REGISTERS, Register
 from harness.assembly.signatures import CONDITIONS
 
-__all__ = ["decode", "disagreement"]
+__all__ = ["decode", "decode_as", "disagreement"]
 
 _MODES: Final = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}
 _DECODERS: Final[dict[int, capstone.Cs]] = {}
@@ -40,8 +40,19 @@ _SPLIT = re.compile(r", (?![^\[]*\])")
 _LEGACY: Final = frozenset({0xF0, 0xF2, 0xF3, 0x66, 0x67, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65})
 _SEGMENT_PREFIX: Final = {0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x26: "es", 0x64: "fs", 0x65: "gs"}
 _REP: Final = {"rep": "rep", "repe": "rep", "repz": "rep", "repne": "repne", "repnz": "repne"}
-_OPERAND_SIZE_OPCODE: Final = frozenset({"adcx", "adox"})
-"""Instructions in whose opcode 66 (or its absence) is part of the opcode, not the operand size."""
+_NO_OPERAND_SIZE: Final = frozenset(
+    ("adcx", "adox", "andn", "pdep", "pext", "mulx", "bextr", "bzhi", "sarx", "shlx", "shrx", "blsi", "blsr", "blsmsk")
+    + ("rorx",)
+)
+"""Instructions in which 66 (or its absence) is part of the opcode or absent altogether (VEX), not the operand size."""
+
+_MISPRINTED: Final = {"comisd": (128, 64)}
+"""Memory sizes that Capstone 5 shows wrongly: mnemonic, size shown, true size (SDM: COMISD xmm1, xmm2/m64)."""
+
+_UNKNOWN: Final = {"serialize": b"\x0f\x01\xe8"}
+"""Instructions that Capstone 5 does not know, by their bytes (SDM volume 2, "SERIALIZE")."""
+
+_ROTATES: Final = frozenset({"rcl", "rcr", "rol", "ror", "shl", "sal", "shr", "sar"})
 
 _ALIASES: Final = {
     "sal": "shl",
@@ -67,6 +78,32 @@ def decode(mode: int, data: bytes, address: int) -> tuple[int, str, str] | None:
     for _, size, mnemonic, operands in decoder.disasm_lite(data, address, 1):
         return size, mnemonic, operands
     return None
+
+
+def decode_as(concrete: Concrete, data: bytes, address: int) -> tuple[int, str, str] | None:
+    """Decode bytes that are meant to be `concrete`.
+
+    Capstone 5 loses the 66 that belongs to the opcode of SSE instructions in 16-bit mode. They mean the same in 32-bit
+    mode, but for the address size, so they are decoded there with the prefix 67 the other way round.
+    """
+    if concrete.mode != 16 or not (
+        concrete.mnemonic in _NO_OPERAND_SIZE
+        or concrete.mnemonic in ("invpcid", "invept", "invvpid", "movdir64b")
+        or any(isinstance(operand, Register) and operand.kind in _VECTOR for operand in concrete.operands)
+    ):
+        return decode(concrete.mode, data, address)
+    if not any(isinstance(operand, ConcreteMemory) for operand in concrete.operands):
+        return decode(32, data, address)
+    prefixes = 0
+    while prefixes < len(data) and data[prefixes] in _LEGACY:
+        prefixes += 1
+    at = data.find(b"\x67", 0, prefixes)
+    changed = b"\x67" + data if at < 0 else data[:at] + data[at + 1 :]
+    decoded = decode(32, changed, address)
+    return decoded and (decoded[0] + (-1 if at < 0 else 1), decoded[1], decoded[2])
+
+
+_VECTOR: Final = frozenset({"xmm", "ymm", "mmx"})
 
 
 def canonical(mnemonic: str) -> str:
@@ -105,8 +142,10 @@ def disagreement(
     `decoded` may hand in what `decode` said about these very bytes. `address_size` expects the prefix 67 without a
     memory operand, as JCXZ has it.
     """
-    decoded = decoded or decode(concrete.mode, data, address)
+    decoded = decoded or decode_as(concrete, data, address)
     if decoded is None:
+        if _UNKNOWN.get(concrete.mnemonic) == data:
+            return None
         return f"the bytes {data.hex(' ')} decode to nothing"
     size, text, operand_text = decoded
     shown = f"{text} {operand_text}".strip()
@@ -114,7 +153,8 @@ def disagreement(
         return f"the bytes {data.hex(' ')} decode to {shown!r} of {size} bytes"
     words = text.split(" ")
     mnemonic = words[-1]
-    if not _same_mnemonic(mnemonic, concrete.mnemonic):
+    far = _far_opcode(concrete, data) if concrete.mnemonic in ("ljmp", "lcall") and "[" in operand_text else ""
+    if not _same_mnemonic(far or mnemonic, concrete.mnemonic):
         return f"the bytes {data.hex(' ')} decode to {shown!r}"
     complaint = _prefix_complaint(concrete, data, words[:-1], address_size)
     if complaint is not None:
@@ -125,6 +165,8 @@ def disagreement(
         operands = operand_text.split(":")
     else:
         operands = _SPLIT.split(operand_text) if operand_text else []
+    if concrete.mnemonic in _ROTATES and len(operands) == 1:
+        operands.append("1")
     if len(operands) != len(concrete.operands):
         return f"the bytes {data.hex(' ')} decode to {shown!r}"
     wanted = concrete.operands
@@ -133,6 +175,21 @@ def disagreement(
     if mnemonic in ("xchg", "test") and _all_same(wanted[::-1], operands, concrete):
         return None
     return f"the bytes {data.hex(' ')} decode to {shown!r}"
+
+
+def _far_opcode(concrete: Concrete, data: bytes) -> str:
+    """What FF /3 or FF /5 with the prefixes of the wanted pointer size is called; Capstone does not show the size."""
+    (memory,) = concrete.operands
+    assert isinstance(memory, ConcreteMemory)
+    position = 0
+    while data[position] in _LEGACY:
+        position += 1
+    rex = data[position] if concrete.mode == 64 and data[position] & 0xF0 == 0x40 else 0
+    position += bool(rex)
+    size = 80 if rex & 8 else 32 if (0x66 in data[:position]) != (concrete.mode == 16) else 48
+    if data[position] != 0xFF or size != memory.size:
+        return "another"
+    return {3: "lcall", 5: "ljmp"}.get(data[position + 1] >> 3 & 7, "another")
 
 
 def _all_same(wanted: tuple[ConcreteOperand, ...], operands: list[str], concrete: Concrete) -> bool:
@@ -147,7 +204,7 @@ def _all_same(wanted: tuple[ConcreteOperand, ...], operands: list[str], concrete
                 return False
             if (value - want.value) & ((1 << want.width) - 1):
                 return False
-        elif not _same_memory(want, operand):
+        elif not _same_memory(want, operand, concrete.mnemonic):
             return False
     return True
 
@@ -165,11 +222,14 @@ def _same_register(want: Register, operand: str, concrete: Concrete, position: i
     return False
 
 
-def _same_memory(want: ConcreteMemory, operand: str) -> bool:
+def _same_memory(want: ConcreteMemory, operand: str, mnemonic: str) -> bool:
     match = _MEMORY.fullmatch(operand)
     if match is None:
         return False
-    if want.size and _SIZES.get(match.group("size") or "") != want.size:
+    shown = _SIZES.get(match.group("size") or "", 0)
+    if mnemonic in _MISPRINTED and shown == _MISPRINTED[mnemonic][0]:
+        shown = _MISPRINTED[mnemonic][1]
+    if want.size and shown != want.size and mnemonic not in ("ljmp", "lcall"):
         return False
     if match.group("segment") != want.segment:
         return False
@@ -224,7 +284,7 @@ def _prefix_complaint(concrete: Concrete, data: bytes, words: list[str], address
         return "differ in their address size"
     if memory is None and (0x67 in prefixes) != address_size:
         return "differ in their address size"
-    if concrete.size and concrete.mnemonic not in _OPERAND_SIZE_OPCODE:
+    if concrete.size and concrete.mnemonic not in _NO_OPERAND_SIZE:
         needed = concrete.size == (32 if concrete.mode == 16 else 16)
         if (0x66 in prefixes) != needed:
             return "differ in their operand size"

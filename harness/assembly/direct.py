@@ -78,7 +78,7 @@ DIRECT: Final = frozenset(
         "retfq",
         "lretq",
     }
-    | {"push", "pop", "mov", "movabs", "nop", "rdpid", "aam", "aad"}
+    | {"push", "pop", "mov", "movabs", "nop", "rdpid", "aam", "aad", "lar", "lsl"}
 )
 """Mnemonics of which some forms are encoded here."""
 
@@ -99,6 +99,8 @@ def direct(instruction: Instruction, mode: int, early: Early) -> Encoded | Donor
         return _offset_move(instruction, mode, early)
     if mnemonic == "nop" and len(operands) == 1:
         return _nop(instruction, mode, early)
+    if mnemonic in ("lar", "lsl") and len(operands) == 2 and isinstance(operands[1], Memory):
+        return _limits(instruction, operands[0], operands[1], mode, early)
     if mnemonic == "rdpid":
         return _rdpid(instruction, mode)
     if mnemonic in _X87 and not any(isinstance(operand, Memory) for operand in operands):
@@ -296,6 +298,22 @@ def _nop(instruction: Instruction, mode: int, early: Early) -> Encoded | Donor:
     rex = 0x40 | (operand.number >> 3) | (8 if size == 64 else 0)
     data = prefix + (bytes([rex]) if rex != 0x40 else b"") + b"\x0f\x1f" + bytes([0xC0 | operand.number & 7])
     return Encoded(data, Concrete(mode, (), "nop", (operand,), size))
+
+
+def _limits(instruction: Instruction, register: object, source: Memory, mode: int, early: Early) -> Donor:
+    _no_prefix(instruction)
+    name = instruction.mnemonic
+    if not isinstance(register, Register) or register.kind != "general" or register.size == 8:
+        raise Refusal(f"{name} takes a register of 16, 32 or 64 bits and a selector")
+    if source.size not in (None, 16):
+        raise Refusal("a selector is 16 bits in memory", "write word ptr")
+    if register.needs_64 and mode != 64:
+        raise Refusal(f"{register.name} exists only in 64-bit mode")
+    memory, late = resolve_memory(source, mode, 16, early)
+    prefix = b"\x66" if register.size == (32 if mode == 16 else 16) else b""
+    opcode = b"\x0f\x02" if name == "lar" else b"\x0f\x03"
+    concrete = Concrete(mode, (), name, (register, memory), register.size)
+    return Donor(memory, late, prefix, register.size == 64, opcode, register.number, concrete)
 
 
 def _rdpid(instruction: Instruction, mode: int) -> Encoded:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.addresses import PLACEHOLDER, displacement_problem
-from harness.assembly.check import decode, disagreement
+from harness.assembly.check import decode, decode_as, disagreement
 from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteValue, Encoded, Field
 from harness.assembly.direct import DIRECT, Donor, direct
 from harness.assembly.errors import Refusal
@@ -132,7 +132,7 @@ def _accept(mode: int, request: _Request, proposal: bytes | str) -> Encoded:
     name = source.concrete.mnemonic
     if isinstance(proposal, str):
         raise Refusal(f"{name} does not take these operands in {mode}-bit mode")
-    decoded = decode(mode, proposal, 0)
+    decoded = decode(mode, proposal, 0) if isinstance(source, Donor) else decode_as(source.concrete, proposal, 0)
     if decoded is None or proposal[decoded[0] :].strip(b"\xcc"):
         raise Refusal(f"{name} cannot be assembled here: {proposal.hex(' ')} came out")
     data = proposal[: decoded[0]]
@@ -170,7 +170,9 @@ def _transplant(mode: int, lea: bytes, donor: Donor) -> bytes:
         raise Refusal(f"cannot be assembled: {lea.hex(' ')} is not the expected LEA")
     if donor.rex_w:
         rex |= 0x48
-    modrm = (lea[position + 1] & 0xC7) | donor.digit << 3
+    if donor.digit > 7:
+        rex |= 0x44
+    modrm = (lea[position + 1] & 0xC7) | (donor.digit & 7) << 3
     head = bytes(prefixes) + donor.prefix + (bytes([rex]) if rex else b"")
     return head + donor.opcode + bytes([modrm]) + lea[position + 2 :]
 

@@ -20,6 +20,8 @@ _SIZE_NAMES: Final = {
     256: "ymmword ptr ",
 }
 
+_SIGNED_BYTE: Final = frozenset({"bt", "bts", "btr", "btc"})
+
 
 def keystone_text(concrete: Concrete, absolute: bool) -> str:
     """The instruction as text. `absolute`: write RIP in place of no register (see `encode.to_absolute`)."""
@@ -29,7 +31,10 @@ def keystone_text(concrete: Concrete, absolute: bool) -> str:
         if isinstance(operand, Register):
             operands.append(operand.name)
         elif isinstance(operand, ConcreteValue):
-            operands.append(_number(operand.value, operand.width))
+            value = operand.value
+            if concrete.mnemonic in _SIGNED_BYTE and operand.width == 8 and value > 0x7F:
+                value -= 0x100  # Keystone takes this byte for a signed one
+            operands.append(_number(value, operand.width))
         else:
             operands.append(_memory(operand, absolute))
     return f"{words} {', '.join(operands)}" if operands else words

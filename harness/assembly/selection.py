@@ -10,9 +10,11 @@ from harness.assembly.addresses import displacement_problem, resolve_memory
 from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteOperand, ConcreteValue, Field
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node
+from harness.assembly.fixed import FIXED
 from harness.assembly.registers import Register
-from harness.assembly.signatures import FORMS, LOCKABLE
+from harness.assembly.signatures import BYTE_SIZED, FORMS, LOCKABLE, LONG_ONLY
 from harness.assembly.statement import Immediate, Instruction, Memory, Operand
+from harness.assembly.transfers import TRANSFERS
 
 __all__ = ["Early", "Selected", "check_value", "immediate_fits", "immediate_problem", "select"]
 
@@ -46,6 +48,8 @@ def select(instruction: Instruction, mode: int, early: Early) -> Selected:
     known = FORMS.get(mnemonic)
     if known is None:
         raise unknown_mnemonic(mnemonic)
+    if mnemonic in LONG_ONLY and mode != 64:
+        raise Refusal(f"{mnemonic} exists only in 64-bit mode")
     _check_registers(instruction, mode)
     codes, forms = known
     found: dict[tuple[int, ...], tuple[tuple[str, ...], int]] = {}
@@ -54,9 +58,11 @@ def select(instruction: Instruction, mode: int, early: Early) -> Selected:
         if size is None or (size == 64 and mode != 64 and code):
             continue
         for form in forms:
+            if size == 32 and mode == 16 and code == -2 and any(isinstance(o, Memory) for o in instruction.operands):
+                continue  # GNU as takes it for a far pointer: see _no_form
             if len(form) != len(instruction.operands):
                 continue
-            sizes = _match(form, instruction.operands, size, mode)
+            sizes = _match(mnemonic, form, instruction.operands, size, mode)
             if sizes is not None and sizes not in found:
                 found[sizes] = (form, size)
     if not found:
@@ -70,13 +76,17 @@ def select(instruction: Instruction, mode: int, early: Early) -> Selected:
 
 def unknown_mnemonic(mnemonic: str) -> Refusal:
     """The refusal of a mnemonic that no table knows, with the nearest known ones."""
-    near = difflib.get_close_matches(mnemonic, FORMS, 3)
+    if mnemonic in FIXED:
+        return Refusal(f"{mnemonic} is written without operands")
+    near = difflib.get_close_matches(mnemonic, {*FORMS, *FIXED, *TRANSFERS}, 3)
     return Refusal(f"unknown mnemonic {mnemonic!r}", f"near: {', '.join(near)}" if near else None)
 
 
 def _operand_size(code: int, mode: int) -> int | None:
     if code == -1:
         return mode
+    if code == -3:
+        return 64 if mode == 64 else 32
     if code == -2:
         return None if mode == 64 else 48 - mode
     if code == 16 and mode == 16:
@@ -90,18 +100,20 @@ def _check_registers(instruction: Instruction, mode: int) -> None:
             raise Refusal(f"{operand.name} exists only in 64-bit mode")
 
 
-def _match(form: tuple[str, ...], operands: tuple[Operand, ...], size: int, mode: int) -> tuple[int, ...] | None:
+def _match(
+    mnemonic: str, form: tuple[str, ...], operands: tuple[Operand, ...], size: int, mode: int
+) -> tuple[int, ...] | None:
     """The memory sizes (0 for other operands) if the operands are of this form, else None."""
     sizes: list[int] = []
     for kind, operand in zip(form, operands, strict=True):
-        matched = _match_one(kind, operand, size, mode)
+        matched = _match_one(mnemonic, kind, operand, size, mode)
         if matched is None:
             return None
         sizes.append(matched)
     return tuple(sizes)
 
 
-def _match_one(kind: str, operand: Operand, size: int, mode: int) -> int | None:
+def _match_one(mnemonic: str, kind: str, operand: Operand, size: int, mode: int) -> int | None:
     if isinstance(operand, Register):
         return 0 if _register_fits(kind, operand, size, mode) else None
     if isinstance(operand, Immediate):
@@ -109,7 +121,8 @@ def _match_one(kind: str, operand: Operand, size: int, mode: int) -> int | None:
     if not isinstance(operand, Memory) or operand.far:
         return None
     if kind == "m":
-        return 0
+        free = mnemonic == "lea" or (mnemonic in BYTE_SIZED and operand.size == 8)
+        return 0 if operand.size is None or free else None
     if kind[0] == "m" or kind.startswith("rm"):
         digits = kind.lstrip("rm")
     elif kind[0] in _VECTORS and len(kind) > 1:
@@ -166,6 +179,7 @@ def _settle(
         operands = (operands[0], *operands)
         late = [field._replace(operand=2) for field in late]
     _check_prefixes(instruction, operands)
+    _check_high(operands)
     return Selected(Concrete(mode, instruction.prefixes, instruction.mnemonic, operands, size), tuple(late))
 
 
@@ -221,6 +235,24 @@ def check_value(value: int, width: int, kind: str) -> None:
         raise immediate_problem(value, width, kind)
 
 
+def _check_high(operands: tuple[ConcreteOperand, ...]) -> None:
+    """AH to DH have no encoding beside REX (SDM volume 2, 2.2.1.2); asked for one, Keystone ends the process."""
+    high = next((item for item in operands if isinstance(item, Register) and item.kind == "high"), None)
+    if high is None:
+        return
+    registers: list[Register | None] = []
+    for operand in operands:
+        if isinstance(operand, ConcreteMemory):
+            registers += [operand.base, operand.index]
+        elif isinstance(operand, Register):
+            registers.append(operand)
+            if operand.size == 64 or (operand.size == 8 and operand.needs_64):
+                raise Refusal(f"{high.name} cannot be used together with {operand.name}", "go through a low register")
+    for register in registers:
+        if register is not None and register.number > 7:
+            raise Refusal(f"{high.name} cannot be used together with {register.name}", "go through a low register")
+
+
 def _check_prefixes(instruction: Instruction, operands: tuple[ConcreteOperand, ...]) -> None:
     for prefix in instruction.prefixes:
         if prefix != "lock":
@@ -239,6 +271,11 @@ def _no_form(instruction: Instruction, mode: int) -> tuple[str, str | None]:
     registers = [operand for operand in instruction.operands if isinstance(operand, Register)]
     memories = [operand for operand in instruction.operands if isinstance(operand, Memory)]
     hint: str | None = None
+    if mode == 16 and mnemonic in ("jmp", "call") and any(memory.size == 32 for memory in memories):
+        return (
+            f"{mnemonic} dword ptr could be a near 32-bit or a far 16:16 {mnemonic} in 16-bit mode",
+            f"write {mnemonic} far ptr [m] for the far one, or load a register for the near one",
+        )
     if any(memory.far for memory in memories):
         return f"{mnemonic} takes no far pointer", None
     if any(register.size == 64 for register in registers) and mode != 64:
@@ -255,6 +292,10 @@ def _no_form(instruction: Instruction, mode: int) -> tuple[str, str | None]:
         hint = "only one operand can be memory"
     elif mnemonic in ("push", "pop", "call", "jmp") and mode == 64:
         hint = "in 64-bit mode it takes 64-bit operands"
+    elif mnemonic in ("shl", "sal", "shr", "sar", "rol", "ror", "rcl", "rcr") and len(instruction.operands) == 1:
+        hint = "write the count: a number or cl"
+    elif any(memory.size is not None for memory in memories) and FORMS[mnemonic][1] == (("m",),):
+        hint = "write the address without a size"
     if not instruction.operands:
         return f"{mnemonic} needs operands", hint
     return f"{mnemonic} does not take these operands in {mode}-bit mode", hint

@@ -51,6 +51,15 @@ CONDITIONS: Final = {
 }
 """Condition suffixes of Jcc, SETcc and CMOVcc with their encoding (SDM volume 1, appendix B)."""
 
+LONG_ONLY: Final = frozenset(
+    ("rdfsbase", "rdgsbase", "wrfsbase", "wrgsbase", "cmpxchg16b", "movsxd", "fxsave64", "fxrstor64", "xsave64")
+    + ("xrstor64", "xsaveopt64", "xsavec64", "xsaves64", "xrstors64")
+)
+"""Mnemonics that exist only in 64-bit mode."""
+
+BYTE_SIZED: Final = frozenset(("invlpg", "clflush", "clflushopt", "clwb", "prefetcht0", "prefetcht1", "prefetcht2"))
+"""Mnemonics of implied memory size that may be written with `byte ptr`."""
+
 LOCKABLE: Final = frozenset(
     ("add", "adc", "and", "btc", "btr", "bts", "cmpxchg", "cmpxchg8b", "cmpxchg16b", "dec", "inc", "neg", "not", "or")
     + ("sbb", "sub", "xor", "xadd", "xchg")
@@ -78,12 +87,12 @@ d | blsi blsr blsmsk                  | rS,rmS
 d | rorx                              | rS,rmS,i8
 d | rdfsbase rdgsbase wrfsbase wrgsbase | rS
 v | rdrand rdseed                     | rS
-v | lar lsl                           | rS,rS rS,m16
+v | lar lsl                           | rS,rS
 - | movsxd                            | r64,rm32
 - | movd                              | x,rm32 rm32,x k,rm32 rm32,k
 - | movq                              | x,r64 r64,x x,x64 m64,x k,r64 r64,k k,k64 m64,k
 - | invlpg fxsave fxrstor fxsave64 fxrstor64 xsave xsave64 xrstor xrstor64 xsaveopt xsaveopt64 xsavec xsavec64 | m
-- | xsaves xsaves64 xrstors xrstors64 fldenv fnstenv fnsave frstor clflushopt clwb cldemote clflush | m
+- | xsaves xsaves64 xrstors xrstors64 fldenv fnstenv fnsave frstor clflushopt clwb clflush | m
 - | prefetcht0 prefetcht1 prefetcht2 prefetchnta prefetchw | m
 - | ldmxcsr stmxcsr vldmxcsr vstmxcsr | m32
 - | cmpxchg8b                         | m64
@@ -114,7 +123,7 @@ v | lar lsl                           | rS,rS rS,m16
 - | cvtsi2ss cvtsi2sd                 | x,rm32 x,rm64
 - | cvtss2si cvttss2si                | r32,x32 r64,x32
 - | cvtsd2si cvttsd2si                | r32,x64 r64,x64
-- | shufps shufpd pshufd pshufhw pshuflw palignr cmpps cmppd | x,x128,i8
+- | shufps shufpd pshufd pshufhw pshuflw palignr | x,x128,i8
 - | pxor por pand pandn paddb paddw paddd paddq psubb psubw psubd psubq pmullw pmulhw pmuludq pmaddwd | x,x128 k,k64
 - | pcmpeqb pcmpeqw pcmpeqd pcmpgtb pcmpgtw pcmpgtd pshufb packsswb packssdw packuswb | x,x128 k,k64
 - | punpcklbw punpcklwd punpckldq     | x,x128
@@ -132,10 +141,10 @@ SIZE_SETS: Final = {
     "v": (16, 32, 64),
     "d": (32, 64),
     "-": (0,),
-    "s": (16, -1),
+    "s": (16, -3),
     "j": (-2, -1),
 }
-"""Sizes of S; -1 is the width of the stack or of a branch target in the mode, -2 the other one outside 64-bit mode."""
+"""Sizes of S; -1 is the width of a branch target in the mode, -2 the other one outside 64-bit mode, -3 the width of a push that is not 16 bits."""
 
 
 def _forms() -> dict[str, tuple[tuple[int, ...], tuple[tuple[str, ...], ...]]]:
