@@ -183,7 +183,7 @@ PARAMETERS_STRUCT: Final = Struct(
     TSC_KHZ=(0, 8),  # 0: the guest calibrates against the 8254
     RUN_ID=(8, 4),  # base of the commit words: tells this run's records from an earlier run's
     CPUS=(12, 4),
-    FLAGS=(16, 4),
+    HOSTED=(16, 4),  # 1: a host acts at checkpoints and says when to go on
 )
 PARAMETERS = PARAMETERS_STRUCT
 
@@ -207,6 +207,7 @@ MAILBOX_STRUCT: Final = Struct(
     CHECKPOINTS=(64, 4),  # how many were passed
     RUN_ID=(68, 4),
     WAIT_CPU=(72, 4),
+    RESUMED=(76, 4),  # written by the host: how many checkpoints it has let go
 )
 
 RECORD: Final = Struct(

@@ -43,6 +43,14 @@ checkpoint:
     inc dword ptr [MAILBOX+MB_CHECKPOINTS]
     mov dword ptr [MAILBOX+MB_STATUS], STATUS_CHECKPOINT
     call signal
+    cmp dword ptr [rip+parameters+PARAM_HOSTED], 0
+    je .Lresumed
+    mov ebx, dword ptr [MAILBOX+MB_CHECKPOINTS]
+.Lheld:                             # without icount the stop comes some instructions after the write
+    pause
+    cmp dword ptr [MAILBOX+MB_RESUMED], ebx
+    jb .Lheld
+.Lresumed:
     mov dword ptr [MAILBOX+MB_STATUS], STATUS_RUNNING
     pop rbx
     popfq

@@ -22,11 +22,17 @@ class Parameters:
     tsc_khz: int = 0  # ticks of the time-stamp counter in a millisecond; 0: the guest calibrates
     run_id: int = 0
     cpus: int = 1
+    hosted: bool = True  # a host acts at checkpoints
 
     def encode(self) -> bytes:
         """The structure's bytes."""
         data = bytearray(abi.PARAMETERS.size)
-        for name, value in (("TSC_KHZ", self.tsc_khz), ("RUN_ID", self.run_id), ("CPUS", self.cpus)):
+        for name, value in (
+            ("TSC_KHZ", self.tsc_khz),
+            ("RUN_ID", self.run_id),
+            ("CPUS", self.cpus),
+            ("HOSTED", int(self.hosted)),
+        ):
             offset, width = abi.PARAMETERS.fields[name]
             data[offset : offset + width] = value.to_bytes(width, "little")
         return bytes(data)
@@ -84,14 +90,14 @@ class Image:
         return [address for address, _ in ordered], [name for _, name in ordered]
 
     def symbolise(self, address: int) -> str:
-        """`program+0x12 (guest/probes/…py:41)`; the aliases are named, an address outside the image is plain hexadecimal."""
+        """`program+0x12 (guest/probes/…py:41)`; aliases are named, an address outside the image is a plain number."""
         for base, suffix in ((abi.USER_ALIAS, " user alias"), (abi.HIGH_ALIAS, " high alias")):
             if base <= address < base + (1 << 32):
                 return self.symbolise(address - base) + suffix
         addresses, names = self._labels
         index = bisect_right(addresses, address) - 1
         end = max(abi.RUNTIME + len(self.runtime.code), abi.PROGRAM + len(self.program.code))
-        if index < 0 or address >= end or address >= abi.RUNTIME + len(self.runtime.code) and address < abi.PROGRAM:
+        if index < 0 or address >= end or abi.RUNTIME + len(self.runtime.code) <= address < abi.PROGRAM:
             return f"{address:#x}"
         offset = address - addresses[index]
         name = f"{names[index]}+{offset:#x}" if offset else names[index]

@@ -33,7 +33,8 @@ T = TypeVar("T", bound=int)
 class Kernel(Faults):
     """The guest-program builder.
 
-    Registers: `lapic`, `ioapic`, `pic`, `pit`, `hpet`, `rtc`, `cr`, `dr`, `msr`. Devices: `pci`. Tables: `tables`. Processors: `smp`.
+    Registers: `lapic`, `ioapic`, `pic`, `pit`, `hpet`, `rtc`, `cr`, `dr`, `msr`. Devices: `pci`.
+    Tables: `tables`. Processors: `smp`.
     """
 
     def __init__(self, program: Program, platform: Platform, cpus: int = 1) -> None:
@@ -59,15 +60,15 @@ class Kernel(Faults):
     def asm(self, text: str) -> None:
         """Assembly, as written: Intel syntax, one statement a line, `#` comments.
 
-        Names that work: the layout's and the register maps' constants (`LAPIC_EOI`), values and buffers by name, the runtime's
-        labels. `.Lname` and `1:` labels are local to this text.
+        Names that work: the layout's and the register maps' constants (`LAPIC_EOI`), values and buffers by
+        name, the runtime's labels. `.Lname` and `1:` labels are local to this text.
         """
         block = self.program.next_block()
         lines = source_from_call(text, probe_frame(), block)
         self.program.step_lines("asm", lines, self.program.origin())
 
     def value(self, name: str) -> Value[int]:
-        """A named 64-bit slot. It holds a canary until the guest writes it; reading an unwritten one fails by its name."""
+        """A named 64-bit slot; it holds a canary until the guest writes it, and reading an unwritten one fails."""
         return self.program.add_value(name, int)
 
     def store(self, value: Value[Any], source: Bound[Any] | Value[Any] | int | str) -> None:
@@ -118,7 +119,7 @@ class Kernel(Faults):
     def handler(self, vector: int, *, eoi: bool = True) -> Iterator[None]:
         """What to do when `vector` arrives, after the stub has recorded it; EOI follows unless `eoi=False`.
 
-        Runs with interrupts off, on the interrupted stack, every register saved; RDI points to the saved frame (`FRAME_…`).
+        Runs with interrupts off, on the interrupted stack, every register saved; RDI points to the frame (`FRAME_…`).
         """
         if not 0 <= vector <= 255:
             raise self.program.error(f"vector {vector}: 0 to 255 exist")
@@ -158,8 +159,8 @@ class Kernel(Faults):
     def wait_for(self, vector: int, count: int = 1, *, ms: float = 100.0, halt: bool = False) -> None:
         """Until `vector` has been recorded `count` times since the start, on all processors together.
 
-        Fails by name after `ms` milliseconds of guest time. `halt=True` sleeps with HLT between interrupts: the way to wait for
-        slow clocks, ended by the host's watchdog only.
+        Fails by name after `ms` milliseconds of guest time. `halt=True` sleeps with HLT between interrupts: the
+        way to wait for slow clocks, ended by the host's watchdog only.
         """
         origin = self.program.origin()
         self.program.waits.append(WaitPoint(f"vector {vector:#04x}", origin))

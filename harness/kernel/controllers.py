@@ -105,7 +105,7 @@ class PitControl(Pit8254):
         return SystemControl(self.bus, name="port61")
 
     def program(self, channel: int, mode: int, count: int, *, bcd: bool = False) -> None:
-        """Control word (both bytes), then the count, low byte first. `count` 0 is the largest: 65536, or 10000 in BCD."""
+        """Control word (both bytes), then the count, low byte first. 0 is the largest: 65536, or 10000 in BCD."""
         word = PitControlWord.of(SC=channel, RW=3, M=mode, BCD=int(bcd))
         self.CONTROL_WORD.write(int(word))
         self.load(channel, count)

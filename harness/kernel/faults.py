@@ -20,7 +20,7 @@ class Faults:
     def recover_at(self, label: str, vector: int | None = None) -> None:
         """Arm one expected exception (any, or `vector`): it is recorded, then the program goes on at `label`.
 
-        At the label RSP and RFLAGS are those of now, CS and SS the kernel's. Not for interrupts: those return by themselves.
+        At the label RSP and RFLAGS are those of now, CS and SS the kernel's. Interrupts need none: they return.
         """
         self.program.step(f"recover at {label}", *self._arm(label, vector))
 
@@ -62,8 +62,8 @@ class Faults:
     def ring3(self, *, interrupts: bool = False) -> Iterator[None]:
         """A block that runs at CPL 3, in 64-bit code at the user alias of the program's own addresses.
 
-        It has a stack of its own; IF is clear unless `interrupts`. Leave it by reaching its end. Supervisor memory (the program's values too)
-        faults there: memory is the same at `USER_ALIAS` + address.
+        It has a stack of its own; IF is clear unless `interrupts`. Leave it by reaching its end. Supervisor addresses
+        (the program's values too) fault there: the same memory is at `USER_ALIAS` + address.
         """
         enter, leave = self.program.unique("ring3"), self.program.unique("ring0")
         offset = abi.PERCPU.offset

@@ -26,9 +26,9 @@ class ProbeError(Exception):
 class Deviation:
     """A known difference between a target and the manual: strict, so its disappearance is a failure.
 
-    `targets` is a glob over target names (several separated by spaces). `sees` is a regular expression that the failure message must match: any
-    other failure on the same target stays a `fail`. `ref` is the upstream issue, the commit, or the anchor in `docs/deviations.md`. `cases`
-    is a glob over the bracketed part of the case id.
+    `targets` is a glob over target names (several separated by spaces). `sees` is a regular expression that the
+    failure message must match: any other failure on the same target stays a `fail`. `ref` is the upstream issue, the
+    commit, or the anchor in `docs/deviations.md`. `cases` is a glob over the bracketed part of the case id.
     """
 
     targets: str
@@ -153,8 +153,9 @@ class _Decorator:
     ) -> Callable[[Callable[..., ProbeBody] | Probe], Probe]:
         """Declare a probe.
 
-        `spec` cites document and section title. `needs` names devices (see `trapgate doctor`), `cpus` is 1 to 8. `covers` names the
-        coverage ids that the probe answers. `interactive` gives the guest a COM1 that the host can write to.
+        `spec` cites document and section title. `needs` names devices (see `trapgate doctor`), `cpus` is 1 to 8.
+        `covers` names the coverage ids that the probe answers. `interactive` gives the guest a COM1 that the host can
+        write to.
         """
         deviations = (deviation,) if isinstance(deviation, Deviation) else tuple(deviation)
         ids = (covers,) if isinstance(covers, str) else tuple(covers)

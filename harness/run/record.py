@@ -38,6 +38,7 @@ class InterruptRecord:
     cr2: int
     tsc: int  # ticks since the guest's start
     in_service: bool  # the local APIC had the vector in service
+    depth: int = 0  # handlers active on the processor when this one came
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the field names of the documented schema."""

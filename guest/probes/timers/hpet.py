@@ -1,0 +1,32 @@
+"""HPET comparators."""
+
+from harness import Kernel, ProbeBody, probe
+
+VECTOR = 0x40
+
+
+@probe(spec="IA-PC HPET 1.0a, 2.3.9.2.1 Timer Operation in Non-Periodic Mode", needs=["hpet"])
+def one_shot_fires_once(k: Kernel) -> ProbeBody:
+    """A one-shot comparator interrupts exactly once, and not before its count."""
+    seen_at = k.value("seen_at")
+    with k.handler(VECTOR):
+        k.store(seen_at, k.hpet.MAIN_COUNTER)
+
+    k.pit.silence()
+    k.ioapic.redirect(pin=k.hpet.pin, vector=VECTOR)
+    k.hpet.CONFIG.write(ENABLE=0)
+    k.hpet.MAIN_COUNTER.write(0)
+    k.hpet.TIMER[0].CONFIG.write(ROUTE=k.hpet.pin, INT_ENABLE=1)
+    k.hpet.TIMER[0].COMPARATOR.write(100_000)
+    with k.trigger():
+        k.hpet.CONFIG.write(ENABLE=1)
+    k.sti()
+    k.wait_for(VECTOR)
+    k.stay_quiet(ms=5)
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert run[seen_at] >= 100_000
+    assert run.lapic.isr == set()
+    assert run.ioapic[k.hpet.pin].remote_irr == 0

@@ -1,0 +1,63 @@
+"""A case becomes a guest: the probe writes its program, up to the `yield`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.hardware.platform import PLATFORMS
+from harness.image.image import Image
+from harness.kernel.builder import Kernel
+from harness.kernel.program import Program
+from harness.run.probe import Case, ProbeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.assembly import ListingLine
+    from harness.qemu.target import Target
+    from harness.run.evidence import Run
+
+__all__ = ["Built", "build"]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A guest ready to boot, and the judgement that waits at the `yield`."""
+
+    case: Case
+    program: Program
+    image: Image
+    judgement: Generator[None, Run, None]
+    parts_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> tuple[ListingLine, ...]:
+        """The program's listing."""
+        return self.image.lines
+
+    @property
+    def symbols(self) -> Mapping[str, int]:
+        """Every symbol of the image."""
+        return self.image.symbols
+
+
+def build(case: Case, target: Target, omit: frozenset[int] = frozenset()) -> Built:
+    """Let the probe write its program and assemble it; `omit` leaves steps out.
+
+    Raises what the probe raises, `ProgramError`, `FieldError`, `PlaceholderError`, `AssemblyError`.
+    """
+    started = time.perf_counter()
+    program = Program(case.id, omit)
+    kernel = Kernel(program, PLATFORMS[target.machine], case.probe.cpus)
+    judgement = case.probe.function(kernel, **case.params)
+    try:
+        next(judgement)
+    except StopIteration:
+        raise ProbeError(f"{case.id}: the probe ended before its yield") from None
+    written = time.perf_counter()
+    image = Image(program.finish())
+    parts = {"build": (written - started) * 1e3, "assemble": (time.perf_counter() - written) * 1e3}
+    return Built(case, program, image, judgement, parts)

@@ -1,0 +1,129 @@
+"""The ways in which a run ends other than as it should, each with its own words and the registers."""
+
+from __future__ import annotations
+
+from harness import abi
+from harness.abi import FRAME, PANIC_STRUCT, Status
+from harness.hardware.cpu import Rflags
+from harness.hardware.exceptions import EXCEPTIONS, PageFaultErrorCode
+from harness.image.image import Image
+from harness.qemu.errors import QemuError, describe_exit
+from harness.qemu.machine import Machine
+from harness.qemu.stop import Stop, StopKind
+from harness.run.build import Built
+from harness.run.failures import RunBroken, RunFailure
+from harness.run.recorder import Mailbox
+from harness.run.registers_text import registers_text
+
+__all__ = ["QemuKilled", "explain_status", "explain_stop"]
+
+
+class QemuKilled(RunBroken):
+    """QEMU was killed from outside (SIGKILL, SIGTERM): the one case in which a run is started once more."""
+
+
+def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | RunBroken:
+    """What a stop that is not the guest's signal means."""
+    if stop.kind is StopKind.DIED:
+        return _died(stop)
+    if stop.kind is StopKind.TIMEOUT:
+        machine.stop()
+    where, sections = _where(machine, image)
+    match stop.kind:
+        case StopKind.TIMEOUT:
+            return RunFailure(
+                f"the guest gave no sign for {stop.seconds:g} s: endless loop, or a wait that nothing ends; {where}",
+                sections,
+            )
+        case StopKind.RESET:
+            return RunFailure(
+                f"the guest reset the machine ({stop.reason}): a triple fault, port CF9h or the keyboard controller; "
+                f"{where}",
+                sections,
+            )
+        case StopKind.SHUTDOWN:
+            return RunFailure(f"the guest powered the machine off ({stop.reason}); {where}", sections)
+        case StopKind.INTERNAL_ERROR:
+            said = ("QEMU said", machine.stderr())
+            return RunBroken(f"internal-error: the monitor could not go on; {where}", (said, *sections))
+        case _:
+            return RunBroken(f"{stop}; {where}", sections)
+
+
+def _died(stop: Stop) -> RunBroken:
+    said = stop.stderr.strip()
+    sections = (("QEMU said", said),) if said else ()
+    ending = f"QEMU {describe_exit(stop.returncode)} during the run"
+    if stop.returncode in (-9, -15):
+        return QemuKilled(ending, sections)
+    return RunBroken(f"{ending}: {said.splitlines()[-1]}" if said else ending, sections)
+
+
+def explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailure:
+    """What a signal with this status means."""
+    match mailbox.status:
+        case Status.UNEXPECTED_EXCEPTION:
+            return _unexpected(machine, built)
+        case Status.TIMEOUT:
+            return _timeout(machine, built, mailbox)
+        case Status.STORM:
+            return RunFailure(
+                f"interrupt storm: vector {mailbox.storm - 1:#04x} came {abi.STORM_LIMIT} times in a row at the same "
+                "instruction; its IO APIC entry was masked (is the source silenced before EOI?)"
+            )
+        case Status.NO_CPU:
+            return RunFailure(f"processor {mailbox.wait_cpu} did not start within 200 ms after INIT–SIPI–SIPI")
+        case _:
+            where, sections = _where(machine, built.image)
+            return RunFailure(
+                f"the guest signalled while its status was {mailbox.status.name}: it never got to the program's end, "
+                f"or wrote over its mailbox; {where}",
+                sections,
+            )
+
+
+def _where(machine: Machine, image: Image) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Where each processor stands, and all registers."""
+    try:
+        cpus = machine.registers()
+    except QemuError as error:
+        return f"no registers: {error}", ()
+    stands = "; ".join(f"RIP = {image.symbolise(cpu.pc)}" for cpu in cpus[:1])
+    return stands, (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
+
+
+def _timeout(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailure:
+    where, sections = _where(machine, built.image)
+    waits = built.program.waits
+    if not 0 < mailbox.wait_number <= len(waits):
+        return RunFailure(f"a wait timed out; {where}", sections)
+    wait = waits[mailbox.wait_number - 1]
+    if mailbox.wait_vector == 0xFFFF_FFFF:
+        reason = f"time-out: waited for {wait.what}"
+    else:
+        words = memoryview(machine.ram)[abi.COUNTS : abi.COUNTS + abi.CPUS * 1024].cast("I")
+        came = sum(words[mailbox.wait_vector :: 256])
+        reason = f"time-out: waited for {wait.what} × {mailbox.wait_count}, {came} came"
+    return RunFailure(reason, sections, path=wait.origin.file, line=wait.origin.line)
+
+
+def _unexpected(machine: Machine, built: Built) -> RunFailure:
+    data = bytes(machine.ram[abi.PANIC : abi.PANIC + PANIC_STRUCT.size])
+    frame = {name: FRAME.read(data, name) for name in FRAME.fields}
+    control = {name: PANIC_STRUCT.read(data, name) for name in ("CR0", "CR2", "CR3", "CR4")}
+    vector = frame["VECTOR"]
+    row = EXCEPTIONS.get(vector)
+    name = row.mnemonic if row else f"vector {vector:#04x}"
+    code = frame["ERROR"]
+    shown = "" if code == abi.NO_ERROR_CODE else f"({code:#x})"
+    extra = f", CR2 = {control['CR2']:#x}, {PageFaultErrorCode(code)}" if vector == 14 else ""
+    reason = f"unexpected {name}{shown} at {built.image.symbolise(frame['RIP'])}{extra}"
+    line = built.image.line_at(frame["RIP"] % abi.USER_ALIAS)
+    path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
+    registers = [f"{n:>6} {frame[n]:016x}" for n in FRAME.fields if n not in ("VECTOR", "ERROR")]
+    registers += [f"{n:>6} {value:016x}" for n, value in control.items()]
+    rows = ["  ".join(registers[i : i + 4]) for i in range(0, len(registers), 4)]
+    rows.append(str(Rflags(frame["RFLAGS"])))
+    if line is not None:
+        rows.append(f"instruction: {line.text}   ({line.decoded()})")
+    return RunFailure(reason, (("Registers at the exception", "\n".join(rows)),), path=path, line=number)

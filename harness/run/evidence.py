@@ -1,0 +1,273 @@
+"""`run`: what a probe judges, below the `yield`; and how the host acts in the middle of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar, overload
+
+from harness import abi
+from harness.abi import Status
+from harness.hardware.block import Value
+from harness.hardware.register import Register
+from harness.hardware.state import HpetState, IoApicState, LapicState, PitChannelState
+from harness.kernel.program import Buffer
+from harness.qemu.dumps import CpuRegisters
+from harness.qemu.machine import Machine
+from harness.qemu.stop import Stop
+from harness.run.build import Built
+from harness.run.endings import explain_status, explain_stop
+from harness.run.failures import RunFailure
+from harness.run.record import InterruptRecord
+from harness.run.recorder import Mailbox, Mark, Recording, read_mailbox, read_recording
+from harness.run.snapshots import PicPairState, Snapshot, compare_ioapic, compare_lapic, compare_pic
+from harness.run.witnesses import check_witnesses
+
+__all__ = ["Run"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R", bound=int)
+
+
+class Run:
+    """One run. At the `yield` the guest has booted and come to its first stop: a checkpoint, or its end."""
+
+    def __init__(self, machine: Machine, built: Built, run_id: int, timeout_s: float, *, act: bool = True) -> None:
+        self.machine = machine
+        self.built = built
+        self.ended = False
+        self._run_id = run_id
+        self._timeout_s = timeout_s
+        self._act = act
+        self._checkpoint = ""
+        self._resumed = 0
+        self._mailbox: Mailbox | None = None
+        self._recording: Recording | None = None
+        self._snapshots: dict[str, Snapshot] = {}
+        self._compared: set[str] = set()
+
+    # --- where the guest is ---
+
+    def stopped(self, stop: Stop) -> None:
+        """Take note of a stop. Raises `RunFailure` or `RunBroken` for any that is neither checkpoint nor end."""
+        self._mailbox = self._recording = None
+        self._snapshots.clear()
+        self._compared.clear()
+        if not stop.signalled:
+            raise explain_stop(self.machine, self.built.image, stop)
+        mailbox = self.mailbox
+        match mailbox.status:
+            case Status.CHECKPOINT:
+                self._checkpoint = self.built.program.checkpoints[mailbox.checkpoint - 1]
+            case Status.DONE:
+                self._checkpoint = ""
+                self.ended = True
+                check_witnesses(self)
+            case _:
+                raise explain_status(self.machine, self.built, mailbox)
+
+    def reached(self, name: str) -> None:
+        """Fail unless the guest stands at this checkpoint."""
+        if name not in self.built.program.checkpoints:
+            known = ", ".join(self.built.program.checkpoints) or "none"
+            raise RunFailure(f"the program has no checkpoint {name!r}; it has: {known}")
+        if self._checkpoint != name:
+            where = "the run has ended" if self.ended else f"the guest stands at {self._checkpoint!r}"
+            raise RunFailure(f"checkpoint {name!r} was not reached: {where}")
+
+    def resume(self) -> None:
+        """Let the guest run on to its next checkpoint or its end."""
+        if self.ended:
+            raise RunFailure("run.resume(): the run has ended already")
+        at = abi.MAILBOX + abi.MAILBOX_STRUCT.offset("RESUMED")
+        self._resumed += 1
+        self.machine.ram[at : at + 4] = self._resumed.to_bytes(4, "little")
+        self.machine.resume()
+        self.stopped(self.machine.wait_stop(self._timeout_s))
+
+    def trigger(self, action: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Do something that causes what the probe judges: `run.trigger(run.qmp, "inject-nmi")`.
+
+        `trapgate vacuity` leaves it out, and the probe must turn red.
+        """
+        return action(*args, **kwargs) if self._act else None
+
+    def qmp(self, command: str, **arguments: object) -> Any:
+        """One QMP command. Raises `QmpCommandError`."""
+        return self.machine.qmp(command, **arguments)
+
+    def hmp(self, line: str) -> str:
+        """One line of the human monitor, and what it prints."""
+        return self.machine.hmp(line)
+
+    @property
+    def serial(self) -> Any:
+        """COM1 as a pexpect spawn: `run.serial.expect(…)`, `run.serial.send(…)` for `interactive=True` probes."""
+        return self.machine.serial
+
+    # --- the recorder ---
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """What the guest says of itself."""
+        if self._mailbox is None:
+            self._mailbox = read_mailbox(self.machine.ram, self._run_id)
+        return self._mailbox
+
+    @property
+    def recording(self) -> Recording:
+        """The recorder, decoded once for each stop."""
+        if self._recording is None:
+            self._recording = read_recording(self.machine.ram, self.mailbox, self.built.image, self.built.program.marks)
+        return self._recording
+
+    @property
+    def events(self) -> tuple[InterruptRecord | Mark, ...]:
+        """Interrupts, exceptions and marks so far, in order. Fails if the recorder overflowed."""
+        recording = self.recording
+        if recording.overflowed:
+            raise RunFailure(
+                f"the recorder overflowed: {recording.total} events, {abi.RECORDS} kept in order; "
+                "judge run.count(vector), which is exact, or let the program cause less"
+            )
+        return recording.events
+
+    @property
+    def interrupts(self) -> tuple[InterruptRecord, ...]:
+        """Interrupts and exceptions so far, in order."""
+        return tuple(event for event in self.events if isinstance(event, InterruptRecord))
+
+    @property
+    def vectors(self) -> list[int]:
+        """Their vectors, in order."""
+        return [interrupt.vector for interrupt in self.interrupts]
+
+    def count(self, vector: int, *, cpu: int | None = None) -> int:
+        """How often a vector arrived, on one processor or on all. Exact however many there were."""
+        counts = self.recording.counts
+        cpus = range(abi.CPUS) if cpu is None else (cpu,)
+        return sum(counts.get((number, vector), 0) for number in cpus)
+
+    @property
+    def counts(self) -> Mapping[int, int]:
+        """Vector → number, over all processors, of those that arrived."""
+        return {vector: self.count(vector) for vector in sorted({v for _, v in self.recording.counts})}
+
+    # --- values and memory ---
+
+    @overload
+    def __getitem__(self, value: Value[R]) -> R: ...
+    @overload
+    def __getitem__(self, value: str) -> int: ...
+    def __getitem__(self, value: Value[Any] | str) -> Any:
+        found = self._value(value) if isinstance(value, str) else value
+        raw = self.raw(found)
+        if raw is None:
+            raise RunFailure(f"the value {found.name!r} was never written: the guest did not get there")
+        if issubclass(found.type, Register):
+            return found.type(raw & ((1 << found.type.WIDTH) - 1))
+        return raw
+
+    def written(self, value: Value[Any]) -> bool:
+        """Whether the guest has written the value."""
+        return self.raw(value) is not None
+
+    def raw(self, value: Value[Any]) -> int | None:
+        """The slot's content, or `None` for its canary."""
+        at = abi.VALUES + 8 * value.index
+        content = int.from_bytes(self.machine.ram[at : at + 8], "little")
+        return None if content == abi.canary(value.index) else content
+
+    def _value(self, name: str) -> Value[Any]:
+        for value in self.built.program.values:
+            if value.name == name:
+                return value
+        raise RunFailure(f"the program has no value {name!r}")
+
+    def memory(self, where: Buffer | int, length: int | None = None) -> bytes:
+        """A copy of guest memory: a buffer, or `length` bytes at a physical address."""
+        if isinstance(where, Buffer):
+            return self.machine.memory(where.address, where.size if length is None else length)
+        if length is None:
+            raise TypeError("run.memory(address, length): say how many bytes")
+        return self.machine.memory(where, length)
+
+    def backing(self, device: str) -> memoryview:
+        """The content of a device's disk, shared with the device: `run.backing("virtio-blk")[:512]`."""
+        return self.machine.backings[device]
+
+    # --- controllers ---
+
+    def at(self, name: str = "") -> Snapshot:
+        """The guest's frozen copy at a checkpoint it has passed; without a name, at its present stop."""
+        what = f"checkpoint {name!r}" if name else "the end of the run"
+        if name and name not in self.built.program.checkpoints:
+            raise RunFailure(f"the program has no checkpoint {name!r}")
+        if name not in self._snapshots:
+            number = self.built.program.checkpoints.index(name) + 1 if name else 0
+            address = abi.SNAPSHOTS + number * abi.SNAPSHOT.size
+            self._snapshots[name] = Snapshot(self.machine.ram, address, self._run_id, number, what)
+        return self._snapshots[name]
+
+    @property
+    def frozen(self) -> Snapshot:
+        """The guest's frozen copy at its present stop."""
+        return self.at(self._checkpoint)
+
+    @property
+    def lapic(self) -> LapicState:
+        """Processor 0's local APIC, frozen; checked against QMP's dump."""
+        state = self.frozen.lapic
+        self._once("lapic", lambda: compare_lapic(state, self.machine.lapic(0)))
+        return state
+
+    def lapic_of(self, cpu: int) -> LapicState:
+        """Another processor's local APIC, as it froze it at the end of its last routine."""
+        if cpu == 0:
+            return self.lapic
+        address = abi.CPU_SNAPSHOTS + cpu * abi.SNAPSHOT.size
+        return Snapshot(self.machine.ram, address, self._run_id, 0, f"processor {cpu}'s last routine").lapic
+
+    @property
+    def ioapic(self) -> IoApicState:
+        """The IO APIC, frozen; checked against QMP's dump. Index it by pin."""
+        state = self.frozen.ioapic
+        self._once("ioapic", lambda: compare_ioapic(state, self.machine.ioapics()[0]))
+        return state
+
+    @property
+    def pic(self) -> PicPairState:
+        """Both 8259s, frozen; checked against QMP's dump."""
+        state = self.frozen.pic
+
+        def compare() -> None:
+            _, master, slave = self.machine.pics()
+            compare_pic(state, PicPairState(master, slave))
+
+        self._once("pic", compare)
+        return state
+
+    @property
+    def hpet(self) -> HpetState:
+        """The HPET's registers, frozen."""
+        return self.frozen.hpet
+
+    @property
+    def pit(self) -> tuple[PitChannelState, ...]:
+        """The 8254's three channels at the end of the run."""
+        return self.frozen.pit
+
+    @property
+    def cpus(self) -> tuple[CpuRegisters, ...]:
+        """Every processor's registers as QMP shows them now."""
+        return self.machine.registers()
+
+    @property
+    def tsc_khz(self) -> int:
+        """Ticks of the time-stamp counter in a millisecond of guest time."""
+        return self.mailbox.tsc_khz
+
+    def _once(self, what: str, compare: Callable[[], None]) -> None:
+        if what not in self._compared:
+            self._compared.add(what)
+            compare()

@@ -1,0 +1,215 @@
+"""One run, from case to record. Nothing is ever run again to turn a fail into a pass."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+import time
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from harness.assembly import AssemblyError
+from harness.hardware.block import PlaceholderError
+from harness.hardware.register import FieldError
+from harness.image.image import Parameters
+from harness.kernel.program import ProgramError
+from harness.qemu.devices import devices_named
+from harness.qemu.errors import QemuDied, QemuError, QemuStartError, Unsupported
+from harness.qemu.machine import Machine
+from harness.qemu.shape import Shape
+from harness.qemu.target import Target
+from harness.run.build import Built, build
+from harness.run.endings import QemuKilled
+from harness.run.evidence import Run
+from harness.run.failures import RunBroken, RunFailure
+from harness.run.judge import failure_detail, judge
+from harness.run.probe import Case, ProbeError
+from harness.run.record import FailureDetail, InterruptRecord, RunRecord, Verdict
+
+__all__ = ["Executor", "RunOptions", "build"]
+
+_BUILD_ERRORS = (ProgramError, ProbeError, FieldError, PlaceholderError, AssemblyError)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How runs are made. `omit` leaves steps of the program out, `act=False` the host's triggers: for vacuity."""
+
+    cold: bool = True
+    qemu_args: tuple[str, ...] = ()
+    omit: frozenset[int] = frozenset()
+    act: bool = True
+
+
+class Executor:
+    """Runs cases on one target. Owns its machines: close it, or use it as a context manager."""
+
+    def __init__(self, target: Target, options: RunOptions | None = None) -> None:
+        self.target = target
+        self.options = options or RunOptions()
+        self._run_ids = itertools.count(1)
+        self._tsc_khz = 1_000_000 if target.deterministic else 0
+
+    def run(self, case: Case, options: RunOptions | None = None) -> RunRecord:
+        """Boot once, observe, judge. Never raises for anything that a probe, a guest or QEMU does."""
+        chosen = options or self.options
+        started = time.perf_counter()
+        record = self._attempt(case, chosen)
+        if record is None:  # QEMU was killed from outside: once more, on a fresh process
+            record = self._attempt(case, replace(chosen, cold=True), last=True)
+            assert record is not None
+            record = replace(record, attempts=2)
+        return replace(record, ms=(time.perf_counter() - started) * 1e3)
+
+    def close(self) -> None:
+        """End all machines."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- one attempt ---
+
+    def _attempt(self, case: Case, options: RunOptions, *, last: bool = False) -> RunRecord | None:
+        """One attempt; `None` where QEMU was killed from outside and it may be made again."""
+        try:
+            shape = self._shape(case, options)
+            built = build(case, self.target, options.omit)
+        except Unsupported as error:
+            return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
+        except _BUILD_ERRORS as error:
+            return self._record(case, options, Verdict.ERROR, reason=str(error), detail=failure_detail(case, error))
+        except Exception as error:  # the probe's own code above the yield
+            reason = f"the probe raised {type(error).__name__} while it wrote its program: {error}"
+            return self._record(case, options, Verdict.ERROR, reason=reason, detail=failure_detail(case, error))
+        try:
+            machine = Machine.launch(shape, built.image.rom)
+        except Unsupported as error:
+            return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
+        except (QemuError, OSError) as error:
+            return self._record(case, options, Verdict.ERROR, reason=_start_reason(error), detail=_start_detail(error))
+        with machine:
+            try:
+                return self._observe(case, options, built, machine)
+            except QemuKilled as error:
+                if last:
+                    return self._record(case, options, Verdict.ERROR, machine, reason=error.reason)
+                return None
+
+    def _observe(self, case: Case, options: RunOptions, built: Built, machine: Machine) -> RunRecord:
+        run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
+        parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus)
+        run = Run(machine, built, run_id, case.probe.watchdog_s, act=options.act)
+        verdict, reason, detail = Verdict.PASS, "", FailureDetail()
+        started = time.perf_counter()
+        booted = started
+        try:
+            stop = machine.run_once(built.image.staged(parameters), case.probe.watchdog_s)
+            booted = time.perf_counter()
+            run.stopped(stop)
+            judge(run)
+        except (RunFailure, AssertionError) as error:
+            verdict, reason, detail = Verdict.FAIL, _reason(error), failure_detail(case, error, run)
+        except QemuKilled:
+            raise
+        except QemuDied as error:
+            if error.returncode in (-9, -15):
+                raise QemuKilled(str(error)) from None
+            verdict, reason, detail = Verdict.ERROR, str(error), failure_detail(case, error, run)
+        except (RunBroken, QemuError) as error:
+            verdict, reason, detail = Verdict.ERROR, str(error), failure_detail(case, error, run)
+        except Exception as error:  # the probe's own code below the yield
+            reason = f"the probe's judgement raised {type(error).__name__}: {error}"
+            verdict, detail = Verdict.ERROR, failure_detail(case, error, run)
+        judged = time.perf_counter()
+        if self._tsc_khz == 0 and run.ended:
+            self._tsc_khz = run.tsc_khz
+        verdict, reason = self._deviation(case, verdict, reason)
+        parts = {**built.parts_ms, "run": (booted - started) * 1e3, "judge": (judged - booted) * 1e3}
+        record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
+        return replace(record, interrupts=_interrupts(run), parts_ms=parts)
+
+    def _shape(self, case: Case, options: RunOptions) -> Shape:
+        probe = case.probe
+        shape = Shape(
+            self.target,
+            cpus=probe.cpus,
+            devices=devices_named(probe.needs),
+            interactive=probe.interactive,
+            extra_args=options.qemu_args,
+        )
+        missing = shape.missing()
+        if missing is not None:
+            raise Unsupported(missing)
+        return shape
+
+    def _deviation(self, case: Case, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
+        """Hold the outcome against what is recorded of this target."""
+        for deviation in case.probe.deviations:
+            if not deviation.applies(self.target.name, case.label):
+                continue
+            if verdict is Verdict.FAIL and deviation.matches(reason):
+                return Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {deviation.ref})"
+            if verdict is Verdict.PASS:
+                return Verdict.FAIL, (
+                    f"the recorded deviation has disappeared: {deviation.sees!r} on {deviation.targets} "
+                    f"({deviation.ref}); remove it from the probe"
+                )
+        return verdict, reason
+
+    def _record(
+        self,
+        case: Case,
+        options: RunOptions,
+        verdict: Verdict,
+        machine: Machine | None = None,
+        *,
+        reason: str = "",
+        detail: FailureDetail | None = None,
+    ) -> RunRecord:
+        extra = [f"--qemu-arg={argument}" for argument in options.qemu_args]
+        return RunRecord(
+            probe=case.id,
+            target=self.target.name,
+            verdict=verdict,
+            rule=case.probe.rule,
+            citation=case.probe.spec,
+            ms=0.0,
+            reason=reason,
+            detail=detail or FailureDetail(),
+            command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
+            rerun=shlex.join(["trapgate", "run", case.id, "--target", self.target.name, *extra]),
+        )
+
+
+def _reason(error: BaseException) -> str:
+    """The failure in words; the first line is what a table shows."""
+    if isinstance(error, RunFailure):
+        return error.reason
+    return str(error) or "an assertion without a message failed"
+
+
+def _start_reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"the host could not make the machine: {error.strerror or error}: {os.strerror(error.errno or 0)}"
+    return str(error).splitlines()[0]
+
+
+def _start_detail(error: Exception) -> FailureDetail:
+    sections = [("QEMU", str(error))]
+    if isinstance(error, QemuStartError):
+        sections = [("What QEMU said", str(error))]
+    return FailureDetail(tuple(sections))
+
+
+def _interrupts(run: Run) -> tuple[InterruptRecord, ...]:
+    try:
+        return tuple(event for event in run.recording.events if isinstance(event, InterruptRecord))
+    except RunFailure:  # entries that were never completed: the verdict has said so already
+        return ()

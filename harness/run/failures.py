@@ -1,0 +1,31 @@
+"""Why a run did not end well: `RunFailure` is the guest's (or the target's) doing, `RunBroken` is ours or QEMU's."""
+
+from __future__ import annotations
+
+__all__ = ["RunBroken", "RunFailure", "WitnessDisagreement"]
+
+
+class RunFailure(Exception):  # noqa: N818
+    """The run came to a `fail`. `sections` add to the report; `path` and `line` say where in the probe."""
+
+    def __init__(
+        self, reason: str, sections: tuple[tuple[str, str], ...] = (), *, path: str = "", line: int = 0
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sections = sections
+        self.path = path
+        self.line = line
+
+
+class WitnessDisagreement(RunFailure):
+    """Memory, console and QMP tell different stories about one run."""
+
+
+class RunBroken(Exception):  # noqa: N818
+    """The run came to an `error`: it says nothing about the rule."""
+
+    def __init__(self, reason: str, sections: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sections = sections

@@ -1,0 +1,73 @@
+"""The judgement: what follows the `yield`, and what a person needs to know when it fails."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from harness.run.assertions import explained_comparisons
+from harness.run.evidence import Run
+from harness.run.failures import RunBroken, RunFailure
+from harness.run.probe import Case
+from harness.run.record import FailureDetail
+from harness.run.registers_text import ioapic_text, lapic_text, pic_text, registers_text
+
+__all__ = ["failure_detail", "judge"]
+
+_SERIAL_TAIL = 4000  # characters of the console that a report shows
+
+
+def judge(run: Run) -> None:
+    """Let the probe judge. Raises whatever it raises."""
+    with explained_comparisons():
+        try:
+            run.built.judgement.send(run)
+        except StopIteration:
+            pass
+        else:
+            raise RunBroken("the probe has a second yield")
+    if not run.ended:
+        raise RunBroken("the judgement ended while the guest stood at a checkpoint: call run.resume()")
+
+
+def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> FailureDetail:
+    """The report's sections: the assertion, the console, the controllers; and the probe's line."""
+    sections: list[tuple[str, str]] = []
+    path, line = "", 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename) == case.probe.path:
+            path, line = frame.filename, frame.lineno or 0
+    if isinstance(error, AssertionError):
+        sections.append(("Assertion", str(error) or "assert failed"))
+    elif isinstance(error, RunFailure | RunBroken):
+        sections += error.sections
+        if isinstance(error, RunFailure) and error.path:
+            path, line = error.path, error.line
+    else:
+        sections.append(("Error", "".join(traceback.format_exception(error, limit=-4))))
+    if run is not None:
+        sections += _evidence(run, with_registers=isinstance(error, AssertionError))
+    return FailureDetail(tuple(sections), path, line)
+
+
+def _evidence(run: Run, *, with_registers: bool) -> list[tuple[str, str]]:
+    """What the machine still tells. A machine that cannot be asked any more tells nothing."""
+    sections: list[tuple[str, str]] = []
+    values = [(value.name, value, run.raw(value)) for value in run.built.program.values]
+    if values:
+        width = max(len(name) for name, _, _ in values)
+        shown = [
+            f"{name:<{width}}  " + ("never written" if raw is None else f"{raw:#x} ({raw})") for name, _, raw in values
+        ]
+        sections.append(("Values", "\n".join(shown)))
+    try:
+        text = run.machine.serial_output().decode("latin-1")
+        sections.append(("Serial", text[-_SERIAL_TAIL:]))
+        if with_registers:
+            sections.append(("Registers", "\n\n".join(registers_text(cpu, run.built.image) for cpu in run.cpus)))
+        sections.append(("Local APIC", lapic_text(run.machine.lapic(0))))
+        ioapic, master, slave = run.machine.pics()
+        sections.append(("IO APIC and 8259s", "\n".join([ioapic_text(ioapic), pic_text(master, slave)])))
+    except Exception as error:  # the report must come out, whatever QEMU does now
+        sections.append(("Evidence", f"no more could be had: {error}"))
+    return sections

@@ -1,0 +1,155 @@
+"""Controller state as the guest froze it, decoded; and compared with what QMP says afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.abi import SNAPSHOT
+from harness.hardware.state import (
+    HpetState,
+    HpetTimerState,
+    IoApicState,
+    LapicState,
+    PicState,
+    PitChannelState,
+)
+from harness.qemu.dumps import CpuRegisters
+from harness.run.failures import RunFailure, WitnessDisagreement
+
+__all__ = ["PicPairState", "Snapshot", "compare_ioapic", "compare_lapic", "compare_pic", "compare_registers"]
+
+
+@dataclass(frozen=True)
+class PicPairState:
+    """Both 8259s."""
+
+    master: PicState
+    slave: PicState
+
+
+class Snapshot:
+    """One frozen copy, of slot `slot`: the end of the run (0) or a checkpoint."""
+
+    def __init__(self, ram: memoryview, address: int, run_id: int, number: int, what: str) -> None:
+        data = bytes(ram[address : address + SNAPSHOT.size])
+        if SNAPSHOT.read(data, "VALID") != run_id << 32 | number + 1:
+            raise RunFailure(f"the guest has taken no snapshot at {what}")
+        self._data = data
+
+    def read(self, name: str) -> int:
+        """A field of the snapshot by its name in `harness/abi.py`."""
+        return SNAPSHOT.read(self._data, name)
+
+    def _words(self, name: str, count: int) -> list[int]:
+        start = SNAPSHOT.offset(name)
+        return list(memoryview(self._data)[start : start + 4 * count].cast("I"))
+
+    @property
+    def apic_mode(self) -> int:
+        """0 disabled, 1 xAPIC, 2 x2APIC."""
+        return self.read("APIC_MODE")
+
+    @property
+    def lapic(self) -> LapicState:
+        """The local APIC. Raises `RunFailure` where it was disabled."""
+        if not self.apic_mode:
+            raise RunFailure("the local APIC was disabled (IA32_APIC_BASE bit 11), so it has no registers to read")
+        words = self._words("LAPIC", 64)
+        if self.apic_mode == 2:
+            words[2] <<= 24  # the x2APIC ID is the whole register
+        return LapicState.from_registers(words)
+
+    @property
+    def ioapic(self) -> IoApicState:
+        """The IO APIC."""
+        words = self._words("IOAPIC", 50)
+        pins = (words[1] >> 16 & 0xFF) + 1
+        return IoApicState.from_registers(words[: 2 + 2 * pins])
+
+    @property
+    def pic(self) -> PicPairState:
+        """Both 8259s: IRR, ISR, IMR and ELCR."""
+        start = SNAPSHOT.offset("PIC")
+        irr, isr, imr, irr2, isr2, imr2, elcr, elcr2 = self._data[start : start + 8]
+        return PicPairState(PicState(irr, imr, isr, elcr), PicState(irr2, imr2, isr2, elcr2))
+
+    @property
+    def hpet(self) -> HpetState:
+        """The HPET. Raises `RunFailure` where the target has none."""
+        start = SNAPSHOT.offset("HPET")
+        words = list(memoryview(self._data)[start : start + 104].cast("Q"))
+        if not words[0]:
+            raise RunFailure("the target has no HPET: say needs=['hpet']")
+        timers = tuple(HpetTimerState(*words[at : at + 3]) for at in (4, 7, 10))
+        return HpetState(words[0], words[1], words[2], words[3], timers)
+
+    @property
+    def pit(self) -> tuple[PitChannelState, ...]:
+        """The three channels of the 8254, at the end of the run only: status byte and count."""
+        return tuple(PitChannelState(word & 0xFF, word >> 16) for word in self._words("PIT", 3))
+
+
+def _differ(what: str, field: str, frozen: object, dumped: object) -> WitnessDisagreement:
+    def shown(value: object) -> str:
+        if isinstance(value, int):
+            return f"{value:#x}"
+        if isinstance(value, frozenset):
+            return "{" + ", ".join(f"{v:#04x}" for v in sorted(value)) + "}"
+        return str(value)
+
+    return WitnessDisagreement(
+        f"witnesses disagree about the {what}: {field} is {shown(frozen)} in the guest's own copy, "
+        f"{shown(dumped)} in QMP's dump"
+    )
+
+
+_DELIVERY_STATUS = 1 << 12
+_REMOTE_IRR = 1 << 14
+
+
+def compare_lapic(frozen: LapicState, dumped: LapicState) -> None:
+    """Compare what time cannot move. A request may have come since; none may have gone."""
+    for name in ("svr", "tpr", "isr", "initial_count", "divide"):
+        if getattr(frozen, name) != getattr(dumped, name):
+            raise _differ("local APIC", name, getattr(frozen, name), getattr(dumped, name))
+    for name, raw in dumped.lvt.items():
+        mine = frozen.lvt.get(name)
+        if mine is not None and (mine ^ raw) & ~(_DELIVERY_STATUS | _REMOTE_IRR):
+            raise _differ("local APIC", f"LVT {name}", mine, raw)
+    if not frozen.irr <= dumped.irr:
+        raise _differ("local APIC", "irr", frozen.irr, dumped.irr)
+
+
+def compare_ioapic(frozen: IoApicState, dumped: IoApicState) -> None:
+    """Compare every entry but delivery status; remote IRR may have been set since, not cleared."""
+    for mine, theirs in zip(frozen.entries, dumped.entries, strict=False):
+        if (mine.raw ^ theirs.raw) & ~(_DELIVERY_STATUS | _REMOTE_IRR) or mine.remote_irr > theirs.remote_irr:
+            raise _differ("IO APIC", f"entry {mine.pin}", mine.raw, theirs.raw)
+
+
+def compare_pic(frozen: PicPairState, dumped: PicPairState) -> None:
+    """Compare both chips; a request may have come since."""
+    for chip, mine, theirs in (("master", frozen.master, dumped.master), ("slave", frozen.slave, dumped.slave)):
+        for name in ("imr", "isr", "elcr"):
+            if getattr(mine, name) != getattr(theirs, name):
+                raise _differ(f"{chip} 8259", name, getattr(mine, name), getattr(theirs, name))
+        if mine.irr & ~theirs.irr:
+            raise _differ(f"{chip} 8259", "irr", mine.irr, theirs.irr)
+
+
+def compare_registers(frozen: Snapshot, cpu: CpuRegisters) -> None:
+    """Compare control registers and descriptor tables of the processor that ended the run."""
+    pairs = {
+        "CR0": (frozen.read("CR0"), cpu.cr0),
+        "CR3": (frozen.read("CR3"), cpu.cr3),
+        "CR4": (frozen.read("CR4"), cpu.cr4),
+        "EFER": (frozen.read("EFER"), cpu.efer),
+        "IDTR base": (frozen.read("IDTR_BASE"), cpu.idt.base),
+        "IDTR limit": (frozen.read("IDTR_LIMIT"), cpu.idt.limit),
+        "GDTR base": (frozen.read("GDTR_BASE"), cpu.gdt.base),
+        "GDTR limit": (frozen.read("GDTR_LIMIT"), cpu.gdt.limit),
+        "TR": (frozen.read("TR") & 0xFFFF, cpu.tr.selector),
+    }
+    for name, (mine, theirs) in pairs.items():
+        if mine != theirs:
+            raise _differ("processor", name, mine, theirs)

@@ -1,0 +1,99 @@
+"""Three witnesses, one story: memory, console and QMP are compared at the end of every run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import abi
+from harness.abi import Flag, Status
+from harness.run.console_report import ReportError, parse_report
+from harness.run.failures import WitnessDisagreement
+from harness.run.record import InterruptRecord
+from harness.run.recorder import Mark
+from harness.run.snapshots import compare_registers
+
+if TYPE_CHECKING:
+    from harness.run.evidence import Run
+
+__all__ = ["check_witnesses"]
+
+
+def check_witnesses(run: Run) -> None:
+    """Raise `WitnessDisagreement` where they differ."""
+    _check_memory(run)
+    _check_console(run)
+    _check_registers(run)
+
+
+def _check_memory(run: Run) -> None:
+    """The recorder against the CRC that the guest computed while it still ran."""
+    if run.recording.crc != run.mailbox.record_crc:
+        raise WitnessDisagreement(
+            f"witnesses disagree: the recorder's CRC-32 is {run.recording.crc:08x} in memory, the guest computed "
+            f"{run.mailbox.record_crc:08x}: something wrote to the recorder after the end"
+        )
+
+
+def _check_console(run: Run) -> None:
+    output = run.machine.serial_output()
+    try:
+        report = parse_report(output)
+    except ReportError as error:
+        raise WitnessDisagreement(f"witnesses disagree: {error}, but memory says that the run ended well") from None
+    expected = {
+        "run id": (report.run_id, run.mailbox.run_id),
+        "status": (report.status, int(Status.DONE)),
+        "number of events": (report.head, run.recording.total),
+        "recorder's CRC-32": (report.record_crc, run.recording.crc),
+        "counts": (report.counts, run.recording.counts),
+        "values": (report.values, {value.name: run.raw(value) for value in run.built.program.values}),
+        "records": (report.records, _printed(run)),
+    }
+    for what, (console, memory) in expected.items():
+        if console != memory:
+            raise WitnessDisagreement(
+                f"witnesses disagree about the {what}: the console says {_short(console)}, memory {_short(memory)}"
+            )
+
+
+def _printed(run: Run) -> list[dict[str, int | None]]:
+    """The records that the console shows: the first and the last of them."""
+    events = run.recording.events
+    if run.recording.total > 2 * abi.TAIL:
+        events = events[: abi.TAIL] + events[-abi.TAIL :]
+    return [_as_printed(run, event) for event in events]
+
+
+def _as_printed(run: Run, event: InterruptRecord | Mark) -> dict[str, int | None]:
+    # The console prints raw fields; those that decoding has turned into names are read from memory again.
+    seq = event.seq
+    slot = seq if seq < abi.RECORDS else abi.RECORDS + (seq & (abi.TAIL - 1))
+    at = abi.RECORDER + slot * abi.RECORD.size
+    data = run.machine.ram
+    fields = {name: abi.RECORD.read(data, name, at) for name in abi.RECORD.fields if name != "COMMIT"}
+    error = fields["ERROR"]
+    return {name.lower(): value for name, value in fields.items()} | {
+        "error": None if error == abi.NO_ERROR_CODE and not fields["FLAGS"] & Flag.ERROR_CODE else error
+    }
+
+
+def _check_registers(run: Run) -> None:
+    """QMP's registers of the processor that ended the run against its own copy; it must stand in `signal`."""
+    frozen = run.at()
+    number = (frozen.read("TR") - abi.SEL_TSS) >> 4
+    cpus = run.cpus
+    if number >= len(cpus):
+        raise WitnessDisagreement(f"witnesses disagree: the guest ended on processor {number}, QMP has {len(cpus)}")
+    cpu = cpus[number]
+    compare_registers(frozen, cpu)
+    symbols = run.built.image.symbols
+    # Without icount the stop comes some instructions after the write: in `finish`, behind the call.
+    if not symbols["finish"] <= cpu.rip < symbols["checkpoint"]:
+        raise WitnessDisagreement(
+            f"witnesses disagree: the guest signalled, but QMP shows it at {run.built.image.symbolise(cpu.rip)}"
+        )
+
+
+def _short(value: object) -> str:
+    text = repr(value) if not isinstance(value, int) else f"{value:#x}"
+    return text if len(text) < 300 else text[:297] + "…"
