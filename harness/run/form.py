@@ -84,7 +84,9 @@ def _signature(node: FunctionNode, parameters: Sequence[str]) -> Iterator[Findin
         yield Finding(
             node.lineno, f"{node.name}: the first parameter must be the kernel builder: def {node.name}(k: Kernel, …)"
         )
-    taken = [name for name in (*positional, *(a.arg for a in arguments.kwonlyargs)) if name != "k"]
+    # a first parameter of another name was meant as the builder, unless it is given values
+    values = positional if positional and positional[0] in parameters else positional[1:]
+    taken = [*values, *(a.arg for a in arguments.kwonlyargs)]
     for name in taken:
         if name not in parameters:
             yield Finding(

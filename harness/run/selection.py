@@ -68,6 +68,8 @@ def select(probes: Sequence[Probe], names: Iterable[str] = (), keywords: Keyword
 
 
 def _named(cases: Sequence[Case], name: str) -> list[Case]:
+    if not name:
+        raise SelectionError(_unknown(cases, name))
     plain, bracket, label = name.partition("[")
     for form in _forms(plain, cases):
         found = _glob(cases, form + bracket + label) if re.search(r"[*?]", form + label) else _exact(cases, form)
@@ -95,7 +97,7 @@ def _forms(name: str, cases: Sequence[Case]) -> list[str]:
 
 
 def _exact(cases: Sequence[Case], name: str) -> list[Case]:
-    if name in ("", "."):
+    if name == ".":
         return list(cases)
     return [
         case
