@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.qemu.command import SANDBOX, qemu_arguments
+from harness.qemu.devices import DEVICES
 from harness.qemu.engine import engine
-from harness.qemu.errors import QemuError, QemuStartError, Unsupported
+from harness.qemu.errors import QemuError, QemuStartError, QmpCommandError, Unsupported
 from harness.qemu.firmware import find_uefi
 from harness.qemu.remember import Memory
 from harness.qemu.resources import Resources
@@ -27,6 +28,7 @@ _CPU_MODELS: dict[Accelerator, tuple[str, ...]] = {
     # Where the host hides IA32_ARCH_CAPABILITIES but announces it, QEMU aborts on the MSR.
     "kvm": ("max", "max,-arch-capabilities"),
 }
+_TYPES = sorted({name for device in DEVICES.values() for name in device.types} | {"pvpanic"})
 # F000:FFF0: mov dx, 505h; mov al, 1; out dx, al; then hlt for ever (the pvpanic port, docs/specs/pvpanic).
 _SIGNAL = bytes([0xBA, 0x05, 0x05, 0xB0, 0x01, 0xEE, 0xF4, 0xEB, 0xFD])
 _ROM = (b"\xf4" * 0xFFF0 + _SIGNAL).ljust(0x10000, b"\xf4")
@@ -39,7 +41,7 @@ class Features:
     program: str
     version: str
     machines: frozenset[str]
-    types: frozenset[str]  # QOM types that can be created
+    types: frozenset[str]  # those of the QOM types that our devices need, which it has
     sandbox: bool
 
 
@@ -107,7 +109,7 @@ def _identity(program: str) -> tuple[str, int, int]:
 
 @cache
 def _features(identity: tuple[str, int, int]) -> Features:
-    memory = Memory("features", [*identity])
+    memory = Memory("features", [*identity, *_TYPES])
     found = memory.read()
     try:
         return Features(
@@ -146,7 +148,14 @@ async def _ask(program: str, *, sandbox: bool) -> Features:
         try:
             version: Any = await monitor.execute("query-version")
             machines: Any = await monitor.execute("query-machines")
-            types: Any = await monitor.execute("qom-list-types", {"abstract": False})
+            types = set()
+            for name in _TYPES:
+                # One by one: `qom-list-types` loads every module, and dies where one is of another build.
+                try:
+                    await monitor.execute("device-list-properties", {"typename": name})
+                    types.add(name)
+                except QmpCommandError:
+                    pass
         finally:
             await monitor.process.end()
             await monitor.close()
@@ -158,7 +167,7 @@ async def _ask(program: str, *, sandbox: bool) -> Features:
         program=program,
         version=f"{number['major']}.{number['minor']}.{number['micro']}",
         machines=frozenset(names),
-        types=frozenset(entry["name"] for entry in types),
+        types=frozenset(types),
         sandbox=sandbox,
     )
 

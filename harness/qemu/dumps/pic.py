@@ -14,6 +14,7 @@ from harness.qemu.errors import DumpError
 __all__ = ["parse_ioapics", "parse_pics"]
 
 _WHAT = "info pic"
+_PINS = 24  # of every IO APIC that QEMU has (IOAPIC_NUM_PINS)
 _HEAD = re.compile(r"ioapic\d+: ver=0x([0-9a-f]+) id=0x([0-9a-f]+) sel=0x([0-9a-f]+)(?: \(redir\[\d+\]\))?")
 _PIN = re.compile(r"  pin (\d+) +0x([0-9a-f]{16}) dest=[0-9a-f]+ vec=(\d+) +active-(?:hi|lo) (?:edge|level) .*")
 _BITS = re.compile(r"  (IRR|Remote IRR) +((?:\d+ *)+|\(none\))")
@@ -61,6 +62,8 @@ def _parse(text: str) -> tuple[list[IoApicState], dict[int, PicState]]:
             if match[1] == "IRR":
                 irr = pins
                 continue
+            if irr is None or len(entries) != _PINS:
+                raise DumpError(_WHAT, line, text, f"the line IRR and {_PINS} pins before it")
             # The last line of a block; it repeats bit 14 of the level-triggered entries.
             if pins != {entry.pin for entry in entries if entry.level and entry.remote_irr}:
                 raise DumpError(_WHAT, line, text, "the pins whose entry has bits 14 and 15 set")

@@ -109,7 +109,7 @@ class CpuRegisters:
     dr3: int
     dr6: int
     dr7: int
-    mxcsr: int | None
+    mxcsr: int
 
     @property
     def pc(self) -> int:
@@ -157,6 +157,8 @@ def _parse_cpu(cpu: int, lines: list[str], text: str) -> CpuRegisters:
             general |= {name: int(value, 16) for name, value in _PAIR.findall(line)}
         else:
             raise DumpError(_WHAT, line, text)
+    if mxcsr is None:
+        raise DumpError(_WHAT, "", text, f"a line FCW=… for CPU#{cpu}")
     if state is None:
         raise DumpError(_WHAT, "", text, f"a line RIP=… for CPU#{cpu}")
     bits64 = "RAX" in general
