@@ -1,4 +1,4 @@
-"""Assembly text to trusted bytes: every statement becomes exactly what it says, or is refused with its place and reason."""
+"""Assembly text to trusted bytes: every statement becomes exactly what it says, or is refused with the reason."""
 
 from __future__ import annotations
 

@@ -41,10 +41,28 @@ _LEGACY: Final = frozenset({0xF0, 0xF2, 0xF3, 0x66, 0x67, 0x2E, 0x36, 0x3E, 0x26
 _SEGMENT_PREFIX: Final = {0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x26: "es", 0x64: "fs", 0x65: "gs"}
 _REP: Final = {"rep": "rep", "repe": "rep", "repz": "rep", "repne": "repne", "repnz": "repne"}
 _NO_OPERAND_SIZE: Final = frozenset(
-    ("adcx", "adox", "andn", "pdep", "pext", "mulx", "bextr", "bzhi", "sarx", "shlx", "shrx", "blsi", "blsr", "blsmsk")
-    + ("rorx",)
+    [
+        "adcx",
+        "adox",
+        "andn",
+        "pdep",
+        "pext",
+        "mulx",
+        "bextr",
+        "bzhi",
+        "sarx",
+        "shlx",
+        "shrx",
+        "blsi",
+        "blsr",
+        "blsmsk",
+        "rorx",
+        "movnti",
+        "vmread",
+        "vmwrite",
+    ]
 )
-"""Instructions in which 66 (or its absence) is part of the opcode or absent altogether (VEX), not the operand size."""
+"""Instructions in which 66 (or its absence) belongs to the opcode or cannot be, so that it does not tell the size."""
 
 _MISPRINTED: Final = {"comisd": (128, 64)}
 """Memory sizes that Capstone 5 shows wrongly: mnemonic, size shown, true size (SDM: COMISD xmm1, xmm2/m64)."""

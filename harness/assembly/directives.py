@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 from harness.assembly.errors import Refusal
@@ -181,7 +182,7 @@ def _fill(directive: Directive, place: Place, early: Early) -> Item:
 def _align(directive: Directive, place: Place, early: Early) -> Item:
     cursor = directive.tokens
     if [token.text for token in cursor].count(",") and any(
-        first.text == "," == second.text for first, second in zip(cursor, cursor[1:], strict=False)
+        first.text == "," == second.text for first, second in pairwise(cursor)
     ):
         raise Refusal(f"{directive.name} with an empty value", "write the filling too")
     nodes = arguments(directive, 1, 3)

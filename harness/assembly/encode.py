@@ -1,4 +1,4 @@
-"""Instructions to checked bytes: chooses who encodes, asks in bulk, and lets nothing through that `check` did not confirm."""
+"""Instructions to checked bytes: chooses who encodes, asks in bulk; nothing passes that `check` did not confirm."""
 
 from __future__ import annotations
 
@@ -92,8 +92,11 @@ def _prepare(key: Key, instruction: Instruction) -> Outcome | _Request:
 
 
 def _fixed(instruction: Instruction, mode: int) -> Encoded:
-    data = fixed_bytes(instruction.mnemonic, instruction.prefixes, mode)
-    name = fixed_decoded(instruction.mnemonic)
+    mnemonic = instruction.mnemonic
+    data = fixed_bytes(mnemonic, instruction.prefixes, mode)
+    if instruction.prefixes in (("o32",), ("data32",)):
+        mnemonic = f"{mnemonic.removeprefix('l')}d" if mnemonic != "lret" else "retfd"
+    name = fixed_decoded(mnemonic, mode)
     prefixes = tuple(prefix for prefix in instruction.prefixes if prefix not in ("o32", "data32"))
     encoded = Encoded(data, Concrete(mode, prefixes, name, ()))
     if data[0] == 0x9B and len(data) > 1:  # FINIT is FWAIT and FNINIT, and so on

@@ -1,8 +1,8 @@
 """Instructions without operands, by their exact bytes (Intel SDM, volume 2; AMD APM, volume 3 for SVM).
 
 Those with an operand size come in one spelling per size; `66` is added where that size is not the mode's own, and REX.W
-for 64 bits. The bare names (`iret`, `pushf`, `ret` …) mean the mode's own size, except `iret` in 64-bit mode, which is refused:
-GNU as makes it IRETD there, Keystone the 16-bit IRET, and a person who writes it nearly always means `iretq`.
+for 64 bits. The bare names (`iret`, `pushf`, `ret` …) mean the mode's own size, except `iret` in 64-bit mode, which is
+refused: GNU as makes it IRETD there, Keystone the 16-bit IRET, and a person who writes it nearly always means `iretq`.
 """
 
 from __future__ import annotations
@@ -76,6 +76,19 @@ _SIZED: Final[dict[str, tuple[int, str, int]]] = {
     "popaw": (0x61, "popaw", 16),
     "popad": (0x61, "popal", 32),
 }
+_SHOWN: Final = {
+    ("iret", 32): "iretd",
+    ("pushf", 32): "pushfd",
+    ("pushf", 64): "pushfq",
+    ("popf", 32): "popfd",
+    ("popf", 64): "popfq",
+    ("pusha", 32): "pushal",
+    ("pusha", 16): "pushaw",
+    ("popa", 32): "popal",
+    ("popa", 16): "popaw",
+}
+"""What the decoder calls the bare names, by operand size in bits."""
+
 _DEFAULT_64: Final = frozenset({"ret", "retn", "leave", "pushf", "popf", "pushfq", "popfq"})
 """Those whose operand size is 64 bits in 64-bit mode without REX.W (SDM volume 1, 6.2.6 and volume 2)."""
 _NO_REX: Final = frozenset({"sysret", "sysretd", "sysretl", "sysexit", "sysexitd"})
@@ -155,8 +168,9 @@ def _string(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> bytes:
     return bytes(_REP[prefix] for prefix in prefixes) + data
 
 
-def fixed_decoded(mnemonic: str) -> str:
+def fixed_decoded(mnemonic: str, mode: int) -> str:
     """The mnemonic under which the decoder knows an instruction without operands."""
-    if mnemonic in _SIZED:
-        return _SIZED[mnemonic][1]
-    return mnemonic
+    if mnemonic not in _SIZED:
+        return mnemonic
+    _, name, size = _SIZED[mnemonic]
+    return _SHOWN.get((name, size or mode), name)

@@ -16,7 +16,7 @@ KINDS: Final = ("instruction", "data", "label", "directive")
 
 
 class Record(NamedTuple):
-    """Where a statement went: the source line's index, its text, kind (index into `KINDS`), offset and size in bytes."""
+    """Where a statement went: source line (index), text, kind (index into `KINDS`), offset and size in bytes."""
 
     line: int
     text: str

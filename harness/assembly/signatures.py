@@ -52,8 +52,22 @@ CONDITIONS: Final = {
 """Condition suffixes of Jcc, SETcc and CMOVcc with their encoding (SDM volume 1, appendix B)."""
 
 LONG_ONLY: Final = frozenset(
-    ("rdfsbase", "rdgsbase", "wrfsbase", "wrgsbase", "cmpxchg16b", "movsxd", "fxsave64", "fxrstor64", "xsave64")
-    + ("xrstor64", "xsaveopt64", "xsavec64", "xsaves64", "xrstors64")
+    [
+        "rdfsbase",
+        "rdgsbase",
+        "wrfsbase",
+        "wrgsbase",
+        "cmpxchg16b",
+        "movsxd",
+        "fxsave64",
+        "fxrstor64",
+        "xsave64",
+        "xrstor64",
+        "xsaveopt64",
+        "xsavec64",
+        "xsaves64",
+        "xrstors64",
+    ]
 )
 """Mnemonics that exist only in 64-bit mode."""
 
@@ -61,8 +75,27 @@ BYTE_SIZED: Final = frozenset(("invlpg", "clflush", "clflushopt", "clwb", "prefe
 """Mnemonics of implied memory size that may be written with `byte ptr`."""
 
 LOCKABLE: Final = frozenset(
-    ("add", "adc", "and", "btc", "btr", "bts", "cmpxchg", "cmpxchg8b", "cmpxchg16b", "dec", "inc", "neg", "not", "or")
-    + ("sbb", "sub", "xor", "xadd", "xchg")
+    [
+        "add",
+        "adc",
+        "and",
+        "btc",
+        "btr",
+        "bts",
+        "cmpxchg",
+        "cmpxchg8b",
+        "cmpxchg16b",
+        "dec",
+        "inc",
+        "neg",
+        "not",
+        "or",
+        "sbb",
+        "sub",
+        "xor",
+        "xadd",
+        "xchg",
+    ]
 )
 """What LOCK may stand before, with a memory destination (SDM volume 2, "LOCK")."""
 
@@ -144,7 +177,8 @@ SIZE_SETS: Final = {
     "s": (16, -3),
     "j": (-2, -1),
 }
-"""Sizes of S; -1 is the width of a branch target in the mode, -2 the other one outside 64-bit mode, -3 the width of a push that is not 16 bits."""
+"""Sizes of S; -1 is the width of a branch target in the mode, -2 the other one outside 64-bit mode, -3 the width of a
+push that is not 16 bits."""
 
 
 def _forms() -> dict[str, tuple[tuple[int, ...], tuple[tuple[str, ...], ...]]]:
