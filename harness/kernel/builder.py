@@ -37,10 +37,20 @@ class Kernel(Faults):
     Tables: `tables`. Processors: `smp`.
     """
 
-    def __init__(self, program: Program, platform: Platform, cpus: int = 1) -> None:
+    def __init__(
+        self,
+        program: Program,
+        platform: Platform,
+        cpus: int = 1,
+        *,
+        deterministic: bool = True,
+        accelerator: str = "tcg",
+    ) -> None:
         super().__init__(program)
         self.platform = platform
         self.cpus = cpus
+        self.deterministic = deterministic  # virtual time counts instructions: timers are exact to the tick
+        self.accelerator = accelerator
         self.bus = StagedBus(program)
         self.lapic = LocalApicControl(self.bus)
         self.ioapic = IoApicControl(self.bus)

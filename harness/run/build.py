@@ -51,7 +51,13 @@ def build(case: Case, target: Target, omit: frozenset[int] = frozenset()) -> Bui
     """
     started = time.perf_counter()
     program = Program(case.id, omit)
-    kernel = Kernel(program, PLATFORMS[target.machine], case.probe.cpus)
+    kernel = Kernel(
+        program,
+        PLATFORMS[target.machine],
+        case.probe.cpus,
+        deterministic=target.deterministic,
+        accelerator=target.accelerator,
+    )
     judgement = case.probe.function(kernel, **case.params)
     try:
         next(judgement)
