@@ -23,6 +23,8 @@ from enum import IntEnum
 from typing import Final
 
 __all__ = [
+    "BOOT_MULTIBOOT",
+    "BOOT_PVH",
     "BOOT_ROM",
     "BUFFERS",
     "BUFFERS_END",
@@ -114,6 +116,8 @@ SPURIOUS_VECTOR: Final = 0xFF
 CANARY: Final = 0xC0DE_CA9A_1111_0000
 NO_ERROR_CODE: Final = 0xFFFF_FFFF_FFFF_FFFF
 BOOT_ROM: Final = 0x4D4F_5254  # "TROM" in EAX
+BOOT_MULTIBOOT: Final = 0x2BAD_B002
+BOOT_PVH: Final = 0x4856_5054  # "TPVH"
 MAGIC_STAGING: Final = 0x3150_4147  # first dword of the staging area
 PVPANIC_PORT: Final = 0x505
 ECAM_BASE: Final = 0xB000_0000  # on q35: include/hw/pci-host/q35.h
@@ -350,6 +354,7 @@ _REGIONS: Final = [
     "VALUES",
 ]
 _NUMBERS: Final = [
+    "BOOT_PVH",
     "BOOT_ROM",
     "CANARY",
     "CPUS",

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.images import images_command
 from harness.commands.list import list_command
 from harness.commands.run import EXIT_CODES, run_command
 from harness.commands.show import show_command
@@ -45,6 +46,7 @@ def _trapgate(
 app.command("list")(list_command)
 app.command("run", epilog=EXIT_CODES)(run_command)
 app.command("show")(show_command)
+app.command("images")(images_command)
 for _name in ("doctor", "asm"):
     if find_spec(f"harness.commands.{_name}") is not None:
         app.command(_name)(getattr(importlib.import_module(f"harness.commands.{_name}"), f"{_name}_command"))

@@ -1,7 +1,7 @@
 # Entry: from a loader's 32-bit protected mode to long mode.
 #
-# Boot paths meet here: the ROM (EAX = BOOT_ROM) and a multiboot loader (EAX = 2BADB002h, EBX = information
-# structure). Paging is off, segments are flat, nothing else is taken for granted.
+# Boot paths meet here: the ROM (EAX = BOOT_ROM), a multiboot loader (EAX = 2BADB002h, EBX = information structure)
+# and a PVH loader. Paging is off, segments are flat, nothing else is taken for granted.
 # Multiboot Specification 0.6.96, "OS image format" and "Machine state".
 
 .code32
@@ -19,6 +19,11 @@ multiboot_header:
 .balign 32
 parameters:                         # written by the host before the boot; all zero is valid
     .zero PARAM_SIZE
+
+# entry_pvh: where a PVH loader enters (EBX = start information). in, out: as entry32.
+# Xen's "x86/HVM direct boot ABI": EAX is undefined, so the path names itself here.
+entry_pvh:
+    mov eax, BOOT_PVH
 
 # entry32: prepare memory, enter long mode.
 # in: EAX boot magic, EBX loader information. out: never returns. Goes to entry64 on processor 0's stack.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -60,7 +60,7 @@ class WaitPoint:
 def probe_frame() -> FrameType:
     """The innermost frame outside the harness: the probe's line that a call came from."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_HARNESS):
+    while frame is not None and frame.f_code.co_filename.startswith((_HARNESS, contextlib.__file__)):
         frame = frame.f_back
     if frame is None:
         raise ProgramError("the guest-program builder was called from nowhere outside the harness")
@@ -156,7 +156,7 @@ class Program:
         origin = self.origin()
         self._section.extend(SourceLine(line, origin, 0) for line in lines)
 
-    @contextmanager
+    @contextlib.contextmanager
     def elsewhere(self, label: str) -> Iterator[None]:
         """What is added inside becomes a routine of its own, out of the program's line."""
         outer = self._section
@@ -170,7 +170,7 @@ class Program:
         finally:
             self._section = outer
 
-    @contextmanager
+    @contextlib.contextmanager
     def triggering(self) -> Iterator[None]:
         """Mark what is added inside as the cause of what the probe judges."""
         self._in_trigger += 1

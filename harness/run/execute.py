@@ -13,6 +13,7 @@ from typing import Self
 from harness.assembly import AssemblyError
 from harness.hardware.block import PlaceholderError
 from harness.hardware.register import FieldError
+from harness.image.elf import elf
 from harness.image.image import Parameters
 from harness.kernel.program import ProgramError
 from harness.qemu.devices import devices_named
@@ -81,6 +82,8 @@ class Executor:
         try:
             shape = self._shape(case, options)
             built = build(case, self.target, options.omit)
+            run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
+            parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus)
         except Unsupported as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
         except _BUILD_ERRORS as error:
@@ -89,28 +92,40 @@ class Executor:
             reason = f"the probe raised {type(error).__name__} while it wrote its program: {error}"
             return self._record(case, options, Verdict.ERROR, reason=reason, detail=failure_detail(case, error))
         try:
-            machine = Machine.launch(shape, built.image.rom)
+            machine = Machine.launch(shape, self._file(case, built, parameters))
         except Unsupported as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
         except (QemuError, OSError) as error:
             return self._record(case, options, Verdict.ERROR, reason=_start_reason(error), detail=_start_detail(error))
         with machine:
             try:
-                return self._observe(case, options, built, machine)
+                return self._observe(case, options, built, machine, parameters)
             except QemuKilled as error:
                 if last:
                     return self._record(case, options, Verdict.ERROR, machine, reason=error.reason)
                 return None
 
-    def _observe(self, case: Case, options: RunOptions, built: Built, machine: Machine) -> RunRecord:
-        run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
-        parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus)
-        run = Run(machine, built, run_id, case.probe.watchdog_s, act=options.act)
+    @staticmethod
+    def _file(case: Case, built: Built, parameters: Parameters) -> bytes:
+        """What the boot path starts from."""
+        match case.boot:
+            case "rom":
+                return built.image.rom
+            case "multiboot" | "pvh":
+                return elf(built.image, parameters, case.boot)
+            case _:
+                raise Unsupported(f"there is no boot path {case.boot!r}: rom, multiboot, pvh")
+
+    def _observe(
+        self, case: Case, options: RunOptions, built: Built, machine: Machine, parameters: Parameters
+    ) -> RunRecord:
+        run = Run(machine, built, parameters.run_id, case.probe.watchdog_s, act=options.act)
         verdict, reason, detail = Verdict.PASS, "", FailureDetail()
         started = time.perf_counter()
         booted = started
         try:
-            stop = machine.run_once(built.image.staged(parameters), case.probe.watchdog_s)
+            pieces = built.image.staged(parameters) if case.boot == "rom" else []
+            stop = machine.run_once(pieces, case.probe.watchdog_s)
             booted = time.perf_counter()
             run.stopped(stop)
             judge(run)
@@ -143,6 +158,7 @@ class Executor:
             devices=devices_named(probe.needs),
             interactive=probe.interactive,
             extra_args=options.qemu_args,
+            boot="rom" if case.boot == "rom" else "kernel",
         )
         missing = shape.missing()
         if missing is not None:
