@@ -21,6 +21,7 @@ from harness.kernel.bus import StagedBus, slot
 from harness.kernel.controllers import HpetControl, IoApicControl, LocalApicControl, PicPair, PitControl
 from harness.kernel.cpus import Processors
 from harness.kernel.faults import Faults
+from harness.kernel.lines import IsaLines
 from harness.kernel.pci import PciBus
 from harness.kernel.program import Buffer, Program, WaitPoint, probe_frame
 from harness.kernel.tables import DescriptorTables
@@ -33,7 +34,7 @@ T = TypeVar("T", bound=int)
 class Kernel(Faults):
     """The guest-program builder.
 
-    Registers: `lapic`, `ioapic`, `pic`, `pit`, `hpet`, `rtc`, `cr`, `dr`, `msr`. Devices: `pci`.
+    Registers: `lapic`, `ioapic`, `pic`, `pit`, `hpet`, `rtc`, `cr`, `dr`, `msr`. Devices: `pci`, `lines`.
     Tables: `tables`. Processors: `smp`.
     """
 
@@ -62,6 +63,7 @@ class Kernel(Faults):
         self.dr = DebugRegisters(self.bus, name="dr")
         self.msr = Msr(self.bus, name="msr")
         self.tables = DescriptorTables(program)
+        self.lines = IsaLines(program)
         self.pci = PciBus(program, self.bus, platform)
         self.smp = Processors(program, cpus)
 
