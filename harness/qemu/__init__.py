@@ -13,6 +13,7 @@ from harness.qemu.errors import (
     TargetError,
     Unsupported,
 )
+from harness.qemu.features import unsupported
 from harness.qemu.machine import Machine
 from harness.qemu.shape import Shape
 from harness.qemu.stop import Stop, StopKind
@@ -40,4 +41,5 @@ __all__ = [
     "devices_named",
     "load_targets",
     "target",
+    "unsupported",
 ]

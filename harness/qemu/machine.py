@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,15 @@ from typing import Any, Self, TypeVar
 from harness.hardware.state import IoApicState, LapicState, PicState
 from harness.qemu.command import qemu_arguments
 from harness.qemu.console import Console, SerialSpawn
-from harness.qemu.dumps import CpuRegisters, parse_ioapics, parse_lapic, parse_pics, parse_registers
+from harness.qemu.dumps import (
+    CpuRegisters,
+    PciFunction,
+    parse_ioapics,
+    parse_lapic,
+    parse_pci,
+    parse_pics,
+    parse_registers,
+)
 from harness.qemu.engine import engine
 from harness.qemu.errors import DumpError, QemuError
 from harness.qemu.features import cpu_model, features, require
@@ -248,6 +257,10 @@ class Machine:
         """Every IO APIC (microvm has two). Raises DumpError."""
         return parse_ioapics(self.hmp("info pic"))
 
+    def pci(self) -> tuple[PciFunction, ...]:
+        """Every PCI function, as it is configured now; microvm without a PCI bus has none. Raises DumpError."""
+        return parse_pci(self.qmp("query-pci"))
+
     # ---- console, disks, networks ----
 
     @property
@@ -263,6 +276,11 @@ class Machine:
     def backings(self) -> Mapping[str, memoryview]:
         """The content of each device's disk, by name, shared with the device."""
         return {name: file.view for name, file in self._resources.backings.items()}
+
+    @property
+    def networks(self) -> Mapping[str, socket.socket]:
+        """The host's end of each network card's cable, by device: one datagram is one Ethernet frame."""
+        return dict(self._resources.networks)
 
     # ---- the process ----
 

@@ -57,6 +57,49 @@ BOOTS_THREE_TIMES = rom(
 # Signals, and when resumed signals again, each time with the step in BX.
 TWO_CHECKPOINTS = rom("mov bx, 1\n" + SIGNAL + "mov bx, 2\n" + SIGNAL + HALT)
 
+_ATA = """
+    mov dx, 0x1f6
+    mov al, 0xe0
+    out dx, al
+    mov dx, 0x1f2
+    mov al, 1
+    out dx, al
+    mov dx, 0x1f3
+    mov al, {sector}
+    out dx, al
+    xor al, al
+    mov dx, 0x1f4
+    out dx, al
+    mov dx, 0x1f5
+    out dx, al
+    mov dx, 0x1f7
+    mov al, {command}
+    out dx, al
+wait{sector}:
+    in al, dx
+    and al, 0x88
+    cmp al, 8
+    jne wait{sector}
+    mov dx, 0x1f0
+    mov cx, 256
+"""
+# ATA PIO on the primary master: sector 0 to memory at 0:9000h, and from there to sector 1.
+COPIES_A_SECTOR = rom(
+    "cld\n xor ax, ax\n mov ds, ax\n mov es, ax\n mov di, 0x9000\n mov si, 0x9000\n"
+    + _ATA.format(sector=0, command=0x20)
+    + "rep insw\n"
+    + _ATA.format(sector=1, command=0x30)
+    + "rep outsw\n mov dx, 0x1f7\nbusy:\n in al, dx\n test al, 0x80\n jnz busy\n"
+    + SIGNAL
+    + HALT
+)
+# Gives the ICH9's power management its ports (bus 0, device 31, function 0, PMBASE 40h, ACPI_CNTL 44h), then S5.
+POWERS_OFF = rom(
+    "mov dx, 0xcf8\n mov eax, 0x8000f840\n out dx, eax\n mov dx, 0xcfc\n mov eax, 0x601\n out dx, eax\n"
+    "mov dx, 0xcf8\n mov eax, 0x8000f844\n out dx, eax\n mov dx, 0xcfc\n mov al, 0x80\n out dx, al\n"
+    "mov dx, 0x604\n mov ax, 0x2000\n out dx, ax\n" + HALT
+)
+
 _SEND = """
     mov dx, 0x3fd
 {label}:
@@ -67,9 +110,13 @@ _SEND = """
     mov al, {value}
     out dx, al
 """
-SAYS_HELLO = rom(
-    "".join(_SEND.format(label=f"wait{i}", value=byte) for i, byte in enumerate(b"hello, world\n")) + SIGNAL + HALT
-)
+
+
+def talk(text: bytes) -> str:
+    return "".join(_SEND.format(label=f"wait{i}", value=byte) for i, byte in enumerate(text))
+
+
+SAYS_HELLO = rom(talk(b"hello, world\n") + SIGNAL + HALT)
 FLOODS = rom("again:\n" + _SEND.format(label="wait0", value=ord("x")) + "    jmp again\n")
 # Unpolled: bytes as fast as the port takes them.
 FLOODS_FAST = rom("mov dx, 0x3f8\n mov al, 0x79\nagain:\n out dx, al\n jmp again\n")

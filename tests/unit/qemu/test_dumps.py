@@ -93,7 +93,7 @@ def test_pic(target: str) -> None:
     assert (master.base, master.imr, master.read_isr, master.elcr) == (0x20, 0xFB, True, 0)
     assert (slave.base, slave.imr, slave.read_isr, slave.elcr) == (0x28, 0xA5, False, 0x0C)
     if target.endswith("tcg"):
-        assert ioapic.irr == {4} and master.irr == 0x10
+        assert ioapic.irr == frozenset({4}) and master.irr == 0x10
 
 
 @pytest.mark.parametrize("target", ["7.2-tcg", "10.0-tcg"])

@@ -1,0 +1,51 @@
+"""Warm machines: one that stays up for each shape, the least recently used one ended first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness.qemu.machine import Machine
+from harness.qemu.shape import Shape
+
+__all__ = ["MachinePool"]
+
+
+class MachinePool:
+    """Lends machines that boot from the ROM. `limit`: how many stay up at once."""
+
+    def __init__(self, limit: int = 4) -> None:
+        self._limit = limit
+        self._idle: OrderedDict[Shape, Machine] = OrderedDict()
+
+    @contextmanager
+    def lend(self, shape: Shape, rom: bytes) -> Iterator[Machine]:
+        """A machine of that shape, warm if there is one. It is ended afterwards unless `keep` was told of it.
+
+        Raises what `Machine.launch` raises.
+        """
+        machine = self._idle.pop(shape, None)
+        if machine is not None and not machine.alive:
+            machine.kill()
+            machine = None
+        if machine is None:
+            while len(self._idle) >= self._limit:
+                _, oldest = self._idle.popitem(last=False)
+                oldest.kill()
+            machine = Machine.launch(shape, rom)
+        try:
+            yield machine
+        finally:
+            if self._idle.get(shape) is not machine:
+                machine.kill()
+
+    def keep(self, machine: Machine) -> None:
+        """This machine behaved: the next run of its shape may have it."""
+        self._idle[machine.shape] = machine
+
+    def close(self) -> None:
+        """End all."""
+        while self._idle:
+            _, machine = self._idle.popitem()
+            machine.kill()
