@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from harness.assembly import cache
 from harness.assembly.call_site import source_from_call
 from harness.assembly.errors import AssemblyError, Problem
 from harness.assembly.listing import Assembled, ListingLine
@@ -41,4 +42,10 @@ def assemble(
         raise ValueError(f"mode {mode}: a processor mode has 16, 32 or 64 bits")
     if not 0 <= address < 1 << 64:
         raise ValueError(f"address {address:#x} does not fit into 64 bits")
-    return Unit(source, address, mode, constants or {}, symbols or {}).assemble()
+    constants, symbols = constants or {}, symbols or {}
+    key = cache.key(source, address, mode, constants, symbols)
+    done = cache.load(key, source, address)
+    if done is None:
+        done = Unit(source, address, mode, constants, symbols).assemble()
+        cache.store(key, done)
+    return done

@@ -1,8 +1,8 @@
 """Where in a Python file the lines of an assembly text were written.
 
 The call is found by its position in the byte code (`co_positions`, which survives pytest's assertion rewriting), the
-text by the string literal among its arguments. Each line of the text is then followed back through quotes, concatenation
-and escapes to the Python line that it stands on. A text that was built elsewhere (an f-string, a variable, a helper's
+text by the string literal among its arguments. Each line is then followed back through quotes, concatenation and
+escapes to the Python line that it stands on. A text that was built elsewhere (an f-string, a variable, a helper's
 result) can only be traced to the call; `Origin.within` then counts the lines inside the text.
 """
 

@@ -106,7 +106,7 @@ def decode_as(concrete: Concrete, data: bytes, address: int) -> tuple[int, str, 
     """
     if concrete.mode != 16 or not (
         concrete.mnemonic in _NO_OPERAND_SIZE
-        or concrete.mnemonic in ("invpcid", "invept", "invvpid", "movdir64b")
+        or concrete.mnemonic in ("invpcid", "invept", "invvpid", "vmclear")
         or any(isinstance(operand, Register) and operand.kind in _VECTOR for operand in concrete.operands)
     ):
         return decode(concrete.mode, data, address)
@@ -171,6 +171,8 @@ def disagreement(
         return f"the bytes {data.hex(' ')} decode to {shown!r} of {size} bytes"
     words = text.split(" ")
     mnemonic = words[-1]
+    if mnemonic == "nop" and _is_exchange_with_itself(concrete, data):
+        return None
     far = _far_opcode(concrete, data) if concrete.mnemonic in ("ljmp", "lcall") and "[" in operand_text else ""
     if not _same_mnemonic(far or mnemonic, concrete.mnemonic):
         return f"the bytes {data.hex(' ')} decode to {shown!r}"
@@ -193,6 +195,16 @@ def disagreement(
     if mnemonic in ("xchg", "test") and _all_same(wanted[::-1], operands, concrete):
         return None
     return f"the bytes {data.hex(' ')} decode to {shown!r}"
+
+
+def _is_exchange_with_itself(concrete: Concrete, data: bytes) -> bool:
+    """XCHG of the accumulator with itself is NOP; but in 64-bit mode XCHG EAX, EAX is not: it clears the upper half."""
+    if concrete.mnemonic != "xchg" or len(concrete.operands) != 2 or concrete.operands[0] != concrete.operands[1]:
+        return False
+    if concrete.prefixes or (concrete.mode == 64 and concrete.size == 32):
+        return False
+    prefix = b"\x48" if concrete.size == 64 else b"\x66" if concrete.size != min(concrete.mode, 32) else b""
+    return data == prefix + b"\x90"
 
 
 def _far_opcode(concrete: Concrete, data: bytes) -> str:

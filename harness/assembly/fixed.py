@@ -82,12 +82,14 @@ _SHOWN: Final = {
     ("pushf", 64): "pushfq",
     ("popf", 32): "popfd",
     ("popf", 64): "popfq",
+    ("cbw", 16): "cwde",
+    ("cwd", 16): "cdq",
     ("pusha", 32): "pushal",
     ("pusha", 16): "pushaw",
     ("popa", 32): "popal",
     ("popa", 16): "popaw",
 }
-"""What the decoder calls the bare names, by operand size in bits."""
+"""What Capstone 5 calls the bare names, by operand size in bits; for CBW and CWD it is mistaken, in 16-bit mode."""
 
 _DEFAULT_64: Final = frozenset({"ret", "retn", "leave", "pushf", "popf", "pushfq", "popfq"})
 """Those whose operand size is 64 bits in 64-bit mode without REX.W (SDM volume 1, 6.2.6 and volume 2)."""
@@ -173,4 +175,6 @@ def fixed_decoded(mnemonic: str, mode: int) -> str:
     if mnemonic not in _SIZED:
         return mnemonic
     _, name, size = _SIZED[mnemonic]
+    if name in ("cbw", "cwd") and mode != 16:
+        return name
     return _SHOWN.get((name, size or mode), name)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 from harness.assembly.check import decode
 from harness.assembly.source import Origin, SourceLine
 
-__all__ = ["KINDS", "Assembled", "ListingLine", "Record"]
+__all__ = ["KINDS", "Assembled", "ListingLine", "Table"]
 
 KINDS: Final = ("instruction", "data", "label", "directive")
 
 
-class Record(NamedTuple):
-    """Where a statement went: source line (index), text, kind (index into `KINDS`), offset and size in bytes."""
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Where every statement went, in columns: quick to keep and to read back."""
 
-    line: int
-    text: str
-    kind: int
-    offset: int
-    size: int
-    mode: int
+    texts: str
+    """What was written, a statement or label a line."""
+    lines: array[int]
+    """Index of the source line."""
+    kinds: array[int]
+    """Index into `KINDS`."""
+    offsets: array[int]
+    """Offset in the code, in bytes."""
+    sizes: array[int]
+    """Size in bytes."""
+    modes: array[int]
+    """Processor mode in bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +71,30 @@ class Assembled:
     code: bytes
     symbols: Mapping[str, int]
     source: Sequence[SourceLine]
-    records: Sequence[Record]
+    table: Table
 
     @cached_property
     def lines(self) -> tuple[ListingLine, ...]:
-        """The listing: one entry per label and per statement, in source order."""
+        """The listing: one entry per label and per statement, in the order of the code."""
+        table = self.table
+        texts = table.texts.split("\n") if table.lines else []
+        columns = zip(texts, table.lines, table.kinds, table.offsets, table.sizes, table.modes, strict=True)
         return tuple(
             ListingLine(
-                self.source[record.line].origin,
-                record.text,
-                self.address + record.offset,
-                self.code[record.offset : record.offset + record.size],
-                record.mode,
-                KINDS[record.kind],
+                self.source[line].origin,
+                text,
+                self.address + offset,
+                self.code[offset : offset + size],
+                mode,
+                KINDS[kind],
             )
-            for record in self.records
+            for text, line, kind, offset, size, mode in columns
         )
 
     def line_at(self, address: int) -> ListingLine | None:
         """The statement whose bytes hold `address`, or None."""
-        for line in self.lines:
-            if line.address <= address < line.address + len(line.data):
-                return line
+        position = bisect_right(self.table.offsets, address - self.address)
+        for line in reversed(self.lines[:position]):
+            if line.data:
+                return line if line.address <= address < line.address + len(line.data) else None
         return None

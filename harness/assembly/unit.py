@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -12,7 +13,7 @@ from harness.assembly.encode import Key, encode
 from harness.assembly.errors import AssemblyError, Problem, Refusal
 from harness.assembly.expression import Here, LocalReference, Name, Node, Number, Value, evaluate, names_of
 from harness.assembly.items import Align, Code, Item, Jump, Marker, Org, Place, Space
-from harness.assembly.listing import Assembled, Record
+from harness.assembly.listing import Assembled, Table
 from harness.assembly.repeat import expand
 from harness.assembly.source import SourceLine
 from harness.assembly.statement import Assignment, Directive, Immediate, Instruction, Statement, has_position
@@ -65,18 +66,18 @@ class Unit:
             self.problems.sort(key=lambda problem: problem[0])
             raise AssemblyError(problem for _, problem in self.problems)
         code = b"".join(pieces)
-        records = [
-            Record(
-                item.place.line,
-                item.place.text,
-                item.kind,
-                item.place.address - self.address,
-                len(piece),
-                item.place.mode,
-            )
-            for item, piece in zip(self.items, pieces, strict=True)
-        ]
-        return Assembled(self.address, code, self._own_symbols(), self.source, records)
+        return Assembled(self.address, code, self._own_symbols(), self.source, self._table(pieces))
+
+    def _table(self, pieces: Sequence[bytes]) -> Table:
+        places = [item.place for item in self.items]
+        return Table(
+            "\n".join([place.text for place in places]),
+            array("q", [place.line for place in places]),
+            array("q", [item.kind for item in self.items]),
+            array("q", [place.address - self.address for place in places]),
+            array("q", [len(piece) for piece in pieces]),
+            array("q", [place.mode for place in places]),
+        )
 
     def refuse(self, line: int, text: str, refusal: Refusal) -> None:
         """Note a problem of a source line."""
