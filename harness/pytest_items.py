@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,12 +19,16 @@ from harness.report.failure import explain, source_excerpt
 from harness.report.host import host_facts, version
 from harness.report.json_file import JsonReport
 from harness.report.text import printable
-from harness.run.loader import LoadError, load_file
+from harness.run.execute import Executor, RunOptions
+from harness.run.loader import LoadError, catalogue_root, load_file
 from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 from harness.run.targets import find_targets
 
 __all__ = ["ProbeFile", "ProbeItem", "Session", "chosen_targets", "launch", "open_json"]
+
+
+_PASSED_ON = ("target-file", "qemu")  # options that running one case again needs too
 
 
 class NotPassedError(Exception):
@@ -39,18 +44,17 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._executors: dict[str, Any] = {}
+        self._executors: dict[str, Executor] = {}
 
     def run(self, case: Case, target: Target) -> RunRecord:
         """Run one case on one target."""
         if target.name not in self._executors:
-            from harness.run.execute import Executor, RunOptions
-
             arguments = tuple(self._config.getoption("--trapgate-qemu-arg"))
-            cold = {"cold": True} if self._config.getoption("--trapgate-cold") else {}
-            self._executors[target.name] = Executor(target, RunOptions(qemu_args=arguments, **cold))
-        record: RunRecord = self._executors[target.name].run(case)
-        return record
+            options = RunOptions(qemu_args=arguments)
+            if self._config.getoption("--trapgate-cold"):
+                options = replace(options, cold=True)
+            self._executors[target.name] = Executor(target, options)
+        return self._executors[target.name].run(case)
 
     def close(self) -> None:
         """End every machine. Harmless twice."""
@@ -100,9 +104,17 @@ class ProbeItem(pytest.Item):
     def setup(self) -> None:
         """Boot the machine and take its evidence."""
         super().setup()
-        self.record = self._session_of(self.config).run(self.case, self.target)
+        record = self._session_of(self.config).run(self.case, self.target)
+        self.record = replace(record, rerun=f"{record.rerun}{self._rerun_options()}")
         if self.record.verdict is Verdict.ERROR:
             raise NotPassedError(self.record)
+
+    def _rerun_options(self) -> str:
+        """What `trapgate run` needs besides the id: where the probes are, and this session's choices."""
+        root, option = self.case.probe.root, self.config.getoption
+        words = [] if root == catalogue_root() else [f"--probes={root}"]
+        words += [f"--{name}={option(f'--trapgate-{name}')}" for name in _PASSED_ON if option(f"--trapgate-{name}")]
+        return "".join(f" {shlex.quote(word)}" for word in words)
 
     def runtest(self) -> None:
         """Report the verdict."""
@@ -178,10 +190,9 @@ def _relative(path: str, root: Path) -> str:
 def _rerun(item: ProbeItem) -> str:
     option = item.config.getoption
     words = ["pytest", item.nodeid, f"--trapgate-target={item.target.name}"]
-    if option("--trapgate-target-file"):
-        words.append(f"--trapgate-target-file={option('--trapgate-target-file')}")
-    if option("--trapgate-qemu"):
-        words.append(f"--trapgate-qemu={option('--trapgate-qemu')}")
+    words += [
+        f"--trapgate-{name}={option(f'--trapgate-{name}')}" for name in _PASSED_ON if option(f"--trapgate-{name}")
+    ]
     words += [f"--trapgate-qemu-arg={argument}" for argument in option("--trapgate-qemu-arg")]
     return shlex.join(words)
 

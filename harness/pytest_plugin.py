@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ __all__ = ["machine", "qmp", "serial", "trapgate_target"]
 
 _LOOKS_LIKE_PROBE = re.compile(rb"^[ \t]*@[\w.]*probe\b", re.MULTILINE)
 _ROOTS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
+_FOLDERS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _JSON: pytest.StashKey[JsonReport] = pytest.StashKey()
 _MARKER = (
@@ -86,16 +88,16 @@ def pytest_collect_file(
         return others
     from harness.pytest_items import ProbeFile
 
-    patterns = parent.config.getini("python_files")
-    root = next((root for root in _roots(parent.config) if file_path.is_relative_to(root)), file_path.parent)
+    roots = (*_roots(parent.config), *_named_folders(parent.config))
+    root = next((root for root in roots if file_path.is_relative_to(root)), file_path.parent)
     file = ProbeFile.from_parent(parent, path=file_path, root=root, session_of=_session)
-    return [file, *(others if any(file_path.match(pattern) for pattern in patterns) else [])]
+    return [file, *(others if _is_test_module(file_path, parent.config) else [])]
 
 
 def _is_probe_file(path: Path, session: pytest.Session) -> bool:
     if path.name.startswith((".", "_")) or path.name == "conftest.py":
         return False
-    if not session.isinitpath(path) and not any(path.is_relative_to(root) for root in _roots(session.config)):
+    if not session.isinitpath(path) and not _is_in_probe_folder(path, session.config):
         return False
     try:
         return _LOOKS_LIKE_PROBE.search(path.read_bytes()) is not None
@@ -103,22 +105,35 @@ def _is_probe_file(path: Path, session: pytest.Session) -> bool:
         return False
 
 
-def _roots(config: pytest.Config) -> tuple[Path, ...]:
-    """The folders whose files may be probes: configured, shipped, or named on the command line."""
-    if _ROOTS not in config.stash:
-        from importlib.util import find_spec
+def _is_in_probe_folder(path: Path, config: pytest.Config) -> bool:
+    if any(path.is_relative_to(root) for root in _roots(config)):
+        return True
+    # a folder on the command line may hold probes too, but what looks like a test module there is one
+    named = any(path.is_relative_to(folder) for folder in _named_folders(config))
+    return named and not _is_test_module(path, config)
 
+
+def _is_test_module(path: Path, config: pytest.Config) -> bool:
+    return any(path.match(pattern) for pattern in config.getini("python_files"))
+
+
+def _roots(config: pytest.Config) -> tuple[Path, ...]:
+    """The folders of probes: those that are configured, and the catalogue that ships."""
+    if _ROOTS not in config.stash:
         spec = find_spec("guest")
         shipped = [Path(place, "probes") for place in (spec.submodule_search_locations or ())] if spec else []
         configured = [Path(path) for path in config.getini("trapgate_probes")]
-        named = [Path(config.invocation_params.dir, argument.partition("::")[0]).resolve() for argument in config.args]
-        # `pytest` and `pytest .` name the whole project: that is not a folder of probes
-        named = [path for path in named if path.is_dir() and not config.rootpath.is_relative_to(path)]
-        if config.args_source is not pytest.Config.ArgsSource.ARGS:
-            named = []
-        roots = [path.resolve() for path in (*configured, *shipped)]
-        config.stash[_ROOTS] = tuple(dict.fromkeys(path for path in (*roots, *named)))
+        config.stash[_ROOTS] = tuple(dict.fromkeys(path.resolve() for path in (*configured, *shipped)))
     return config.stash[_ROOTS]
+
+
+def _named_folders(config: pytest.Config) -> tuple[Path, ...]:
+    """The folders that the command line names; the whole project (`pytest .`) is not meant as a folder of probes."""
+    if _FOLDERS not in config.stash:
+        given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+        paths = [Path(config.invocation_params.dir, argument.partition("::")[0]).resolve() for argument in given]
+        config.stash[_FOLDERS] = tuple(p for p in paths if p.is_dir() and not config.rootpath.is_relative_to(p))
+    return config.stash[_FOLDERS]
 
 
 def _session(config: pytest.Config) -> Session:

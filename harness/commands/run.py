@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Protocol
@@ -66,6 +67,7 @@ class Plan:
     junit_file: Path | None = None
     first_failure: bool = False
     verbose: bool = False
+    options: tuple[str, ...] = ()  # of this call, that running one case again needs too
 
     @property
     def size(self) -> int:
@@ -120,7 +122,9 @@ def run_command(
         usage_error(str(error))
     if not any(chosen for _, chosen in runs):
         usage_error(f"-k {keyword!r} matches none of {plural(len(cases), 'case')} on {plural(len(targets), 'target')}")
-    plan = Plan(runs, tuple(qemu_arg or ()), json_file, junit_file, first_failure, verbose)
+    options = [f"--probes={folder}" for folder in probes or ()]
+    options += [f"--target-file={target_file}"] * bool(target_file) + [f"--qemu={qemu}"] * bool(qemu)
+    plan = Plan(runs, tuple(qemu_arg or ()), json_file, junit_file, first_failure, verbose, tuple(options))
     raise typer.Exit(execute(plan, open_runner))
 
 
@@ -165,6 +169,8 @@ def _run_all(plan: Plan, open_runner: OpenRunner, terminal: Terminal, report: Js
             for case in cases:
                 terminal.starting(case.id, target.name)
                 record = runner.run(case)
+                if plan.options:
+                    record = replace(record, rerun=f"{record.rerun} {shlex.join(plan.options)}")
                 if report is not None:
                     report.add(record)
                 terminal.finished(Result(case.probe.area, record))

@@ -13,6 +13,7 @@ from harness.run.record import InterruptRecord, RunRecord, Verdict
 
 __all__ = ["explain", "interrupt_table", "source_excerpt"]
 
+_FINDINGS = ("Assertion", "Reason", "Error", "Values")  # what was found comes first, then the evidence
 _BEFORE = 4  # lines of source above the one at fault
 
 
@@ -21,16 +22,19 @@ def explain(record: RunRecord) -> tuple[tuple[str, str], ...]:
     sections = [("Rule", f"{record.rule}\n{record.citation}")]
     if record.verdict is Verdict.UNSUPPORTED:
         return (*sections, ("Unsupported", printable(record.reason)))
-    detail = [(title, printable(text).strip("\n")) for title, text in record.detail.sections if text.strip()]
+    detail = [(title, _tidy(text)) for title, text in record.detail.sections if text.strip()]
     titles = " ".join(title.lower() for title, _ in detail)
     excerpt = source_excerpt(record.detail.path, record.detail.line)
     if excerpt:
         sections.append((f"{record.detail.path}:{record.detail.line}", excerpt))
     if "assertion" not in titles and "reason" not in titles and record.reason:
         sections.append(("Reason", printable(record.reason)))
-    sections += detail
-    if "interrupt" not in titles:
+    found = [section for section in detail if section[0].startswith(_FINDINGS)]
+    sections += found
+    booted = record.command_line or record.interrupts
+    if booted and "interrupt" not in titles:
         sections.append(("Interrupts", interrupt_table(record.interrupts)))
+    sections += [section for section in detail if section not in found]
     if record.attempts > 1:
         sections.append(("Attempts", f"{record.attempts}: QEMU was killed from outside and started once more"))
     if record.command_line and "command" not in titles:
@@ -38,6 +42,10 @@ def explain(record: RunRecord) -> tuple[tuple[str, str], ...]:
     if record.rerun and "again" not in titles and "rerun" not in titles:
         sections.append(("Run it again", record.rerun))
     return tuple(sections)
+
+
+def _tidy(text: str) -> str:
+    return "\n".join(line.rstrip() for line in printable(text).strip("\n").split("\n"))
 
 
 def source_excerpt(path: str, line: int) -> str:

@@ -57,7 +57,10 @@ def _explain(op: str, left: object, right: object) -> str | None:
     for lines in explanations:
         if lines:
             # the rewriter formats the result with %, and gives a new line a meaning of its own
-            return "\n~".join(line.replace("\n", "\\n") for line in lines).replace("%", "%%")
+            kept = [line.replace("\n", "\\n") for line in lines if "Use -v" not in line]
+            while len(kept) > 1 and not kept[-1].strip():
+                kept.pop()
+            return "\n~".join(kept).replace("%", "%%")
     return None
 
 
@@ -69,7 +72,8 @@ def _config() -> Config | None:
     """
     from _pytest.config import get_config
 
-    options = ["-vv", "--noconftest", "-c", os.devnull, "-p", "no:cacheprovider"]
+    options = ["--noconftest", "-c", os.devnull, "-p", "no:cacheprovider"]
+    options += ["-o", "truncation_limit_lines=0", "-o", "truncation_limit_chars=0"]
     ours = {"PYTEST_ADDOPTS": None, "PYTEST_PLUGINS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     before = {name: os.environ.get(name) for name in ours}
     try:
