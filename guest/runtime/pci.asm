@@ -150,29 +150,36 @@ pci_write:
 # pci_capability: find a capability. in: EDI function, ESI capability ID. out: EAX its address for port CF8h, or 0.
 # clobbers: RCX, RDX.
 pci_capability:
+    mov ecx, 0xFF
+# pci_matching_capability: the first whose first dword, masked with ECX, is ESI. in: EDI, ESI, ECX. out: EAX. clobbers: RDX.
+pci_matching_capability:
+    push rbx
     lea eax, [rdi+4]
     call pci_read
     test eax, 0x100000              # status: capabilities list
     jz .Lno_capability
     lea eax, [rdi+0x34]
     call pci_read
-    mov ecx, 48                     # as many as fit: a loop in the list must not be one here
+    mov ebx, 48                     # as many as fit: a loop in the list must not be one here
 .Lcapability:
     and eax, 0xFC
     jz .Lno_capability
     add eax, edi
     push rax
     call pci_read
-    movzx edx, al
+    mov edx, eax
+    and edx, ecx
     cmp edx, esi
     je .Lcapability_found
     shr eax, 8
     add rsp, 8
-    dec ecx
+    dec ebx
     jnz .Lcapability
 .Lno_capability:
     xor eax, eax
+    pop rbx
     ret
 .Lcapability_found:
     pop rax
+    pop rbx
     ret

@@ -1,0 +1,44 @@
+"""virtio entropy device: the smallest virtqueue, with MSI-X."""
+
+from harness import Kernel, ProbeBody, probe
+from harness.kernel.virtio import VirtioPci
+from harness.kernel.virtqueue import Part, SplitQueue
+from harness.kernel.window import GUARD, Window
+
+VECTOR = 0x71
+
+
+@probe(
+    spec="VIRTIO 1.2, Entropy Device, Device Operation; PCI Local Bus Specification 3.0, MSI-X Operation",
+    needs=["virtio-rng"],
+    covers=["virtio.rng", "msix.vector"],
+)
+def entropy_fills_the_buffer_and_interrupts_on_the_queues_vector(k: Kernel) -> ProbeBody:
+    """The device fills the buffer that the descriptor names, nothing else, and sends the queue's MSI-X message."""
+    window = Window.make(k, "entropy", 64, offset=40)
+    rng = VirtioPci(k, "virtio-rng")
+    msix = rng.function.msix()
+    msix.entry(1, VECTOR)
+    msix.enable()
+    rng.negotiate()
+    queue = SplitQueue(rng, 0, vector=1)
+    rng.start()
+    queue.offer(queue.chain([Part(window.address, window.size, write=True)]))
+    k.sti()
+    with k.trigger():
+        queue.notify()
+    k.wait_for(VECTOR, ms=2000)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    used = queue.used(run.memory(queue.buffer))
+    assert used.index == 1
+    head, written = used.elements[0]
+    assert head == 0
+    assert 1 <= written <= window.size
+    memory = run.memory(window.buffer)
+    assert window.strays(memory) == []
+    assert set(window.inside(memory)[:written]) != {GUARD}
+    assert set(window.inside(memory)[written:]) <= {GUARD}

@@ -1,0 +1,108 @@
+"""`VirtioPci`: a virtio device on PCI, driven by the guest through the modern interface.
+
+OASIS VIRTIO 1.2, sections "Virtio Over PCI Bus" and "Device Initialization"; queues are in `virtqueue`.
+"""
+
+from __future__ import annotations
+
+from harness.hardware.block import Value
+from harness.hardware.pci import CapabilityId
+from harness.hardware.virtio import CfgType, CommonConfiguration, Feature, IsrStatusBlock
+from harness.kernel.builder import Kernel
+from harness.kernel.bus import slot
+
+__all__ = ["VirtioPci"]
+
+
+class VirtioPci:
+    """The device's structures, wherever its vendor capabilities say that they are.
+
+    `common`, `isr`: the structures; `config`: address of the device-specific one, `notify_base` and `multiplier`: of
+    the doorbells (guest values).
+    """
+
+    def __init__(self, k: Kernel, name: str, *, bus_master: bool = True) -> None:
+        self.k = k
+        self.function = k.pci.device(name)
+        self.name = self.function.name
+        self.function.enable(bus_master=bus_master)
+        self.common = CommonConfiguration(k.bus, self.structure(CfgType.COMMON), name=self.name)
+        self.isr = IsrStatusBlock(k.bus, self.structure(CfgType.ISR), name=f"{self.name}_isr")
+        self.config = self.structure(CfgType.DEVICE)
+        self.notify_base = self.structure(CfgType.NOTIFY)
+        self.multiplier = self._multiplier()
+
+    # --- where things are ---
+
+    def structure(self, kind: CfgType) -> Value[int]:
+        """Address of a structure: the BAR that its capability names plus the offset. Garbage if there is none."""
+        value = self._value(kind.name.lower())
+        self.k.program.step(
+            f"find the {kind.name} structure of {self.name}",
+            *self._find(kind),
+            "push rax",
+            "add eax, 4",  # bar
+            "call pci_read",
+            "movzx eax, al",
+            f"lea eax, [rax*4+{self._function - (1 << 32) + 0x10}]",  # the address has bit 31 set
+            "call pci_read",
+            "and eax, -16",
+            "pop rcx",
+            "push rax",
+            "lea eax, [rcx+8]",  # offset
+            "call pci_read",
+            "pop rcx",
+            "add eax, ecx",
+            f"mov {slot(value)}, rax",
+        )
+        return value
+
+    def _multiplier(self) -> Value[int]:
+        value = self._value("multiplier")
+        lines = [*self._find(CfgType.NOTIFY), "add eax, 16", "call pci_read", f"mov {slot(value)}, rax"]
+        self.k.program.step(f"notify_off_multiplier of {self.name}", *lines)
+        return value
+
+    def _find(self, kind: CfgType) -> list[str]:
+        """Instructions: EAX = configuration address of the vendor capability of that cfg_type."""
+        return [
+            f"mov edi, {self._function:#x}",
+            f"mov esi, {kind << 24 | CapabilityId.VENDOR_SPECIFIC:#x}",
+            "mov ecx, 0xFF0000FF",
+            "call pci_matching_capability",
+        ]
+
+    @property
+    def _function(self) -> int:
+        return int(self.function.IDENTITY.place.base)
+
+    def _value(self, stem: str) -> Value[int]:
+        program = self.k.program
+        return program.add_value(program.fresh_value_name(f"{self.name}_{stem}"), int)
+
+    # --- initialization ---
+
+    def reset(self) -> None:
+        """Write 0 to device_status and wait until it reads 0."""
+        self.common.DEVICE_STATUS.write(0)
+        again = self.k.program.unique("resetting")
+        load = self.k.bus.load(self.common.DEVICE_STATUS.place)
+        self.k.program.step(f"wait for the reset of {self.name}", f"{again}:", *load, "test eax, eax", f"jnz {again}")
+
+    def negotiate(self, features: int = 0) -> None:
+        """Reset, ACKNOWLEDGE, DRIVER, exactly these features and VERSION_1, FEATURES_OK: "Device Initialization" 1–5.
+
+        The device leaves FEATURES_OK clear if it does not offer them all.
+        """
+        self.reset()
+        self.common.DEVICE_STATUS.write(ACKNOWLEDGE=1)
+        self.common.DEVICE_STATUS.write(ACKNOWLEDGE=1, DRIVER=1)
+        chosen = int(features) | Feature.VERSION_1
+        for half in (0, 1):
+            self.common.DRIVER_FEATURE_SELECT.write(half)
+            self.common.DRIVER_FEATURE.write(chosen >> 32 * half & 0xFFFF_FFFF)
+        self.common.DEVICE_STATUS.write(ACKNOWLEDGE=1, DRIVER=1, FEATURES_OK=1)
+
+    def start(self) -> None:
+        """DRIVER_OK: the device may use its queues from now on."""
+        self.common.DEVICE_STATUS.write(ACKNOWLEDGE=1, DRIVER=1, FEATURES_OK=1, DRIVER_OK=1)
