@@ -5,7 +5,8 @@ Addresses are guest-physical; below 1 GiB the guest maps them one to one. Offset
 
 =====================  ==========================================================================
 0x0000_8000            application-processor trampoline (SIPI vector 08h)
-0x0010_0000            runtime: code, tables, parameters
+0x0010_0000            runtime: code and tables
+0x0010_f000            parameters: what the host tells the runtime
 0x0011_0000            program: what the probe wrote
 0x0020_0000            data that the runtime zeroes: mailbox, counts, values, IDT, GDT, TSS, snapshots
 0x0030_0000            recorder: `RECORDS` entries, then a ring of the last `TAIL`
@@ -35,6 +36,7 @@ __all__ = [
     "NO_ERROR_CODE",
     "PAGE_WINDOW",
     "PARAMETERS",
+    "PARAMETERS_STRUCT",
     "PROGRAM",
     "PROGRAM_END",
     "PROGRAM_HEADER",
@@ -62,6 +64,7 @@ __all__ = [
 # --- memory map ---
 TRAMPOLINE: Final = 0x8000
 RUNTIME: Final = 0x10_0000
+PARAMETERS: Final = 0x10_F000  # a data page between the two: neither shares one with code
 PROGRAM: Final = 0x11_0000
 PROGRAM_END: Final = 0x20_0000
 DATA: Final = 0x20_0000
@@ -180,7 +183,7 @@ class Struct:
         }
 
 
-# Written by the host into the staged image, read by the runtime (symbol `parameters`).
+# Written by the host before the boot; all zero is valid.
 PARAMETERS_STRUCT: Final = Struct(
     "PARAM",
     32,
@@ -189,7 +192,6 @@ PARAMETERS_STRUCT: Final = Struct(
     CPUS=(12, 4),
     HOSTED=(16, 4),  # 1: a host acts at checkpoints and says when to go on
 )
-PARAMETERS = PARAMETERS_STRUCT
 
 MAILBOX_STRUCT: Final = Struct(
     "MB",
@@ -342,6 +344,7 @@ _REGIONS: Final = [
     "PAGE_TABLES",
     "PAGE_WINDOW",
     "PANIC",
+    "PARAMETERS",
     "PER_CPU",
     "PROGRAM",
     "RECORDER",

@@ -16,10 +16,6 @@ multiboot_header:
     .long 0                         # bss_end_addr: none, the runtime clears its own data
     .long entry32                   # entry_addr
 
-.balign 32
-parameters:                         # written by the host before the boot; all zero is valid
-    .zero PARAM_SIZE
-
 # entry_pvh: where a PVH loader enters (EBX = start information). in, out: as entry32.
 # Xen's "x86/HVM direct boot ABI": EAX is undefined, so the path names itself here.
 entry_pvh:
@@ -42,7 +38,7 @@ entry32:
     rep stosd
     mov dword ptr [MAILBOX+MB_BOOT_MAGIC], ebp
     mov dword ptr [MAILBOX+MB_BOOT_INFO], ebx
-    mov eax, dword ptr [parameters+PARAM_RUN_ID]
+    mov eax, dword ptr [PARAMETERS+PARAM_RUN_ID]
     mov dword ptr [MAILBOX+MB_RUN_ID], eax
     call build_page_tables
     mov esi, gdt_template

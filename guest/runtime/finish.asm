@@ -43,7 +43,7 @@ checkpoint:
     inc dword ptr [MAILBOX+MB_CHECKPOINTS]
     mov dword ptr [MAILBOX+MB_STATUS], STATUS_CHECKPOINT
     call signal
-    cmp dword ptr [rip+parameters+PARAM_HOSTED], 0
+    cmp dword ptr [PARAMETERS+PARAM_HOSTED], 0
     je .Lresumed
     mov ebx, dword ptr [MAILBOX+MB_CHECKPOINTS]
 .Lheld:                             # without icount the stop comes some instructions after the write

@@ -18,12 +18,20 @@ rom_protected:
     mov edx, dword ptr [ebx+8]
     lea ebp, [ebx+16]
 .Lsegment:
+    mov edi, dword ptr [ebp]        # a segment that is there already is left alone: writing it would throw away all
+    mov ecx, dword ptr [ebp+4]      # that QEMU has translated of it
+    mov esi, dword ptr [ebp+8]
+    add esi, ebx
+    shr ecx, 2
+    repe cmpsd
+    je .Lplaced
     mov edi, dword ptr [ebp]
     mov ecx, dword ptr [ebp+4]
     mov esi, dword ptr [ebp+8]
     add esi, ebx
     shr ecx, 2
     rep movsd
+.Lplaced:
     add ebp, 16
     dec edx
     jnz .Lsegment

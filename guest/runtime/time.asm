@@ -5,7 +5,7 @@
 # measure_tsc: ticks of the time-stamp counter in a millisecond, from the host's parameter or against the 8254.
 # in: nothing. out: MB_TSC_KHZ. clobbers: RAX, RCX, RDX, RDI, RSI.
 measure_tsc:
-    mov rax, qword ptr [rip+parameters+PARAM_TSC_KHZ]
+    mov rax, qword ptr [PARAMETERS+PARAM_TSC_KHZ]
     test rax, rax
     jnz .Lknown
     in al, 0x61                     # gate of channel 2 on, speaker off
@@ -65,7 +65,7 @@ deadline:
 # several processors need and one must not: there it costs fifteen times the time.
 # out: CF set once the counter has passed R14. clobbers: RAX, RDX.
 spin_once:
-    cmp dword ptr [rip+parameters+PARAM_CPUS], 1
+    cmp dword ptr [PARAMETERS+PARAM_CPUS], 1
     jbe .Lalone
     pause
 .Lalone:

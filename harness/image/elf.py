@@ -39,8 +39,11 @@ def elf(image: Image, parameters: Parameters, boot: Literal["multiboot", "pvh"] 
     `boot`: QEMU takes a file with a multiboot header for a multiboot kernel, so a PVH image carries none. Runtime and
     program are one segment: a multiboot loader with the header's address fields copies the file in one piece.
     """
-    (runtime_at, runtime), (program_at, program) = image.segments(parameters)
-    code = bytearray(runtime + bytes(program_at - runtime_at - len(runtime)) + program)
+    segments = image.segments(parameters)
+    runtime_at = segments[0][0]
+    code = bytearray()
+    for address, data in segments:
+        code += bytes(address - runtime_at - len(code)) + data
     header = image.runtime.symbols["multiboot_header"] - runtime_at
     if boot == "multiboot":
         struct.pack_into("<I", code, header + 20, runtime_at + len(code))  # load_end_addr

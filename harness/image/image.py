@@ -17,7 +17,7 @@ _ALIGN = 16
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the host tells the runtime: see `PARAMETERS` in `harness/abi.py`. All zero is valid."""
+    """What the host tells the runtime: see `PARAMETERS_STRUCT` in `harness/abi.py`. All zero is valid."""
 
     tsc_khz: int = 0  # ticks of the time-stamp counter in a millisecond; 0: the guest calibrates
     run_id: int = 0
@@ -26,14 +26,14 @@ class Parameters:
 
     def encode(self) -> bytes:
         """The structure's bytes."""
-        data = bytearray(abi.PARAMETERS.size)
+        data = bytearray(abi.PARAMETERS_STRUCT.size)
         for name, value in (
             ("TSC_KHZ", self.tsc_khz),
             ("RUN_ID", self.run_id),
             ("CPUS", self.cpus),
             ("HOSTED", int(self.hosted)),
         ):
-            offset, width = abi.PARAMETERS.fields[name]
+            offset, width = abi.PARAMETERS_STRUCT.fields[name]
             data[offset : offset + width] = value.to_bytes(width, "little")
         return bytes(data)
 
@@ -61,10 +61,11 @@ class Image:
 
     def segments(self, parameters: Parameters) -> list[tuple[int, bytes]]:
         """What must be in RAM when the image is entered at `entry32`: (address, bytes)."""
-        runtime = bytearray(self.runtime.code)
-        at = self.runtime.symbols["parameters"] - abi.RUNTIME
-        runtime[at : at + abi.PARAMETERS.size] = parameters.encode()
-        return [(abi.RUNTIME, bytes(runtime)), (abi.PROGRAM, self.program.code)]
+        return [
+            (abi.RUNTIME, self.runtime.code),
+            (abi.PARAMETERS, parameters.encode()),
+            (abi.PROGRAM, self.program.code),
+        ]
 
     def staged(self, parameters: Parameters) -> list[tuple[int, bytes]]:
         """The staging area's content: the header that `guest/runtime/rom.asm` describes, then the segments."""

@@ -70,8 +70,8 @@ def runtime_source() -> tuple[SourceLine, ...]:
 def assembled_runtime() -> Assembled:
     """The runtime at its run address. Raises `AssemblyError`, and `ValueError` if it outgrew its place."""
     done = assemble(runtime_source(), address=abi.RUNTIME, mode=32, constants=abi.constants())
-    if abi.RUNTIME + len(done.code) > abi.PROGRAM:
-        raise ValueError(f"the runtime is {len(done.code)} bytes long; {abi.PROGRAM - abi.RUNTIME} fit")
+    if abi.RUNTIME + len(done.code) > abi.PARAMETERS:
+        raise ValueError(f"the runtime is {len(done.code)} bytes long; {abi.PARAMETERS - abi.RUNTIME} fit")
     return done
 
 

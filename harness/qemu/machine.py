@@ -150,6 +150,16 @@ class Machine:
         await self._monitor.reset()
         await self._console.restart()
 
+    def clear(self, keep: tuple[int, int] = (0, 0)) -> None:
+        """Zero guest RAM and every disk, as a fresh machine has them, but for the pages from `keep[0]` to `keep[1]`.
+
+        The guest must be stopped, and must write code anew before it runs any: TCG does not see what the host changes.
+        """
+        self._resources.ram.clear(0, keep[0])
+        self._resources.ram.clear(keep[1])
+        for disk in self._resources.backings.values():
+            disk.clear()
+
     def resume(self, guest_reset: GuestReset | None = None) -> None:
         """Let the guest run on. `guest_reset` changes what its own reset does; `None` leaves that."""
         self._do(self._resume(guest_reset))

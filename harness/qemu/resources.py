@@ -28,13 +28,20 @@ class MemoryFile:
         os.ftruncate(self.descriptor, size)
         # A file that shrank under the mapping would end us with SIGBUS.
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-        self.view = memoryview(mmap.mmap(self.descriptor, size))
+        self._map = mmap.mmap(self.descriptor, size)
+        self.view = memoryview(self._map)
         self.view[: len(content)] = content
 
     @property
     def path(self) -> str:
         """The path under which a process that inherited it can open it."""
         return f"/proc/self/fd/{self.descriptor}"
+
+    def clear(self, start: int = 0, end: int | None = None) -> None:
+        """Make bytes zero, for QEMU's mapping too, by giving the pages back. `start` and `end` are page-aligned."""
+        stop = self.size if end is None else end
+        if start < stop:
+            self._map.madvise(mmap.MADV_REMOVE, start, stop - start)
 
     def close(self) -> None:
         """Close the descriptor. The mapping lives on as long as somebody holds a view of it."""

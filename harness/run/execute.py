@@ -6,10 +6,12 @@ import itertools
 import os
 import shlex
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from harness import abi
 from harness.assembly import AssemblyError
 from harness.hardware.block import PlaceholderError
 from harness.hardware.register import FieldError
@@ -18,7 +20,9 @@ from harness.image.image import Parameters
 from harness.kernel.program import ProgramError
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuStartError, Unsupported
+from harness.qemu.features import features
 from harness.qemu.machine import Machine
+from harness.qemu.pool import MachinePool
 from harness.qemu.shape import Shape
 from harness.qemu.target import Target
 from harness.run.build import Built, build
@@ -50,6 +54,7 @@ class Executor:
     def __init__(self, target: Target, options: RunOptions | None = None) -> None:
         self.target = target
         self.options = options or RunOptions()
+        self._pool = MachinePool()
         self._run_ids = itertools.count(1)
         self._tsc_khz = 1_000_000 if target.deterministic else 0
 
@@ -66,6 +71,7 @@ class Executor:
 
     def close(self) -> None:
         """End all machines."""
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -91,13 +97,17 @@ class Executor:
         except Exception as error:  # the probe's own code above the yield
             reason = f"the probe raised {type(error).__name__} while it wrote its program: {error}"
             return self._record(case, options, Verdict.ERROR, reason=reason, detail=failure_detail(case, error))
-        try:
-            machine = Machine.launch(shape, self._file(case, built, parameters))
-        except Unsupported as error:
-            return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
-        except (QemuError, OSError) as error:
-            return self._record(case, options, Verdict.ERROR, reason=_start_reason(error), detail=_start_detail(error))
-        with machine:
+        with ExitStack() as stack:
+            try:
+                if options.cold or case.boot != "rom":
+                    machine = stack.enter_context(Machine.launch(shape, self._file(case, built, parameters)))
+                else:
+                    machine = stack.enter_context(self._pool.lend(shape, built.image.rom))
+            except Unsupported as error:
+                return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
+            except (QemuError, OSError) as error:
+                detail = _start_detail(error)
+                return self._record(case, options, Verdict.ERROR, reason=_start_reason(error), detail=detail)
             try:
                 return self._observe(case, options, built, machine, parameters)
             except QemuKilled as error:
@@ -124,6 +134,8 @@ class Executor:
         started = time.perf_counter()
         booted = started
         try:
+            # The runtime stays: the ROM copies it again only if it was changed, or QEMU would translate it anew each time.
+            machine.clear(keep=(abi.RUNTIME, abi.PARAMETERS))
             pieces = built.image.staged(parameters) if case.boot == "rom" else []
             stop = machine.run_once(pieces, case.probe.watchdog_s)
             booted = time.perf_counter()
@@ -143,6 +155,8 @@ class Executor:
             reason = f"the probe's judgement raised {type(error).__name__}: {error}"
             verdict, detail = Verdict.ERROR, failure_detail(case, error, run)
         judged = time.perf_counter()
+        if run.ended and not options.cold and case.boot == "rom":
+            self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
         verdict, reason = self._deviation(case, verdict, reason)
@@ -167,8 +181,11 @@ class Executor:
 
     def _deviation(self, case: Case, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
         """Hold the outcome against what is recorded of this target."""
+        if not case.probe.deviations:
+            return verdict, reason
+        version = features(str(self.target.find_binary())).version
         for deviation in case.probe.deviations:
-            if not deviation.applies(self.target.name, case.label):
+            if not deviation.applies(self.target.name, case.label, version):
                 continue
             if verdict is Verdict.FAIL and deviation.matches(reason):
                 return Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {deviation.ref})"

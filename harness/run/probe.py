@@ -22,6 +22,17 @@ class ProbeError(Exception):
     """A probe that is not well formed: says where, what was expected and what to do."""
 
 
+_VERSION = re.compile(r"(<|>=)(\d+(?:\.\d+)*)")
+
+
+def _holds(version: str, comparison: str) -> bool:
+    """Whether `version` is as `comparison` ("<10", ">=9.1") says."""
+    match = _VERSION.fullmatch(comparison)
+    assert match is not None  # Deviation has looked
+    mine, theirs = ([int(part) for part in text.split(".")] for text in (version, match[2]))
+    return mine < theirs if match[1] == "<" else mine >= theirs
+
+
 @dataclass(frozen=True)
 class Deviation:
     """A known difference between a target and the manual: strict, so its disappearance is a failure.
@@ -29,16 +40,28 @@ class Deviation:
     `targets` is a glob over target names (several separated by spaces). `sees` is a regular expression that the
     failure message must match: any other failure on the same target stays a `fail`. `ref` is the upstream issue, the
     commit, or the anchor in `docs/deviations.md`. `cases` is a glob over the bracketed part of the case id.
+    `versions` are QEMU's that have it, as comparisons that all hold: `"<10"`, `">=7.2 <9.1"`; empty for all.
     """
 
     targets: str
     sees: str
     ref: str
     cases: str = "*"
+    versions: str = ""
 
-    def applies(self, target: str, case: str) -> bool:
-        """Whether the deviation is claimed for this case on this target."""
-        return any(fnmatch(target, glob) for glob in self.targets.split()) and fnmatch(case, self.cases)
+    def __post_init__(self) -> None:
+        """Raise `ProbeError` for a `versions` that is no list of comparisons."""
+        for comparison in self.versions.split():
+            if not _VERSION.fullmatch(comparison):
+                raise ProbeError(f"Deviation(versions={self.versions!r}): {comparison!r} is no comparison like '<10'")
+
+    def applies(self, target: str, case: str, version: str) -> bool:
+        """Whether the deviation is claimed for this case on this target with this version of QEMU (`"7.2.22"`)."""
+        return (
+            any(fnmatch(target, glob) for glob in self.targets.split())
+            and fnmatch(case, self.cases)
+            and all(_holds(version, comparison) for comparison in self.versions.split())
+        )
 
     def matches(self, reason: str) -> bool:
         """Whether this failure is the one that was recorded."""
