@@ -21,6 +21,7 @@ from harness.kernel.program import ProgramError
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuStartError, Unsupported
 from harness.qemu.features import features
+from harness.qemu.features import features
 from harness.qemu.machine import Machine
 from harness.qemu.pool import MachinePool
 from harness.qemu.shape import Shape
