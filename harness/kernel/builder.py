@@ -148,6 +148,16 @@ class Kernel(Faults):
             with self.handler(vector):
                 pass
 
+    def serve_8259(self, *irqs: int, base: int = 0x20, slave_base: int | None = None) -> None:
+        """Handlers for these 8259 inputs (0–15) that end with a non-specific EOI at each chip concerned.
+
+        Without one, an input that arrives is recorded and stays in service: the default stub knows the local APIC only.
+        """
+        second = base + 8 if slave_base is None else slave_base
+        for irq in irqs:
+            with self.handler(second + irq - 8 if irq >= 8 else base + irq):
+                self.pic.eoi(irq)
+
     def sti(self) -> None:
         """Interrupts on; one instruction's shadow, which a NOP fills."""
         self.program.step("sti", "sti", "nop")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from harness.hardware.block import Value
 from harness.hardware.hpet import Hpet
 from harness.hardware.ioapic import IoApic, IoApicWindow, RedirectionEntry
-from harness.hardware.lapic import LocalApic
-from harness.hardware.pic8259 import PicMaster, PicSlave
+from harness.hardware.lapic import DeliveryMode, LocalApic, VectorBits
+from harness.hardware.pic8259 import Inputs, Ocw3, Pic8259, PicMaster, PicSlave, PollWord, ReadSelect
 from harness.hardware.pit8254 import Pit8254, PitControlWord, SystemControl
 from harness.hardware.platform import Platform
 from harness.kernel.bus import StagedBus
@@ -27,6 +28,18 @@ class LocalApicControl(LocalApic):
     def self_ipi(self, vector: int) -> None:
         """A fixed interrupt to this processor, by destination shorthand."""
         self.ICR_LOW.write(VECTOR=vector, DESTINATION_SHORTHAND=1, LEVEL=1)
+
+    def virtual_wire(self) -> None:
+        """LINT0 = ExtINT, unmasked: the 8259's INTR reaches the processor, and INTA cycles reach the 8259."""
+        self.LVT_LINT0.write(DELIVERY_MODE=DeliveryMode.EXTINT)
+
+    def requested(self, vector: int, name: str | None = None) -> Value[VectorBits]:
+        """Read the 32 bits of the IRR that hold this vector's: bit `vector % 32`."""
+        return self.IRR[vector // 32].read(name)
+
+    def in_service(self, vector: int, name: str | None = None) -> Value[VectorBits]:
+        """Read the 32 bits of the ISR that hold this vector's: bit `vector % 32`."""
+        return self.ISR[vector // 32].read(name)
 
 
 class IoApicControl(IoApic):
@@ -86,6 +99,21 @@ class PicPair:
                 master &= ~(1 << irq)
         self.SLAVE.OCW1.write(slave)
         self.MASTER.OCW1.write(master)
+
+    def irr(self, chip: Pic8259, name: str | None = None) -> Value[Inputs]:
+        """Select the IRR of one chip and read it."""
+        chip.OCW3.write(int(Ocw3.command(READ=ReadSelect.IRR)))
+        return chip.STATUS.read(name)
+
+    def isr(self, chip: Pic8259, name: str | None = None) -> Value[Inputs]:
+        """Select the ISR of one chip and read it."""
+        chip.OCW3.write(int(Ocw3.command(READ=ReadSelect.ISR)))
+        return chip.STATUS.read(name)
+
+    def poll(self, chip: Pic8259, name: str | None = None) -> Value[PollWord]:
+        """Poll command and the read that acknowledges what it gives."""
+        chip.OCW3.write(int(Ocw3.command(POLL=1)))
+        return chip.POLL.read(name)
 
     def eoi(self, irq: int) -> None:
         """Non-specific end of interrupt for an input: the slave's inputs need one at each chip."""
