@@ -103,8 +103,9 @@ def require(shape: Shape) -> None:
 
 
 def _identity(program: str) -> tuple[str, int, int]:
-    status = Path(program).stat()
-    return program, status.st_mtime_ns, status.st_size
+    path = Path(program).absolute()
+    status = path.stat()
+    return str(path), status.st_mtime_ns, status.st_size
 
 
 @cache

@@ -82,7 +82,7 @@ class Target:
         found = shutil.which(wanted)
         if found is None:
             raise QemuNotFound(wanted, _INSTALL)
-        return Path(found)
+        return Path(found).absolute()
 
     def with_binary(self, binary: str, suffix: str) -> Target:
         """The same target on another QEMU, named `NAME@SUFFIX`."""

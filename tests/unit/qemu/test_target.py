@@ -1,0 +1,127 @@
+"""Targets, devices and shapes as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.qemu import (
+    DEVICES,
+    QemuNotFound,
+    Shape,
+    Target,
+    TargetError,
+    builtin_targets,
+    devices_named,
+    load_targets,
+    target,
+)
+from harness.qemu.command import Endpoints, qemu_arguments
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "targets.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_builtin_targets() -> None:
+    assert set(builtin_targets()) == {
+        "q35-tcg", "pc-tcg", "microvm-tcg", "q35-tcg-rt", "pc-tcg-rt", "q35-kvm", "pc-kvm",
+    }  # fmt: skip
+    for name, found in builtin_targets().items():
+        assert found.name == name and found.platform == name.split("-")[0] and found.accelerator in name
+        assert found.deterministic == (found.accelerator == "tcg" and not name.endswith("-rt"))
+    assert target("pc-kvm").clock == "realtime"
+    with pytest.raises(TargetError, match="no target is named 'q36'; known: q35-tcg"):
+        target("q36")
+
+
+def test_targets_of_the_user(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        '[mine]\nbase = "q35-tcg"\nbinary = "/opt/qemu"\nicount_shift = 0\nextra = ["-d", "int"]\n'
+        '[other]\nbase = "mine"\nmachine = "pc"\n',
+    )
+    known = load_targets(path)
+    assert known["mine"] == Target("mine", "q35", "tcg", "icount", "/opt/qemu", None, 0, 64, ("-d", "int"))
+    assert known["other"].machine == "pc" and known["other"].binary == "/opt/qemu"
+    assert set(builtin_targets()) < set(known)
+    assert hash(known["mine"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[a", "not TOML"),
+        ("a = 1", "a must be a table"),
+        ('[a]\nmachin = "pc"', "unknown key 'machin'"),
+        ('[a]\nmachine = "z80"', "machine = 'z80' is not known; write one of q35, pc, microvm"),
+        ('[a]\nmemory_mib = "64"', "must be of type int"),
+        ("[a]\nmemory_mib = true", "must be of type int"),
+        ("[a]\nmemory_mib = 4096", r"not in 1..2048"),
+        ("[a]\nextra = [1]", "extra must be a list of strings"),
+        ('[a]\nbase = "b"', "base = 'b' is no target"),
+        ('[a]\naccelerator = "kvm"', "KVM cannot"),
+        ("[a]\nicount_shift = 11", "not in 0..10"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(TargetError, match=says):
+        load_targets(write(tmp_path, text))
+
+
+def test_a_missing_file_and_a_missing_binary(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="No such file"):
+        load_targets(tmp_path / "none.toml")
+    with pytest.raises(QemuNotFound, match="was not found"):
+        target("pc-tcg").with_binary("/nowhere/qemu", "x").find_binary()
+
+
+def test_devices() -> None:
+    assert list(DEVICES) == [device.name for device in DEVICES.values()]
+    assert devices_named(["nvme", "edu", "nvme"]) == (DEVICES["edu"], DEVICES["nvme"])
+    assert devices_named(["edu", "intel-iommu"])[0].name == "intel-iommu", "before what it serves"
+    with pytest.raises(TargetError, match="no device is named 'ed'"):
+        devices_named(["ed"])
+    for device in DEVICES.values():
+        assert device.platforms and device.types and device.summary
+        joined = " ".join(argument for _, arguments in device.arguments for argument in arguments)
+        assert ("{backing}" in joined) == bool(device.backing)
+        assert ("{network}" in joined) == device.network
+
+
+def test_shapes_are_keys() -> None:
+    one = Shape(target("q35-tcg"), devices=devices_named(["nvme", "edu"]))
+    assert {one: 1}[Shape(target("q35-tcg"), devices=devices_named(["edu", "nvme"]))] == 1
+    assert one != Shape(target("q35-tcg"), 2, devices=one.devices)
+    assert Shape(target("pc-tcg"), devices=devices_named(["ide"])).missing() is None
+    missing = Shape(target("q35-tcg"), devices=devices_named(["ide"])).missing()
+    assert missing is not None and "q35 cannot have ide" in missing and "exists on pc" in missing
+    with pytest.raises(TargetError, match="cpus = 0"):
+        Shape(target("q35-tcg"), cpus=0)
+    with pytest.raises(TargetError, match="microvm has neither"):
+        Shape(target("microvm-tcg"), boot="disk")
+
+
+def arguments(shape: Shape) -> list[str]:
+    ends = Endpoints(ram="memory-backend-ram,id=ram,size=64M", qmp=("-qmp", "q"), com1="null,id=com1", image="rom")
+    return qemu_arguments(shape, "max", ends, sandbox=True)
+
+
+@pytest.mark.parametrize("name", sorted(builtin_targets()))
+def test_command_line(name: str) -> None:
+    line = arguments(Shape(target(name), cpus=3))
+    assert line[line.index("-accel") + 1] == target(name).accelerator
+    assert line[line.index("-machine") + 1].startswith(target(name).machine + ",memory-backend=ram")
+    assert ("-icount" in line) == ("-rtc" in line) == target(name).deterministic
+    assert line[line.index("-smp") + 1] == "3" and "-S" in line and "-nodefaults" in line
+
+
+def test_the_iommu_splits_kvms_interrupt_controllers() -> None:
+    devices = devices_named(["intel-iommu", "edu"])
+    for name, split in (("q35-kvm", True), ("q35-tcg", False)):
+        line = arguments(Shape(target(name), devices=devices))
+        assert ("kernel-irqchip=split" in " ".join(line)) == split
+        assert line.index("intel-iommu,intremap=on") < next(i for i, word in enumerate(line) if word.startswith("edu"))
