@@ -42,6 +42,12 @@ class Shape:
         """Guest RAM in bytes; addresses 0 up to it are offsets in the shared memory file."""
         return self.target.memory_mib << 20
 
+    @property
+    def reusable(self) -> bool:
+        """Whether a machine can do one run after another. Firmware resets the machine by itself when it boots again,
+        which cannot be told from a guest's own reset."""
+        return self.boot == "rom"
+
     def missing(self) -> str | None:
         """Why this machine type cannot have these devices, or `None`: known before any QEMU is asked."""
         for device in self.devices:
