@@ -21,13 +21,12 @@ from harness.kernel.program import ProgramError
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuStartError, Unsupported
 from harness.qemu.features import features
-from harness.qemu.features import features
 from harness.qemu.machine import Machine
 from harness.qemu.pool import MachinePool
 from harness.qemu.shape import Shape
 from harness.qemu.target import Target
 from harness.run.build import Built, build
-from harness.run.endings import QemuKilled
+from harness.run.endings import QemuKilled, killed_from_outside
 from harness.run.evidence import Run
 from harness.run.failures import RunBroken, RunFailure
 from harness.run.judge import failure_detail, judge
@@ -147,7 +146,7 @@ class Executor:
         except QemuKilled:
             raise
         except QemuDied as error:
-            if error.returncode in (-9, -15):
+            if killed_from_outside(machine, error.returncode):
                 raise QemuKilled(str(error)) from None
             verdict, reason, detail = Verdict.ERROR, str(error), failure_detail(case, error, run)
         except (RunBroken, QemuError) as error:
