@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from harness import abi
 from harness.assembly import source_from_call
@@ -23,7 +23,7 @@ from harness.kernel.cpus import Processors
 from harness.kernel.faults import Faults
 from harness.kernel.lines import IsaLines
 from harness.kernel.pci import PciBus
-from harness.kernel.program import Buffer, Program, WaitPoint, probe_frame
+from harness.kernel.program import Buffer, Program, TargetLacks, WaitPoint, probe_frame
 from harness.kernel.tables import DescriptorTables
 
 __all__ = ["Kernel"]
@@ -66,6 +66,10 @@ class Kernel(Faults):
         self.lines = IsaLines(program)
         self.pci = PciBus(program, self.bus, platform)
         self.smp = Processors(program, cpus)
+
+    def unsupported(self, reason: str) -> NoReturn:
+        """End the probe here with the verdict `unsupported`: the target has not got what the probe is about."""
+        raise TargetLacks(reason)
 
     # --- code and values ---
 

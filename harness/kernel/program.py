@@ -18,7 +18,7 @@ from harness.hardware.block import Value
 from harness.kernel.constants import register_constants
 from harness.kernel.runtime import assembled_runtime
 
-__all__ = ["Buffer", "Program", "ProgramError", "Step", "WaitPoint", "probe_frame"]
+__all__ = ["Buffer", "Program", "ProgramError", "Step", "TargetLacks", "WaitPoint", "probe_frame"]
 
 T = TypeVar("T", bound=int)
 
@@ -28,6 +28,10 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
 class ProgramError(Exception):
     """A guest program that cannot be built: says where in the probe, and what to do."""
+
+
+class TargetLacks(Exception):  # noqa: N818
+    """The target has not got what the probe is about: its verdict is `unsupported`, with this reason."""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
 from harness import abi
 from harness.abi import Status
 from harness.hardware.block import Value
 from harness.hardware.register import Register
 from harness.hardware.state import HpetState, IoApicState, LapicState, PitChannelState
-from harness.kernel.program import Buffer
+from harness.kernel.program import Buffer, TargetLacks
 from harness.qemu.dumps import CpuRegisters
 from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop
@@ -36,6 +36,8 @@ class Run:
         self.machine = machine
         self.built = built
         self.ended = False
+        self.acted = False  # the host held, asked or changed the machine before its end: virtual time is not exact
+        self.triggered = False  # the probe called `trigger`
         self._run_id = run_id
         self._timeout_s = timeout_s
         self._act = act
@@ -81,6 +83,7 @@ class Run:
             raise RunFailure("run.resume(): the run has ended already")
         at = abi.MAILBOX + abi.MAILBOX_STRUCT.offset("RESUMED")
         self._resumed += 1
+        self.acted = True
         self.machine.ram[at : at + 4] = self._resumed.to_bytes(4, "little")
         self.machine.resume()
         self.stopped(self.machine.wait_stop(self._timeout_s))
@@ -90,6 +93,7 @@ class Run:
 
         `trapgate vacuity` leaves it out, and the probe must turn red.
         """
+        self.acted = self.triggered = True
         return action(*args, **kwargs) if self._act else None
 
     def qmp(self, command: str, **arguments: object) -> Any:
@@ -104,6 +108,10 @@ class Run:
     def serial(self) -> Any:
         """COM1 as a pexpect spawn: `run.serial.expect(…)`, `run.serial.send(…)` for `interactive=True` probes."""
         return self.machine.serial
+
+    def unsupported(self, reason: str) -> NoReturn:
+        """End the judgement with the verdict `unsupported`: the guest found that the target lacks the thing."""
+        raise TargetLacks(reason)
 
     # --- the recorder ---
 

@@ -17,7 +17,7 @@ from harness.hardware.block import PlaceholderError
 from harness.hardware.register import FieldError
 from harness.image.elf import elf
 from harness.image.image import Parameters
-from harness.kernel.program import ProgramError
+from harness.kernel.program import ProgramError, TargetLacks
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuStartError, Unsupported
 from harness.qemu.features import features
@@ -40,12 +40,16 @@ _BUILD_ERRORS = (ProgramError, ProbeError, FieldError, PlaceholderError, Assembl
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How runs are made. `omit` leaves steps of the program out, `act=False` the host's triggers: for vacuity."""
+    """How runs are made. `omit` leaves steps of the program out, `act=False` the host's triggers: for vacuity.
+
+    `watchdog_s`: seconds that a guest may be silent, instead of what its probe says.
+    """
 
     cold: bool = True
     qemu_args: tuple[str, ...] = ()
     omit: frozenset[int] = frozenset()
     act: bool = True
+    watchdog_s: float | None = None
 
 
 class Executor:
@@ -90,7 +94,7 @@ class Executor:
             built = build(case, self.target, options.omit)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
             parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus)
-        except Unsupported as error:
+        except (TargetLacks, Unsupported) as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
         except _BUILD_ERRORS as error:
             return self._record(case, options, Verdict.ERROR, reason=str(error), detail=failure_detail(case, error))
@@ -129,7 +133,8 @@ class Executor:
     def _observe(
         self, case: Case, options: RunOptions, built: Built, machine: Machine, parameters: Parameters
     ) -> RunRecord:
-        run = Run(machine, built, parameters.run_id, case.probe.watchdog_s, act=options.act)
+        watchdog_s = case.probe.watchdog_s if options.watchdog_s is None else options.watchdog_s
+        run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act)
         verdict, reason, detail = Verdict.PASS, "", FailureDetail()
         started = time.perf_counter()
         booted = started
@@ -137,12 +142,14 @@ class Executor:
             # The runtime stays: the ROM copies it again only if it was changed, or QEMU would translate it anew each time.
             machine.clear(keep=(abi.RUNTIME, abi.PARAMETERS))
             pieces = built.image.staged(parameters) if case.boot == "rom" else []
-            stop = machine.run_once(pieces, case.probe.watchdog_s)
+            stop = machine.run_once(pieces, watchdog_s)
             booted = time.perf_counter()
             run.stopped(stop)
             judge(run)
         except (RunFailure, AssertionError) as error:
             verdict, reason, detail = Verdict.FAIL, _reason(error), failure_detail(case, error, run)
+        except TargetLacks as error:
+            verdict, reason = Verdict.UNSUPPORTED, str(error)
         except QemuKilled:
             raise
         except QemuDied as error:
@@ -162,7 +169,13 @@ class Executor:
         verdict, reason = self._deviation(case, verdict, reason)
         parts = {**built.parts_ms, "run": (booted - started) * 1e3, "judge": (judged - booted) * 1e3}
         record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
-        return replace(record, interrupts=_interrupts(run), parts_ms=parts)
+        return replace(
+            record,
+            interrupts=_interrupts(run),
+            parts_ms=parts,
+            host_acted=run.acted,
+            host_triggered=run.triggered,
+        )
 
     def _shape(self, case: Case, options: RunOptions) -> Shape:
         probe = case.probe
