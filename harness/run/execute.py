@@ -139,7 +139,7 @@ class Executor:
         started = time.perf_counter()
         booted = started
         try:
-            # The runtime stays: the ROM copies it again only if it was changed, or QEMU would translate it anew each time.
+            # The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
             machine.clear(keep=(abi.RUNTIME, abi.PARAMETERS))
             pieces = built.image.staged(parameters) if case.boot == "rom" else []
             stop = machine.run_once(pieces, watchdog_s)

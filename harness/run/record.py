@@ -72,6 +72,8 @@ class RunRecord:
     rerun: str = ""  # `trapgate run …` that does it again
     values: Mapping[str, int] = field(default_factory=dict)
     parts_ms: Mapping[str, float] = field(default_factory=dict)  # build, assemble, start, run, dumps, judge
+    host_acted: bool = False  # the host held, asked or changed the machine in the middle of the run
+    host_triggered: bool = False  # the probe called run.trigger
 
     @property
     def ok(self) -> bool:
