@@ -193,14 +193,14 @@ class Executor:
         return shape
 
     def _deviation(self, case: Case, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
-        """Hold the outcome against what is recorded of this target."""
+        """Hold the outcome against what is recorded of this target: a failure, or a QEMU that the guest brings down."""
         if not case.probe.deviations:
             return verdict, reason
         version = features(str(self.target.find_binary())).version
         for deviation in case.probe.deviations:
             if not deviation.applies(self.target.name, case.label, version):
                 continue
-            if verdict is Verdict.FAIL and deviation.matches(reason):
+            if verdict in (Verdict.FAIL, Verdict.ERROR) and deviation.matches(reason):
                 return Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {deviation.ref})"
             if verdict is Verdict.PASS:
                 return Verdict.FAIL, (
