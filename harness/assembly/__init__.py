@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -9,7 +10,9 @@ from harness.assembly import cache
 from harness.assembly.call_site import source_from_call
 from harness.assembly.errors import AssemblyError, Problem
 from harness.assembly.listing import Assembled, ListingLine
+from harness.assembly.registers import REGISTERS
 from harness.assembly.source import Origin, SourceLine, source_from_text
+from harness.assembly.statement import RESERVED
 from harness.assembly.unit import Unit
 
 __all__ = [
@@ -24,6 +27,9 @@ __all__ = [
     "source_from_text",
 ]
 
+_NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+_TAKEN = frozenset({*REGISTERS, *RESERVED})
+
 
 def assemble(
     source: Sequence[SourceLine],
@@ -36,13 +42,18 @@ def assemble(
     """Assemble a unit to stand at `address`, starting in processor mode `mode` (bits).
 
     `constants` are plain numbers; `symbols` are addresses of what was assembled elsewhere. Raises `AssemblyError` with
-    every problem found; raises `ValueError` for an address or mode that does not exist.
+    every problem found; raises `ValueError` for an address, a mode or a name from outside that cannot be.
     """
     if mode not in (16, 32, 64):
         raise ValueError(f"mode {mode}: a processor mode has 16, 32 or 64 bits")
     if not 0 <= address < 1 << 64:
         raise ValueError(f"address {address:#x} does not fit into 64 bits")
     constants, symbols = constants or {}, symbols or {}
+    for name in (*constants, *symbols):
+        if name.lower() in _TAKEN or not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a constant or symbol: no identifier, or a register or keyword")
+    for name in constants.keys() & symbols.keys():
+        raise ValueError(f"{name!r} is given both as a constant and as a symbol")
     key = cache.key(source, address, mode, constants, symbols)
     done = cache.load(key, source, address)
     if done is None:

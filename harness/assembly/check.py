@@ -173,6 +173,8 @@ def disagreement(
     mnemonic = words[-1]
     if mnemonic == "nop" and _is_exchange_with_itself(concrete, data):
         return None
+    if mnemonic == "sal":
+        return f"the bytes {data.hex(' ')} are an undocumented encoding of SHL"
     far = _far_opcode(concrete, data) if concrete.mnemonic in ("ljmp", "lcall") and "[" in operand_text else ""
     if not _same_mnemonic(far or mnemonic, concrete.mnemonic):
         return f"the bytes {data.hex(' ')} decode to {shown!r}"
@@ -248,7 +250,7 @@ def _same_register(want: Register, operand: str, concrete: Concrete, position: i
         return True
     if concrete.mnemonic == "mov" and position == 1:
         first = concrete.operands[0]
-        return isinstance(first, Register) and first.kind == "segment"
+        return isinstance(first, Register) and first.kind == "segment" and shown.size < 64
     return False
 
 
@@ -293,12 +295,14 @@ def _same_memory(want: ConcreteMemory, operand: str, mnemonic: str) -> bool:
 def _prefix_complaint(concrete: Concrete, data: bytes, words: list[str], address_size: bool) -> str | None:
     """What is wrong with the prefixes, as the end of a sentence."""
     prefixes: list[int] = []
-    for byte in data:
+    for byte in data[:-1]:
         if byte not in _LEGACY:
             break
         prefixes.append(byte)
     if len(set(prefixes)) != len(prefixes):
         return "repeat a prefix"
+    if data[len(prefixes)] in (0xC4, 0xC5) and {0xF0, 0x66, 0xF2, 0xF3} & set(prefixes):
+        return "carry a prefix that VEX forbids"
     if (0xF0 in prefixes) != ("lock" in concrete.prefixes):
         return "differ in LOCK"
     wanted = sorted(_REP[prefix] for prefix in concrete.prefixes if prefix in _REP)
@@ -314,7 +318,10 @@ def _prefix_complaint(concrete: Concrete, data: bytes, words: list[str], address
         return "differ in their address size"
     if memory is None and (0x67 in prefixes) != address_size:
         return "differ in their address size"
-    if concrete.size and concrete.mnemonic not in _NO_OPERAND_SIZE:
+    if concrete.mnemonic in _NO_OPERAND_SIZE:
+        if (0x66 in prefixes) != (concrete.mnemonic == "adcx"):
+            return "differ in the prefix that belongs to the opcode"
+    elif concrete.size:
         needed = concrete.size == (32 if concrete.mode == 16 else 16)
         if (0x66 in prefixes) != needed:
             return "differ in their operand size"

@@ -79,6 +79,7 @@ def unknown_mnemonic(mnemonic: str) -> Refusal:
     if mnemonic in FIXED:
         return Refusal(f"{mnemonic} is written without operands")
     near = difflib.get_close_matches(mnemonic, {*FORMS, *FIXED, *TRANSFERS}, 3)
+    near.sort(key=lambda name: sorted(name) != sorted(mnemonic))  # letters swapped: the likeliest slip
     return Refusal(f"unknown mnemonic {mnemonic!r}", f"near: {', '.join(near)}" if near else None)
 
 

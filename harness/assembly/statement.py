@@ -12,7 +12,6 @@ from harness.assembly.expression import (
     Binary,
     Here,
     LocalReference,
-    Name,
     Node,
     Number,
     Token,
@@ -25,6 +24,7 @@ from harness.assembly.expression import (
 from harness.assembly.registers import REGISTERS, Register
 
 __all__ = [
+    "RESERVED",
     "SIZES",
     "UNSCALED",
     "Assignment",
@@ -58,7 +58,9 @@ UNSCALED: Final = Number(1)
 """The scale of a register that is written without one (known by identity; `*1` written out is another)."""
 
 PREFIXES: Final = frozenset({"lock", "rep", "repe", "repz", "repne", "repnz", "o32", "data32"})
-_RESERVED: Final = frozenset({*SIZES, "ptr", "offset", "short", "near", "far", "flat"})
+RESERVED: Final = frozenset({*SIZES, "ptr", "offset", "short", "near", "far", "flat"})
+"""Words, in any case, that cannot be names."""
+
 _SEGMENTS: Final = frozenset({"es", "cs", "ss", "ds", "fs", "gs"})
 
 _LABEL = re.compile(r"\s*(?P<label>[0-9]+|[A-Za-z_][\w.]*|\.[\w.]+)\s*:(?!:)", re.ASCII)
@@ -197,7 +199,7 @@ def _check_label(label: str, column: int) -> None:
         raise Refusal(f"{label!r} is not a label", f"local labels start with .L: .L{label[1:]}", column)
     if label.lower() in REGISTERS:
         raise Refusal(f"{label!r} is a register and cannot be a label", "choose another name", column)
-    if label.lower() in _RESERVED:
+    if label.lower() in RESERVED:
         raise Refusal(f"{label!r} is a keyword and cannot be a label", "choose another name", column)
 
 
@@ -244,7 +246,7 @@ def _tokens(text: str, position: int) -> list[Token]:
 
 
 def _assignment(name: str, value: str, position: int) -> Assignment:
-    if name.lower() in REGISTERS or name.lower() in _RESERVED:
+    if name.lower() in REGISTERS or name.lower() in RESERVED:
         raise Refusal(f"{name!r} is reserved and cannot be given a value", "choose another name")
     cursor = Tokens([Token(kind, body, column + position) for kind, body, column in tokenize(value)])
     node = parse_expression(cursor)
@@ -259,7 +261,7 @@ def _directive(word: str, text: str, position: int) -> Body:
         if len(tokens) < 3 or tokens[0].kind != "name" or tokens[1].text != ",":
             raise Refusal(f"{word} needs a name and a value", f"{word} NAME, VALUE")
         name = tokens[0].text
-        if name.lower() in REGISTERS or name.lower() in _RESERVED:
+        if name.lower() in REGISTERS or name.lower() in RESERVED:
             raise Refusal(f"{name!r} is reserved and cannot be given a value", "choose another name")
         cursor = Tokens(tokens[2:])
         node = parse_expression(cursor)
@@ -306,9 +308,12 @@ def _operand(cursor: Tokens) -> Operand:
             cursor.take()
             far = word == "far"
             size = SIZES.get(word)
-            following = cursor.take()
-            if following.text.lower() != "ptr" or following.kind != "name":
-                raise Refusal(f"{word!r} is not followed by ptr", f"write {word} ptr [...]", following.column)
+            following = cursor.peek()
+            if following is None or following.text.lower() != "ptr" or following.kind != "name":
+                raise Refusal(
+                    f"{first.text!r} is a keyword and ptr must follow", f"write {word} ptr [...]", first.column
+                )
+            cursor.take()
             first = cursor.peek()
             if first is None:
                 raise Refusal("the statement ends where an address is expected")
@@ -318,8 +323,8 @@ def _operand(cursor: Tokens) -> Operand:
         elif word == "short":
             cursor.take()
             return _value(cursor, short=True)
-        elif word in _RESERVED:
-            raise Refusal(f"{first.text!r} cannot stand here", column=first.column)
+        elif word in RESERVED:
+            raise Refusal(f"{first.text!r} is a keyword and cannot stand here", column=first.column)
     segment: str | None = None
     if (
         first is not None
@@ -337,7 +342,6 @@ def _operand(cursor: Tokens) -> Operand:
 
 
 def _value(cursor: Tokens, short: bool) -> Operand:
-    start = cursor.peek()
     node = parse_expression(cursor)
     if isinstance(node, Register) and not short:
         return node
@@ -349,8 +353,6 @@ def _value(cursor: Tokens, short: bool) -> Operand:
         offset = parse_expression(cursor)
         _no_register(offset)
         return Far(node, offset)
-    if isinstance(node, Name) and start is not None and node.name.lower() in _RESERVED:
-        raise Refusal(f"{node.name!r} cannot stand here", column=start.column)
     return Immediate(node, short)
 
 

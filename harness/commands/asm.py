@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ import typer
 __all__ = ["Mode", "asm_command"]
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """A processor mode, by its width in bits."""
 
     real = "16"
