@@ -141,12 +141,17 @@ class Monitor:
         await asyncio.wait({self.process.exited}, timeout=5)
 
     async def resume(self) -> None:
-        """Let the guest run on."""
+        """Let the guest run on. Raises QemuDied where the process is gone already."""
+        if not self.process.alive:
+            raise QemuDied(self.process.returncode, self.process.stderr, "cont")
         self._cause = None
         if self._stopped.done():
             self._stopped = asyncio.get_running_loop().create_future()
         self.fresh = False
-        await self.execute("cont")
+        try:
+            await self.execute("cont")
+        except QemuDied:
+            pass  # the guest may end QEMU before QEMU has answered: the stop tells it
 
     async def pause(self) -> None:
         """Hold the guest where it is."""
@@ -163,6 +168,8 @@ class Monitor:
         if self.running:
             await self.pause()
         self._was_reset = asyncio.get_running_loop().create_future()
+        # Where a command fails first, nobody asks for this one's error.
+        self._was_reset.add_done_callback(lambda future: future.cancelled() or future.exception())
         if self._guest_reset == "stop":
             # `reboot=shutdown` turns our reset into a shutdown as well; lift it for this one. QEMU takes the action
             # when the reset is requested, so that it may be put back in the same breath.
