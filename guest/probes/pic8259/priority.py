@@ -1,0 +1,166 @@
+"""The 8259's fully nested mode: which request goes first, which waits, and what an end of interrupt ends."""
+
+from harness import Kernel, ProbeBody, probe
+
+MASTER, SLAVE = 0x50, 0x70
+ORDER = [0, 1, *range(8, 16), *range(3, 8)]  # highest first: the slave stands where IR2 does
+
+
+def vector_of(irq: int) -> int:
+    """The vector that an input has with the bases above."""
+    return MASTER + irq if irq < 8 else SLAVE + irq - 8
+
+
+def level_at_master(irq: int) -> int:
+    """The master's input that the request comes in by."""
+    return irq if irq < 8 else 2
+
+
+@probe(
+    spec="Intel 8259A datasheet, Fully Nested Mode",
+    covers=["pic8259.fixed-priority"],
+    needs=["pc-testdev"],
+)
+def simultaneous_requests_come_in_order(k: Kernel) -> ProbeBody:
+    """Requests that are pending together are served from IR0 down to IR7, the slave's eight between IR1 and IR3."""
+    k.pit.silence()
+    for irq in ORDER:
+        k.lines.down(irq)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.lapic.virtual_wire()
+    k.serve_8259(*ORDER, base=MASTER, slave_base=SLAVE)
+    k.pic.unmask(*ORDER)
+    with k.trigger():
+        for irq in sorted(ORDER, key=lambda irq: irq * 7 % 16):  # any order but their own
+            k.lines.up(irq)
+    k.sti()
+    k.wait_for(vector_of(7))
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [vector_of(irq) for irq in ORDER]
+    assert {interrupt.depth for interrupt in run.interrupts} == {0}
+    assert (run.pic.master.isr, run.pic.slave.isr) == (0, 0)
+
+
+@probe.each(place=range(len(ORDER) - 1))
+@probe(
+    spec="Intel 8259A datasheet, Fully Nested Mode",
+    covers=["pic8259.fixed-priority"],
+    needs=["pc-testdev"],
+)
+def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
+    """While an input is in service, the next higher master input interrupts it; two inputs of one slave do not nest."""
+    higher, lower = ORDER[place], ORDER[place + 1]
+    nests = level_at_master(higher) < level_at_master(lower)
+    k.pit.silence()
+    k.lines.down(higher)
+    k.lines.down(lower)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.lapic.virtual_wire()
+    k.serve_8259(higher, base=MASTER, slave_base=SLAVE)
+    with k.handler(vector_of(lower)):
+        with k.trigger():
+            k.lines.up(higher)
+        k.sti()
+        k.delay(us=20)
+        k.cli()
+        k.mark("end of interrupt")
+        k.pic.eoi(lower)
+    k.pic.unmask(higher, lower)
+    k.sti()
+    k.lines.up(lower)
+    k.wait_for(vector_of(higher), ms=10)
+
+    run = yield
+
+    order = [getattr(event, "vector", "end of interrupt") for event in run.events]
+    nested = [vector_of(lower), vector_of(higher), "end of interrupt"]
+    in_turn = [vector_of(lower), "end of interrupt", vector_of(higher)]
+    assert order == (nested if nests else in_turn)
+    assert run.interrupts[1].depth == int(nests)
+
+
+@probe.each(place=range(len(ORDER) - 1))
+@probe(
+    spec="Intel 8259A datasheet, Fully Nested Mode",
+    covers=["pic8259.fixed-priority"],
+    needs=["pc-testdev"],
+)
+def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> ProbeBody:
+    """While an input is in service, the next lower one stays in the IRR until the end of interrupt, and comes then."""
+    higher, lower = ORDER[place], ORDER[place + 1]
+    chip = k.pic.MASTER if lower < 8 else k.pic.SLAVE
+    k.pit.silence()
+    k.lines.down(higher)
+    k.lines.down(lower)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.lapic.virtual_wire()
+    k.serve_8259(lower, base=MASTER, slave_base=SLAVE)
+    with k.handler(vector_of(higher)):
+        with k.trigger():
+            k.lines.up(lower)
+        k.sti()
+        k.delay(us=20)
+        k.cli()
+        held = k.pic.irr(chip, "held")
+        k.mark("end of interrupt")
+        k.pic.eoi(higher)
+    k.pic.unmask(higher, lower)
+    k.sti()
+    k.lines.up(higher)
+    k.wait_for(vector_of(lower), ms=10)
+
+    run = yield
+
+    order = [getattr(event, "vector", "end of interrupt") for event in run.events]
+    assert order == [vector_of(higher), "end of interrupt", vector_of(lower)]
+    assert run[held] >> (lower & 7) & 1
+    assert run.interrupts[1].depth == 0
+
+
+@probe.each(irq=[3, 12])
+@probe(
+    spec="Intel 8259A datasheet, Fully Nested Mode",
+    covers=["pic8259.fixed-priority"],
+    needs=["pc-testdev"],
+)
+def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
+    """A second edge on an input in service stays in the IRR until the end of interrupt, then interrupts once more."""
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    k.lines.down(irq)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.lapic.virtual_wire()
+    arrived = k.value("arrived")
+    k.store(arrived, 0)
+    held = k.value("held")
+    with k.handler(vector_of(irq)):
+        k.count(arrived)
+        k.asm("""
+            cmp qword ptr [arrived], 1
+            jne after_second_edge
+        """)
+        with k.trigger():
+            k.lines.down(irq)
+            k.lines.up(irq)
+        k.sti()
+        k.delay(us=20)
+        k.cli()
+        chip.OCW3.write(0x0A)
+        k.store(held, chip.STATUS)
+        k.asm("after_second_edge:")
+        k.mark("end of interrupt")
+        k.pic.eoi(irq)
+    k.pic.unmask(irq)
+    k.sti()
+    k.lines.up(irq)
+    k.wait_for(vector_of(irq), count=2, ms=10)
+    k.stay_quiet()
+
+    run = yield
+
+    order = [getattr(event, "vector", "end of interrupt") for event in run.events]
+    assert order == [vector_of(irq), "end of interrupt"] * 2
+    assert run[held] == 1 << (irq & 7)
+    assert [interrupt.depth for interrupt in run.interrupts] == [0, 0]

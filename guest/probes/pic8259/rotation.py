@@ -1,0 +1,212 @@
+"""The 8259's priority rotation: automatic, specific, by set-priority, and in automatic EOI mode."""
+
+from harness import Kernel, ProbeBody, probe
+
+MASTER, SLAVE = 0x50, 0x70
+FIXED = list(range(8))
+
+
+def lowest_is(level: int) -> list[int]:
+    """The order of a chip's levels, highest first, when `level` is the bottom priority."""
+    return [(level + 1 + place) % 8 for place in range(8)]
+
+
+def all_pending_on_the_slave(k: Kernel) -> None:
+    """Every input of the slave requests; each handler ends with a non-specific EOI, which rotates nothing."""
+    with k.trigger():
+        for irq in range(8, 16):
+            k.lines.up(irq)
+    k.pic.unmask(*range(8, 16))
+    k.sti()
+    k.stay_quiet()
+
+
+def prepare(k: Kernel) -> None:
+    """Both chips initialised, the slave's lines low, every slave input with a handler that sends EOI."""
+    for irq in range(8, 16):
+        k.lines.down(irq)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.lapic.virtual_wire()
+    k.serve_8259(*range(8, 16), base=MASTER, slave_base=SLAVE)
+
+
+@probe.each(level=range(8))
+@probe(
+    spec="Intel 8259A datasheet, Specific Rotation (Specific Priority)",
+    covers=["pic8259.rotation"],
+    needs=["pc-testdev"],
+)
+def set_priority_makes_a_level_the_lowest(k: Kernel, level: int) -> ProbeBody:
+    """The set-priority command makes the level that it names the lowest, and the next one the highest."""
+    prepare(k)
+    k.pic.SLAVE.OCW2.write(0xC0 | level)
+    all_pending_on_the_slave(k)
+
+    run = yield
+
+    assert run.vectors == [SLAVE + ir for ir in lowest_is(level)]
+
+
+@probe.each(level=[0, 1, 3, 4, 5, 6, 7])
+@probe(
+    spec="Intel 8259A datasheet, Specific Rotation (Specific Priority); Cascade Mode",
+    covers=["pic8259.rotation"],
+    needs=["pc-testdev"],
+)
+def set_priority_moves_the_cascade_along(k: Kernel, level: int) -> ProbeBody:
+    """At the master the slave's place in the rotated order is that of IR2."""
+    irqs = {0: 0, 1: 1, 2: 8, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7}  # the master's input → an IRQ that comes by it
+    k.pit.silence()
+    for irq in irqs.values():
+        k.lines.down(irq)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.lapic.virtual_wire()
+    k.serve_8259(*irqs.values(), base=MASTER, slave_base=SLAVE)
+    k.pic.MASTER.OCW2.write(0xC0 | level)
+    with k.trigger():
+        for irq in irqs.values():
+            k.lines.up(irq)
+    k.pic.unmask(*irqs.values())
+    k.sti()
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [SLAVE if ir == 2 else MASTER + ir for ir in lowest_is(level)]
+
+
+@probe.each(level=range(8))
+@probe(
+    spec="Intel 8259A datasheet, Automatic Rotation (Equal Priority Devices)",
+    covers=["pic8259.rotation"],
+    needs=["pc-testdev"],
+)
+def rotate_on_non_specific_eoi(k: Kernel, level: int) -> ProbeBody:
+    """Rotate on non-specific EOI ends the level in service and makes it the lowest."""
+    prepare(k)
+    with k.handler(SLAVE + level):
+        k.pic.SLAVE.OCW2.write(0xA0)
+        k.pic.MASTER.OCW2.write(0x20)
+        k.pic.SLAVE.OCW1.write(0xFF)
+    k.pic.unmask(level + 8)
+    k.sti()
+    k.lines.up(level + 8)
+    k.wait_for(SLAVE + level, ms=10)
+    k.cli()
+    isr = k.pic.isr(k.pic.SLAVE, "isr")
+    k.serve_8259(level + 8, base=MASTER, slave_base=SLAVE)
+    k.lines.down(level + 8)
+    all_pending_on_the_slave(k)
+
+    run = yield
+
+    assert run[isr] == 0
+    assert run.vectors == [SLAVE + level, *(SLAVE + ir for ir in lowest_is(level))]
+
+
+@probe.each(level=range(8))
+@probe(
+    spec="Intel 8259A datasheet, Specific Rotation (Specific Priority)",
+    covers=["pic8259.rotation"],
+    needs=["pc-testdev"],
+)
+def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
+    """Rotate on specific EOI ends the level that it names and makes that one the lowest, though another is higher."""
+    other = (level + 7) % 8 if level else 1
+    low, high = max(level, other), min(level, other)  # nested by their fixed priorities
+    prepare(k)
+    for ir in (low, high):
+        with k.handler(SLAVE + ir):
+            k.pic.MASTER.OCW2.write(0x20)  # the slave's bit stays
+    k.pic.unmask(low + 8, high + 8)
+    k.sti()
+    for ir in (low, high):
+        k.lines.up(ir + 8)
+        k.wait_for(SLAVE + ir, ms=10)
+    k.cli()
+    k.pic.SLAVE.OCW2.write(0xE0 | level)
+    isr = k.pic.isr(k.pic.SLAVE, "isr")
+    k.pic.SLAVE.OCW2.write(0x60 | other)
+    k.serve_8259(low + 8, high + 8, base=MASTER, slave_base=SLAVE)
+    k.lines.down(low + 8)
+    k.lines.down(high + 8)
+    all_pending_on_the_slave(k)
+
+    run = yield
+
+    assert run[isr] == 1 << other
+    assert run.vectors[2:] == [SLAVE + ir for ir in lowest_is(level)]
+
+
+@probe(
+    spec="Intel 8259A datasheet, Automatic Rotation (Equal Priority Devices)",
+    covers=["pic8259.rotation"],
+    needs=["pc-testdev"],
+)
+def equal_devices_take_turns(k: Kernel) -> ProbeBody:
+    """With rotation on each EOI, two inputs that ask again at once are served in turn."""
+    prepare(k)
+    served = k.value("served")
+    k.store(served, 0)
+    for irq in (9, 11):
+        with k.handler(SLAVE + irq - 8):
+            k.count(served)
+            k.lines.down(irq)
+            k.asm(f"""
+                cmp qword ptr [served], 4
+                ja no_more_of_{irq}
+            """)
+            k.lines.up(irq)
+            k.asm(f"no_more_of_{irq}:")
+            k.pic.SLAVE.OCW2.write(0xA0)
+            k.pic.MASTER.OCW2.write(0x20)
+    k.pic.unmask(9, 11)
+    with k.trigger():
+        k.lines.up(9)
+        k.lines.up(11)
+    k.sti()
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [SLAVE + 1, SLAVE + 3] * 3
+
+
+@probe.each(rotate=[True, False])
+@probe(
+    spec="Intel 8259A datasheet, Automatic Rotation (Equal Priority Devices); Automatic End of Interrupt (AEOI) Mode",
+    covers=["pic8259.rotation-aeoi"],
+    needs=["pc-testdev"],
+)
+def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
+    """In AEOI mode INTA makes a level the lowest while "rotate in automatic EOI" is set, and not once cleared."""
+    for irq in (3, 5):
+        k.lines.down(irq)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE, AEOI=1)
+    k.lapic.virtual_wire()
+    k.pic.MASTER.OCW2.write(0x80)
+    if not rotate:
+        k.pic.MASTER.OCW2.write(0x00)
+    seen = k.value("seen")
+    k.store(seen, 0)
+    with k.handler(MASTER + 3):
+        k.count(seen)
+        k.asm("""
+            cmp qword ptr [seen], 1
+            jne asked_again
+        """)
+        k.lines.down(3)
+        k.lines.up(3)
+        k.asm("asked_again:")
+    k.pic.unmask(3, 5)
+    with k.trigger():
+        k.lines.up(3)
+        k.lines.up(5)
+    k.sti()
+    k.stay_quiet()
+
+    run = yield
+
+    first_again = [MASTER + 3, MASTER + 3, MASTER + 5]
+    in_turn = [MASTER + 3, MASTER + 5, MASTER + 3]
+    assert run.vectors == (in_turn if rotate else first_again)
