@@ -225,6 +225,10 @@ class Kernel(Faults):
         """Let `us` microseconds of guest time pass."""
         self.program.step(f"delay {us} µs", f"mov edi, {round(us)}", "call stay")
 
+    def settle(self) -> None:
+        """Let whatever can arrive now arrive: 20 µs of virtual time, 5 ms where time is the host's."""
+        self.delay(us=20 if self.deterministic else 5000)
+
     # --- the host ---
 
     def checkpoint(self, name: str) -> None:
