@@ -84,9 +84,10 @@ class ProbeFile(pytest.File):
             for case in found.cases():
                 for target in targets:
                     label = "-".join(part for part in (case.label, target.name) if part)
-                    yield ProbeItem.from_parent(
-                        self, name=f"{found.name}[{label}]", case=case, target=target, session_of=self._session_of
-                    )
+                    name = f"{found.name}[{label}]"
+                    # the id as a string: pytest then knows the brackets for parameters, as --lf and xdist expect
+                    node = {"name": name, "nodeid": f"{self.nodeid}::{name}"}
+                    yield ProbeItem.from_parent(self, **node, case=case, target=target, session_of=self._session_of)
 
 
 class ProbeItem(pytest.Item):
@@ -106,6 +107,12 @@ class ProbeItem(pytest.Item):
         super().setup()
         record = self._session_of(self.config).run(self.case, self.target)
         self.record = replace(record, rerun=f"{record.rerun}{self._rerun_options()}")
+        self.user_properties += [
+            ("trapgate_target", record.target),
+            ("trapgate_verdict", str(record.verdict)),
+            ("trapgate_rule", record.rule),
+            ("trapgate_citation", record.citation),
+        ]
         if self.record.verdict is Verdict.ERROR:
             raise NotPassedError(self.record)
 
@@ -145,12 +152,6 @@ class ProbeItem(pytest.Item):
         if record.verdict is Verdict.ERROR:
             report.longrepr = _representation(record, self)  # pytest asks repr_failure only about calls
         report.trapgate_record = record.to_json()  # type: ignore[attr-defined]
-        report.user_properties += [
-            ("trapgate_target", record.target),
-            ("trapgate_verdict", str(record.verdict)),
-            ("trapgate_rule", record.rule),
-            ("trapgate_citation", record.citation),
-        ]
 
 
 def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:

@@ -7,7 +7,8 @@ nothing heavy: what runs machines is loaded with the first probe, or the first u
 
 from __future__ import annotations
 
-import re
+import ast
+import warnings
 from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["machine", "qmp", "serial", "trapgate_target"]
 
-_LOOKS_LIKE_PROBE = re.compile(rb"^[ \t]*@[\w.]*probe\b", re.MULTILINE)
 _ROOTS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
 _FOLDERS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
@@ -99,10 +99,22 @@ def _is_probe_file(path: Path, session: pytest.Session) -> bool:
         return False
     if not session.isinitpath(path) and not _is_in_probe_folder(path, session.config):
         return False
+    return _holds_probe(path, unreadable=not _is_test_module(path, session.config))
+
+
+def _holds_probe(path: Path, *, unreadable: bool) -> bool:
+    """Whether a file defines probes; `unreadable` is the answer where it cannot be parsed and somebody must say so."""
     try:
-        return _LOOKS_LIKE_PROBE.search(path.read_bytes()) is not None
-    except OSError:
-        return False
+        source = path.read_bytes()
+        if b"probe" not in source or b"harness" not in source:
+            return False
+        from harness.run.form import holds_probe
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return holds_probe(ast.parse(source))
+    except (OSError, SyntaxError, ValueError):
+        return unreadable
 
 
 def _is_in_probe_folder(path: Path, config: pytest.Config) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from harness.commands.planning import find_cases, usage_error
@@ -107,11 +107,11 @@ def _print(console: Console, families: list[tuple[Probe, list[Case]]]) -> None:
         console.print(Text(area, "bold"))
         for found, members in group:
             console.print(Text(f"  {found.id}", "cyan"), soft_wrap=True)
-            console.print(Padding(Text(found.rule), (0, 0, 0, 4)))
-            console.print(Padding(Text(found.spec, "dim"), (0, 0, 0, 4)))
             labels = [case.label for case in members if case.label]
-            if labels:
-                console.print(Padding(Text("cases: " + ", ".join(labels), "dim"), (0, 0, 0, 4)))
+            cases = "cases: " + ", ".join(labels) if labels else ""
+            for text, style in ((found.rule, ""), (found.spec, "dim"), (cases, "dim")):
+                for line in wrap(text, max(40, console.width - 4)):
+                    console.print(Text(f"    {line}", style), soft_wrap=True)
         console.print()
     total = sum(len(members) for _, members in families)
     areas = len({found.area for found, _ in families})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +41,6 @@ def show_command(
     target_file: Annotated[
         Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
     ] = None,
-    runtime: Annotated[bool, typer.Option("--runtime", help="Show the runtime's instructions too.")] = False,
 ) -> None:
     """Show what a probe's guest program becomes: address, bytes and assembly below each line of its source.
 
@@ -68,7 +67,7 @@ def show_command(
         raise typer.Exit(1) from error
     console = make_console()
     _heading(console, case, [other.label for other in cases])
-    _listing(console, lines if runtime else _own(lines, case.probe.path))
+    _listing(console, lines)
 
 
 def _heading(console: Console, case: Case, labels: Sequence[str]) -> None:
@@ -78,11 +77,6 @@ def _heading(console: Console, case: Case, labels: Sequence[str]) -> None:
     if len(labels) > 1:
         console.print(Text(f"the first of {len(labels)} cases: {', '.join(labels)}", "dim"))
     console.print()
-
-
-def _own(lines: Iterable[ListingLine], path: Path) -> list[ListingLine]:
-    """The lines that come from the probe's file and its helpers: everything but the runtime's assembly."""
-    return [line for line in lines if not line.origin.file.endswith(".asm")]
 
 
 def _listing(console: Console, lines: Sequence[ListingLine]) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 __all__ = ["write_atomic"]
 
-_UNINTERRUPTED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -53,9 +55,23 @@ def _write_named(folder: Path, name: Path, data: bytes) -> None:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait: they come right after the block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _UNINTERRUPTED)
+    """Ctrl-C, SIGTERM and SIGHUP wait: they come right after the block.
+
+    By handlers, since a signal mask of this thread would only send them to another, and Python's handlers run here.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python runs signal handlers in the main thread only
+        return
+    held: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        held.append(number)
+
+    before = {number: signal.signal(number, hold) for number in _HELD if signal.getsignal(number) is not None}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)

@@ -68,8 +68,9 @@ def source_excerpt(path: str, line: int) -> str:
 def interrupt_table(interrupts: Sequence[InterruptRecord]) -> str:
     """What the recorder saw, one interrupt a line.
 
-    Columns: sequence number, CPU, vector with its architectural name, error code, CS:RIP, where that is in the source,
-    TSC ticks since the guest's start, and whether the local APIC had the vector in service.
+    Columns: sequence number, CPU, vector with its architectural name (indented by the handlers that it interrupted),
+    error code, CS:RIP, where that is in the source, TSC ticks since the guest's start, and whether the local APIC had
+    the vector in service.
     """
     if not interrupts:
         return "none"
@@ -94,7 +95,7 @@ def _row(interrupt: InterruptRecord) -> tuple[str, ...]:
     return (
         str(interrupt.seq),
         str(interrupt.cpu),
-        f"{interrupt.vector:#04x} {interrupt.name}".rstrip(),
+        f"{'  ' * interrupt.depth}{interrupt.vector:#04x} {interrupt.name}".rstrip(),
         error,
         f"{interrupt.cs:02x}:{interrupt.rip:x}",
         printable(interrupt.where),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Finding", "FunctionNode", "function_findings", "module_findings"]
+__all__ = ["Finding", "FunctionNode", "function_findings", "holds_probe", "module_findings"]
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -60,6 +60,13 @@ def module_findings(tree: ast.Module) -> list[Finding]:
                 )
             )
     return found
+
+
+def holds_probe(tree: ast.Module) -> bool:
+    """Whether the file defines a probe at its top level: text in a string that looks like one does not count."""
+    names = _decorator_names(tree)
+    functions = (node for node in tree.body if isinstance(node, FunctionNode))
+    return any(_is_probe(decorator, names) for node in functions for decorator in node.decorator_list)
 
 
 def function_findings(node: FunctionNode, parameters: Sequence[str]) -> list[Finding]:

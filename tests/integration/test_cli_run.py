@@ -1,0 +1,235 @@
+"""`trapgate` on a user's own project and on real QEMU."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pexpect
+import pytest
+from example_project import write_project
+
+TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(tmp_path_factory.mktemp("project"))
+
+
+def trapgate(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([TRAPGATE, *map(str, words)], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def run_json(path: Path) -> tuple[dict[str, str], dict[str, object]]:
+    document = json.loads(path.read_text())
+    return {run["probe"]: run["verdict"] for run in document["runs"]}, document
+
+
+def test_every_verdict_and_its_reports(project: Path, tmp_path: Path) -> None:
+    done = trapgate(
+        "run", "--probes", "probes", "--json", tmp_path / "o.json", "--junit", tmp_path / "o.xml", cwd=project
+    )
+    verdicts, document = run_json(tmp_path / "o.json")
+    assert verdicts == {
+        "devices/floppy.py::needs_an_hpet": "pass",
+        "devices/floppy.py::breaks_in_the_judgement": "error",
+        "ipi/known.py::known_to_differ": "deviation",
+        "ipi/known.py::no_longer_differs": "fail",
+        "ipi/self_ipi.py::arrives_once": "pass",
+        "ipi/self_ipi.py::vector_is_kept[number80]": "pass",
+        "ipi/self_ipi.py::vector_is_kept[number81]": "fail",
+    }
+    assert done.returncode == 3
+    assert document["complete"] is True
+    root = ElementTree.parse(tmp_path / "o.xml").getroot()
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("7", "2", "1")
+    lines = done.stdout.splitlines()
+    assert "> 28 │ assert run.vectors == [VECTOR]" in [line.strip() for line in lines]
+    assert "At index 0 diff: 81 != 80" in done.stdout
+    assert "https://example.org/issues/1" in done.stdout
+    assert "the recorded deviation has disappeared" in done.stdout
+    assert "  trapgate run 'ipi/self_ipi.py::vector_is_kept[number81]' --target q35-tcg --probes=probes" in lines
+    assert lines[-1].startswith("ERROR  7 runs on 1 target: 3 pass, 2 fail, 1 deviation, 1 error, in ")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["arrives_once"], 0),
+        (["arrives_once", "-t", "q35-tcg,pc-tcg"], 0),
+        (["vector_is_kept"], 1),
+        (["needs_an_hpet", "-t", "microvm-tcg"], 0),
+        (["known_to_differ"], 0),
+        (["no_longer_differs"], 1),
+        (["arrive_once"], 2),
+        (["-k", "nothing_at_all"], 2),
+        (["-k", "and"], 2),
+        (["-t", "q36"], 2),
+        (["--nonsense"], 2),
+        (["--json", "/no/such/folder/o.json"], 2),
+        (["arrives_once", "--qemu", "/no/such/qemu"], 3),
+        (["arrives_once", "--qemu-arg=-device", "--qemu-arg=no-such-device"], 3),
+    ],
+)
+def test_exit_codes(words: Sequence[str], code: int, project: Path) -> None:
+    done = trapgate("run", "--probes", "probes", *words, cwd=project)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if code == 2:
+        assert done.stdout == ""
+        assert done.stderr
+
+
+def test_the_rerun_command_runs_that_case(project: Path) -> None:
+    done = trapgate("run", "--probes", "probes", "-k", "number81", cwd=project)
+    (command,) = [line.strip() for line in done.stdout.splitlines() if line.startswith("  trapgate run ")]
+    folder = Path(TRAPGATE).parent
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    again = subprocess.run(
+        command, shell=True, cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1
+    assert again.stdout.splitlines()[-1].startswith("FAIL  1 run on 1 target: 1 fail")
+
+
+def test_a_file_outside_of_the_catalogue(project: Path) -> None:
+    done = trapgate("run", "probes/ipi/self_ipi.py::arrives_once", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "self_ipi.py::arrives_once" in done.stdout
+
+
+def test_a_broken_file_stops_only_those_who_ask_for_it(project: Path, tmp_path: Path) -> None:
+    write_project(tmp_path)
+    (tmp_path / "probes" / "ipi" / "broken.py").write_text(
+        "from harness import probe\n@probe(spec='S')\ndef p(k): ...\n"
+    )
+    whole = trapgate("run", "--probes", "probes", cwd=tmp_path)
+    assert whole.returncode == 2
+    assert "probes/ipi/broken.py:3: p: has no docstring" in whole.stderr
+    assert "probes/ipi/broken.py:3: p: is not a generator" in whole.stderr
+    part = trapgate("run", "--probes", "probes", "ipi/self_ipi.py::arrives_once", cwd=tmp_path)
+    assert part.returncode == 0
+    assert "probes/ipi/broken.py" in part.stderr
+
+
+def test_list(project: Path, tmp_path: Path) -> None:
+    done = trapgate("list", "--probes", "probes", "--json", tmp_path / "o.json", cwd=project)
+    assert done.returncode == 0
+    assert "  ipi/self_ipi.py::arrives_once\n    A self IPI arrives exactly once.\n" in done.stdout
+    assert done.stdout.endswith("6 probes, 7 cases, in 2 areas\n")
+    document = json.loads((tmp_path / "o.json").read_text())
+    assert document["schema"] == 1
+    entry = next(probe for probe in document["probes"] if probe["id"] == "ipi/self_ipi.py::vector_is_kept")
+    assert entry["area"] == "ipi"
+    assert entry["rule"] == "An IPI arrives on the vector that the ICR names."
+    assert entry["citation"] == "SDM, Issuing Interprocessor Interrupts"
+    assert entry["cases"] == [f"ipi/self_ipi.py::vector_is_kept[number{n}]" for n in (80, 81)]
+    some = trapgate("list", "--probes", "probes", "--area", "devices", "-k", "hpet", "--json", "-", cwd=project)
+    assert [probe["id"] for probe in json.loads(some.stdout)["probes"]] == ["devices/floppy.py::needs_an_hpet"]
+    areas = trapgate("list", "--probes", "probes", "--areas", cwd=project)
+    assert areas.stdout == "devices  2 probes, 2 cases\nipi      4 probes, 5 cases\n"
+    assert trapgate("list", "--probes", "probes", "--area", "nowhere", cwd=project).returncode == 2
+
+
+def test_show(project: Path) -> None:
+    done = trapgate("show", "--probes", "probes", "vector_is_kept[number81]", cwd=project)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    at = lines.index("probes/ipi/self_ipi.py:23  k.sti()")
+    assert lines[at + 1].split()[1:3] == ["fb", "sti"]
+    assert trapgate("show", "--probes", "probes", "ipi", cwd=project).returncode == 2
+
+
+def test_help_tells_the_exit_codes(project: Path) -> None:
+    text = " ".join(trapgate("run", "--help", cwd=project).stdout.split())
+    for word in ("Exit codes:", "--target", "--qemu-arg", "--junit", "130 Ctrl-C"):
+        assert word in text
+
+
+ENDLESS = '''
+from harness import Kernel, ProbeBody, probe
+
+@probe(spec="SDM", watchdog_s=300)
+def never_ends(k: Kernel) -> ProbeBody:
+    """It never ends."""
+    k.asm("1: jmp 1b")
+    run = yield
+    assert run.vectors == []
+
+@probe(spec="SDM")
+def another(k: Kernel) -> ProbeBody:
+    """It comes after."""
+    run = yield
+    assert run.vectors == []
+'''
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the QEMUs below a process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                name = (entry / "comm").read_text()
+            except OSError:
+                continue
+            if parent == pid and name.startswith("qemu"):
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
+)
+def test_signals_leave_a_valid_file_and_no_qemu(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(ENDLESS)
+    path = tmp_path / "o.json"
+    with pty_process([TRAPGATE, "run", "--probes", str(tmp_path), "--json", str(path)]) as terminal:
+        terminal.expect("never_ends")  # the progress bar names what is at work
+        terminal.expect("0:00:01")
+        qemus = [os.pidfd_open(pid) for pid in children(terminal.pid)]
+        assert qemus
+        os.kill(terminal.pid, number)
+        terminal.expect(pexpect.EOF)
+        terminal.wait()
+        found = -terminal.signalstatus if terminal.signalstatus else terminal.exitstatus
+        assert found == code
+        for descriptor in qemus:  # a pidfd becomes readable when its process ends
+            with os.fdopen(descriptor) as ended:
+                waiter = pexpect.utils.select_ignore_interrupts([ended], [], [], 20)
+                assert waiter[0], "QEMU has outlived the harness"
+    document = json.loads(path.read_text())
+    assert document["complete"] is False
+    assert [name.name for name in tmp_path.iterdir() if name.name.startswith(".")] == []
+
+
+def pty_process(command: list[str]) -> pexpect.spawn[str]:
+    return pexpect.spawn(command[0], command[1:], dimensions=(40, 100), encoding="utf-8", timeout=60)
+
+
+def test_a_terminal_gets_a_progress_bar_and_colour(project: Path) -> None:
+    with pty_process([TRAPGATE, "run", "--probes", str(project / "probes"), "ipi/self_ipi.py"]) as terminal:
+        terminal.expect(r"\d/3")
+        terminal.expect(pexpect.EOF)
+        text = terminal.before or ""
+    assert "\x1b[" in text
+    assert "FAIL" in text
+
+
+def test_a_reader_that_goes_away(project: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        done = subprocess.run(
+            [TRAPGATE, "list"], stdout=gone, stderr=subprocess.PIPE, text=True, cwd=project, check=False
+        )
+    assert "Traceback" not in done.stderr
