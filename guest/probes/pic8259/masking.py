@@ -59,6 +59,7 @@ def mask_bit_concerns_its_own_input_only(k: Kernel, irq: int) -> ProbeBody:
         for other in inputs:
             k.lines.up(other)
     k.sti()
+    k.wait_for(vector_of(irq))
     k.stay_quiet()
     master = k.pic.irr(k.pic.MASTER, "master")
     slave = k.pic.irr(k.pic.SLAVE, "slave")

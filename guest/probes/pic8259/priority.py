@@ -64,7 +64,10 @@ def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
         with k.trigger():
             k.lines.up(higher)
         k.sti()
-        k.delay(us=20)
+        if nests:
+            k.wait_for(vector_of(higher), ms=50)
+        else:
+            k.settle()
         k.cli()
         k.mark("end of interrupt")
         k.pic.eoi(lower)
@@ -102,7 +105,7 @@ def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> Probe
         with k.trigger():
             k.lines.up(lower)
         k.sti()
-        k.delay(us=20)
+        k.settle()
         k.cli()
         held = k.pic.irr(chip, "held")
         k.mark("end of interrupt")
@@ -145,7 +148,7 @@ def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
             k.lines.down(irq)
             k.lines.up(irq)
         k.sti()
-        k.delay(us=20)
+        k.settle()
         k.cli()
         chip.OCW3.write(0x0A)
         k.store(held, chip.STATUS)

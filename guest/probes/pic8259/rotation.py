@@ -11,13 +11,14 @@ def lowest_is(level: int) -> list[int]:
     return [(level + 1 + place) % 8 for place in range(8)]
 
 
-def all_pending_on_the_slave(k: Kernel) -> None:
+def all_pending_on_the_slave(k: Kernel, last: int, count: int = 1) -> None:
     """Every input of the slave requests; each handler ends with a non-specific EOI, which rotates nothing."""
     with k.trigger():
         for irq in range(8, 16):
             k.lines.up(irq)
     k.pic.unmask(*range(8, 16))
     k.sti()
+    k.wait_for(SLAVE + last, count=count)
     k.stay_quiet()
 
 
@@ -40,7 +41,7 @@ def set_priority_makes_a_level_the_lowest(k: Kernel, level: int) -> ProbeBody:
     """The set-priority command makes the level that it names the lowest, and the next one the highest."""
     prepare(k)
     k.pic.SLAVE.OCW2.write(0xC0 | level)
-    all_pending_on_the_slave(k)
+    all_pending_on_the_slave(k, last=level)
 
     run = yield
 
@@ -68,6 +69,7 @@ def set_priority_moves_the_cascade_along(k: Kernel, level: int) -> ProbeBody:
             k.lines.up(irq)
     k.pic.unmask(*irqs.values())
     k.sti()
+    k.wait_for(MASTER + level)
     k.stay_quiet()
 
     run = yield
@@ -96,7 +98,7 @@ def rotate_on_non_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     isr = k.pic.isr(k.pic.SLAVE, "isr")
     k.serve_8259(level + 8, base=MASTER, slave_base=SLAVE)
     k.lines.down(level + 8)
-    all_pending_on_the_slave(k)
+    all_pending_on_the_slave(k, last=level, count=2)
 
     run = yield
 
@@ -130,7 +132,7 @@ def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     k.serve_8259(low + 8, high + 8, base=MASTER, slave_base=SLAVE)
     k.lines.down(low + 8)
     k.lines.down(high + 8)
-    all_pending_on_the_slave(k)
+    all_pending_on_the_slave(k, last=level, count=2)
 
     run = yield
 
@@ -165,6 +167,7 @@ def equal_devices_take_turns(k: Kernel) -> ProbeBody:
         k.lines.up(9)
         k.lines.up(11)
     k.sti()
+    k.wait_for(SLAVE + 3, count=3)
     k.stay_quiet()
 
     run = yield
@@ -203,6 +206,8 @@ def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
         k.lines.up(3)
         k.lines.up(5)
     k.sti()
+    k.wait_for(MASTER + 5)
+    k.wait_for(MASTER + 3, count=2)
     k.stay_quiet()
 
     run = yield
