@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 from dataclasses import dataclass
@@ -173,6 +174,9 @@ async def _ask(program: str, *, sandbox: bool) -> Features:
     )
 
 
+_KVM_GET_API_VERSION = 0xAE00  # Linux, Documentation/virt/kvm/api.rst, 4.1
+
+
 def _kvm_closed() -> str | None:
     if not Path("/dev/kvm").exists():
         return (
@@ -181,7 +185,15 @@ def _kvm_closed() -> str | None:
         )
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "/dev/kvm may not be opened by this user: join the group that owns it (usually kvm)"
-    return None
+    try:
+        descriptor = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            version = fcntl.ioctl(descriptor, _KVM_GET_API_VERSION)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return f"/dev/kvm is there but does not answer as KVM: {error.strerror}"
+    return None if version == 12 else f"/dev/kvm speaks version {version} of the KVM API; 12 is the only stable one"
 
 
 @cache

@@ -253,7 +253,7 @@ def test_the_command_line_can_be_pasted(tmp_path: Path) -> None:
         line = machine.export(tmp_path / "run")
         assert shlex.split(line.replace(f"{tmp_path / 'run'}/", "")) == shlex.split(machine.command_line)
     assert (tmp_path / "run" / "ram-100000.bin").read_bytes() == b"placed"
-    done = subprocess.run(line, shell=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(shlex.split(line), stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
     assert done.returncode == 7, done.stderr
 
 
