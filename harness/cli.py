@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import traceback
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
+from harness.commands.asm import asm_command
+from harness.commands.doctor import doctor_command
 from harness.commands.images import images_command
 from harness.commands.list import list_command
 from harness.commands.run import EXIT_CODES, run_command
@@ -47,9 +47,8 @@ app.command("list")(list_command)
 app.command("run", epilog=EXIT_CODES)(run_command)
 app.command("show")(show_command)
 app.command("images")(images_command)
-for _name in ("doctor", "asm"):
-    if find_spec(f"harness.commands.{_name}") is not None:
-        app.command(_name)(getattr(importlib.import_module(f"harness.commands.{_name}"), f"{_name}_command"))
+app.command("asm")(asm_command)
+app.command("doctor")(doctor_command)
 
 
 def main() -> None:

@@ -73,5 +73,5 @@ def _signals_held() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in held:
-            signal.raise_signal(number)
+        for arrived in held:
+            signal.raise_signal(arrived)

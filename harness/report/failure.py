@@ -69,12 +69,12 @@ def interrupt_table(interrupts: Sequence[InterruptRecord]) -> str:
     """What the recorder saw, one interrupt a line.
 
     Columns: sequence number, CPU, vector with its architectural name (indented by the handlers that it interrupted),
-    error code, CS:RIP, where that is in the source, TSC ticks since the guest's start, and whether the local APIC had
-    the vector in service.
+    error code, CS:RIP, TSC ticks since the guest's start, whether the local APIC had the vector in service, and where
+    RIP is in the source.
     """
     if not interrupts:
         return "none"
-    head = ("#", "CPU", "vector", "error", "CS:RIP", "where", "TSC", "in service")
+    head = ("#", "CPU", "vector", "error", "CS:RIP", "TSC", "in service", "where")
     rows = [head, *(_row(interrupt) for interrupt in interrupts)]
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
@@ -98,7 +98,7 @@ def _row(interrupt: InterruptRecord) -> tuple[str, ...]:
         f"{'  ' * interrupt.depth}{interrupt.vector:#04x} {interrupt.name}".rstrip(),
         error,
         f"{interrupt.cs:02x}:{interrupt.rip:x}",
-        printable(interrupt.where),
         str(interrupt.tsc),
         "yes" if interrupt.in_service else "no",
+        printable(interrupt.where),
     )

@@ -96,7 +96,8 @@ class Terminal:
 
     def _explain(self, record: RunRecord) -> None:
         console, style = self._console, STYLES[record.verdict]
-        console.print()
+        if self._verbose:
+            console.print()
         console.print(
             Rule(Text(f"{record.verdict} {record.probe} on {record.target}", style), style=style, align="left")
         )

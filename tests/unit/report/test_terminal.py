@@ -83,9 +83,9 @@ def test_the_headline_says_what_it_rests_on(verdicts: Sequence[Verdict], planned
 
 def test_the_interrupt_table() -> None:
     assert interrupt_table(INTERRUPTS) == (
-        "#  CPU  vector    error  CS:RIP     where                       TSC  in service\n"
-        "0    0  0x40             08:11004e  program+0xe (hpet.py:12)    272  yes\n"
-        "1    1  0x0d #GP  0x18   08:110052  program+0x12 (hpet.py:13)  9000  no"
+        "#  CPU  vector    error  CS:RIP      TSC  in service  where\n"
+        "0    0  0x40             08:11004e   272  yes         program+0xe (hpet.py:12)\n"
+        "1    1  0x0d #GP  0x18   08:110052  9000  no          program+0x12 (hpet.py:13)"
     )
     assert "error" not in interrupt_table(INTERRUPTS[:1])
     assert interrupt_table(()) == "none"
