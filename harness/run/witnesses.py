@@ -82,7 +82,7 @@ def _check_registers(run: Run) -> None:
     frozen = run.at()
     number = (frozen.read("TR") - abi.SEL_TSS) >> 4
     cpus = run.cpus
-    if number >= len(cpus):
+    if not 0 <= number < len(cpus):
         raise WitnessDisagreement(f"witnesses disagree: the guest ended on processor {number}, QMP has {len(cpus)}")
     cpu = cpus[number]
     compare_registers(frozen, cpu)

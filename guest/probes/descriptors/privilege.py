@@ -1,0 +1,93 @@
+"""The gate's DPL: who may call it."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+from harness.abi import USER_ALIAS
+from harness.hardware.exceptions import SelectorErrorCode
+
+from .gates import TIMES_16, code
+
+VECTOR = 0x50
+
+
+@probe.each(dpl=[0, 1, 2])
+@probe(
+    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
+    covers="descriptors.dpl",
+    deviation=TIMES_16,
+)
+def int_n_in_ring_3_needs_dpl_3(k: Kernel, dpl: int) -> ProbeBody:
+    """INT n at CPL 3 through a gate with DPL < 3 raises #GP(n*8+2) at the INT; with DPL 3 it is delivered."""
+    k.tables.gate(VECTOR, dpl=3)
+    with k.ring3():
+        k.int_n(VECTOR)
+    with k.trigger():
+        k.tables.gate(VECTOR, dpl=dpl)
+    with k.faults(13), k.ring3():
+        k.asm(f"culprit: int {VECTOR:#x}")
+
+    run = yield
+
+    assert run.vectors == [VECTOR, 13]
+    assert run.interrupts[1].rip == USER_ALIAS + run.built.symbols["culprit"]
+    assert code(run, 1) == hex(SelectorErrorCode.gate(VECTOR))
+
+
+@probe(
+    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
+    covers="descriptors.dpl-int3",
+    deviation=Deviation("*-tcg*", "'0x32' == '0x1a'", "docs/deviations/descriptors-idt-error-code.md", versions="<10"),
+)
+def int3_checks_the_dpl(k: Kernel) -> ProbeBody:
+    """INT3 at CPL 3 through a gate with DPL 0 raises #GP(3*8+2), with EXT clear; with DPL 3 it is #BP."""
+    k.expect(3)
+    k.tables.gate(3, dpl=3)
+    with k.ring3():
+        k.asm("int3")
+    with k.trigger():
+        k.tables.gate(3, dpl=0)
+    with k.faults(13), k.ring3():
+        k.asm("culprit: int3")
+
+    run = yield
+
+    assert run.vectors == [3, 13]
+    assert run.interrupts[1].rip == USER_ALIAS + run.built.symbols["culprit"]
+    assert code(run, 1) == hex(SelectorErrorCode.gate(3))
+
+
+@probe(
+    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
+    covers="descriptors.dpl-ignored",
+)
+def a_hardware_interrupt_ignores_the_dpl(k: Kernel) -> ProbeBody:
+    """An interrupt from the local APIC that comes at CPL 3 is delivered through a gate with DPL 0."""
+    k.tables.gate(VECTOR, dpl=0)
+    with k.ring3(interrupts=True):
+        with k.trigger():
+            k.asm(f"movabs rdi, USER_ALIAS+LAPIC_ICR_LOW\nmov dword ptr [rdi], {0x44000 | VECTOR:#x}")
+        k.asm("mov ecx, 200\nspin: dec ecx\njnz spin")
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert run.interrupts[0].cs == 0x3B
+
+
+@probe.each(instruction=["ud2", "icebp", "div"])
+@probe(
+    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures; vol. 2, INT1",
+    covers="descriptors.dpl-ignored",
+    deviation=Deviation("*-tcg*", r"\[6\] == \[1\]", "docs/deviations/exceptions-icebp.md", "icebp", "<10"),
+)
+def an_exception_ignores_the_dpl(k: Kernel, instruction: str) -> ProbeBody:
+    """An exception that an instruction at CPL 3 raises is delivered through a gate with DPL 0; INT1 counts as one."""
+    vector = {"ud2": 6, "icebp": 1, "div": 0}[instruction]
+    text = {"ud2": "ud2", "icebp": ".byte 0xF1", "div": "xor ecx, ecx\ndiv ecx"}[instruction]
+    k.tables.gate(vector, dpl=0)
+    with k.faults(), k.ring3(), k.trigger():
+        k.asm(text)
+
+    run = yield
+
+    assert run.vectors == [vector]
+    assert run.interrupts[0].cs == 0x3B
