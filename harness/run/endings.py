@@ -15,7 +15,7 @@ from harness.run.failures import RunBroken, RunFailure
 from harness.run.recorder import Mailbox
 from harness.run.registers_text import registers_text
 
-__all__ = ["QemuKilled", "explain_status", "explain_stop"]
+__all__ = ["QemuKilled", "explain_status", "explain_stop", "killed_from_outside"]
 
 
 class QemuKilled(RunBroken):
@@ -25,7 +25,7 @@ class QemuKilled(RunBroken):
 def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | RunBroken:
     """What a stop that is not the guest's signal means."""
     if stop.kind is StopKind.DIED:
-        return _died(stop)
+        return _died(machine, stop)
     if stop.kind is StopKind.TIMEOUT:
         machine.stop()
     where, sections = _where(machine, image)
@@ -50,11 +50,17 @@ def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | Run
             return RunBroken(f"{stop}; {where}", sections)
 
 
-def _died(stop: Stop) -> RunBroken:
+def killed_from_outside(machine: Machine, returncode: int | None) -> bool:
+    """Whether somebody ended QEMU by SIGKILL or SIGTERM; on SIGTERM it exits in order and names the cause over QMP."""
+    shutdowns = (event.get("data", {}) for event in machine.events if event["event"] == "SHUTDOWN")
+    return returncode in (-9, -15) or any(data.get("reason") == "host-signal" for data in shutdowns)
+
+
+def _died(machine: Machine, stop: Stop) -> RunBroken:
     said = stop.stderr.strip()
     sections = (("QEMU said", said),) if said else ()
     ending = f"QEMU {describe_exit(stop.returncode)} during the run"
-    if stop.returncode in (-9, -15):
+    if killed_from_outside(machine, stop.returncode):
         return QemuKilled(ending, sections)
     return RunBroken(f"{ending}: {said.splitlines()[-1]}" if said else ending, sections)
 

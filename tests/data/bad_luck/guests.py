@@ -1,0 +1,195 @@
+"""Guests that go wrong on purpose, one way each."""
+
+from harness import Kernel, ProbeBody, probe
+
+SPEC = "none: this guest is here to misbehave"
+
+
+@probe(spec=SPEC)
+def triple_fault(k: Kernel) -> ProbeBody:
+    """No IDT, then an exception."""
+    k.tables.lidt(0, 0)
+    k.asm("broken: ud2")
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC, watchdog_s=1.0)
+def endless_loop(k: Kernel) -> ProbeBody:
+    """Interrupts off, round and round."""
+    k.cli()
+    k.asm("round_and_round: jmp round_and_round")
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC, watchdog_s=1.0)
+def sleeps_for_ever(k: Kernel) -> ProbeBody:
+    """HLT with interrupts off and nothing to wake it."""
+    k.asm("""
+        cli
+        asleep: hlt
+        jmp asleep
+    """)
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def unarmed_exception(k: Kernel) -> ProbeBody:
+    """A page fault that nobody expects."""
+    k.asm("""
+        movabs rbx, 0x7f0000001234
+        mov qword ptr [rbx], 1
+    """)
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def powers_off(k: Kernel) -> ProbeBody:
+    """ACPI S5, or whatever the host makes of it: here a reset through port CF9h."""
+    k.asm("""
+        mov edx, 0xcf9
+        mov al, 6
+        out dx, al
+        hlt
+    """)
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC, watchdog_s=4.0)
+def serial_flood(k: Kernel) -> ProbeBody:
+    """100 MB to COM1, as fast as the guest can."""
+    k.asm("""
+        mov rsi, BUFFERS
+        mov edx, 0x3f8
+        mov ecx, 100000000
+        mov al, 0x41
+    flood: out dx, al
+        dec ecx
+        jnz flood
+    """)
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def serial_garbage(k: Kernel) -> ProbeBody:
+    """Bytes of every value, and lines that look like a report, before the real one."""
+    k.asm("""
+        mov edx, 0x3f8
+        xor eax, eax
+    .Lnext: out dx, al
+        inc al
+        jnz .Lnext
+    """)
+    k.print("@run 1 an_impostor")
+    k.print("@value lie 5")
+    k.print("@end 3 0 0 0")
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def serial_cut_off(k: Kernel) -> ProbeBody:
+    """COM1 in loopback mode: the report never comes out."""
+    k.asm("""
+        mov edx, 0x3fc
+        mov al, 0x10
+        out dx, al
+    """)
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def writes_over_its_recorder(k: Kernel) -> ProbeBody:
+    """Records an event, then wipes out its commit word."""
+    k.expect(0x80)
+    k.int_n(0x80)
+    k.asm("mov dword ptr [RECORDER+REC_COMMIT], 0")
+    run = yield
+    assert run.vectors == [0x80]
+
+
+@probe(spec=SPEC)
+def overflow_counted(k: Kernel) -> ProbeBody:
+    """More events than the recorder keeps: the counts are exact."""
+    _many(k)
+    run = yield
+    assert run.count(0x80) == 9000
+
+
+@probe(spec=SPEC)
+def overflow_in_order(k: Kernel) -> ProbeBody:
+    """More events than the recorder keeps: their order cannot be judged."""
+    _many(k)
+    run = yield
+    assert run.vectors == [0x80] * 9000
+
+
+@probe(spec=SPEC)
+def never_written(k: Kernel) -> ProbeBody:
+    """A value that the guest never writes is no large number."""
+    seen_at = k.value("seen_at")
+    run = yield
+    assert run[seen_at] >= 100_000
+
+
+@probe(spec=SPEC)
+def waits_in_vain(k: Kernel) -> ProbeBody:
+    """Waits for an interrupt that nothing causes."""
+    k.sti()
+    k.wait_for(0x40, ms=1)
+    run = yield
+    assert run.vectors == [0x40]
+
+
+@probe(spec=SPEC)
+def left_at_checkpoint(k: Kernel) -> ProbeBody:
+    """A judgement that forgets to resume the guest."""
+    k.checkpoint("armed")
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def stray_signal(k: Kernel) -> ProbeBody:
+    """Writes to the signal port without being done."""
+    k.asm("""
+        mov edx, PVPANIC_PORT
+        mov al, 1
+        out dx, al
+    """)
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def well_behaved(k: Kernel) -> ProbeBody:
+    """Runs after all the others, and passes."""
+    k.expect(0x80)
+    k.int_n(0x80)
+    run = yield
+    assert run.vectors == [0x80]
+
+
+@probe(spec=SPEC)
+def fails_its_assertion(k: Kernel) -> ProbeBody:
+    """An assertion that does not hold."""
+    k.expect(0x80)
+    k.int_n(0x80)
+    run = yield
+    assert run.vectors == [0x81]
+
+
+def _many(k: Kernel) -> None:
+    k.expect(0x80)
+    k.asm("""
+        mov ebx, 9000
+    .Lagain: int 0x80
+        dec ebx
+        jnz .Lagain
+    """)
