@@ -31,7 +31,8 @@ def find_cases(names: Sequence[str], folders: Sequence[Path] = (), keywords: Key
     Raises SelectionError and LoadError.
     """
     roots = [folder.resolve() for folder in folders] or [catalogue_root()]
-    found = discover(roots)
+    places = _places(names, roots)
+    found = discover(places, roots[0]) if places else discover(roots)
     outside = [name for name in names if _is_outside(name, found.probes, roots)]
     if outside:
         more = discover([Path(name.partition("[")[0]) for name in outside])
@@ -47,6 +48,18 @@ def find_cases(names: Sequence[str], folders: Sequence[Path] = (), keywords: Key
         make_console(stderr=True).print(note, soft_wrap=True)
     _refuse_equal_ids(found.probes)
     return select(found.probes, names, keywords)
+
+
+def _places(names: Sequence[str], roots: Sequence[Path]) -> list[Path]:
+    """The files and folders that hold all that the names mean, where each name tells its place: no other is loaded."""
+    places = []
+    for name in names:
+        text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
+        place = (roots[0] / text).resolve()
+        if not text or len(roots) > 1 or not place.exists() or not place.is_relative_to(roots[0]):
+            return []
+        places.append(place)
+    return places
 
 
 def _is_outside(name: str, probes: Sequence[Probe], roots: Sequence[Path]) -> bool:

@@ -33,7 +33,7 @@ from harness.run.targets import DEFAULT_TARGET, find_targets
 __all__ = ["run_command"]
 
 EXIT_CODES = (
-    "Exit codes: 0 every verdict is pass, deviation or unsupported; 1 a fail (a recorded deviation that has disappeared "
+    "Exit codes: 0 every verdict is pass, deviation or unsupported; 1 a fail (a recorded deviation that has gone "
     "is one); 2 wrong usage, nothing ran; 3 an error: the harness or QEMU broke, or a report could not be written; "
     "130 Ctrl-C, 143 SIGTERM, 129 SIGHUP."
 )
