@@ -102,15 +102,33 @@ mask_io_apic:
     jns .Lentry
     ret
 
-# silence_timers: 8254 channel 0 waits for a gate that never comes, channel 2 and speaker off, HPET halted with all comparators
-# off, RTC interrupts off and acknowledged, COM1's interrupts off.
+# silence_8254: OUT of channel 0 goes high once, now, and never moves again: mode 0 at its terminal count.
+# Not mode 1, which needs a gate edge on the chip but counts at once in QEMU and raises OUT when it is through.
+# clobbers: RAX, RCX. 8254 datasheet, "Mode 0: Interrupt on Terminal Count".
+silence_8254:
+    mov al, 0x30
+    out 0x43, al
+    mov al, 1
+    out 0x40, al
+    xor eax, eax
+    out 0x40, al
+    mov ecx, 0x10000                # some microseconds at most; no chip reads as FFh
+.Lterminal:
+    mov al, 0xE2                    # read-back: status of channel 0
+    out 0x43, al
+    in al, 0x40
+    test al, al
+    js .Lsilent                     # OUT is high
+    dec ecx
+    jnz .Lterminal
+.Lsilent:
+    ret
+
+# silence_timers: 8254 channel 0 at rest, channel 2 and speaker off, HPET halted with all comparators off, RTC interrupts
+# off and acknowledged, COM1's interrupts off.
 # clobbers: RAX, RCX, RDX, RDI.
 silence_timers:
-    mov al, 0x32                    # channel 0, both bytes, mode 1: the gate is tied high, so it never triggers
-    out 0x43, al
-    mov al, 0xFF
-    out 0x40, al
-    out 0x40, al
+    call silence_8254
     in al, 0x61
     and al, 0xFC
     out 0x61, al

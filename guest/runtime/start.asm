@@ -11,10 +11,10 @@ entry64:
     call build_idt
     mov edi, 0
     call load_tables
-    call silence_8259
+    call silence_timers
+    call silence_8259               # after the timers: ICW1 forgets the edge that silencing made
     call enable_local_apic
     call mask_io_apic
-    call silence_timers
     lock or dword ptr [MAILBOX+MB_ONLINE], 1
     call measure_tsc
     call plant_canaries

@@ -127,6 +127,10 @@ class PitControl(Pit8254):
 
     NAME = "pit"
 
+    def __init__(self, program: Program, bus: StagedBus) -> None:
+        super().__init__(bus)
+        self._program = program
+
     @property
     def system_control(self) -> SystemControl:
         """Port 61h: gate of channel 2, its output."""
@@ -143,9 +147,9 @@ class PitControl(Pit8254):
         self.COUNTER[channel].write(count & 0xFF)
         self.COUNTER[channel].write(count >> 8)
 
-    def silence(self, channel: int = 0) -> None:
-        """No more output changes: mode 1 waits for a gate edge that channel 0 and 1 never get."""
-        self.program(channel, 1, 0xFFFF)
+    def silence(self) -> None:
+        """Channel 0 at rest: its output goes high at once, if it is not, and does not move again."""
+        self._program.step("silence the 8254", "call silence_8254")
 
 
 class HpetControl(Hpet):
