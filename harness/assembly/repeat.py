@@ -13,7 +13,8 @@ from harness.assembly.statement import Directive, Statement, parse_line
 
 __all__ = ["expand"]
 
-_LIMIT: Final = 1_000_000
+_LIMIT: Final = 100_000
+_DEPTH: Final = 20
 
 
 def expand(
@@ -40,6 +41,7 @@ def _repeat(
     statements: list[tuple[int, Statement]],
     constants: Mapping[str, int],
     refuse: Callable[[int, str, Refusal], None],
+    depth: int = 0,
 ) -> list[tuple[int, Statement]]:
     result: list[tuple[int, Statement]] = []
     position = 0
@@ -53,7 +55,10 @@ def _repeat(
         if end is None:
             refuse(line, statement.text, Refusal(".rept without .endr"))
             return result
-        body = _repeat(statements[position + 1 : end], constants, refuse)
+        if depth == _DEPTH:
+            refuse(line, statement.text, Refusal(f"more than {_DEPTH} .rept inside each other"))
+            return result
+        body = _repeat(statements[position + 1 : end], constants, refuse, depth + 1)
         try:
             count = _count(statement, constants)
             if count * len(body) + len(result) > _LIMIT:

@@ -219,8 +219,8 @@ def _body(text: str) -> Body:
             if prefixes:
                 raise Refusal(f"the prefix {prefixes[0]} stands before a directive")
             return _directive(word, text, position)
-        if position < len(text) and not match.group("gap") and text[position] not in "[(-'\"":
-            raise Refusal(f"{text[position]!r} cannot follow {word!r} here", column=position + 1)
+        if position < len(text) and not match.group("gap"):
+            raise Refusal(f"{text[position]!r} follows {word!r} without a blank", column=position + 1)
         if word not in PREFIXES:
             break
         prefixes.append(word)

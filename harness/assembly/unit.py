@@ -22,6 +22,7 @@ from harness.assembly.transfers import TRANSFERS, transfer
 __all__ = ["Unit"]
 
 _PASSES: Final = 200
+_CHAIN: Final = 50
 
 
 class Unit:
@@ -62,6 +63,8 @@ class Unit:
         self._lay_out()
         pieces = self._bytes()
         self._check_names()
+        if self.address + sum(map(len, pieces)) > 1 << 64 and not self.problems:
+            self.refuse(0, "", Refusal(f"the unit at {self.address:#x} does not end before 2**64"))
         if self.problems:
             self.problems.sort(key=lambda problem: problem[0])
             raise AssemblyError(problem for _, problem in self.problems)
@@ -283,12 +286,15 @@ class Unit:
                 raise Refusal(f"{name!r} is used before its first value, and it has several")
             return Value(place.known[spelled])
         if key in self.assignments:
-            return self._assigned(key)
+            early = self.known.get(name if name[0] != "." else f"{place.block}{name}")
+            return self._assigned(key) if early is None else Value(early)
         raise self._undefined(name, place)
 
     def _assigned(self, key: tuple[int, str]) -> Value:
         if key in self.evaluating:
             raise Refusal(f"{key[1]!r} is defined by itself")
+        if len(self.evaluating) > _CHAIN:
+            raise Refusal(f"more than {_CHAIN} names are defined by each other", "define them in the other order")
         node, place = self.assignments[key]
         self.evaluating.add(key)
         try:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Literal, cast
 
 import pytest
 
 from harness import abi
-from harness.assembly import Assembled, AssemblyError, Origin, Problem, SourceLine, assemble, source_from_text
+from harness.assembly import Assembled, AssemblyError, Problem, SourceLine, assemble, source_from_text
 from harness.assembly.check import decode
 
+from .agreement import MORE_NAMES, assembled_each, same_instruction
 from .corpus import statements
 from .gnu import gnu_image, gnu_statements
 
@@ -27,37 +27,6 @@ _STRICTER = re.compile(
     r"|(shl|sal|shr|sar|rol|ror|rcl|rcr) does not take"
     r"|(clflush|clflushopt|clwb|invlpg|prefetch\w*) does not take|movd does not take|ljmp|lcall"
 )
-# Names that the manuals or other assemblers know and GNU as does not, in Intel syntax.
-_MORE_NAMES = re.compile(r"(icebp|retn|sysret|sysretl|sysretd|sysexit|sysexitd)\b")
-# REX.W that the manual makes superfluous: GNU as leaves it out, the statement's register is named all the same.
-_WIDE_SELECTOR = re.compile(r"(mov|str|sldt) r\w+(, [c-gs]s)?")
-
-
-def _ours(corpus: list[str], mode: int) -> list[bytes | Problem]:
-    """What each statement becomes, or why it is refused: all as one unit, then again without the refused ones."""
-    width = cast(Literal[16, 32, 64], mode)
-    lines = [SourceLine(statement, Origin("corpus", index)) for index, statement in enumerate(corpus)]
-    results: dict[int, bytes | Problem] = {}
-    try:
-        assemble(lines, address=0, mode=width)
-    except AssemblyError as error:
-        results = {problem.origin.line: problem for problem in error.problems}
-    done = assemble([line for line in lines if line.origin.line not in results], address=0, mode=width)
-    for line in done.lines:
-        assert line.origin.line not in results
-        results[line.origin.line] = line.data
-    return [results[index] for index in range(len(corpus))]
-
-
-def _same(mode: int, statement: str, ours: bytes, theirs: bytes) -> bool:
-    if ours == theirs:
-        return True
-    mine, other = decode(mode, ours, 0), decode(mode, theirs, 0)
-    if mine is None or other is None or mine[0] != len(ours) or other[0] != len(theirs):
-        return False
-    if _WIDE_SELECTOR.fullmatch(statement) and mode == 64:
-        return ours.replace(b"\x48", b"", 1) == theirs or ours[1:] == theirs[1:]
-    return mine[1:] == other[1:]
 
 
 @pytest.mark.parametrize("mode", [64, 32, 16])
@@ -65,18 +34,18 @@ def test_corpus(mode: int) -> None:
     corpus = statements(mode)
     complaints: list[str] = []
     counts: Counter[str] = Counter()
-    for statement, theirs, ours in zip(corpus, gnu_statements(mode, corpus), _ours(corpus, mode), strict=True):
+    for statement, theirs, ours in zip(corpus, gnu_statements(mode, corpus), assembled_each(corpus, mode), strict=True):
         if isinstance(ours, Problem):
             counts["refused by both" if theirs is None else "refused here only"] += 1
             if theirs is not None and not _STRICTER.search(ours.reason):
                 complaints.append(f"{statement}: GNU as makes {theirs.hex(' ')}, here: {ours.reason}")
         elif theirs is None:
             counts["accepted here only"] += 1
-            if not _MORE_NAMES.match(statement):
+            if not MORE_NAMES.match(statement):
                 complaints.append(f"{statement}: GNU as refuses, here {ours.hex(' ')}")
         else:
             counts["the same bytes" if ours == theirs else "the same instruction"] += 1
-            if not _same(mode, statement, ours, theirs):
+            if not same_instruction(mode, statement, ours, theirs):
                 complaints.append(f"{statement}: GNU as makes {theirs.hex(' ')}, here {ours.hex(' ')}")
     assert not complaints, f"{len(complaints)} of {len(corpus)}:\n" + "\n".join(complaints[:40])
     assert counts["the same bytes"] > 10_000, counts
