@@ -150,6 +150,11 @@ class Run:
         """Their vectors, in order."""
         return [interrupt.vector for interrupt in self.interrupts]
 
+    @property
+    def sequence(self) -> list[int | str]:
+        """Vectors and the names of marks, in order: `[0x40, "unmasked", 0x40]`."""
+        return [event.vector if isinstance(event, InterruptRecord) else event.name for event in self.events]
+
     def count(self, vector: int, *, cpu: int | None = None) -> int:
         """How often a vector arrived, on one processor or on all. Exact however many there were."""
         counts = self.recording.counts
