@@ -117,18 +117,20 @@ class Terminal:
         console.print(headline(self.results, self._planned, elapsed_ms), soft_wrap=True)
 
     def _list(self, records: Sequence[RunRecord]) -> None:
-        """Each fail, error and deviation in a line; what is unsupported by its reason, which many runs share."""
+        """Each fail and error in a line; what is unsupported or deviates by its reason, which many runs share."""
         lines: Counter[tuple[Verdict, str, str]] = Counter()
         for verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION, Verdict.FAIL, Verdict.ERROR):
             for record in records:
                 if record.verdict is verdict:
-                    what = record.target if verdict is Verdict.UNSUPPORTED else f"{record.probe}  {record.target}"
-                    lines[verdict, what, (printable(record.reason).splitlines() or [""])[0]] += 1
+                    reason = (printable(record.reason).splitlines() or [""])[0]
+                    if verdict is Verdict.DEVIATION:
+                        reason = reason[reason.rfind("(recorded: ") :].strip("()")
+                    shared = verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION)
+                    lines[verdict, record.target if shared else f"{record.probe}  {record.target}", reason] += 1
         for (verdict, what, reason), number in lines.items():
             text = Text(f"{verdict:<11} ", STYLES[verdict])
-            text.append(
-                f"{plural(number, 'run')} on {what}" if verdict is Verdict.UNSUPPORTED else what, "default not bold"
-            )
+            shared = verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION)
+            text.append(f"{plural(number, 'run')} on {what}" if shared else what, "default not bold")
             text.append(f": {reason}" if reason else "", "dim not bold")
             self._console.print(text, soft_wrap=True)
         if lines:

@@ -115,7 +115,9 @@ def test_a_broken_file_stops_only_those_who_ask_for_it(project: Path, tmp_path: 
     assert whole.returncode == 2
     assert "probes/ipi/broken.py:3: p: has no docstring" in whole.stderr
     assert "probes/ipi/broken.py:3: p: is not a generator" in whole.stderr
-    part = trapgate("run", "--probes", "probes", "ipi/self_ipi.py::arrives_once", cwd=tmp_path)
+    exact = trapgate("run", "--probes", "probes", "ipi/self_ipi.py::arrives_once", cwd=tmp_path)
+    assert (exact.returncode, exact.stderr) == (0, "")
+    part = trapgate("run", "--probes", "probes", "self_ipi.py::arrives_once", cwd=tmp_path)
     assert part.returncode == 0
     assert "probes/ipi/broken.py" in part.stderr
 
