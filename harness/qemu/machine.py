@@ -260,6 +260,15 @@ class Machine:
         """Every CPU's registers. Raises DumpError."""
         return parse_registers(self.hmp("info registers -a"))
 
+    def witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
+        """What every run is asked when it stops, in one go: `serial_output()` and `registers()`. Raises as they do."""
+        return self._do(self._witness())
+
+    async def _witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
+        registers = self._monitor.execute("human-monitor-command", {"command-line": "info registers -a"})
+        output, dump = await asyncio.gather(self._console.output(), registers)
+        return output, parse_registers(str(dump).replace("\r\n", "\n"))
+
     def lapic(self, cpu: int = 0) -> LapicState:
         """The local APIC of the CPU with that APIC ID. Raises DumpError."""
         return parse_lapic(self.hmp(f"info lapic {cpu}"))
@@ -327,9 +336,11 @@ class Machine:
         engine().run(self._kill())
 
     async def _kill(self) -> None:
-        if self._preparing is not None:
-            self._preparing.cancel()
+        preparing, self._preparing = self._preparing, None
         await self._monitor.process.end()
+        if preparing is not None:
+            # The end of the connection ends it; a command cancelled in the middle would stay pending in the client.
+            await asyncio.gather(preparing, return_exceptions=True)
         await self._monitor.close()
         self._console.close()
         self._resources.close()

@@ -37,7 +37,9 @@ class MachinePool:
         try:
             yield machine
         finally:
-            if self._idle.get(shape) is not machine:
+            if self._idle.get(shape) is machine:
+                machine.prepare()  # it resets itself while the host builds the next guest
+            else:
                 machine.kill()
 
     def keep(self, machine: Machine) -> None:

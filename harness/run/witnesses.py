@@ -13,6 +13,7 @@ from harness.run.recorder import Mark
 from harness.run.snapshots import compare_registers
 
 if TYPE_CHECKING:
+    from harness.qemu.dumps import CpuRegisters
     from harness.run.evidence import Run
 
 __all__ = ["check_witnesses"]
@@ -20,9 +21,10 @@ __all__ = ["check_witnesses"]
 
 def check_witnesses(run: Run) -> None:
     """Raise `WitnessDisagreement` where they differ."""
+    output, cpus = run.machine.witness()
     _check_memory(run)
-    _check_console(run)
-    _check_registers(run)
+    _check_console(run, output)
+    _check_registers(run, cpus)
 
 
 def _check_memory(run: Run) -> None:
@@ -34,8 +36,7 @@ def _check_memory(run: Run) -> None:
         )
 
 
-def _check_console(run: Run) -> None:
-    output = run.machine.serial_output()
+def _check_console(run: Run, output: bytes) -> None:
     try:
         report = parse_report(output)
     except ReportError as error:
@@ -77,11 +78,10 @@ def _as_printed(run: Run, event: InterruptRecord | Mark) -> dict[str, int | None
     }
 
 
-def _check_registers(run: Run) -> None:
+def _check_registers(run: Run, cpus: tuple[CpuRegisters, ...]) -> None:
     """QMP's registers of the processor that ended the run against its own copy; it must stand in `signal`."""
     frozen = run.at()
     number = (frozen.read("TR") - abi.SEL_TSS) >> 4
-    cpus = run.cpus
     if not 0 <= number < len(cpus):
         raise WitnessDisagreement(f"witnesses disagree: the guest ended on processor {number}, QMP has {len(cpus)}")
     cpu = cpus[number]
