@@ -35,14 +35,18 @@ class _Client(QMPClient):
 
     async def execute_all(self, commands: Sequence[Command]) -> list[object]:
         """Execute the commands in order; gives their answers. Raises ExecuteError for the first that fails."""
-        issued = []
-        for name, arguments in commands:
-            command: dict[str, object] = {"execute": name, "id": self._get_exec_id()}
-            if arguments:
-                command["arguments"] = arguments
-            message = Message(command)
-            issued.append((message, await self._issue(message)))
-        answers = [(message, await self._reply(identity)) for message, identity in issued]
+        issued: list[tuple[Message, str | None]] = []
+        try:
+            for name, arguments in commands:
+                command: dict[str, object] = {"execute": name, "id": self._get_exec_id()}
+                if arguments:
+                    command["arguments"] = arguments
+                message = Message(command)
+                issued.append((message, await self._issue(message)))
+            answers = [(message, await self._reply(identity)) for message, identity in issued]
+        finally:  # when we are cancelled, or the first wait fails, nobody waits for the others any more
+            for _, identity in issued:
+                self._pending.pop(identity, None)
         for message, answer in answers:
             if "return" not in answer:
                 raise ExecuteError(ErrorResponse(answer), message, answer)
