@@ -1,0 +1,162 @@
+"""Cases × targets over worker processes; results as they come.
+
+Probes travel by their place: each worker loads the file again. Runs that need equal machines go to the same worker, so
+that warm machines are used again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+from harness.campaign.crew import Crew, Done
+from harness.qemu.target import Target
+from harness.run.execute import Executor, RunOptions
+from harness.run.loader import load_file
+from harness.run.probe import Case, Probe
+from harness.run.record import FailureDetail, RunRecord, Verdict
+
+__all__ = ["CaseJob", "default_workers", "for_each_case", "lost_record", "run_cases", "run_one"]
+
+R = TypeVar("R")
+
+_WORTH_A_WORKER = 16  # runs: fewer are done before a second process is up
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """A case by its place, and the target to run it on."""
+
+    path: Path
+    root: Path
+    probe: str
+    index: int  # among the probe's cases
+    case: str
+    target: Target
+
+    @classmethod
+    def of(cls, case: Case, target: Target) -> CaseJob:
+        """The job that runs this case there."""
+        ids = [other.id for other in case.probe.cases()]
+        return cls(case.probe.path, case.probe.root, case.probe.name, ids.index(case.id), case.id, target)
+
+    def find(self) -> Case:
+        """The case, loaded from its file. Raises LoadError, LookupError where the file has changed meanwhile."""
+        found = _load(self.path, self.root).get(self.probe)
+        cases = found.cases() if found is not None else ()
+        if self.index >= len(cases) or cases[self.index].id != self.case:
+            raise LookupError(f"{self.path} has changed: {self.case} is not in it any more")
+        return cases[self.index]
+
+
+@cache
+def _load(path: Path, root: Path) -> dict[str, Probe]:
+    return {found.name: found for found in load_file(path, root)}
+
+
+def default_workers(runs: int) -> int:
+    """How many workers are worth while: the cores that this process may use, fewer for a short plan."""
+    return max(1, min(len(os.sched_getaffinity(0)), runs // _WORTH_A_WORKER))
+
+
+def run_one(executor: Executor, case: Case) -> RunRecord:
+    """One run as the executor makes it."""
+    return executor.run(case)
+
+
+@contextmanager
+def _open(options: RunOptions, do: Callable[[Executor, Case], R]) -> Iterator[Callable[[CaseJob], R]]:
+    """In a worker: executors by target, the last two kept."""
+    executors: dict[Target, Executor] = {}
+    with ExitStack() as stack:
+
+        def close() -> None:
+            for executor in executors.values():
+                executor.close()
+
+        stack.callback(close)
+
+        def answer(job: CaseJob) -> R:
+            executor = executors.pop(job.target, None) or Executor(job.target, options)
+            executors[job.target] = executor
+            while len(executors) > 2:
+                executors.pop(next(iter(executors))).close()
+            return do(executor, job.find())
+
+        yield answer
+
+
+def for_each_case(
+    runs: Sequence[tuple[Target, Case]],
+    options: RunOptions,
+    do: Callable[[Executor, Case], R],
+    workers: int,
+) -> Iterator[Done[R]]:
+    """Do something with each case on its target, in `workers` processes; `Done.number` is the position in `runs`.
+
+    With one worker, all is done in this process, in order. Else `do` must be picklable, and results come in any order.
+    Raises CrewError.
+    """
+    if workers <= 1:
+        yield from _here(runs, options, do)
+        return
+    groups: dict[object, list[tuple[int, CaseJob]]] = {}
+    for number, (target, case) in enumerate(runs):
+        probe = case.probe
+        shape = (target.name, probe.cpus, probe.needs, probe.interactive, case.boot == "rom")
+        groups.setdefault(shape, []).append((number, CaseJob.of(case, target)))
+    with Crew[CaseJob, R](workers, partial(_open, options, do)) as crew:
+        yield from crew.run(list(groups.values()))
+
+
+def _here(
+    runs: Sequence[tuple[Target, Case]], options: RunOptions, do: Callable[[Executor, Case], R]
+) -> Iterator[Done[R]]:
+    executor: Executor | None = None
+    try:
+        for number, (target, case) in enumerate(runs):
+            if executor is None or executor.target != target:
+                if executor is not None:
+                    executor.close()
+                executor = Executor(target, options)
+            yield Done(number, do(executor, case))
+    finally:
+        if executor is not None:
+            executor.close()
+
+
+def run_cases(
+    runs: Sequence[tuple[Target, Case]], options: RunOptions, workers: int
+) -> Iterator[tuple[int, RunRecord]]:
+    """Run each case on its target; (position in `runs`, record) as they finish.
+
+    A case whose worker was killed is run once more by another one (`attempts` says 2), and is an `error` if that is
+    killed too. Raises CrewError.
+    """
+    for done in for_each_case(runs, options, run_one, workers):
+        if done.result is None:
+            yield done.number, lost_record(*runs[done.number], done)
+        else:
+            yield done.number, replace(done.result, attempts=max(done.attempts, done.result.attempts))
+
+
+def lost_record(target: Target, case: Case, done: Done[R]) -> RunRecord:
+    """The record of a run that nobody lived to tell about."""
+    reason = done.lost.rstrip().splitlines()[-1]  # of a traceback: the exception
+    return RunRecord(
+        probe=case.id,
+        target=target.name,
+        verdict=Verdict.ERROR,
+        rule=case.probe.rule,
+        citation=case.probe.spec,
+        ms=0.0,
+        reason=reason,
+        attempts=done.attempts,
+        detail=FailureDetail((("Error", done.lost),)),
+        rerun=f"trapgate run '{case.id}' --target {target.name}",
+    )

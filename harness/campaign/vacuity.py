@@ -1,0 +1,164 @@
+"""Vacuity: take the steps of a probe's guest program away, one at a time, and see whether the probe notices.
+
+A probe that stays green without the cause of what it judges says nothing. So removing what is marked as the trigger
+(`with k.trigger():`, `run.trigger(…)`) must give `fail`; and the share of all steps whose removal turns the probe red
+is its score, which may not fall from one change to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from harness.kernel.program import Step
+from harness.qemu.target import Target
+from harness.run.build import build
+from harness.run.execute import Executor, RunOptions
+from harness.run.probe import Case
+from harness.run.record import RunRecord, Verdict
+
+__all__ = ["CaseVacuity", "Effect", "ProbeScore", "Removal", "TriggerFinding", "examine", "probe_scores"]
+
+WATCHDOG_S = 2.0
+"""Seconds that a mutant may be silent. Waits end by themselves in guest time; what does not is an endless loop."""
+
+
+class Effect(StrEnum):
+    """What the removal of one step did to the verdict."""
+
+    RED = "red"  # the probe failed: it depends on the step
+    GREEN = "green"  # the probe passed all the same
+    BROKEN = (
+        "broken"  # without the step the program cannot be assembled or the judgement cannot run: counts for nothing
+    )
+
+
+class TriggerFinding(StrEnum):
+    """What removing the triggers showed."""
+
+    FAIL = "fail"  # as it must be
+    NO_TRIGGER = "no trigger is marked"
+    STILL_GREEN = "still green without its trigger"
+    ERROR = "error instead of fail without its trigger"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One step taken away."""
+
+    what: str
+    where: str  # file:line of the probe
+    trigger: bool
+    effect: Effect
+    reason: str = ""  # of the verdict, its first line
+
+
+@dataclass(frozen=True)
+class CaseVacuity:
+    """What one case showed on one target. `apart`: its verdict there is not `pass`, so there is nothing to turn red."""
+
+    case: str
+    probe: str
+    target: str
+    verdict: Verdict
+    reason: str = ""
+    trigger: TriggerFinding | None = None
+    trigger_reason: str = ""
+    host_trigger: bool = False
+    removals: tuple[Removal, ...] = ()
+
+    @property
+    def apart(self) -> bool:
+        """Whether the case cannot be examined on this target."""
+        return self.verdict is not Verdict.PASS
+
+    def count(self, effect: Effect) -> int:
+        """Number of removals with that effect."""
+        return sum(removal.effect is effect for removal in self.removals)
+
+    @property
+    def removable(self) -> int:
+        """Steps whose removal leaves a program that runs."""
+        return self.count(Effect.RED) + self.count(Effect.GREEN)
+
+    @property
+    def score(self) -> float:
+        """Share of the removable steps whose removal turns the probe red; 0 where none can be removed."""
+        return self.count(Effect.RED) / self.removable if self.removable else 0.0
+
+
+@dataclass(frozen=True)
+class ProbeScore:
+    """A probe's score: that of its worst case."""
+
+    probe: str
+    case: str
+    red: int
+    removable: int
+
+    @property
+    def score(self) -> float:
+        """`red / removable`, rounded as the baseline keeps it."""
+        return round(self.red / self.removable, 4) if self.removable else 0.0
+
+
+def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> CaseVacuity:
+    """Run a case as it is, without its triggers, and (unless `triggers_only`) without each step in turn.
+
+    Never raises for what a probe, a guest or QEMU does: it becomes the case's verdict or the removal's effect.
+    """
+    target = executor.target
+    options = replace(executor.options, cold=False)
+    whole = executor.run(case, options)
+    found = CaseVacuity(case.id, case.probe.id, target.name, whole.verdict, _first_line(whole.reason))
+    if found.apart:
+        return found
+    steps = tuple(build(case, target).program.steps)  # it has just been built, so it can be
+    options = replace(options, watchdog_s=min(WATCHDOG_S, case.probe.watchdog_s))
+    finding, reason = _without_triggers(executor, case, options, steps, whole)
+    removals: tuple[Removal, ...] = ()
+    if not triggers_only:
+        removals = tuple(_without(executor, case, options, step, target) for step in steps)
+    return replace(found, trigger=finding, trigger_reason=reason, host_trigger=whole.host_triggered, removals=removals)
+
+
+def _without_triggers(
+    executor: Executor, case: Case, options: RunOptions, steps: Iterable[Step], whole: RunRecord
+) -> tuple[TriggerFinding, str]:
+    marked = frozenset(step.index for step in steps if step.trigger)
+    if not marked and not whole.host_triggered:
+        return TriggerFinding.NO_TRIGGER, ""
+    record = executor.run(case, replace(options, omit=marked, act=False))
+    reason = _first_line(record.reason)
+    match record.verdict:
+        case Verdict.FAIL:
+            return TriggerFinding.FAIL, reason
+        case Verdict.ERROR:
+            return TriggerFinding.ERROR, reason
+        case _:
+            return TriggerFinding.STILL_GREEN, reason
+
+
+def _without(executor: Executor, case: Case, options: RunOptions, step: Step, target: Target) -> Removal:
+    record = executor.run(case, replace(options, omit=frozenset({step.index})))
+    effects = {Verdict.FAIL: Effect.RED, Verdict.ERROR: Effect.BROKEN}
+    effect = effects.get(record.verdict, Effect.GREEN)
+    return Removal(step.what, str(step.origin), step.trigger, effect, _first_line(record.reason))
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def probe_scores(cases: Iterable[CaseVacuity]) -> Mapping[str, ProbeScore]:
+    """Probe id → its worst case's score, of the cases that were examined step by step."""
+    scores: dict[str, ProbeScore] = {}
+    for case in cases:
+        if case.apart or not case.removals:
+            continue
+        mine = ProbeScore(case.probe, case.case, case.count(Effect.RED), case.removable)
+        before = scores.get(case.probe)
+        if before is None or mine.score < before.score:
+            scores[case.probe] = mine
+    return scores
