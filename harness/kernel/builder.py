@@ -22,6 +22,7 @@ from harness.kernel.controllers import HpetControl, IoApicControl, LocalApicCont
 from harness.kernel.cpus import Processors
 from harness.kernel.faults import Faults
 from harness.kernel.lines import IsaLines
+from harness.kernel.pages import PageWindow
 from harness.kernel.pci import PciBus
 from harness.kernel.program import Buffer, Program, TargetLacks, WaitPoint, probe_frame
 from harness.kernel.tables import DescriptorTables
@@ -63,6 +64,7 @@ class Kernel(Faults):
         self.dr = DebugRegisters(self.bus, name="dr")
         self.msr = Msr(self.bus, name="msr")
         self.tables = DescriptorTables(program)
+        self.pages = PageWindow(program)
         self.lines = IsaLines(program)
         self.pci = PciBus(program, self.bus, platform)
         self.smp = Processors(program, cpus)

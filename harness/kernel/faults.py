@@ -97,3 +97,18 @@ class Faults:
         )
         yield
         self.program.plain(f"int {abi.USER_EXIT_VECTOR:#x}", f"{leave}:", "popfq")
+
+    @contextmanager
+    def compatibility_mode(self) -> Iterator[None]:
+        """A block of 32-bit code at CPL 0: raw assembly only, leave it by reaching its end."""
+        enter, leave = self.program.unique("compatibility"), self.program.unique("long")
+        self.program.plain(
+            f"push {abi.SEL_CODE32:#x}",
+            f"lea rax, [rip+{enter}]",
+            "push rax",
+            ".byte 0x48, 0xCB",  # RETF with a 64-bit frame
+            ".code32",
+            f"{enter}:",
+        )
+        yield
+        self.program.plain(f"jmp {abi.SEL_CODE:#x}:{leave}", ".code64", f"{leave}:")
