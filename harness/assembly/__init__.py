@@ -10,9 +10,9 @@ from harness.assembly import cache
 from harness.assembly.call_site import source_from_call
 from harness.assembly.errors import AssemblyError, Problem
 from harness.assembly.listing import Assembled, ListingLine
+from harness.assembly.operands import RESERVED
 from harness.assembly.registers import REGISTERS
 from harness.assembly.source import Origin, SourceLine, source_from_text
-from harness.assembly.statement import RESERVED
 from harness.assembly.unit import Unit
 
 __all__ = [

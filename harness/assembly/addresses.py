@@ -8,8 +8,8 @@ from typing import Final
 from harness.assembly.concrete import ConcreteMemory
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node, Number
+from harness.assembly.operands import UNSCALED, Memory
 from harness.assembly.registers import Register
-from harness.assembly.statement import UNSCALED, Memory
 
 __all__ = ["PLACEHOLDER", "displacement_problem", "resolve_memory"]
 

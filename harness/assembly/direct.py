@@ -10,9 +10,10 @@ from harness.assembly.addresses import displacement_problem, resolve_memory
 from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteValue, Encoded, Field
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node
+from harness.assembly.operands import Far, Immediate, Memory
 from harness.assembly.registers import REGISTERS, Register
 from harness.assembly.selection import check_value
-from harness.assembly.statement import Far, Immediate, Instruction, Memory
+from harness.assembly.statement import Instruction
 
 __all__ = ["DIRECT", "Donor", "direct"]
 

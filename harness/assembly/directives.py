@@ -7,20 +7,10 @@ from itertools import pairwise
 from typing import Final
 
 from harness.assembly.errors import Refusal
-from harness.assembly.expression import (
-    Binary,
-    Here,
-    Node,
-    Number,
-    Tokens,
-    Unary,
-    Value,
-    parse_expression,
-    unescape,
-)
+from harness.assembly.expression import Binary, Here, Node, Number, Unary, Value, parse_expression, refuse_registers
 from harness.assembly.items import Align, Bytes, Data, Item, Marker, Org, Place, Space
-from harness.assembly.registers import Register
 from harness.assembly.statement import Directive
+from harness.assembly.tokens import Tokens, unescape
 
 __all__ = ["MODES", "arguments", "directive_item"]
 
@@ -98,7 +88,7 @@ def arguments(directive: Directive, least: int, most: int) -> tuple[Node, ...]:
     if cursor.peek() is not None:
         while True:
             node = parse_expression(cursor)
-            _check_no_register(node)
+            refuse_registers(node)
             nodes.append(node)
             token = cursor.peek()
             if token is None:
@@ -108,16 +98,6 @@ def arguments(directive: Directive, least: int, most: int) -> tuple[Node, ...]:
         wanted = str(least) if least == most else f"{least} to {most}" if most < 9999 else f"at least {least}"
         raise Refusal(f"{directive.name} takes {wanted} value{'s' if wanted != '1' else ''}, here are {len(nodes)}")
     return tuple(nodes)
-
-
-def _check_no_register(node: Node) -> None:
-    if isinstance(node, Register):
-        raise Refusal(f"a register ({node.name}) cannot stand in this expression")
-    if isinstance(node, Unary):
-        _check_no_register(node.operand)
-    elif isinstance(node, Binary):
-        _check_no_register(node.left)
-        _check_no_register(node.right)
 
 
 def _uses_here(node: Node) -> bool:

@@ -11,13 +11,14 @@ from harness.assembly.check import decode, decode_as, disagreement
 from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteValue, Encoded, Field
 from harness.assembly.direct import DIRECT, Donor, direct
 from harness.assembly.errors import Refusal
-from harness.assembly.expression import Node, Value, evaluate, names_of
+from harness.assembly.expression import Node, Value, evaluate, has_position, names_of
 from harness.assembly.fixed import FIXED, fixed_bytes, fixed_decoded
 from harness.assembly.keystone_front import propose
+from harness.assembly.operands import Far, Immediate, Memory
 from harness.assembly.registers import REGISTERS
 from harness.assembly.render import keystone_text
 from harness.assembly.selection import Selected, check_value, select
-from harness.assembly.statement import Far, Immediate, Instruction, Memory, has_position
+from harness.assembly.statement import Instruction
 
 __all__ = ["Key", "Outcome", "complete", "encode", "field_node"]
 

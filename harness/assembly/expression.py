@@ -1,4 +1,4 @@
-"""Expressions over numbers, constants and addresses: the tokens, the tree, and its value.
+"""Expressions over numbers, constants and addresses: the tree, and its value.
 
 Where GNU as and C disagree about precedence (`1 + 2 << 3` is 17 to one and 24 to the other) parentheses are demanded.
 """
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.errors import Refusal
 from harness.assembly.registers import REGISTERS, Register
+from harness.assembly.tokens import Tokens, unescape
 
 __all__ = [
     "Binary",
@@ -20,43 +21,19 @@ __all__ = [
     "Name",
     "Node",
     "Number",
-    "Token",
-    "Tokens",
     "Unary",
     "Value",
     "evaluate",
+    "has_position",
     "names_of",
     "parse_expression",
-    "tokenize",
-    "unescape",
+    "refuse_registers",
 ]
 
 MINIMUM: Final = -(1 << 63)
 MAXIMUM: Final = (1 << 64) - 1
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<string>"(?:[^"\\]|\\.)*")
-    | (?P<char>'(?:[^'\\]|\\.)')
-    | (?P<local>[0-9]+[bf](?![\w.]))
-    | (?P<number>[0-9][\w.]*)
-    | (?P<name>[A-Za-z_][\w.]*|\.L[\w.]*)
-    | (?P<here>\.(?![\w.])|\$(?![\w.]))
-    | (?P<op><<|>>|[-+*/&|^~()\[\]:,])
-    )""",
-    re.VERBOSE | re.ASCII,
-)
 _NUMBER = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|(?P<oct>0[0-7]*)|(?P<dec>[1-9][0-9]*)")
-_ESCAPES: Final = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, "\\": 92, '"': 34, "'": 39}
-_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})(?![0-9a-fA-F])|(.))", re.DOTALL)
-
-
-class Token(NamedTuple):
-    """A token; `kind` is the name of its group, `column` counts from 1."""
-
-    kind: str
-    text: str
-    column: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,40 +92,6 @@ class Value(NamedTuple):
     late: bool = False
 
 
-def unescape(body: str) -> bytes:
-    """The bytes of a quoted body (without the quotes); raises `Refusal` for an unknown escape."""
-    if "\\" not in body:
-        return body.encode()
-    result = bytearray()
-    position = 0
-    while position < len(body):
-        if body[position] != "\\":
-            end = body.find("\\", position)
-            end = len(body) if end < 0 else end
-            result += body[position:end].encode()
-            position = end
-            continue
-        match = _ESCAPE.match(body, position)
-        if match is None:
-            raise Refusal("a backslash at the end of the text")
-        octal, hexadecimal, letter = match.groups()
-        if octal is not None:
-            value = int(octal, 8)
-            if value > 255:
-                raise Refusal(f"the escape \\{octal} is more than a byte")
-        elif hexadecimal is not None:
-            value = int(hexadecimal, 16)
-        elif letter in _ESCAPES:
-            value = _ESCAPES[letter]
-        else:
-            raise Refusal(
-                f"unknown escape {match.group()!r}", "known are \\n \\t \\r \\b \\f \\\\ \\\" \\' \\ooo \\xhh"
-            )
-        result.append(value)
-        position = match.end()
-    return bytes(result)
-
-
 def _number(text: str, column: int) -> int:
     match = _NUMBER.fullmatch(text)
     if match is None or match.lastgroup is None:
@@ -165,64 +108,6 @@ def _number(text: str, column: int) -> int:
     if value > MAXIMUM:
         raise Refusal(f"{text} does not fit into 64 bits", column=column)
     return value
-
-
-def tokenize(text: str) -> list[Token]:
-    """Cut a text into tokens; raises `Refusal` at the first character that cannot start one."""
-    tokens: list[Token] = []
-    position, end = 0, len(text.rstrip())
-    match_at = _TOKEN.match
-    while position < end:
-        match = match_at(text, position)
-        if match is None or match.lastgroup is None:
-            rest = text[position:].lstrip()
-            hint = None
-            if rest[0] == "%":
-                hint = "registers are written without %"
-            elif rest[0] in "\"'":
-                hint = "a quote is not closed, or holds more than one character"
-            raise Refusal(f"{rest[0]!r} is not understood here", hint, end - len(rest.rstrip()) + 1)
-        kind = match.lastgroup
-        tokens.append(Token(kind, match.group(kind), match.start(kind) + 1))
-        position = match.end()
-    return tokens
-
-
-class Tokens:
-    """A cursor over tokens."""
-
-    __slots__ = ("items", "position")
-
-    def __init__(self, items: list[Token]) -> None:
-        self.items = items
-        self.position = 0
-
-    def peek(self) -> Token | None:
-        """The next token, or None at the end."""
-        return self.items[self.position] if self.position < len(self.items) else None
-
-    def next_is(self, *texts: str) -> bool:
-        """Whether the next token is one of these operators."""
-        return self.position < len(self.items) and (
-            self.items[self.position].text in texts and self.items[self.position].kind == "op"
-        )
-
-    def take(self) -> Token:
-        """The next token; raises `Refusal` where the statement ends too early."""
-        token = self.peek()
-        if token is None:
-            raise Refusal("the statement ends where an operand is expected")
-        self.position += 1
-        return token
-
-    def expect(self, text: str) -> None:
-        """Step over an operator; raises `Refusal` if something else stands there."""
-        token = self.peek()
-        if token is None:
-            raise Refusal(f"the statement ends where {text!r} is expected")
-        if token.text != text or token.kind != "op":
-            raise Refusal(f"{token.text!r} stands where {text!r} is expected", column=token.column)
-        self.position += 1
 
 
 _LEVELS: Final = (("|",), ("^",), ("&",), ("<<", ">>"), ("+", "-"), ("*", "/"))
@@ -248,7 +133,7 @@ def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
     """Parse an expression; registers may be leaves (the caller decides whether they may stand there)."""
     if depth > _DEPTH:
         raise Refusal("the expression is nested too deeply")
-    if level == len(_LEVELS):
+    if level == len(_LEVELS) or (level == 0 and tokens.stands_alone()):
         return _primary(tokens, depth)
     left = parse_expression(tokens, level + 1, depth)
     count = 0
@@ -320,6 +205,28 @@ def names_of(node: Node) -> tuple[str, ...]:
     if isinstance(node, Binary):
         return names_of(node.left) + names_of(node.right)
     return ()
+
+
+def has_position(node: Node) -> bool:
+    """Whether the value depends on where the statement stands (`.`, `1b`, `1f`)."""
+    if isinstance(node, (Here, LocalReference)):
+        return True
+    if isinstance(node, Unary):
+        return has_position(node.operand)
+    if isinstance(node, Binary):
+        return has_position(node.left) or has_position(node.right)
+    return False
+
+
+def refuse_registers(node: Node) -> None:
+    """Raise `Refusal` if a register stands in an expression."""
+    if isinstance(node, Register):
+        raise Refusal(f"a register ({node.name}) cannot stand in this expression")
+    if isinstance(node, Unary):
+        refuse_registers(node.operand)
+    elif isinstance(node, Binary):
+        refuse_registers(node.left)
+        refuse_registers(node.right)
 
 
 def evaluate(node: Node, lookup: Callable[[Name | LocalReference | Here], Value]) -> Value:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.addresses import displacement_problem, resolve_memory
 from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteOperand, ConcreteValue, Field
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node
 from harness.assembly.fixed import FIXED
+from harness.assembly.operands import Immediate, Memory, Operand
 from harness.assembly.registers import Register
 from harness.assembly.signatures import BYTE_SIZED, FORMS, LOCKABLE, LONG_ONLY
-from harness.assembly.statement import Immediate, Instruction, Memory, Operand
+from harness.assembly.statement import Instruction
 from harness.assembly.transfers import TRANSFERS
 
 __all__ = ["Early", "Selected", "check_value", "immediate_fits", "immediate_problem", "select"]
@@ -51,8 +52,41 @@ def select(instruction: Instruction, mode: int, early: Early) -> Selected:
     if mnemonic in LONG_ONLY and mode != 64:
         raise Refusal(f"{mnemonic} exists only in 64-bit mode")
     _check_registers(instruction, mode)
-    codes, forms = known
-    found: dict[tuple[int, ...], tuple[tuple[str, ...], int]] = {}
+    shape = (mnemonic, mode, tuple([_shape(operand) for operand in instruction.operands]))
+    found = _choices.get(shape)
+    if found is None:
+        if len(_choices) > _CHOICES_LIMIT:
+            _choices.clear()
+        found = _choices[shape] = _matching(instruction, mode)
+    if not found:
+        raise Refusal(*_no_form(instruction, mode))
+    if len(found) > 1:
+        names = ", ".join(f"{_SIZE_NAMES[max(sizes)]} ptr" for sizes in sorted(found) if max(sizes) in _SIZE_NAMES)
+        raise Refusal("the size of the memory operand is unknown", f"write one of {names}")
+    (form, size), sizes = next(iter(found.values())), next(iter(found))
+    return _settle(instruction, form, size, sizes, mode, early)
+
+
+_Found: TypeAlias = dict[tuple[int, ...], tuple[tuple[str, ...], int]]
+"""The forms that fit, with S, by the sizes of their memory operands."""
+
+_choices: Final[dict[tuple[object, ...], _Found]] = {}
+_CHOICES_LIMIT: Final = 16384
+_NAMED: Final = frozenset({"al", "ax", "eax", "cl", "dx"})
+
+
+def _shape(operand: Operand) -> tuple[object, ...]:
+    """All that the choice of a form depends on."""
+    if isinstance(operand, Register):
+        return (operand.kind, operand.size, operand.name if operand.name in _NAMED else None)
+    if isinstance(operand, Memory):
+        return ("memory", operand.size, operand.far)
+    return (type(operand), isinstance(operand, Immediate) and operand.short)
+
+
+def _matching(instruction: Instruction, mode: int) -> _Found:
+    codes, forms = FORMS[instruction.mnemonic]
+    found: _Found = {}
     for code in codes:
         size = _operand_size(code, mode)
         if size is None or (size == 64 and mode != 64 and code):
@@ -62,16 +96,10 @@ def select(instruction: Instruction, mode: int, early: Early) -> Selected:
                 continue  # GNU as takes it for a far pointer: see _no_form
             if len(form) != len(instruction.operands):
                 continue
-            sizes = _match(mnemonic, form, instruction.operands, size, mode)
+            sizes = _match(instruction.mnemonic, form, instruction.operands, size, mode)
             if sizes is not None and sizes not in found:
                 found[sizes] = (form, size)
-    if not found:
-        raise Refusal(*_no_form(instruction, mode))
-    if len(found) > 1:
-        names = ", ".join(f"{_SIZE_NAMES[max(sizes)]} ptr" for sizes in sorted(found) if max(sizes) in _SIZE_NAMES)
-        raise Refusal("the size of the memory operand is unknown", f"write one of {names}")
-    (form, size), sizes = next(iter(found.values())), next(iter(found))
-    return _settle(instruction, form, size, sizes, mode, early)
+    return found
 
 
 def unknown_mnemonic(mnemonic: str) -> Refusal:

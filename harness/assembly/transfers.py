@@ -7,8 +7,9 @@ from typing import Final
 
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node
+from harness.assembly.operands import Immediate
 from harness.assembly.signatures import CONDITIONS
-from harness.assembly.statement import Immediate, Instruction
+from harness.assembly.statement import Instruction
 
 __all__ = ["TRANSFERS", "Transfer", "transfer"]
 

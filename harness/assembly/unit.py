@@ -11,12 +11,23 @@ from typing import Final
 from harness.assembly.directives import MODES, directive_item
 from harness.assembly.encode import Key, encode
 from harness.assembly.errors import AssemblyError, Problem, Refusal
-from harness.assembly.expression import Here, LocalReference, Name, Node, Number, Value, evaluate, names_of
+from harness.assembly.expression import (
+    Here,
+    LocalReference,
+    Name,
+    Node,
+    Number,
+    Value,
+    evaluate,
+    has_position,
+    names_of,
+)
 from harness.assembly.items import Align, Code, Item, Jump, Marker, Org, Place, Space
 from harness.assembly.listing import Assembled, Table
+from harness.assembly.operands import Immediate
 from harness.assembly.repeat import expand
 from harness.assembly.source import SourceLine
-from harness.assembly.statement import Assignment, Directive, Immediate, Instruction, Statement, has_position
+from harness.assembly.statement import Assignment, Directive, Instruction, Statement
 from harness.assembly.transfers import TRANSFERS, transfer
 
 __all__ = ["Unit"]

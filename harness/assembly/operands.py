@@ -1,0 +1,197 @@
+"""Operands as written: registers, memory, values, far pointers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from harness.assembly.errors import Refusal
+from harness.assembly.expression import Binary, Node, Number, Unary, parse_expression, refuse_registers
+from harness.assembly.registers import Register
+from harness.assembly.tokens import Tokens
+
+__all__ = [
+    "RESERVED",
+    "SIZES",
+    "UNSCALED",
+    "Far",
+    "Immediate",
+    "Memory",
+    "Operand",
+    "nodes_of",
+    "parse_operands",
+]
+
+SIZES: Final = {
+    "byte": 8,
+    "word": 16,
+    "dword": 32,
+    "fword": 48,
+    "qword": 64,
+    "tbyte": 80,
+    "xmmword": 128,
+    "oword": 128,
+    "ymmword": 256,
+}
+"""The size keywords before `ptr`, in bits."""
+
+UNSCALED: Final = Number(1)
+"""The scale of a register that is written without one (known by identity; `*1` written out is another)."""
+
+RESERVED: Final = frozenset({*SIZES, "ptr", "offset", "short", "near", "far", "flat"})
+"""Words, in any case, that cannot be names."""
+
+_SEGMENTS: Final = frozenset({"es", "cs", "ss", "ds", "fs", "gs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A memory operand as written: `size` in bits or None, `terms` are (register, scale) pairs."""
+
+    size: int | None
+    segment: str | None
+    terms: tuple[tuple[Register, Node], ...]
+    displacement: Node
+    far: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Immediate:
+    """A value; `short` marks `jmp short x`."""
+
+    value: Node
+    short: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Far:
+    """`selector:offset`."""
+
+    selector: Node
+    offset: Node
+
+
+Operand: TypeAlias = Register | Memory | Immediate | Far
+
+
+def parse_operands(cursor: Tokens) -> tuple[Operand, ...]:
+    """The operands of an instruction, up to its end; raises `Refusal`."""
+    operands = [_operand(cursor)]
+    while cursor.next_is(","):
+        cursor.take()
+        operands.append(_operand(cursor))
+    cursor.finish()
+    if len(operands) > 4:
+        raise Refusal(f"{len(operands)} operands: no instruction takes so many")
+    return tuple(operands)
+
+
+def _operand(cursor: Tokens) -> Operand:
+    first = cursor.peek()
+    size: int | None = None
+    far = short = False
+    if first is not None and first.kind == "name":
+        word = first.text.lower()
+        if word in SIZES or word == "far":
+            cursor.take()
+            far = word == "far"
+            size = SIZES.get(word)
+            following = cursor.peek()
+            if following is None or following.text.lower() != "ptr" or following.kind != "name":
+                raise Refusal(
+                    f"{first.text!r} is a keyword and ptr must follow", f"write {word} ptr [...]", first.column
+                )
+            cursor.take()
+            first = cursor.peek()
+            if first is None:
+                raise Refusal("the statement ends where an address is expected")
+        elif word == "offset":
+            cursor.take()
+            return _value(cursor, short=False)
+        elif word == "short":
+            cursor.take()
+            return _value(cursor, short=True)
+        elif word in RESERVED:
+            raise Refusal(f"{first.text!r} is a keyword and cannot stand here", column=first.column)
+    segment: str | None = None
+    if (
+        first is not None
+        and first.text.lower() in _SEGMENTS
+        and cursor.position + 1 < len(cursor.items)
+        and cursor.items[cursor.position + 1].text == ":"
+    ):
+        segment = first.text.lower()
+        cursor.position += 2
+    if cursor.next_is("["):
+        return _memory(cursor, size, segment, far)
+    if size is not None or segment is not None or far:
+        raise Refusal("a memory operand is written in brackets", "write [ADDRESS]", first.column if first else None)
+    return _value(cursor, short)
+
+
+def _value(cursor: Tokens, short: bool) -> Operand:
+    node = parse_expression(cursor)
+    if isinstance(node, Register) and not short:
+        return node
+    refuse_registers(node)
+    if cursor.next_is("["):
+        raise Refusal("an address in two parts", "write it inside the brackets: [rip+NAME] or [NAME+rax*8]")
+    if cursor.next_is(":"):
+        cursor.take()
+        offset = parse_expression(cursor)
+        refuse_registers(offset)
+        return Far(node, offset)
+    return Immediate(node, short)
+
+
+def _memory(cursor: Tokens, size: int | None, segment: str | None, far: bool) -> Memory:
+    opening = cursor.take()
+    node = parse_expression(cursor)
+    if cursor.next_is(":"):
+        raise Refusal("a segment inside the brackets", "write it before them: fs:[...]", opening.column)
+    cursor.expect("]")
+    if cursor.next_is("["):
+        raise Refusal("an address in two brackets", "write [BASE + INDEX*SCALE + DISPLACEMENT]")
+    terms: list[tuple[Register, Node]] = []
+    displacement = _linear(node, terms, negative=False)
+    return Memory(size, segment, tuple(terms), Number(0) if displacement is None else displacement, far)
+
+
+def _linear(node: Node, terms: list[tuple[Register, Node]], negative: bool) -> Node | None:
+    """Take the register terms out of a sum; what is left is the displacement."""
+    if isinstance(node, Register):
+        _add_term(terms, node, UNSCALED, negative)
+        return None
+    if isinstance(node, Binary) and node.operator in "+-":
+        left = _linear(node.left, terms, negative)
+        right = _linear(node.right, terms, negative != (node.operator == "-"))
+        if right is None:
+            return left
+        if left is None:
+            return right if node.operator == "+" else Unary("-", right)
+        return Binary(node.operator, left, right, True)
+    if isinstance(node, Binary) and node.operator == "*":
+        for register, scale in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(register, Register):
+                refuse_registers(scale)
+                _add_term(terms, register, scale, negative)
+                return None
+    refuse_registers(node)
+    return node
+
+
+def _add_term(terms: list[tuple[Register, Node]], register: Register, scale: Node, negative: bool) -> None:
+    if negative:
+        raise Refusal(f"{register.name} is subtracted: an address can only add registers")
+    terms.append((register, scale))
+
+
+def nodes_of(operand: Operand) -> tuple[Node, ...]:
+    """The expressions in an operand."""
+    if isinstance(operand, Immediate):
+        return (operand.value,)
+    if isinstance(operand, Memory):
+        return (operand.displacement, *(scale for _, scale in operand.terms))
+    if isinstance(operand, Far):
+        return (operand.selector, operand.offset)
+    return ()
