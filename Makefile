@@ -20,8 +20,12 @@ help:
 setup:
 	@scripts/setup.sh
 
-images: setup
-	@$(PYTHON_VENV) -m harness.image
+images: images/.built
+
+images/.built: $(shell find harness guest -name '*.py' -o -name '*.asm' -o -name '*.toml') | setup
+	@echo 'Building the images'
+	@.venv/bin/trapgate images > images/.built.tmp || { cat images/.built.tmp; rm images/.built.tmp; exit 1; }
+	@mv images/.built.tmp $@
 
 run: setup images
 	@.venv/bin/trapgate run $(ARGS)
