@@ -23,6 +23,7 @@ emms 0f77, fninit dbe3, finit 9bdbe3, fnclex dbe2, fclex 9bdbe2, fnop d9d0, fld1
 fldl2t d9e9, fldl2e d9ea, fldlg2 d9ec, fldln2 d9ed, fchs d9e0, fabs d9e1, ftst d9e4, fxam d9e5, fsqrt d9fa, fsin d9fe,
 fcos d9ff, fsincos d9fb, fptan d9f2, fpatan d9f3, f2xm1 d9f0, fyl2x d9f1, fyl2xp1 d9f9, fscale d9fd, frndint d9fc,
 fprem d9f8, fprem1 d9f5, fxtract d9f4, fincstp d9f7, fdecstp d9f6, fcompp ded9, fucompp dae9,
+rdpkru 0f01ee, wrpkru 0f01ef, xend 0f01d5, xtest 0f01d6, vmrun 0f01d8, vmload 0f01da, vmsave 0f01db,
 vzeroupper c5f877, vzeroall c5fc77, syscall 0f05, sysenter 0f34, endbr64 f30f1efa, endbr32 f30f1efb
 """
 _LONG_ONLY: Final = "swapgs 0f01f8"
