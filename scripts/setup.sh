@@ -70,6 +70,10 @@ python=$(find_python) || {
     exit 1
 }
 
+if [[ -e .venv && ! -O .venv ]]; then
+    echo "The environment .venv belongs to $(stat -c %U .venv); set up as that user, or remove it first." >&2
+    exit 1
+fi
 # scripts in an environment name its folder: one that was moved or whose Python is gone is made anew
 if ! .venv/bin/python -c '' 2> /dev/null || ! grep -qF "VIRTUAL_ENV=\"$PWD/.venv\"" .venv/bin/activate; then
     echo "Making the virtual environment .venv with $("$python" --version)"
