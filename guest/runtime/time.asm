@@ -2,8 +2,9 @@
 
 .code64
 
-# measure_tsc: ticks of the time-stamp counter in a millisecond, from the host's parameter or against the 8254.
-# in: nothing. out: MB_TSC_KHZ. clobbers: RAX, RCX, RDX, RDI, RSI.
+# measure_tsc: ticks of the time-stamp counter in a millisecond, from the host's parameter or against the 8254: the least of
+# three measurements, because a busy host can only lengthen one (the time-stamp counter is read before the count is written).
+# in: nothing. out: MB_TSC_KHZ. clobbers: RAX, RBX, RCX, RDX, RDI, RSI, R8.
 measure_tsc:
     mov rax, qword ptr [PARAMETERS+PARAM_TSC_KHZ]
     test rax, rax
@@ -12,35 +13,41 @@ measure_tsc:
     and al, 0xFC
     or al, 1
     out 0x61, al
-    mov al, 0xB0                    # channel 2, both bytes, mode 0
+    mov r8, -1
+    mov ebx, 3
+.Lmeasure:
+    mov al, 0xB0                    # channel 2, both bytes, mode 0: OUT goes low
     out 0x43, al
     mov al, 0x52                    # 2386 counts: 2 ms at 1193182 Hz
-    out 0x42, al
-    mov al, 0x09
     out 0x42, al
     rdtsc
     shl rdx, 32
     lea rsi, [rax+rdx]
+    mov al, 0x09
+    out 0x42, al
 .Lpoll:
-    rdtsc
+    in al, 0x61
+    mov ecx, eax
+    rdtsc                           # after OUT was seen, for the same reason
     shl rdx, 32
     lea rdi, [rax+rdx]
     sub rdi, rsi
     bt rdi, 34                      # no 8254 here: give up after seconds
     jc .Lassume
-    in al, 0x61
-    test al, 0x20                   # OUT of channel 2
+    test cl, 0x20                   # OUT of channel 2
     jz .Lpoll
-    mov rax, rdi
+    cmp rdi, r8
+    cmovb r8, rdi
+    dec ebx
+    jnz .Lmeasure
+    in al, 0x61
+    and al, 0xFC
+    out 0x61, al
+    mov rax, r8
     mov ecx, 1193182
     mul rcx
     mov ecx, 2386000
     div rcx
-    push rax
-    in al, 0x61
-    and al, 0xFC
-    out 0x61, al
-    pop rax
 .Lknown:
     mov qword ptr [MAILBOX+MB_TSC_KHZ], rax
     ret
