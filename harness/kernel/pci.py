@@ -10,7 +10,7 @@ from harness.hardware.msix import MsixCapability, MsixPba, MsixTable
 from harness.hardware.pci import Type0Header, config_address
 from harness.hardware.platform import PCI_SLOTS, Platform
 from harness.kernel.bus import StagedBus, slot
-from harness.kernel.program import Program
+from harness.kernel.program import Program, TargetLacks
 
 __all__ = ["Msix", "PciBus", "PciFunction"]
 
@@ -34,7 +34,7 @@ class PciBus:
     def function(self, device: int, function: int = 0, *, name: str = "") -> PciFunction:
         """Any function of bus 0."""
         if not self._platform.has_pci:
-            raise self._program.error(f"{self._platform.name} has no PCI bus that configuration mechanism #1 reaches")
+            raise TargetLacks(f"{self._platform.name} has no PCI bus that configuration mechanism #1 reaches")
         self._program.uses.add("pci")
         return PciFunction(
             self._program, self._bus, self._platform, device, function, name or f"pci{device}_{function}"
