@@ -193,7 +193,7 @@ def _to_absolute(data: bytes, displacement: int) -> bytes:
     """Turn `[rip+placeholder]` into `[displacement]`: ModRM with a SIB byte without base and index (SDM 2.2.1.6)."""
     placeholder = PLACEHOLDER[64].to_bytes(4, "little")
     offset = data.find(placeholder)
-    if offset < 2 or data.count(placeholder) != 1 or data[offset - 1] & 0xC7 != 0x05:
+    if offset < 2 or data[offset - 1] & 0xC7 != 0x05:
         raise Refusal(f"cannot be assembled: no absolute address found in {data.hex(' ')}")
     address = (displacement & 0xFFFF_FFFF).to_bytes(4, "little")
     return data[: offset - 1] + bytes([data[offset - 1] & 0xF8 | 4, 0x25]) + address + data[offset + 4 :]
@@ -212,8 +212,8 @@ def _locate(data: bytes, concrete: Concrete, late: tuple[Field, ...]) -> tuple[F
         else:
             assert isinstance(operand, ConcreteMemory)
             placeholder = operand.displacement.to_bytes(field.width // 8, "little")
-            offset = data.find(placeholder)
-            if offset < 1 or data.count(placeholder) != 1:
+            offset = data.find(placeholder)  # the first: what could look the same is an immediate, which comes later
+            if offset < 1:
                 raise Refusal(f"cannot be assembled: no field for the address in {data.hex(' ')}")
         located.append(field._replace(offset=offset))
     return tuple(located)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,14 +11,9 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-__all__ = ["available", "gnu_image", "gnu_statements"]
+__all__ = ["gnu_image", "gnu_statements"]
 
 _ERROR = re.compile(r":(\d+): Error: ")
-
-
-def available() -> bool:
-    """Whether `as` and `ld` are installed."""
-    return shutil.which("as") is not None and shutil.which("ld") is not None
 
 
 def _run(folder: Path, text: str, mode: int) -> subprocess.CompletedProcess[str]:

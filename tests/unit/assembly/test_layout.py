@@ -209,3 +209,13 @@ def test_high_addresses() -> None:
     assert done.code[:7].hex() == "48c7c000000080"
     assert unit("x: jmp x", 32, 0xFFFF_FFF0).code.hex() == "ebfe"
     assert unit("x: jmp x", 16, 0xFFFF_FFF0).code.hex() == "ebfe"
+
+
+def test_values_that_look_like_placeholders() -> None:
+    names = {"AWAY": 0x2000}
+    assert code("mov word ptr [AWAY], 0x5152", 16, symbols=names) == "c70600205251"
+    assert code("mov dword ptr [AWAY], 0x51525354", symbols=names) == "c70425" + "00200000" + "54535251"
+    assert code("mov dword ptr [0x51525354], 0x51525354") == "c70425" + "54535251" * 2
+    assert code("mov dword ptr [rip+AWAY], 0x51525354", symbols=names) == "c705f60f0000" + "54535251"
+    assert code("cmp byte ptr [rbx+AWAY], 0x61", symbols=names) == "80bb0020000061"
+    assert code("add dword ptr [rbx+0x61626364], AWAY", symbols=names) == "81836463626100200000"
