@@ -1,0 +1,329 @@
+"""MSI-X: table, pending bits, masks. On the virtio entropy device, which sends one message for each request."""
+
+from harness import Kernel, ProbeBody, probe
+from harness.hardware.message import DeliveryMode
+from harness.hardware.msi import MSI_ADDRESS_BASE
+from harness.hardware.virtio import NO_VECTOR
+from harness.kernel.entropy import Entropy
+
+VECTOR = 0x64
+OTHER = 0x65
+INTX = 0x66
+ENTRY = 1
+
+MASKING = "PCI Local Bus Specification 3.0, Per-vector Masking and Function Masking"
+STRUCTURE = "PCI Local Bus Specification 3.0, MSI-X Capability & Table Structures"
+CONFIGURATION = "PCI Local Bus Specification 3.0, MSI-X Configuration"
+OPERATION = "PCI Local Bus Specification 3.0, MSI and MSI-X Operation"
+RNG = ["virtio-rng"]
+
+
+def _begin(k: Kernel, *, masked: bool = False, function_mask: bool = False) -> Entropy:
+    """The device with MSI-X on; its queue uses table entry 1."""
+    rng = Entropy(k, entry=ENTRY)
+    rng.msix.entry(ENTRY, VECTOR, masked=masked)
+    rng.msix.enable(masked=function_mask)
+    rng.begin()
+    k.sti()
+    return rng
+
+
+@probe(spec=STRUCTURE, needs=RNG, covers=["msix.reset"])
+def every_entry_is_masked_after_reset(k: Kernel) -> ProbeBody:
+    """After reset MSI-X Enable and Function Mask are 0, and Vector Control's mask bit is 1 in every entry."""
+    rng = Entropy(k)
+    with k.trigger():
+        control = rng.msix.capability.CONTROL.read("control")
+    masks = [rng.msix.table.ENTRY[index].CONTROL.read(f"vector_control_{index}") for index in (0, 1)]
+    pending = rng.msix.pba.PENDING[0].read("pending")
+
+    run = yield
+
+    assert (run[control].ENABLE, run[control].FUNCTION_MASK) == (0, 0)
+    assert run[control].TABLE_SIZE == 1, "virtio-rng-pci has two vectors"
+    assert [run[mask].MASK for mask in masks] == [1, 1]
+    assert run[pending] == 0
+
+
+@probe(spec=STRUCTURE, needs=RNG, covers=["msix.location"])
+def table_and_pending_bits_lie_where_the_capability_says(k: Kernel) -> ProbeBody:
+    """Table and PBA are in implemented BARs, qword-aligned, apart from each other; entries read back as written."""
+    rng = Entropy(k)
+    with k.trigger():
+        table = rng.msix.capability.TABLE.read("table")
+    pba = rng.msix.capability.PBA.read("pba")
+    rng.msix.entry(1, 0xAB, destination=0x5A, masked=True)
+    entry = rng.msix.table.ENTRY[1]
+    address, upper, data = entry.ADDRESS.read("address"), entry.ADDRESS_UPPER.read("upper"), entry.DATA.read("data")
+
+    run = yield
+
+    size = 2 * 16
+    start, bits = run[table].offset, run[pba].offset
+    assert run[table].BIR <= 5 and run[pba].BIR <= 5
+    assert run[table].BIR != run[pba].BIR or bits >= start + size or bits + 8 <= start
+    assert (int(run[address]), int(run[upper]), int(run[data])) == (0xFEE5_A000, 0, 0xAB)
+
+
+@probe(spec=MASKING, needs=RNG, covers=["msix.vector-mask", "msix.pending"])
+def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel) -> ProbeBody:
+    """With an entry masked its message waits in the pending bit; clearing the mask sends it once and clears the bit."""
+    rng = _begin(k, masked=True)
+    for _ in range(3):
+        with k.trigger():
+            rng.ask()
+        rng.answered()
+    k.stay_quiet()
+    held = rng.msix.pba.PENDING[0].read("held")
+    k.mark("unmask")
+    rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
+    k.wait_for(VECTOR)
+    k.stay_quiet()
+    sent = rng.msix.pba.PENDING[0].read("sent")
+
+    run = yield
+
+    assert run[held] == 1 << ENTRY
+    assert run[sent] == 0
+    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+    assert run.vectors == [VECTOR]
+
+
+@probe(spec=MASKING, needs=RNG, covers=["msix.vector-mask"])
+def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel) -> ProbeBody:
+    """A mask bit that is set and cleared while nothing pends causes no message; the next event does."""
+    rng = _begin(k)
+    for mask in (1, 0, 1, 0):
+        rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=mask)
+    k.stay_quiet()
+    k.mark("ask")
+    with k.trigger():
+        rng.ask()
+    k.wait_for(VECTOR)
+    k.stay_quiet()
+
+    run = yield
+
+    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+    assert run.vectors == [VECTOR]
+
+
+@probe(spec=MASKING, needs=RNG, covers=["msix.function-mask", "msix.pending"])
+def the_function_mask_holds_every_vector(k: Kernel) -> ProbeBody:
+    """Function Mask holds a message of an unmasked entry in its pending bit; clearing it sends the message once."""
+    rng = _begin(k, function_mask=True)
+    with k.trigger():
+        rng.ask()
+    rng.answered()
+    k.stay_quiet()
+    held = rng.msix.pba.PENDING[0].read("held")
+    k.mark("unmask")
+    rng.msix.capability.CONTROL.update(FUNCTION_MASK=0)
+    k.wait_for(VECTOR)
+    k.stay_quiet()
+    sent = rng.msix.pba.PENDING[0].read("sent")
+
+    run = yield
+
+    assert (run[held], run[sent]) == (1 << ENTRY, 0)
+    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+
+
+@probe(spec=MASKING, needs=RNG, covers=["msix.function-mask"])
+def both_masks_must_be_clear(k: Kernel) -> ProbeBody:
+    """With the entry masked too, clearing Function Mask sends nothing; the entry's own mask then does."""
+    rng = _begin(k, masked=True, function_mask=True)
+    with k.trigger():
+        rng.ask()
+    rng.answered()
+    rng.msix.capability.CONTROL.update(FUNCTION_MASK=0)
+    k.stay_quiet()
+    held = rng.msix.pba.PENDING[0].read("held")
+    k.mark("unmask the entry")
+    rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
+    k.wait_for(VECTOR)
+
+    run = yield
+
+    assert run[held] == 1 << ENTRY
+    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+
+
+@probe(spec=CONFIGURATION, needs=RNG, covers=["msix.rewrite"])
+def a_pending_message_goes_out_with_the_entrys_new_content(k: Kernel) -> ProbeBody:
+    """Address and data may be changed while masked: the pending message is sent with what the entry then holds."""
+    rng = _begin(k, masked=True)
+    with k.trigger():
+        rng.ask()
+    rng.answered()
+    rng.msix.entry(ENTRY, OTHER, masked=True)
+    rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
+    k.wait_for(OTHER)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [OTHER]
+
+
+@probe(spec=CONFIGURATION, needs=RNG, covers=["msix.rewrite"])
+def each_vector_that_an_entry_names_arrives(k: Kernel) -> ProbeBody:
+    """Rewriting an entry's vector under its mask retargets the next message: 16, 32, 64, 128, 254 in turn."""
+    rng = _begin(k)
+    vectors = [254, 16, 128, 32, 64]
+    k.expect(16)
+    for vector in vectors:
+        rng.msix.entry(ENTRY, vector, masked=True)
+        rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
+        with k.trigger():
+            rng.ask()
+        k.wait_for(vector)
+
+    run = yield
+
+    assert run.vectors == vectors
+
+
+@probe.each(cpu=[0, 1])
+@probe(spec="SDM vol. 3A, Message Address Register Format", needs=RNG, cpus=2, covers=["msix.destination"])
+def an_entrys_address_selects_the_processor(k: Kernel, cpu: int) -> ProbeBody:
+    """The message goes to the processor in the entry's address, also when it pended under another address."""
+    rng = Entropy(k, entry=ENTRY)
+    rng.msix.entry(ENTRY, VECTOR, destination=1 - cpu, masked=True)
+    rng.msix.enable()
+    rng.begin()
+    k.smp.start()
+    with k.smp.on(1):
+        k.sti()
+        k.wait_for(VECTOR, ms=2000)
+        k.stay_quiet()
+    k.sti()
+    with k.trigger():
+        rng.ask()
+    rng.answered()
+    rng.msix.entry(ENTRY, VECTOR, destination=cpu)
+    k.wait_for(VECTOR, ms=2000)
+    k.smp.join(1, ms=4000)
+
+    run = yield
+
+    assert [run.count(VECTOR, cpu=number) for number in (0, 1)] == [1 - cpu, cpu]
+
+
+@probe(spec=OPERATION, needs=RNG, covers=["msix.silences-intx"])
+def enabling_msix_silences_intx(k: Kernel) -> ProbeBody:
+    """While MSI-X is enabled the function must not use INTx#, not even for a queue that has no vector."""
+    rng = Entropy(k, entry=NO_VECTOR)
+    k.ioapic.redirect(rng.function.pin, INTX, TRIGGER_MODE=1, POLARITY=1)
+    rng.msix.entry(0, VECTOR)
+    rng.msix.entry(1, OTHER)
+    rng.msix.enable()
+    rng.begin()
+    k.sti()
+    with k.trigger():
+        rng.ask()
+    rng.answered()
+    k.stay_quiet()
+
+    run = yield
+
+    assert rng.queue.used(run.memory(rng.queue.buffer)).index == 1
+    assert run.vectors == []
+
+
+@probe(spec=OPERATION, needs=RNG, covers=["msix.disable"])
+def without_msix_enable_the_function_uses_intx(k: Kernel) -> ProbeBody:
+    """With MSI-X Enable cleared again the same event asserts INTx#; reading ISR status takes it away."""
+    rng = _begin(k)
+    k.ioapic.redirect(rng.function.pin, INTX, TRIGGER_MODE=1, POLARITY=1)
+    isr = k.value("isr_status")
+    with k.handler(INTX):
+        k.store(isr, rng.isr.ISR)
+    rng.ask()
+    k.wait_for(VECTOR)
+    rng.msix.capability.CONTROL.update(ENABLE=0)
+    with k.trigger():
+        rng.ask()
+    k.wait_for(INTX)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [VECTOR, INTX]
+    assert run[isr] == 1
+
+
+@probe(spec=OPERATION, needs=RNG, covers=["msix.memory-write"])
+def an_entrys_message_is_a_doubleword_memory_write(k: Kernel) -> ProbeBody:
+    """The message writes the entry's 32 data bits to its 64-bit address, be that memory instead of a local APIC."""
+    memory = k.buffer("memory", 16, fill=0xA5)
+    rng = _begin(k)
+    entry = rng.msix.table.ENTRY[ENTRY]
+    entry.ADDRESS.write(memory.address + 8)
+    entry.DATA.write(0x1234_5678)
+    with k.trigger():
+        rng.ask()
+    rng.answered()
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.memory(memory).hex(" ", 4) == "a5a5a5a5 a5a5a5a5 78563412 a5a5a5a5"
+    assert run.vectors == []
+
+
+@probe(spec="SDM vol. 3A, Message Data Register Format", needs=RNG, covers=["msix.delivery-mode"])
+def an_entry_can_send_nmi(k: Kernel) -> ProbeBody:
+    """An entry with delivery mode NMI arrives as vector 2."""
+    rng = Entropy(k, entry=ENTRY)
+    rng.msix.entry(ENTRY, VECTOR, DELIVERY_MODE=DeliveryMode.NMI)
+    rng.msix.enable()
+    rng.begin()
+    k.expect(2)
+    with k.trigger():
+        rng.ask()
+    k.wait_for(2)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [2]
+
+
+@probe.each(set_=[1, 2, 3])
+@probe(
+    spec="SDM vol. 3A, Message Address Register Format; SDM vol. 3A, Logical Destination Mode",
+    needs=RNG,
+    cpus=2,
+    covers=["msix.logical"],
+)
+def lowest_priority_picks_one_of_a_logical_set(k: Kernel, set_: int) -> ProbeBody:
+    """A lowest-priority message to a logical set (flat model) interrupts exactly one processor of the set."""
+    rng = Entropy(k, entry=ENTRY)
+    rng.msix.entry(ENTRY, VECTOR, DELIVERY_MODE=DeliveryMode.LOWEST_PRIORITY)
+    entry = rng.msix.table.ENTRY[ENTRY]
+    entry.ADDRESS.write(MSI_ADDRESS_BASE, DESTINATION_ID=set_, DESTINATION_MODE=1, REDIRECTION_HINT=1)
+    rng.msix.enable()
+    rng.begin()
+    ready = k.value("ready")
+    k.store(ready, 0)
+    k.lapic.LDR.write(LOGICAL_APIC_ID=1)
+    k.smp.start()
+    with k.smp.on(1):
+        k.lapic.LDR.write(LOGICAL_APIC_ID=2)
+        k.sti()
+        k.store(ready, 1)
+        k.wait_for(VECTOR, ms=2000)
+        k.stay_quiet()
+    k.wait_until(ready, 1)
+    k.sti()
+    with k.trigger():
+        rng.ask()
+    k.wait_for(VECTOR, ms=2000)
+    k.smp.join(1, ms=4000)
+
+    run = yield
+
+    counts = [run.count(VECTOR, cpu=number) for number in (0, 1)]
+    assert sum(counts) == 1
+    assert set_ >> counts.index(1) & 1

@@ -1,0 +1,40 @@
+"""`Entropy`: a virtio entropy device that interrupts once for each request: the message source of MSI-X probes."""
+
+from __future__ import annotations
+
+from harness.hardware.virtio import NO_VECTOR
+from harness.kernel.builder import Kernel
+from harness.kernel.virtio import VirtioPci
+from harness.kernel.virtqueue import Part, SplitQueue
+from harness.kernel.window import Window
+
+__all__ = ["Entropy"]
+
+
+class Entropy(VirtioPci):
+    """The device started, with its one queue and a buffer of 16 bytes; `entry` is the queue's MSI-X table entry.
+
+    OASIS VIRTIO 1.2, "Entropy Device".
+    """
+
+    def __init__(self, k: Kernel, *, entry: int = NO_VECTOR) -> None:
+        super().__init__(k, "virtio-rng")
+        self.window = Window.make(k, "entropy", 16)
+        self.msix = self.function.msix()
+        self.entry = entry
+
+    def begin(self) -> None:
+        """Initialize the device and its queue; MSI-X is on by then if it is to be used."""
+        self.negotiate()
+        self.queue = SplitQueue(self, 0, vector=self.entry)
+        self.chain = self.queue.chain([Part(self.window.address, self.window.size, write=True)])
+        self.start()
+
+    def ask(self) -> None:
+        """One request: the device fills the buffer and interrupts."""
+        self.queue.offer(self.chain)
+        self.queue.notify()
+
+    def answered(self) -> None:
+        """Wait until every request so far is in the used ring."""
+        self.queue.wait_used(self.queue.offered)
