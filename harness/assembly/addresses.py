@@ -45,6 +45,8 @@ def resolve_memory(
     if base is not None and index is not None and base.size != index.size:
         raise Refusal(f"{base.name} and {index.name} in one address differ in size")
     if width == 16:
+        if any(node is not UNSCALED for _, node in operand.terms):
+            raise Refusal("a 16-bit address has no scale")
         base, index = _check_16(base, index, scale)
     value = early(operand.displacement)
     if base is not None and base.kind == "ip":
