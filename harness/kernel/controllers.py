@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.hardware.block import Value
 from harness.hardware.hpet import Hpet
 from harness.hardware.ioapic import IoApic, IoApicWindow, RedirectionEntry
@@ -9,8 +11,9 @@ from harness.hardware.lapic import DeliveryMode, LocalApic, VectorBits
 from harness.hardware.pic8259 import Inputs, Ocw3, Pic8259, PicMaster, PicSlave, PollWord, ReadSelect
 from harness.hardware.pit8254 import Pit8254, PitControlWord, SystemControl
 from harness.hardware.platform import Platform
-from harness.kernel.bus import StagedBus
+from harness.kernel.bus import StagedBus, slot
 from harness.kernel.program import Program
+from harness.kernel.speaker import SpeakerChannel
 
 __all__ = ["HpetControl", "IoApicControl", "LocalApicControl", "PicPair", "PitControl"]
 
@@ -130,6 +133,7 @@ class PitControl(Pit8254):
     def __init__(self, program: Program, bus: StagedBus) -> None:
         super().__init__(bus)
         self._program = program
+        self.speaker = SpeakerChannel(program)  # channel 2: its gate and its output
 
     @property
     def system_control(self) -> SystemControl:
@@ -146,6 +150,13 @@ class PitControl(Pit8254):
         """Write a count, low byte first; the counter must be in both-bytes access mode."""
         self.COUNTER[channel].write(count & 0xFF)
         self.COUNTER[channel].write(count >> 8)
+
+    def latch_count(self, channel: int, value: Value[Any]) -> None:
+        """Counter latch command, then both bytes, low first, into a value."""
+        port = self.BASE + channel
+        lines = [f"mov al, {channel << 6:#x}", "out 0x43, al", f"in al, {port:#x}", "movzx ecx, al"]
+        lines += [f"in al, {port:#x}", "movzx eax, al", "shl eax, 8", "or eax, ecx", f"mov {slot(value)}, rax"]
+        self._program.step(f"{value.name} = count of channel {channel}", *lines)
 
     def silence(self) -> None:
         """Channel 0 at rest: its output goes high at once, if it is not, and does not move again."""
