@@ -1,4 +1,4 @@
-"""`BlockRequest`: one request of a virtio block device, as a chain of descriptors.
+"""`VirtioDisk`: a virtio block device, and its requests as chains of descriptors.
 
 OASIS VIRTIO 1.2, "Block Device", "Device Operation".
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.hardware.virtio import NO_VECTOR
 from harness.hardware.virtio_devices import BLOCK_HEADER_SIZE, BlockRequestHeader
 from harness.hardware.virtio_devices import BlockRequest as Kind
 from harness.kernel.builder import Kernel
-from harness.kernel.virtqueue import Part
+from harness.kernel.virtio import VirtioPci
+from harness.kernel.virtqueue import Part, SplitQueue
 from harness.kernel.window import Window
 
-__all__ = ["NO_STATUS", "BlockOperation"]
+__all__ = ["NO_STATUS", "BlockOperation", "VirtioDisk"]
 
 NO_STATUS = 0xEE  # what the status byte holds until the device writes it
 
@@ -35,3 +37,27 @@ class BlockOperation:
         writes = kind in (Kind.IN, Kind.GET_ID)
         body = [Part(window.address, window.size, writes) for window in data]
         return cls((Part(head.address, head.size), *body, Part(status.address, 1, True)), status)
+
+
+class VirtioDisk(VirtioPci):
+    """A virtio block device with one queue; `vector`: the queue's MSI-X message (none: INTx or no interrupt)."""
+
+    def __init__(
+        self,
+        k: Kernel,
+        *,
+        vector: int | None = None,
+        size: int = 16,
+        features: int = 0,
+        name: str = "virtio-blk",
+        start: bool = True,
+    ) -> None:
+        super().__init__(k, name)
+        if vector is not None:
+            self.msix = self.function.msix()
+            self.msix.entry(1, vector)
+            self.msix.enable()
+        self.negotiate(features)
+        self.queue = SplitQueue(self, 0, size=size, vector=NO_VECTOR if vector is None else 1)
+        if start:
+            self.start()

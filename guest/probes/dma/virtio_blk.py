@@ -1,0 +1,312 @@
+"""virtio block device: reads, writes and flushes, held against the disk's file on the host."""
+
+from random import Random
+
+from harness import Deviation, Kernel, ProbeBody, Run, probe
+from harness.hardware.virtio_devices import SECTOR_SIZE, BlockConfiguration, BlockStatus
+from harness.hardware.virtio_devices import BlockRequest as Kind
+from harness.kernel.virtio_blk import NO_STATUS, BlockOperation, VirtioDisk
+from harness.kernel.window import GUARD, Window
+
+VECTOR = 0x73
+MS = 4000.0
+BLK = ["virtio-blk"]
+SECTORS = 2048  # the harness's disk: 1 MiB
+OPERATION = "VIRTIO 1.2, Block Device, Device Operation"
+
+
+def fill_disk(run: Run, seed: int = 11) -> bytes:
+    """Put random bytes on the disk while the guest waits at `disk`, and let it go on."""
+    run.reached("disk")
+    content = Random(seed).randbytes(SECTORS * SECTOR_SIZE)
+    run.backing("virtio-blk")[:] = content
+    run.resume()
+    return content
+
+
+def status(run: Run, operation: BlockOperation) -> int:
+    """The status byte of a request; nothing around it may have changed."""
+    memory = run.memory(operation.status.buffer)
+    assert operation.status.strays(memory) == []
+    return operation.status.inside(memory)[0]
+
+
+@probe.each(sector=[0, 1, 1000, SECTORS - 1])
+@probe(spec=OPERATION, needs=BLK, covers=["virtio.blk-read", "msix.vector"])
+def a_read_brings_the_disks_bytes(k: Kernel, sector: int) -> ProbeBody:
+    """A read fills the buffer with the sector, writes status 0, and interrupts on the queue's vector."""
+    window = Window.make(k, "data", SECTOR_SIZE, offset=1)
+    disk = VirtioDisk(k, vector=VECTOR)
+    operation = BlockOperation.make(k, "read", Kind.IN, sector, [window])
+    head = disk.queue.chain(operation.parts)
+    k.checkpoint("disk")
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(head)
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+    k.stay_quiet()
+
+    run = yield
+
+    content = fill_disk(run)
+    memory = run.memory(window.buffer)
+    assert window.inside(memory) == content[sector * SECTOR_SIZE :][:SECTOR_SIZE]
+    assert window.strays(memory) == []
+    assert status(run, operation) == BlockStatus.OK
+    assert disk.queue.used(run.memory(disk.queue.buffer)).elements == ((head, SECTOR_SIZE + 1),)
+    assert run.vectors == [VECTOR]
+
+
+@probe.each(sector=[0, 1, 1000, SECTORS - 1])
+@probe(spec=OPERATION, needs=BLK, covers=["virtio.blk-write"])
+def a_write_changes_its_sector_alone(k: Kernel, sector: int) -> ProbeBody:
+    """A write puts the buffer on the disk at its sector, and changes nothing else there nor in memory."""
+    data = Random(sector).randbytes(SECTOR_SIZE)
+    window = Window.make(k, "data", SECTOR_SIZE, offset=4000, content=data)
+    disk = VirtioDisk(k, vector=VECTOR)
+    operation = BlockOperation.make(k, "write", Kind.OUT, sector, [window])
+    head = disk.queue.chain(operation.parts)
+    k.checkpoint("disk")
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(head)
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+
+    run = yield
+
+    content = bytearray(fill_disk(run))
+    content[sector * SECTOR_SIZE : (sector + 1) * SECTOR_SIZE] = data
+    assert bytes(run.backing("virtio-blk")) == bytes(content)
+    memory = run.memory(window.buffer)
+    assert (window.inside(memory), window.strays(memory)) == (data, [])
+    assert status(run, operation) == BlockStatus.OK
+    assert disk.queue.used(run.memory(disk.queue.buffer)).elements == ((head, 1),)
+
+
+@probe(spec=OPERATION, needs=BLK, covers=["virtio.blk-flush"])
+def written_data_is_on_the_disk_after_a_flush(k: Kernel) -> ProbeBody:
+    """With FLUSH negotiated a flush after a write completes after it, and the disk has the data."""
+    data = Random(5).randbytes(8 * SECTOR_SIZE)
+    window = Window.make(k, "data", len(data), content=data)
+    disk = VirtioDisk(k, vector=VECTOR, features=1 << 9)
+    write = BlockOperation.make(k, "write", Kind.OUT, 64, [window])
+    flush = BlockOperation.make(k, "flush", Kind.FLUSH)
+    first = disk.queue.chain(write.parts)
+    second = disk.queue.chain(flush.parts, first=len(write.parts))
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(first)
+        disk.queue.notify()
+    disk.queue.wait_used(1, ms=MS)
+    disk.queue.offer(second)
+    disk.queue.notify()
+    disk.queue.wait_used(2, ms=MS)
+    device_status = disk.common.DEVICE_STATUS.read("device_status")
+
+    run = yield
+
+    assert run[device_status].FEATURES_OK == 1
+    assert (status(run, write), status(run, flush)) == (BlockStatus.OK, BlockStatus.OK)
+    assert [element[0] for element in disk.queue.used(run.memory(disk.queue.buffer)).elements] == [first, second]
+    assert bytes(run.backing("virtio-blk")[64 * SECTOR_SIZE : 72 * SECTOR_SIZE]) == data
+
+
+@probe(spec="VIRTIO 1.2, Block Device, Device configuration layout", needs=BLK, covers=["virtio.blk-config"])
+def capacity_is_the_disks_size(k: Kernel) -> ProbeBody:
+    """The device configuration's capacity is the disk's size in units of 512 bytes."""
+    disk = VirtioDisk(k)
+    layout = BlockConfiguration(k.bus, disk.config)
+    with k.trigger():
+        capacity = layout.CAPACITY.read("capacity")
+
+    run = yield
+
+    assert run[capacity] == SECTORS
+
+
+@probe.each(kind=[Kind.IN, Kind.OUT])
+@probe.each(sector=[SECTORS, SECTORS - 1, 1 << 55])
+@probe(spec=OPERATION, needs=BLK, covers=["virtio.blk-error"])
+def a_request_beyond_the_capacity_fails(k: Kernel, sector: int, kind: Kind) -> ProbeBody:
+    """A request of two sectors whose last is beyond the capacity ends with IOERR; disk and memory stay as they were."""
+    window = Window.make(k, "data", 2 * SECTOR_SIZE)
+    disk = VirtioDisk(k, vector=VECTOR)
+    operation = BlockOperation.make(k, "request", kind, sector, [window])
+    head = disk.queue.chain(operation.parts)
+    k.checkpoint("disk")
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(head)
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+
+    run = yield
+
+    content = fill_disk(run)
+    assert status(run, operation) == BlockStatus.IOERR
+    assert set(run.memory(window.buffer)) == {GUARD}
+    assert bytes(run.backing("virtio-blk")) == content
+
+
+@probe(spec=OPERATION, needs=BLK, covers=["virtio.blk-error"])
+def an_unknown_request_type_is_unsupported(k: Kernel) -> ProbeBody:
+    """A request of a type that the device does not know ends with UNSUPP."""
+    disk = VirtioDisk(k, vector=VECTOR)
+    operation = BlockOperation.make(k, "request", Kind.FLUSH)
+    head = disk.queue.chain(operation.parts)
+    k.asm(f"mov dword ptr [{operation.parts[0].address:#x}], 0x7FFFFFF0")
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(head)
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+
+    run = yield
+
+    assert status(run, operation) == BlockStatus.UNSUPP
+
+
+@probe.each(seed=range(4))
+@probe(spec="VIRTIO 1.2, The Virtqueue Descriptor Table", needs=BLK, covers=["virtio.scatter-gather"])
+def a_read_scatters_over_pages_that_lie_apart(k: Kernel, seed: int) -> ProbeBody:
+    """Pieces of any size and alignment, in any order of addresses, are filled in descriptor order, to the last byte."""
+    random = Random(seed)
+    cuts = sorted(random.sample(range(1, 8 * SECTOR_SIZE), 5))
+    sizes = [b - a for a, b in zip([0, *cuts], [*cuts, 8 * SECTOR_SIZE], strict=True)]
+    windows = [Window.make(k, f"piece{n}", size, offset=random.randrange(4096)) for n, size in enumerate(sizes)]
+    random.shuffle(windows)
+    disk = VirtioDisk(k, vector=VECTOR)
+    operation = BlockOperation.make(k, "read", Kind.IN, 77, windows)
+    head = disk.queue.chain(operation.parts, first=3)
+    k.checkpoint("disk")
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(head)
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+
+    run = yield
+
+    content = fill_disk(run)
+    memories = [run.memory(window.buffer) for window in windows]
+    read = b"".join(window.inside(memory) for window, memory in zip(windows, memories, strict=True))
+    assert read == content[77 * SECTOR_SIZE :][: 8 * SECTOR_SIZE]
+    assert [window.strays(memory) for window, memory in zip(windows, memories, strict=True)] == [[]] * 6
+
+
+@probe(spec="VIRTIO 1.2, The Virtqueue Descriptor Table", needs=BLK, covers=["virtio.scatter-gather"])
+def a_write_gathers_from_pages_that_lie_apart(k: Kernel) -> ProbeBody:
+    """The disk receives the pieces in descriptor order."""
+    sizes = [1, 511, 300, 1024, 212]
+    pieces = [Random(size).randbytes(size) for size in sizes]
+    windows = [
+        Window.make(k, f"piece{n}", len(piece), offset=4095 - n, content=piece) for n, piece in enumerate(pieces)
+    ]
+    order = [3, 0, 4, 1, 2]
+    disk = VirtioDisk(k, vector=VECTOR)
+    operation = BlockOperation.make(k, "write", Kind.OUT, 9, [windows[n] for n in order])
+    head = disk.queue.chain(operation.parts)
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(head)
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+
+    run = yield
+
+    assert status(run, operation) == BlockStatus.OK
+    assert bytes(run.backing("virtio-blk")[9 * SECTOR_SIZE : 13 * SECTOR_SIZE]) == b"".join(pieces[n] for n in order)
+
+
+@probe(
+    spec="VIRTIO 1.2, Device Requirements: Device Status Field",
+    needs=BLK,
+    covers=["virtio.driver-ok"],
+    deviation=Deviation("*", "served before DRIVER_OK", "docs/deviations/dma-virtio-before-driver-ok.md"),
+)
+def no_buffer_is_used_before_driver_ok(k: Kernel) -> ProbeBody:
+    """A request offered and notified before DRIVER_OK is not consumed and not answered."""
+    window = Window.make(k, "data", SECTOR_SIZE)
+    disk = VirtioDisk(k, vector=VECTOR, start=False)
+    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    head = disk.queue.chain(operation.parts)
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(head)
+        disk.queue.notify()
+    k.stay_quiet(ms=20)
+    k.mark("DRIVER_OK")
+    disk.start()
+    disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+
+    run = yield
+
+    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"], "served before DRIVER_OK"
+    assert status(run, operation) == BlockStatus.OK
+
+
+@probe(spec="VIRTIO 1.2, Device Reset", needs=BLK, covers=["virtio.reset"])
+def after_a_reset_the_old_queue_is_dead(k: Kernel) -> ProbeBody:
+    """A reset device forgets its queues: offers in the old rings are not consumed and write nothing."""
+    window = Window.make(k, "data", SECTOR_SIZE)
+    again = Window.make(k, "again", SECTOR_SIZE)
+    disk = VirtioDisk(k, vector=VECTOR)
+    before = BlockOperation.make(k, "before", Kind.IN, 0, [window])
+    after = BlockOperation.make(k, "after", Kind.IN, 0, [again])
+    first = disk.queue.chain(before.parts)
+    second = disk.queue.chain(after.parts, first=4)
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(first)
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+    disk.reset()
+    enabled = disk.common.QUEUE_ENABLE.read("enabled")
+    vector = disk.common.QUEUE_MSIX_VECTOR.read("vector")
+    disk.queue.offer(second)
+    disk.queue.notify()
+    k.stay_quiet(ms=20)
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert status(run, before) == BlockStatus.OK
+    assert status(run, after) == NO_STATUS
+    assert set(run.memory(again.buffer)) == {GUARD}
+    assert (run[enabled], run[vector]) == (0, 0xFFFF)
+
+
+@probe(
+    spec="PCI Local Bus Specification 3.0, Command Register; VIRTIO 1.2, Virtio Over PCI Bus",
+    needs=BLK,
+    covers=["virtio.bus-master"],
+)
+def without_bus_master_enable_nothing_is_transferred(k: Kernel) -> ProbeBody:
+    """With Bus Master clear the device reads no ring and writes no memory; set again, the request is served."""
+    window = Window.make(k, "data", SECTOR_SIZE)
+    disk = VirtioDisk(k, vector=VECTOR)
+    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    head = disk.queue.chain(operation.parts)
+    disk.function.enable(bus_master=False)
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(head)
+    disk.queue.notify()
+    k.stay_quiet(ms=20)
+    k.checkpoint("blocked")
+    disk.function.enable(bus_master=True)
+    disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+
+    run = yield
+
+    run.reached("blocked")
+    assert run.vectors == []
+    assert set(run.memory(window.buffer)) == {GUARD}
+    assert status(run, operation) == NO_STATUS
+    run.resume()
+    assert status(run, operation) == BlockStatus.OK
+    assert run.vectors == [VECTOR]
