@@ -11,7 +11,7 @@ from harness.qemu.errors import QemuError, describe_exit
 from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
-from harness.run.failures import RunBroken, RunFailure
+from harness.run.failures import MonitorBroke, RunBroken, RunFailure
 from harness.run.recorder import Mailbox
 from harness.run.registers_text import registers_text
 
@@ -45,7 +45,7 @@ def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | Run
             return RunFailure(f"the guest powered the machine off ({stop.reason}); {where}", sections)
         case StopKind.INTERNAL_ERROR:
             said = ("QEMU said", machine.stderr())
-            return RunBroken(f"internal-error: the monitor could not go on; {where}", (said, *sections))
+            return MonitorBroke(f"internal-error: the monitor could not go on; {where}", (said, *sections))
         case _:
             return RunBroken(f"{stop}; {where}", sections)
 
@@ -62,7 +62,7 @@ def _died(machine: Machine, stop: Stop) -> RunBroken:
     ending = f"QEMU {describe_exit(stop.returncode)} during the run"
     if killed_from_outside(machine, stop.returncode):
         return QemuKilled(ending, sections)
-    return RunBroken(f"{ending}: {said.splitlines()[-1]}" if said else ending, sections)
+    return MonitorBroke(f"{ending}: {said.splitlines()[-1]}" if said else ending, sections)
 
 
 def explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailure:

@@ -41,6 +41,7 @@ class Run:
         self._run_id = run_id
         self._timeout_s = timeout_s
         self._act = act
+        self.guest_ms = 0.0  # wall-clock milliseconds from reset to the first stop
         self._checkpoint = ""
         self._resumed = 0
         self._mailbox: Mailbox | None = None

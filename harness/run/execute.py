@@ -28,7 +28,7 @@ from harness.qemu.target import Target
 from harness.run.build import Built, build
 from harness.run.endings import QemuKilled, killed_from_outside
 from harness.run.evidence import Run
-from harness.run.failures import RunBroken, RunFailure
+from harness.run.failures import MonitorBroke, RunBroken, RunFailure
 from harness.run.judge import failure_detail, judge
 from harness.run.probe import Case, ProbeError
 from harness.run.record import FailureDetail, InterruptRecord, RunRecord, Verdict
@@ -135,39 +135,22 @@ class Executor:
     ) -> RunRecord:
         watchdog_s = case.probe.watchdog_s if options.watchdog_s is None else options.watchdog_s
         run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act)
-        verdict, reason, detail = Verdict.PASS, "", FailureDetail()
-        started = time.perf_counter()
-        booted = started
-        try:
+        pieces: list[tuple[int, bytes]] = []
+        if case.boot == "rom":
             # The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
             machine.clear(keep=(abi.RUNTIME, abi.PARAMETERS))
-            pieces = built.image.staged(parameters) if case.boot == "rom" else []
-            stop = machine.run_once(pieces, watchdog_s)
-            booted = time.perf_counter()
-            run.stopped(stop)
-            judge(run)
-        except (RunFailure, AssertionError) as error:
-            verdict, reason, detail = Verdict.FAIL, _reason(error), failure_detail(case, error, run)
-        except TargetLacks as error:
-            verdict, reason = Verdict.UNSUPPORTED, str(error)
-        except QemuKilled:
-            raise
-        except QemuDied as error:
-            if killed_from_outside(machine, error.returncode):
-                raise QemuKilled(str(error)) from None
-            verdict, reason, detail = Verdict.ERROR, str(error), failure_detail(case, error, run)
-        except (RunBroken, QemuError) as error:
-            verdict, reason, detail = Verdict.ERROR, str(error), failure_detail(case, error, run)
-        except Exception as error:  # the probe's own code below the yield
-            reason = f"the probe's judgement raised {type(error).__name__}: {error}"
-            verdict, detail = Verdict.ERROR, failure_detail(case, error, run)
-        judged = time.perf_counter()
+            pieces = built.image.staged(parameters)
+        started = time.perf_counter()
+        verdict, error = _come_to_a_verdict(run, pieces, watchdog_s)
+        reason = "" if error is None else _reason(error)
+        detail = FailureDetail() if error is None else failure_detail(case, error, run)
+        parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
         if run.ended and not options.cold and case.boot == "rom":
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
-        verdict, reason = self._deviation(case, verdict, reason)
-        parts = {**built.parts_ms, "run": (booted - started) * 1e3, "judge": (judged - booted) * 1e3}
+        if verdict in (Verdict.PASS, Verdict.FAIL) or isinstance(error, MonitorBroke | QemuDied):
+            verdict, reason = self._deviation(case, verdict, reason)
         record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
         return replace(
             record,
@@ -200,7 +183,7 @@ class Executor:
         for deviation in case.probe.deviations:
             if not deviation.applies(self.target.name, case.label, version):
                 continue
-            if verdict in (Verdict.FAIL, Verdict.ERROR) and deviation.matches(reason):
+            if verdict is not Verdict.PASS and deviation.matches(reason):
                 return Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {deviation.ref})"
             if verdict is Verdict.PASS:
                 return Verdict.FAIL, (
@@ -234,11 +217,42 @@ class Executor:
         )
 
 
+def _come_to_a_verdict(
+    run: Run, pieces: list[tuple[int, bytes]], watchdog_s: float
+) -> tuple[Verdict, BaseException | None]:
+    """Boot, observe, judge. Raises `QemuKilled` alone: all else is a verdict, with what it was that spoke for it."""
+    try:
+        started = time.perf_counter()
+        stop = run.machine.run_once(pieces, watchdog_s)
+        run.guest_ms = (time.perf_counter() - started) * 1e3
+        run.stopped(stop)
+        judge(run)
+    except (RunFailure, AssertionError) as error:
+        return Verdict.FAIL, error
+    except TargetLacks as error:
+        return Verdict.UNSUPPORTED, error
+    except QemuKilled:
+        raise
+    except QemuDied as error:
+        if killed_from_outside(run.machine, error.returncode):
+            raise QemuKilled(str(error)) from None
+        return Verdict.ERROR, error
+    except Exception as error:  # ours, QEMU's, or the probe's own code below the yield
+        return Verdict.ERROR, error
+    return Verdict.PASS, None
+
+
 def _reason(error: BaseException) -> str:
     """The failure in words; the first line is what a table shows."""
-    if isinstance(error, RunFailure):
-        return error.reason
-    return str(error) or "an assertion without a message failed"
+    match error:
+        case RunFailure() | RunBroken():
+            return error.reason
+        case AssertionError():
+            return str(error) or "an assertion without a message failed"
+        case QemuError() | TargetLacks():
+            return str(error)
+        case _:
+            return f"the probe's judgement raised {type(error).__name__}: {error}"
 
 
 def _start_reason(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RunBroken", "RunFailure", "WitnessDisagreement"]
+__all__ = ["MonitorBroke", "RunBroken", "RunFailure", "WitnessDisagreement"]
 
 
 class RunFailure(Exception):  # noqa: N818
@@ -29,3 +29,7 @@ class RunBroken(Exception):  # noqa: N818
         super().__init__(reason)
         self.reason = reason
         self.sections = sections
+
+
+class MonitorBroke(RunBroken):
+    """QEMU itself broke: it died, or stopped with an internal error. The only error that may be a known deviation."""

@@ -1,0 +1,108 @@
+"""The spine on real QEMU: boot paths, turns of host and guest, processors, privilege levels; and strict verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.abi import MAILBOX, MAILBOX_STRUCT, RECORDER
+from harness.qemu.target import target
+from harness.run.evidence import Run
+from harness.run.execute import Executor, RunOptions
+from harness.run.loader import load_probes
+from harness.run.probe import Case, Deviation
+from harness.run.record import RunRecord, Verdict
+
+DATA = Path(__file__).parents[1] / "data"
+CASES = [case for probe in load_probes([DATA / "spine"]) for case in probe.cases()]
+WRONG = {p.name: p.cases()[0] for p in load_probes([DATA / "bad_luck"])}
+
+
+def run(case: Case, name: str = "q35-tcg", *, cold: bool = True) -> RunRecord:
+    with Executor(target(name), RunOptions(cold=cold)) as executor:
+        return executor.run(case)
+
+
+@pytest.mark.parametrize("name", ["q35-tcg", "pc-tcg", "q35-tcg-rt"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_sound_guests_pass(case: Case, name: str) -> None:
+    record = run(case, name)
+    assert record.verdict is Verdict.PASS, record.reason
+
+
+def test_a_host_trigger_left_out_turns_it_red() -> None:
+    case = next(case for case in CASES if case.probe.name == "host_and_guest_take_turns")
+    with Executor(target("q35-tcg"), RunOptions(act=False)) as executor:
+        assert executor.run(case).verdict is Verdict.FAIL
+
+
+def with_deviation(case: Case, deviation: Deviation) -> Case:
+    return replace(case, probe=replace(case.probe, deviations=(deviation,)))
+
+
+def test_a_recorded_deviation_is_one_only_if_it_is_that_failure() -> None:
+    failing = WRONG["fails_its_assertion"]
+    assert run(with_deviation(failing, Deviation("q35-*", r"\[128\] == \[129\]", "x"))).verdict is Verdict.DEVIATION
+    assert run(with_deviation(failing, Deviation("q35-*", "something else", "x"))).verdict is Verdict.FAIL
+    assert run(with_deviation(failing, Deviation("pc-*", r"\[128\] == \[129\]", "x"))).verdict is Verdict.FAIL
+
+
+def test_a_deviation_that_has_disappeared_is_a_failure() -> None:
+    record = run(with_deviation(WRONG["well_behaved"], Deviation("*", "anything", "docs/deviations.md#x")))
+    assert record.verdict is Verdict.FAIL
+    assert "disappeared" in record.reason
+
+
+def test_an_error_is_never_a_deviation() -> None:
+    record = run(with_deviation(WRONG["left_at_checkpoint"], Deviation("*", "resume", "x")))
+    assert record.verdict is Verdict.ERROR
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        (RECORDER + 24, "recorder's CRC-32"),  # a RIP in the first record
+        (MAILBOX + MAILBOX_STRUCT.offset("RECORD_CRC"), "recorder's CRC-32"),
+        (0x20_1000, "values"),
+        (0x20_2000 + 4 * 0x41, "counts"),
+    ],
+)
+def test_witnesses_that_disagree_are_a_failure_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, address: int, words: str
+) -> None:
+    case = next(case for case in CASES if case.id.endswith("boots_every_way[rom]"))
+    stopped = Run.stopped
+
+    def tamper(self: Run, stop: object) -> None:
+        self.machine.ram[address] ^= 1
+        stopped(self, stop)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Run, "stopped", tamper)
+    record = run(case)
+    assert record.verdict is Verdict.FAIL
+    assert "witnesses disagree" in record.reason
+    assert words in record.reason
+
+
+def test_two_images_that_differ_in_one_immediate_do_not_blur_on_a_warm_machine(tmp_path: Path) -> None:
+    file = tmp_path / "pair.py"
+    file.write_text(
+        '''"""Two programs that differ in one immediate."""
+from harness import Kernel, ProbeBody, probe
+
+@probe.each(number=[0x11111111, 0x22222222])
+@probe(spec="none")
+def immediate(k: Kernel, number: int) -> ProbeBody:
+    """The guest stores the number that its own image holds."""
+    seen = k.value("seen")
+    k.store(seen, number)
+    run = yield
+    assert run[seen] == number
+'''
+    )
+    first, second = load_probes([file])[0].cases()
+    with Executor(target("q35-tcg"), RunOptions(cold=False)) as executor:
+        verdicts = [executor.run(case).verdict for _ in range(10) for case in (first, second)]
+    assert verdicts == [Verdict.PASS] * 20
