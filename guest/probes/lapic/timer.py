@@ -16,6 +16,11 @@ def prepare(k: Kernel, divisor: int = 1, *, periodic: bool = False, masked: bool
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR, TIMER_MODE=int(periodic), MASK=int(masked))
 
 
+def patience(k: Kernel) -> int:
+    """A factor for times that a busy host must not eat up; 1 under icount."""
+    return 1 if k.deterministic else 50
+
+
 def measure(k: Kernel, name: str) -> None:
     """Let the timer run for 2 ms; count and TSC at both ends go into `name_…` values."""
     k.lapic.INITIAL_COUNT.write(0xFFFF_FFFF)
@@ -138,24 +143,25 @@ def writing_the_initial_count_restarts(k: Kernel, periodic: bool) -> ProbeBody:
     """A new initial count starts the countdown anew from that value; the old one never fires."""
     restarted = k.value("restarted")
     prepare(k, periodic=periodic)
-    k.lapic.INITIAL_COUNT.write(4_000_000)
+    first, second = 4_000_000 * patience(k), 8_000_000 * patience(k)
+    k.lapic.INITIAL_COUNT.write(first)
     k.sti()
     k.delay(us=200)
     before = k.lapic.CURRENT_COUNT.read("before")
     k.read_tsc(restarted)
     with k.trigger():
-        k.lapic.INITIAL_COUNT.write(8_000_000)
+        k.lapic.INITIAL_COUNT.write(second)
     after = k.lapic.CURRENT_COUNT.read("after")
-    k.wait_for(VECTOR)
+    k.wait_for(VECTOR, ms=2000)
 
     run = yield
 
-    assert 0 < run[before] < 4_000_000
-    assert 4_000_000 < run[after] <= 8_000_000
+    assert 0 < run[before] < first
+    assert first < run[after] <= second
     assert run.vectors == [VECTOR]
     if k.deterministic:
         elapsed = run.interrupts[0].tsc + run.mailbox.tsc_start - run[restarted]
-        assert 8_000_000 <= elapsed <= 8_000_000 + SLACK
+        assert second <= elapsed <= second + SLACK
 
 
 @probe(spec="SDM vol. 3A, APIC Timer", covers=["lapic.timer-count"])
@@ -191,14 +197,14 @@ def masked_timer_counts_on(k: Kernel, unmasked: str) -> ProbeBody:
     prepare(k, masked=True)
     k.sti()
     with k.trigger():
-        k.lapic.INITIAL_COUNT.write(2_000_000 if in_time else 100_000)
-    k.delay(us=500)
+        k.lapic.INITIAL_COUNT.write(2_000_000 * patience(k) if in_time else 100_000)
+    k.delay(us=500 if k.deterministic else 20_000)
     current = k.lapic.CURRENT_COUNT.read("current")
     irr = k.lapic.requested(VECTOR, "irr")
     initial = k.lapic.INITIAL_COUNT.read("initial")
     k.mark("unmasked")
     k.lapic.LVT_TIMER.update(MASK=0)
-    k.stay_quiet(ms=3)
+    k.stay_quiet(ms=3 * patience(k))
 
     run = yield
 
@@ -215,10 +221,10 @@ def vector_is_taken_at_expiry(k: Kernel) -> ProbeBody:
     prepare(k)
     k.sti()
     with k.trigger():
-        k.lapic.INITIAL_COUNT.write(2_000_000)
+        k.lapic.INITIAL_COUNT.write(2_000_000 * patience(k))
     k.delay(us=100)
     k.lapic.LVT_TIMER.write(VECTOR=0xE7)
-    k.wait_for(0xE7)
+    k.wait_for(0xE7, ms=2000)
     k.stay_quiet()
 
     run = yield
@@ -233,7 +239,7 @@ def periods_with_interrupts_off_collapse(k: Kernel) -> ProbeBody:
     k.cli()
     with k.trigger():
         k.lapic.INITIAL_COUNT.write(50_000)
-    k.delay(us=1000)
+    k.delay(us=1000 * patience(k))
     k.lapic.LVT_TIMER.update(MASK=1)
     irr = k.lapic.requested(VECTOR, "irr")
     k.sti()

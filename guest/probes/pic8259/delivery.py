@@ -188,7 +188,7 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
     covers=["pic8259.apic-disabled"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-tcg*",
+        targets="*-tcg *-tcg-rt",
         cases="*-masked",
         sees=r"assert \[\] == \[",
         ref="docs/deviations.md#pic8259-intr-behind-a-disabled-apic",

@@ -1,0 +1,277 @@
+"""The 8259's other modes: special mask, automatic end of interrupt, special fully nested."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+
+MASTER, SLAVE = 0x50, 0x70
+
+
+def vector_of(irq: int) -> int:
+    """The vector that an input has with the bases above."""
+    return MASTER + irq if irq < 8 else SLAVE + irq - 8
+
+
+def prepare(k: Kernel, *irqs: int, **icw4: int) -> None:
+    """Lines low, both chips initialised, these inputs unmasked, virtual wire; no handler sends EOI."""
+    for irq in irqs:
+        k.lines.down(irq)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE, **icw4)
+    k.lapic.virtual_wire()
+    k.pic.unmask(*irqs)
+    k.sti()
+
+
+def serve(k: Kernel, irq: int) -> None:
+    """Raise the line and wait until its interrupt is in service; there it stays."""
+    k.lines.up(irq)
+    k.wait_for(vector_of(irq))
+
+
+# --- special mask mode ---
+
+
+@probe.each(irq=[5, 12], first=["special_mask_mode", "mask"])
+@probe(
+    spec="Intel 8259A datasheet, Special Mask Mode",
+    covers=["pic8259.special-mask"],
+    needs=["pc-testdev"],
+    deviation=[
+        Deviation(
+            targets="*",
+            cases="*-mask",
+            sees="Right contains one more item",
+            ref="docs/deviations.md#pic8259-special-mask-at-once",
+        ),
+        Deviation(
+            targets="*-kvm",
+            cases="*-special_mask_mode",
+            sees="Right contains one more item",
+            ref="docs/deviations.md#pic8259-kvm-special-mask",
+        ),
+    ],
+)
+def special_mask_mode_lets_lower_levels_in(k: Kernel, irq: int, first: str) -> ProbeBody:
+    """In special mask mode masking the level in service enables the lower ones, which waited for its end until then."""
+    held_back = irq + 1
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    bit = 1 << (irq & 7)
+    prepare(k, irq, held_back)
+    serve(k, irq)
+    if irq >= 8:
+        k.pic.MASTER.OCW2.write(0x20)  # the slave's ISR alone holds back
+    k.lines.up(held_back)
+    k.settle()
+    waiting = k.pic.irr(chip, "waiting")
+    if first == "mask":
+        chip.OCW1.write(0xFF & ~(bit << 1))
+    else:
+        chip.OCW3.write(0x68)
+    k.settle()
+    k.mark("both")
+    with k.trigger():
+        if first == "mask":
+            chip.OCW3.write(0x68)
+        else:
+            chip.OCW1.write(0xFF & ~(bit << 1))
+    k.settle()
+    isr = k.pic.isr(chip, "isr")
+    chip.OCW3.write(0x48)
+
+    run = yield
+
+    order = [getattr(event, "vector", "both") for event in run.events]
+    assert order == [vector_of(irq), "both", vector_of(held_back)]
+    assert run[waiting] & bit << 1
+    assert run[isr] == bit | bit << 1
+
+
+@probe(
+    spec="Intel 8259A datasheet, Special Mask Mode; Operation Command Word 3 (OCW3)",
+    covers=["pic8259.special-mask"],
+    needs=["pc-testdev"],
+    deviation=Deviation(
+        targets="*-kvm", sees="At index 2 diff: 'reset'", ref="docs/deviations.md#pic8259-kvm-special-mask"
+    ),
+)
+def smm_counts_only_with_esmm(k: Kernel) -> ProbeBody:
+    """OCW3 changes special mask mode only if ESMM is set: SMM alone neither sets nor, when 0, clears it."""
+    prepare(k, 5, 6)
+    serve(k, 5)
+    k.pic.MASTER.OCW1.write(0xFF & ~(1 << 6))
+    k.lines.up(6)
+    k.pic.MASTER.OCW3.write(0x28)  # SMM without ESMM: nothing
+    k.settle()
+    waiting = k.pic.irr(k.pic.MASTER, "waiting")
+    k.mark("set")
+    with k.trigger():
+        k.pic.MASTER.OCW3.write(0x68)
+    k.settle()
+    k.pic.MASTER.OCW2.write(0x66)  # specific EOI: 6 is done, 5 is in service still
+    k.pic.MASTER.OCW3.write(0x0A)  # neither bit: it stays on
+    k.lines.down(6)
+    k.lines.up(6)
+    k.settle()
+    k.pic.MASTER.OCW2.write(0x66)
+    k.mark("reset")
+    k.pic.MASTER.OCW3.write(0x48)
+    k.lines.down(6)
+    k.lines.up(6)
+    k.settle()
+    waiting_again = k.pic.irr(k.pic.MASTER, "waiting_again")
+
+    run = yield
+
+    order = [getattr(event, "vector", None) or getattr(event, "name", "") for event in run.events]
+    assert order == [vector_of(5), "set", vector_of(6), vector_of(6), "reset"]
+    assert run[waiting] & 1 << 6
+    assert run[waiting_again] & 1 << 6
+
+
+# --- automatic end of interrupt ---
+
+
+@probe.each(irq=[3, 7])
+@probe(
+    spec="Intel 8259A datasheet, Automatic End of Interrupt (AEOI) Mode",
+    covers=["pic8259.aeoi"],
+    needs=["pc-testdev"],
+)
+def automatic_eoi_leaves_nothing_in_service(k: Kernel, irq: int) -> ProbeBody:
+    """In AEOI mode the ISR bit is gone after the last INTA: in the handler it reads 0, and a second edge interrupts."""
+    prepare(k, irq, AEOI=1)
+    with k.handler(vector_of(irq)):
+        isr = k.pic.isr(k.pic.MASTER, "isr")
+    with k.trigger():
+        serve(k, irq)
+    k.lines.down(irq)
+    k.lines.up(irq)
+    k.wait_for(vector_of(irq), count=2)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [vector_of(irq)] * 2
+    assert run[isr] == 0
+    assert run.pic.master.isr == 0
+
+
+@probe(
+    spec="Intel 8259A datasheet, Automatic End of Interrupt (AEOI) Mode; Fully Nested Mode",
+    covers=["pic8259.aeoi"],
+    needs=["pc-testdev"],
+)
+def automatic_eoi_does_not_nest(k: Kernel) -> ProbeBody:
+    """In AEOI mode a lower level interrupts the handler of a higher one, as nothing is in service."""
+    prepare(k, 3, 5, AEOI=1)
+    with k.handler(vector_of(3)):
+        with k.trigger():
+            k.lines.up(5)
+        k.sti()
+        k.wait_for(vector_of(5))
+        k.cli()
+        k.mark("end of IRQ 3's handler")
+    serve(k, 3)
+
+    run = yield
+
+    order = [getattr(event, "vector", "end") for event in run.events]
+    assert order == [vector_of(3), vector_of(5), "end"]
+    assert run.interrupts[1].depth == 1
+
+
+# --- special fully nested mode ---
+
+
+@probe(
+    spec="Intel 8259A datasheet, Special Fully Nested Mode",
+    covers=["pic8259.special-fully-nested"],
+    needs=["pc-testdev"],
+)
+def slave_nests_in_special_fully_nested_mode(k: Kernel) -> ProbeBody:
+    """With SFNM at the master, a higher input of the slave interrupts while a lower one of it is in service."""
+    prepare(k, 12, 9)
+    k.cli()
+    initialize_sfnm(k)
+    k.pic.unmask(12, 9, 14)
+    k.sti()
+    serve(k, 12)
+    with k.trigger():
+        k.lines.up(9)
+    k.wait_for(vector_of(9))
+    slave, master = k.pic.isr(k.pic.SLAVE, "slave"), k.pic.isr(k.pic.MASTER, "master")
+
+    run = yield
+
+    assert run.vectors == [vector_of(12), vector_of(9)]
+    assert (run[slave], run[master]) == (1 << 4 | 1 << 1, 1 << 2)
+
+
+def initialize_sfnm(k: Kernel) -> None:
+    """Both chips initialised, the master in special fully nested mode."""
+    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.pic.MASTER.ICW1.write(INITIALIZE=1, IC4=1)
+    k.pic.MASTER.ICW2.write(MASTER)
+    k.pic.MASTER.ICW3.write(1 << 2)
+    k.pic.MASTER.ICW4.write(UPM=1, SFNM=1)
+    k.pic.MASTER.OCW1.write(0xFF)
+
+
+@probe.each(
+    irq=[14, 3, 7],
+)
+@probe(
+    spec="Intel 8259A datasheet, Special Fully Nested Mode; Fully Nested Mode",
+    covers=["pic8259.special-fully-nested"],
+    needs=["pc-testdev"],
+    deviation=Deviation(
+        targets="*",
+        cases="irq[37]",
+        sees=r"At index 1 diff",
+        ref="docs/deviations.md#pic8259-special-fully-nested",
+    ),
+)
+def lower_levels_wait_in_special_fully_nested_mode(k: Kernel, irq: int) -> ProbeBody:
+    """With SFNM a slave's input in service still holds back its lower neighbours and the master's IR3 to IR7."""
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    prepare(k, 12, irq)
+    k.cli()
+    initialize_sfnm(k)
+    k.pic.unmask(12, irq)
+    k.sti()
+    serve(k, 12)
+    with k.trigger():
+        k.lines.up(irq)
+    k.settle()
+    waiting = k.pic.irr(chip, "waiting")
+    k.mark("EOI")
+    k.pic.eoi(12)
+    k.wait_for(vector_of(irq))
+
+    run = yield
+
+    order = [getattr(event, "vector", "EOI") for event in run.events]
+    assert order == [vector_of(12), "EOI", vector_of(irq)]
+    assert run[waiting] >> (irq & 7) & 1
+
+
+@probe(
+    spec="Intel 8259A datasheet, Special Fully Nested Mode",
+    covers=["pic8259.special-fully-nested"],
+    needs=["pc-testdev"],
+)
+def higher_master_input_preempts_in_special_fully_nested_mode(k: Kernel) -> ProbeBody:
+    """With SFNM the master's own higher input still interrupts the slave's."""
+    prepare(k, 12, 1)
+    k.cli()
+    initialize_sfnm(k)
+    k.pic.unmask(12, 1)
+    k.sti()
+    serve(k, 12)
+    with k.trigger():
+        k.lines.up(1)
+    k.wait_for(vector_of(1))
+    isr = k.pic.isr(k.pic.MASTER, "isr")
+
+    run = yield
+
+    assert run.vectors == [vector_of(12), vector_of(1)]
+    assert run[isr] == 1 << 1 | 1 << 2

@@ -1,0 +1,230 @@
+"""Edge and level: the 8259's inputs as the ELCR sets them."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+
+MASTER, SLAVE = 0x50, 0x70
+LEVEL_CAPABLE = [3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15]
+
+
+def vector_of(irq: int) -> int:
+    """The vector that an input has with the bases above."""
+    return MASTER + irq if irq < 8 else SLAVE + irq - 8
+
+
+def prepare(k: Kernel, irq: int, *, level: bool) -> None:
+    """Line low, both chips initialised, the input edge or level by the ELCR, unmasked; virtual wire."""
+    k.lines.down(irq)
+    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.pic.MASTER.ELCR.write(level << irq & 0xFF)
+    k.pic.SLAVE.ELCR.write(level << irq >> 8)
+    k.lapic.virtual_wire()
+    k.pic.unmask(irq)
+
+
+@probe.each(irq=LEVEL_CAPABLE)
+@probe(
+    spec="Intel 8259A datasheet, Edge and Level Triggered Modes",
+    covers=["pic8259.edge"],
+    needs=["pc-testdev"],
+)
+def held_edge_interrupts_once(k: Kernel, irq: int) -> ProbeBody:
+    """In edge mode a line that stays high interrupts once; only a low and a new rising edge request again."""
+    prepare(k, irq, level=False)
+    k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
+    k.sti()
+    with k.trigger():
+        k.lines.up(irq)
+    k.wait_for(vector_of(irq))
+    k.stay_quiet()
+    k.mark("new edge")
+    k.lines.down(irq)
+    k.lines.up(irq)
+    k.wait_for(vector_of(irq), count=2)
+    k.stay_quiet()
+
+    run = yield
+
+    order = [getattr(event, "vector", "new edge") for event in run.events]
+    assert order == [vector_of(irq), "new edge", vector_of(irq)]
+
+
+@probe.each(irq=LEVEL_CAPABLE)
+@probe(
+    spec="Intel 8259A datasheet, Edge and Level Triggered Modes; PIIX4 datasheet, ELCR1, ELCR2",
+    covers=["pic8259.level"],
+    needs=["pc-testdev"],
+)
+def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
+    """In level mode a line that stays high interrupts again after each EOI, until it drops."""
+    prepare(k, irq, level=True)
+    vector = vector_of(irq)
+    with k.handler(vector):
+        k.asm(f"""
+            cmp dword ptr [COUNTS+4*{vector}], 3
+            jb stays_high
+        """)
+        k.lines.down(irq)
+        k.asm("stays_high:")
+        k.pic.eoi(irq)
+    k.sti()
+    with k.trigger():
+        k.lines.up(irq)
+    k.wait_for(vector, count=3)
+    k.stay_quiet()
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    irr = k.pic.irr(chip, "irr")
+    k.pic.MASTER.ELCR.write(0)
+    k.pic.SLAVE.ELCR.write(0)
+
+    run = yield
+
+    assert run.vectors == [vector] * 3
+    assert {interrupt.depth for interrupt in run.interrupts} == {0}
+    assert run[irr] == 0
+
+
+@probe.each(irq=[5, 12])
+@probe(
+    spec="Intel 8259A datasheet, Edge and Level Triggered Modes",
+    covers=["pic8259.level"],
+    needs=["pc-testdev"],
+)
+def level_request_follows_the_line(k: Kernel, irq: int) -> ProbeBody:
+    """In level mode the IRR bit of a masked input is the line: set while it is high, clear as soon as it drops."""
+    prepare(k, irq, level=True)
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip.OCW1.write(0xFF)
+    with k.trigger():
+        k.lines.up(irq)
+    high = k.pic.irr(chip, "high")
+    k.lines.down(irq)
+    low = k.pic.irr(chip, "low")
+    k.sti()
+    k.pic.unmask(irq)
+    k.stay_quiet()
+    k.pic.MASTER.ELCR.write(0)
+    k.pic.SLAVE.ELCR.write(0)
+
+    run = yield
+
+    assert run[high] == 1 << (irq & 7)
+    assert run[low] == 0
+    assert run.vectors == []
+
+
+@probe(spec="Intel 82371AB (PIIX4) datasheet, ELCR1, ELCR2—Edge/Level Control Registers", covers=["pic8259.elcr"])
+def elcr_keeps_the_system_inputs_edge(k: Kernel) -> ProbeBody:
+    """The ELCR bits of IRQ 0, 1, 2, 8 and 13 read 0 whatever is written; all the others can be set."""
+    k.pic.initialize()
+    with k.trigger():
+        k.pic.MASTER.ELCR.write(0xFF)
+        k.pic.SLAVE.ELCR.write(0xFF)
+    master, slave = k.pic.MASTER.ELCR.read("master"), k.pic.SLAVE.ELCR.read("slave")
+    k.pic.MASTER.ELCR.write(0)
+    k.pic.SLAVE.ELCR.write(0)
+    cleared = k.pic.MASTER.ELCR.read("cleared")
+
+    run = yield
+
+    assert (run[master], run[slave]) == (0b1111_1000, 0b1101_1110)
+    assert run[cleared] == 0
+
+
+@probe.each(irq=[5, 12])
+@probe(
+    spec="Intel 8259A datasheet, Edge and Level Triggered Modes (IR must stay high until the first INTA)",
+    covers=["pic8259.spurious"],
+    needs=["pc-testdev"],
+    deviation=Deviation(
+        targets="*",
+        sees=r"BITS=0x(20|10)> == 0",
+        ref="docs/deviations.md#pic8259-withdrawn-edge",
+    ),
+)
+def withdrawn_edge_is_no_request(k: Kernel, irq: int) -> ProbeBody:
+    """An edge whose line drops before INTA is lost: at most the default IR7 comes, with no ISR bit."""
+    prepare(k, irq, level=False)
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    k.cli()
+    with k.trigger():
+        k.lines.up(irq)
+    high = k.pic.irr(chip, "high")
+    k.lines.down(irq)
+    low = k.pic.irr(chip, "low")
+    k.sti()
+    k.stay_quiet()
+    isr = k.pic.isr(chip, "isr")
+
+    run = yield
+
+    assert run[high] == 1 << (irq & 7)
+    assert run[low] == 0
+    assert run.vectors in ([], [MASTER + 7], [SLAVE + 7])
+    assert run[isr] == 0
+
+
+@probe.each(irq=[5, 12])
+@probe(
+    spec="Intel 8259A datasheet, Edge and Level Triggered Modes (default IR7)",
+    covers=["pic8259.spurious"],
+    needs=["pc-testdev"],
+)
+def withdrawn_level_is_spurious_at_most(k: Kernel, irq: int) -> ProbeBody:
+    """A level that drops before INTA brings nothing, or the default IR7, which sets no ISR bit."""
+    prepare(k, irq, level=True)
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    k.cli()
+    with k.trigger():
+        k.lines.up(irq)
+    high = k.pic.irr(chip, "high")
+    k.lines.down(irq)
+    k.sti()
+    k.stay_quiet()
+    isr = k.pic.isr(chip, "isr")
+    master = k.pic.isr(k.pic.MASTER, "master")
+    k.pic.MASTER.ELCR.write(0)
+    k.pic.SLAVE.ELCR.write(0)
+
+    run = yield
+
+    assert run[high] == 1 << (irq & 7)
+    assert run.vectors in ([], [MASTER + 7], [SLAVE + 7])
+    assert run[isr] == 0
+    assert run[master] == (1 << 2 if run.vectors == [SLAVE + 7] else 0)
+
+
+@probe.each(irq=[5, 12])
+@probe(
+    spec="Intel 8259A datasheet, Interrupt Mask Register (IMR); Edge and Level Triggered Modes (default IR7)",
+    covers=["pic8259.spurious"],
+    needs=["pc-testdev"],
+)
+def request_masked_before_inta(k: Kernel, irq: int) -> ProbeBody:
+    """A request masked before INTA brings nothing or a spurious interrupt: no ISR bit at its chip; unmasked, it comes.
+
+    A spurious interrupt of the slave (IR7 there) leaves IR2 in service at the master, which needs the EOI.
+    """
+    prepare(k, irq, level=False)
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    k.cli()
+    with k.trigger():
+        k.lines.up(irq)
+    chip.OCW1.write(0xFF)
+    requested = k.pic.irr(chip, "requested")
+    k.sti()
+    k.stay_quiet()
+    isr = k.pic.isr(chip, "isr")
+    master = k.pic.isr(k.pic.MASTER, "master")
+    k.pic.MASTER.OCW2.write(0x20)
+    k.mark("unmasked")
+    k.pic.unmask(irq)
+    k.wait_for(vector_of(irq))
+
+    run = yield
+
+    order = [getattr(event, "vector", "unmasked") for event in run.events]
+    assert run[requested] == 1 << (irq & 7)
+    assert order[-2:] == ["unmasked", vector_of(irq)]
+    assert order[:-2] in ([], [MASTER + 7], [SLAVE + 7])
+    assert run[isr] == 0
+    assert run[master] == (1 << 2 if order[0] == SLAVE + 7 else 0)
