@@ -131,14 +131,19 @@ def _here(
 
 
 def run_cases(
-    runs: Sequence[tuple[Target, Case]], options: RunOptions, workers: int
+    runs: Sequence[tuple[Target, Case]],
+    options: RunOptions,
+    workers: int,
+    starting: Callable[[Case, Target], object] = lambda case, target: None,
 ) -> Iterator[tuple[int, RunRecord]]:
-    """Run each case on its target; (position in `runs`, record) as they finish.
+    """Run each case on its target; (position in `runs`, record) as they finish. `starting` is told what is at work.
 
     A case whose worker was killed is run once more by another one (`attempts` says 2), and is an `error` if that is
     killed too. Raises CrewError.
     """
     for done in for_each_case(runs, options, run_one, workers):
+        if done.number + workers < len(runs):  # about: what is given out next
+            starting(runs[done.number + workers][1], runs[done.number + workers][0])
         if done.result is None:
             yield done.number, lost_record(*runs[done.number], done)
         else:

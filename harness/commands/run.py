@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from harness.campaign.crew import CrewError
+from harness.campaign.order import Shard
+from harness.campaign.rounds import Repeats
 from harness.commands.planning import find_cases, usage_error
+from harness.commands.streams import OpenRunner, Runner, Stream
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
 from harness.report.host import host_facts, qemu_version, version
@@ -26,7 +32,6 @@ from harness.report.summary import Result, exit_code
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
 from harness.run.probe import Case, ProbeError
-from harness.run.record import RunRecord
 from harness.run.selection import Keywords, SelectionError
 from harness.run.targets import DEFAULT_TARGET, find_targets
 
@@ -37,16 +42,6 @@ EXIT_CODES = (
     "is one); 2 wrong usage, nothing ran; 3 an error: the harness or QEMU broke, or a report could not be written; "
     "130 Ctrl-C, 143 SIGTERM, 129 SIGHUP."
 )
-
-
-class Runner(Protocol):
-    """What runs cases on one target."""
-
-    def run(self, case: Case) -> RunRecord:
-        """Boot once, observe, judge."""
-
-
-OpenRunner = Callable[[Target, Sequence[str]], AbstractContextManager[Runner]]
 
 
 class Stopped(KeyboardInterrupt):
@@ -68,6 +63,7 @@ class Plan:
     first_failure: bool = False
     verbose: bool = False
     options: tuple[str, ...] = ()  # of this call, that running one case again needs too
+    stream: Stream = field(default_factory=Stream)
 
     @property
     def size(self) -> int:
@@ -111,28 +107,54 @@ def run_command(
     ] = None,
     first_failure: Annotated[bool, typer.Option("--exitfirst", "-x", help="Stop at the first fail or error.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every run, also on a terminal.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes [the cores, one for a short plan]."),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Only part I of N, by the ids: for several CI jobs.")
+    ] = None,
+    repeat: Annotated[
+        int, typer.Option("--repeat", metavar="N", min=1, help="Run all N times; any difference is a fail.")
+    ] = 1,
+    cold: Annotated[bool, typer.Option("--cold", help="A fresh QEMU for every run instead of warm machines.")] = False,
+    random_order: Annotated[
+        bool, typer.Option("--random-order", help="Run in a random order; the report keeps the plan's.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="The random order of that number; it is told in the note.")
+    ] = None,
 ) -> None:
     """Boot probes on targets and print their verdicts; each failure is explained."""
     try:
         keywords = Keywords(keyword) if keyword else None
+        part = Shard.parse(shard) if shard else None
         cases = find_cases(names or (), probes or ())
         targets = find_targets(target or (), target_file, qemu)
         runs = [(t, [case for case in cases if keywords is None or keywords.match(case, t.name)]) for t in targets]
     except (SelectionError, ProbeError, QemuError) as error:
         usage_error(str(error))
+    except ValueError as error:
+        usage_error(f"--shard {error}")
     if not any(chosen for _, chosen in runs):
         usage_error(f"-k {keyword!r} matches none of {plural(len(cases), 'case')} on {plural(len(targets), 'target')}")
     options = [f"--probes={folder}" for folder in probes or ()]
     options += [f"--target-file={target_file}"] * bool(target_file) + [f"--qemu={qemu}"] * bool(qemu)
-    plan = Plan(runs, tuple(qemu_arg or ()), json_file, junit_file, first_failure, verbose, tuple(options))
-    raise typer.Exit(execute(plan, open_runner))
+    options += ["--cold"] * cold
+    if part is not None:  # an empty part is no mistake: a small choice has fewer cases than parts
+        runs = [(t, [case for case in chosen if part.holds(case.id)]) for t, chosen in runs]
+    if random_order and seed is None:
+        seed = secrets.randbelow(1_000_000)
+    stream = Stream(jobs or 0, cold, repeat, seed)
+    plan = Plan(runs, tuple(qemu_arg or ()), json_file, junit_file, first_failure, verbose, tuple(options), stream)
+    raise typer.Exit(execute(plan, partial(open_runner, cold=cold)))
 
 
-def open_runner(target: Target, qemu_args: Sequence[str]) -> AbstractContextManager[Runner]:
+def open_runner(target: Target, qemu_args: Sequence[str], *, cold: bool = False) -> AbstractContextManager[Runner]:
     """The executor of one target."""
     from harness.run.execute import Executor, RunOptions  # loads the assembler: not for --help
 
-    return Executor(target, RunOptions(qemu_args=tuple(qemu_args)))
+    return Executor(target, RunOptions(cold=cold, qemu_args=tuple(qemu_args)))
 
 
 def execute(plan: Plan, open_runner: OpenRunner) -> int:
@@ -141,17 +163,22 @@ def execute(plan: Plan, open_runner: OpenRunner) -> int:
     started = time.monotonic()
     report = _open_json(plan)
     note, code, complete = "", 0, False
+    repeats = Repeats(plan.stream.rounds, plan.size) if plan.stream.rounds > 1 else None
     try:
         with _signals(), terminal:
-            complete = _run_all(plan, open_runner, terminal, report)
+            complete = _run_all(plan, open_runner, terminal, report, repeats)
             if not complete:
                 note = "stopped at the first failure (-x)"
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, Stopped) else int(signal.SIGINT)
         note, code = f"interrupted by {signal.Signals(number).name}", 128 + number
+    except CrewError as error:
+        note, code = str(error), 3
     finally:  # also for what should not happen: a report says what is known
         problems = _write_reports(plan, terminal, report, complete)
-    terminal.summary(note, (time.monotonic() - started) * 1000)
+    notes = [note, str(repeats) if repeats is not None else ""]
+    notes += [f"random order: --seed {plan.stream.seed}"] if plan.stream.seed is not None else []
+    terminal.summary("\n".join(filter(None, notes)), (time.monotonic() - started) * 1000)
     for problem in problems:
         make_console(stderr=True).print(Text(problem, "bold magenta"), soft_wrap=True)
     if code == 0:
@@ -159,23 +186,29 @@ def execute(plan: Plan, open_runner: OpenRunner) -> int:
     return code or (3 if problems else 0)
 
 
-def _run_all(plan: Plan, open_runner: OpenRunner, terminal: Terminal, report: JsonReport | None) -> bool:
+def _run_all(
+    plan: Plan, open_runner: OpenRunner, terminal: Terminal, report: JsonReport | None, repeats: Repeats | None
+) -> bool:
     """Whether everything that was planned ran."""
-    for target, cases in plan.runs:
-        if not cases:
-            continue
-        with ExitStack() as stack:
-            runner = stack.enter_context(open_runner(target, plan.qemu_args))
-            for case in cases:
-                terminal.starting(case.id, target.name)
-                record = runner.run(case)
+    runs = [(target, case) for target, cases in plan.runs for case in cases]
+    positions: dict[int, Result] = {}
+
+    def starting(case: Case, target: Target) -> None:
+        terminal.starting(case.id, target.name)
+
+    with closing(plan.stream.records(runs, plan.qemu_args, open_runner, starting, repeats)) as records:
+        try:
+            for position, record in records:
                 if plan.options:
                     record = replace(record, rerun=f"{record.rerun} {shlex.join(plan.options)}")
                 if report is not None:
-                    report.add(record)
-                terminal.finished(Result(case.probe.area, record))
+                    report.add(record, position)
+                positions[position] = Result(runs[position][1].probe.area, record)
+                terminal.finished(positions[position])
                 if plan.first_failure and not record.ok:
                     return len(terminal.results) == plan.size
+        finally:
+            terminal.results[:] = [positions[position] for position in sorted(positions)]
     return True
 
 

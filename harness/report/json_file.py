@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -40,16 +41,16 @@ class JsonReport:
         self._started = clock()
         self._head = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "planned": planned, **(facts or {})}
         self._counts: Counter[str] = Counter()
-        self._runs: list[str] = []
+        self._runs: list[tuple[int, str]] = []
         self._cost = 0.0
         self._written = self._started
         write_atomic(path, self._document(complete=False))
 
-    def add(self, record: RunRecord | Mapping[str, Any]) -> None:
-        """Take one result; the file follows."""
+    def add(self, record: RunRecord | Mapping[str, Any], position: int | None = None) -> None:
+        """Take one result; the file follows. `position` is its place in the plan where results come in another."""
         data = record.to_json() if isinstance(record, RunRecord) else dict(record)
         self._counts[str(data["verdict"])] += 1
-        self._runs.append(json.dumps(data))
+        insort(self._runs, (len(self._runs) if position is None else position, json.dumps(data)))
         # a long report takes longer to write: never spend more than a tenth of the time on it
         if self._clock() - self._written >= max(_INTERVAL_S, 10 * self._cost):
             self._write(complete=False)
@@ -77,5 +78,5 @@ class JsonReport:
             "counts": {str(verdict): self._counts[str(verdict)] for verdict in Verdict},
         }
         fields = json.dumps(head, indent=2, default=str).removesuffix("\n}")
-        runs = ",\n".join(f"    {run}" for run in self._runs)
+        runs = ",\n".join(f"    {run}" for _, run in self._runs)
         return f'{fields},\n  "runs": [\n{runs}\n  ]\n}}\n'.encode()

@@ -1,0 +1,45 @@
+"""Which part of a plan runs, and in which order."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+__all__ = ["Shard", "shuffled"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` (from 1) of `count`. A case's part depends on its id alone, so new cases move no other."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `2/3`. Raises ValueError that says what is wrong."""
+        first, slash, second = text.partition("/")
+        if not (slash and first.isdecimal() and second.isdecimal()):
+            raise ValueError(f"{text!r} is no part of a whole; write I/N, such as 1/3")
+        index, count = int(first), int(second)
+        if not 1 <= index <= count:
+            raise ValueError(f"{text!r}: the part must be between 1 and {max(count, 1)}")
+        return cls(index, count)
+
+    def holds(self, case: str) -> bool:
+        """Whether the case with this id belongs to this part."""
+        digest = hashlib.sha256(case.encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+
+
+def shuffled(items: Sequence[T], seed: int | None) -> list[T]:
+    """The items in the random order that `seed` gives, the same everywhere; as they are for None."""
+    chosen = list(items)
+    if seed is not None:
+        random.Random(seed).shuffle(chosen)
+    return chosen

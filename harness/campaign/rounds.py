@@ -1,0 +1,27 @@
+"""The tally of many rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Repeats"]
+
+
+@dataclass
+class Repeats:
+    """What many rounds showed, while they run and afterwards."""
+
+    rounds: int
+    cases: int
+    runs: int = 0
+    other_phase: int = 0  # cases that differ in time when warm and not at all from power-on
+    different: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.rounds} rounds, {self.runs} runs: {self.cases - self.different} of {self.cases} cases the same"
+        if self.other_phase:
+            text += (
+                f"; {self.other_phase} of them to the tick only from power-on (a clock that a reset does not restart "
+                "stands elsewhere in each warm run)"
+            )
+        return text

@@ -1,0 +1,99 @@
+"""The records of a plan as they come: here or in worker processes, once or many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from harness.campaign.order import shuffled
+from harness.qemu.target import Target
+from harness.run.probe import Case
+from harness.run.record import RunRecord
+
+if TYPE_CHECKING:
+    from harness.campaign.rounds import Repeats
+
+__all__ = ["OpenRunner", "Runner", "Stream"]
+
+
+class Runner(Protocol):
+    """What runs cases on one target."""
+
+    def run(self, case: Case) -> RunRecord:
+        """Boot once, observe, judge."""
+
+
+OpenRunner = Callable[[Target, Sequence[str]], AbstractContextManager[Runner]]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How a plan is carried out. `jobs`: worker processes; 0 lets the length of the plan decide."""
+
+    jobs: int = 1
+    cold: bool = False
+    rounds: int = 1
+    seed: int | None = None  # of the random order
+
+    def workers(self, runs: int) -> int:
+        """How many processes run so many runs."""
+        from harness.campaign.parallel import default_workers
+
+        return self.jobs or default_workers(runs)
+
+    def records(
+        self,
+        runs: Sequence[tuple[Target, Case]],
+        qemu_args: Sequence[str],
+        open_runner: OpenRunner,
+        starting: Callable[[Case, Target], object],
+        repeats: Repeats | None,
+    ) -> Generator[tuple[int, RunRecord], None, None]:
+        """(Position in `runs`, record) as they finish. `repeats` counts along where there are several rounds."""
+        if repeats is None and self.workers(len(runs)) == 1:
+            yield from self._here(runs, qemu_args, open_runner, starting)
+            return
+        from harness.campaign.parallel import run_cases  # loads the assembler: not for --help
+        from harness.campaign.repeat import repeat_cases
+        from harness.run.execute import RunOptions
+
+        options = RunOptions(cold=self.cold, qemu_args=tuple(qemu_args))
+        if repeats is not None:
+
+            def each(position: int, record: RunRecord) -> None:
+                starting(runs[position][1], runs[position][0])
+
+            workers = self.workers(len(runs) * repeats.rounds)
+            yield from repeat_cases(runs, options, workers, repeats, self.seed, each)
+            return
+        order = shuffled(range(len(runs)), self.seed)
+        for number, record in run_cases(
+            [runs[position] for position in order], options, self.workers(len(runs)), starting=starting
+        ):
+            yield order[number], record
+
+    def _here(
+        self,
+        runs: Sequence[tuple[Target, Case]],
+        qemu_args: Sequence[str],
+        open_runner: OpenRunner,
+        starting: Callable[[Case, Target], object],
+    ) -> Generator[tuple[int, RunRecord], None, None]:
+        order = shuffled(range(len(runs)), self.seed)
+        order.sort(key=lambda position: _first_of(runs, runs[position][0]))  # one target after the other
+        with ExitStack() as stack:
+            target: Target | None = None
+            for position in order:
+                wanted, case = runs[position]
+                if wanted is not target:
+                    stack.pop_all().close()
+                    runner = stack.enter_context(open_runner(wanted, qemu_args))
+                    target = wanted
+                starting(case, wanted)
+                yield position, runner.run(case)
+
+
+def _first_of(runs: Sequence[tuple[Target, Case]], target: Target) -> int:
+    return next(number for number, (other, _) in enumerate(runs) if other is target)
