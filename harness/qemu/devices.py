@@ -76,6 +76,13 @@ def _virtio(
 
 _LIST = (
     Device("hpet", "high precision event timer", _on(_PCI), ("hpet",), machine_options=("hpet=on",)),
+    Device(
+        "hpet-fsb",
+        "high precision event timer whose comparators can send FSB messages",
+        _on(_PCI, "-global", "hpet.msi=on"),
+        ("hpet",),
+        machine_options=("hpet=on",),
+    ),
     Device("edu", "QEMU's teaching device: PCI, DMA engine, INTx, MSI", _on(_PCI, *_pci("edu", "edu")), ("edu",)),
     Device(
         "pc-testdev",

@@ -4,7 +4,6 @@ from harness import Deviation, Kernel, ProbeBody, probe
 from harness.hardware.pit8254 import FREQUENCY_HZ, ReadBackCommand
 
 NS_PER_CLK = 1e9 / FREQUENCY_HZ
-TCG = "*-tcg *-tcg-rt"
 LATCH = "8254, Counter Latch Command"
 READ_BACK = "8254, Read-Back Command"
 PROGRAMMING = "8254, Write Operations"
@@ -68,7 +67,9 @@ def read_back_latches_several_at_once(k: Kernel) -> ProbeBody:
 
     counts = [run[high] << 8 | run[low] for _, low, high in values]
     assert all(run[status].RW == 3 and run[status].M == 0 for status, _, _ in values)
-    assert all(0xD800 < count < 0xE000 for count in counts), f"counts {counts[0]:#x}, {counts[1]:#x}"
+    assert all(count < 0xE000 and (count > 0xD800 or not k.deterministic) for count in counts), (
+        f"counts {counts[0]:#x}, {counts[1]:#x}"
+    )
     assert abs(counts[0] - counts[1]) < 100, "they were not latched in the same moment"
 
 

@@ -1,0 +1,203 @@
+"""HPET: capabilities, the main counter, and comparators at their limits."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+
+VECTOR = 0x43
+COUNTER = "IA-PC HPET 1.0a, Main Counter Value Register"
+COMPARE = "IA-PC HPET 1.0a, Timer n Comparator Value Register"
+
+
+def one_shot(k: Kernel, at: int, *, start: int = 0, timer: int = 0, **fields: int) -> None:
+    """A comparator ready to match at `at` once the counter, halted at `start`, is enabled."""
+    k.pit.silence()
+    k.ioapic.redirect(pin=k.hpet.pin, vector=VECTOR)
+    k.hpet.CONFIG.write(ENABLE=0)
+    k.hpet.MAIN_COUNTER.write(start)
+    k.hpet.TIMER[timer].CONFIG.write(**{"ROUTE": k.hpet.pin, "INT_ENABLE": 1, **fields})
+    k.hpet.TIMER[timer].COMPARATOR.write(at)
+    k.sti()
+
+
+@probe(
+    spec="IA-PC HPET 1.0a, General Capabilities and ID Register",
+    needs=["hpet"],
+    covers=["timers.hpet-capabilities"],
+)
+def capabilities_are_sane(k: Kernel) -> ProbeBody:
+    """The period is at most 100 ns and not 0, revision and vendor are set, and at least 3 timers exist."""
+    with k.trigger():
+        capabilities = k.hpet.CAPABILITIES.read()
+    last = k.hpet.TIMER[2].CONFIG.read()
+
+    run = yield
+
+    caps = run[capabilities]
+    assert 0 < caps.COUNTER_CLK_PERIOD <= 0x05F5_E100
+    assert caps.REV_ID != 0
+    assert caps.VENDOR_ID == 0x8086
+    assert caps.NUM_TIM_CAP >= 2
+    assert run[last].ROUTE_CAP != 0
+
+
+@probe(spec=COUNTER, needs=["hpet"], covers=["timers.hpet-halt"])
+def disabling_halts_the_counter(k: Kernel) -> ProbeBody:
+    """ENABLE_CNF = 0 halts the main counter at its value, where it can be written; 1 lets it go on."""
+    names = ("written", "running", "halted", "still", "resumed")
+    written, running, halted, still, resumed = (k.value(name) for name in names)
+    k.hpet.CONFIG.write(ENABLE=0)
+    k.hpet.MAIN_COUNTER.write(0x1_2345_6789)
+    k.store(written, k.hpet.MAIN_COUNTER)
+    k.hpet.CONFIG.write(ENABLE=1)
+    k.delay(us=100)
+    k.store(running, k.hpet.MAIN_COUNTER)
+    with k.trigger():
+        k.hpet.CONFIG.write(ENABLE=0)
+    k.store(halted, k.hpet.MAIN_COUNTER)
+    k.delay(us=100)
+    k.store(still, k.hpet.MAIN_COUNTER)
+    k.hpet.CONFIG.write(ENABLE=1)
+    k.store(resumed, k.hpet.MAIN_COUNTER)
+
+    run = yield
+
+    assert run[written] == 0x1_2345_6789
+    assert run[running] > run[written]
+    assert run[halted] >= run[running]
+    assert run[still] == run[halted], "the counter went on while it was disabled"
+    assert run[resumed] >= run[halted]
+    assert run[resumed] - run[halted] < 100 or not k.deterministic
+
+
+@probe(spec=COUNTER, needs=["hpet"], covers=["timers.hpet-rate"])
+def counter_keeps_its_period(k: Kernel) -> ProbeBody:
+    """The main counter counts once every COUNTER_CLK_PERIOD femtoseconds."""
+    t0, t1, c0, c1 = (k.value(name) for name in ("t0", "t1", "c0", "c1"))
+    capabilities = k.hpet.CAPABILITIES.read()
+    k.hpet.MAIN_COUNTER.write(0)
+    with k.trigger():
+        k.hpet.CONFIG.write(ENABLE=1)
+    for tsc, count in ((t0, c0), (t1, c1)):
+        k.read_tsc(tsc)
+        k.store(count, k.hpet.MAIN_COUNTER)
+        k.delay(us=5000)
+
+    run = yield
+
+    counted = (run[c1] - run[c0]) * run[capabilities].COUNTER_CLK_PERIOD / 1e6
+    passed = (run[t1] - run[t0]) * 1e6 / run.tsc_khz
+    assert abs(counted - passed) <= (100 if k.deterministic else passed / 4), f"{counted} ns in {passed} ns"
+
+
+@probe.each(timer=[0, 1, 2])
+@probe(spec=COMPARE, needs=["hpet"], covers=["timers.hpet-one-shot"])
+def every_timer_matches_on_time(k: Kernel, timer: int) -> ProbeBody:
+    """Each comparator interrupts when the main counter reaches it, not before, once."""
+    seen = k.value("seen")
+    with k.handler(VECTOR):
+        k.store(seen, k.hpet.MAIN_COUNTER)
+    one_shot(k, 50_000, timer=timer)
+    with k.trigger():
+        k.hpet.CONFIG.write(ENABLE=1)
+    k.wait_for(VECTOR)
+    k.stay_quiet(ms=2)
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert run[seen] >= 50_000
+    assert run[seen] < 50_200 or not k.deterministic
+
+
+@probe(
+    spec=COMPARE,
+    needs=["hpet"],
+    covers=["timers.hpet-past"],
+    deviation=Deviation(
+        targets="*", versions="<9.1", sees=r"assert \[67\] == \[\]", ref="docs/deviations/timers-hpet-past.md"
+    ),
+)
+def a_comparator_in_the_past_does_not_match(k: Kernel) -> ProbeBody:
+    """A comparator that the main counter has passed matches only when the counter comes round to it again."""
+    one_shot(k, 1000, start=100_000)
+    passed = k.value("passed")
+    k.hpet.CONFIG.write(ENABLE=1)
+    k.stay_quiet(ms=2)
+    k.store(passed, k.hpet.MAIN_COUNTER)
+    k.mark("ahead")
+    with k.trigger():
+        k.hpet.CONFIG.write(ENABLE=0)
+        k.hpet.MAIN_COUNTER.write(0)
+        k.hpet.TIMER[0].COMPARATOR.write(2000)
+        k.hpet.CONFIG.write(ENABLE=1)
+    k.wait_for(VECTOR)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run[passed] > 100_000
+    sequence = run.sequence
+    assert sequence[: sequence.index("ahead")] == []
+    assert sequence[1:] == [VECTOR]
+
+
+@probe(
+    spec="IA-PC HPET 1.0a, Timer n Configuration and Capability Register: 32MODE",
+    needs=["hpet"],
+    covers=["timers.hpet-32-bit"],
+)
+def thirty_two_bit_timers_compare_low_halves(k: Kernel) -> ProbeBody:
+    """With 32MODE the comparator is 32 bits wide: it matches the low half of a counter that has passed 2^32."""
+    seen = k.value("seen")
+    with k.handler(VECTOR):
+        k.store(seen, k.hpet.MAIN_COUNTER)
+    one_shot(k, 30_000, start=0x7_0000_0000, MODE_32=1)
+    with k.trigger():
+        k.hpet.CONFIG.write(ENABLE=1)
+    k.wait_for(VECTOR)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert run[seen] >= 0x7_0000_0000 + 30_000
+    assert run[seen] < 0x7_0000_0000 + 30_200 or not k.deterministic
+
+
+@probe(spec="IA-PC HPET 1.0a, Timer Operation in Non-Periodic Mode", needs=["hpet"], covers=["timers.hpet-wrap"])
+def thirty_two_bit_one_shot_also_interrupts_at_the_wrap(k: Kernel) -> ProbeBody:
+    """A 32-bit one-shot timer interrupts when the counter's low half wraps, too, if that comes before the match."""
+    first, last = k.value("first"), k.value("last")
+    k.store(first, 0)
+    with k.handler(VECTOR):
+        k.store(last, k.hpet.MAIN_COUNTER)
+        k.asm("cmp qword ptr [first], 0\njne .Lseen\nmov rax, qword ptr [last]\nmov qword ptr [first], rax\n.Lseen:")
+    one_shot(k, 60_000, start=0xFFFF_FFFF - 40_000, MODE_32=1)
+    with k.trigger():
+        k.hpet.CONFIG.write(ENABLE=1)
+    k.wait_for(VECTOR, 2)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [VECTOR, VECTOR]
+    assert abs(run[first] - 0x1_0000_0000) <= 200 or not k.deterministic
+    assert run[last] >= 0x1_0000_0000 + 60_000
+    assert run[last] <= 0x1_0000_0000 + 60_200 or not k.deterministic
+
+
+@probe(spec=COMPARE, needs=["hpet"], covers=["timers.hpet-64-bit"])
+def sixty_four_bit_timers_compare_all_bits(k: Kernel) -> ProbeBody:
+    """Without 32MODE all 64 bits must be equal: the low half alone does not match."""
+    seen = k.value("seen")
+    with k.handler(VECTOR):
+        k.store(seen, k.hpet.MAIN_COUNTER)
+    one_shot(k, 0x5_0000_0000 + 40_000, start=0x5_0000_0000 - 40_000)
+    with k.trigger():
+        k.hpet.CONFIG.write(ENABLE=1)
+    k.wait_for(VECTOR)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert run[seen] >= 0x5_0000_0000 + 40_000
