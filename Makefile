@@ -36,7 +36,7 @@ lint: setup
 	@.venv/bin/mypy --no-error-summary
 
 test: lint
-	@$(PYTHON_VENV) -m pytest -n 2 tests guest/probes $(ARGS)
+	@$(PYTHON_VENV) -m pytest -n 2 -m 'not slow' tests guest/probes $(ARGS)
 
 test-all: lint
 	@$(PYTHON_VENV) -m pytest -n 2 tests guest/probes --trapgate-target all $(ARGS)
