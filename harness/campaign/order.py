@@ -1,16 +1,19 @@
-"""Which part of a plan runs, and in which order."""
+"""How a plan is divided: its parts, its order, its workers."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-__all__ = ["Shard", "shuffled"]
+__all__ = ["Shard", "default_workers", "shuffled"]
 
 T = TypeVar("T")
+
+_WORTH_A_WORKER = 16  # runs: fewer are done before a second process is up
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,8 @@ def shuffled(items: Sequence[T], seed: int | None) -> list[T]:
     if seed is not None:
         random.Random(seed).shuffle(chosen)
     return chosen
+
+
+def default_workers(runs: int) -> int:
+    """How many workers are worth while: the cores that this process may use, fewer for a short plan."""
+    return max(1, min(len(os.sched_getaffinity(0)), runs // _WORTH_A_WORKER))

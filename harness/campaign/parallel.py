@@ -6,7 +6,6 @@ that warm machines are used again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -21,11 +20,9 @@ from harness.run.loader import load_file
 from harness.run.probe import Case, Probe
 from harness.run.record import FailureDetail, RunRecord, Verdict
 
-__all__ = ["CaseJob", "default_workers", "for_each_case", "lost_record", "run_cases", "run_one"]
+__all__ = ["CaseJob", "for_each_case", "lost_record", "run_cases", "run_one"]
 
 R = TypeVar("R")
-
-_WORTH_A_WORKER = 16  # runs: fewer are done before a second process is up
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,6 @@ class CaseJob:
 @cache
 def _load(path: Path, root: Path) -> dict[str, Probe]:
     return {found.name: found for found in load_file(path, root)}
-
-
-def default_workers(runs: int) -> int:
-    """How many workers are worth while: the cores that this process may use, fewer for a short plan."""
-    return max(1, min(len(os.sched_getaffinity(0)), runs // _WORTH_A_WORKER))
 
 
 def run_one(executor: Executor, case: Case) -> RunRecord:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from harness.campaign.order import shuffled
+from harness.campaign.order import default_workers, shuffled
 from harness.qemu.target import Target
 from harness.run.probe import Case
 from harness.run.record import RunRecord
@@ -39,8 +39,6 @@ class Stream:
 
     def workers(self, runs: int) -> int:
         """How many processes run so many runs."""
-        from harness.campaign.parallel import default_workers
-
         return self.jobs or default_workers(runs)
 
     def records(
