@@ -121,7 +121,7 @@ def a_comparator_in_the_past_does_not_match(k: Kernel) -> ProbeBody:
     one_shot(k, 1000, start=100_000)
     passed = k.value("passed")
     k.hpet.CONFIG.write(ENABLE=1)
-    k.stay_quiet(ms=2)
+    k.stay_quiet(ms=2 if k.deterministic else 50)
     k.store(passed, k.hpet.MAIN_COUNTER)
     k.mark("ahead")
     with k.trigger():
@@ -171,7 +171,8 @@ def thirty_two_bit_one_shot_also_interrupts_at_the_wrap(k: Kernel) -> ProbeBody:
     with k.handler(VECTOR):
         k.store(last, k.hpet.MAIN_COUNTER)
         k.asm("cmp qword ptr [first], 0\njne .Lseen\nmov rax, qword ptr [last]\nmov qword ptr [first], rax\n.Lseen:")
-    one_shot(k, 60_000, start=0xFFFF_FFFF - 40_000, MODE_32=1)
+    match = 60_000 if k.deterministic else 5_000_000  # far enough for two interrupts of a busy host not to become one
+    one_shot(k, match, start=0xFFFF_FFFF - 40_000, MODE_32=1)
     with k.trigger():
         k.hpet.CONFIG.write(ENABLE=1)
     k.wait_for(VECTOR, 2)
@@ -181,8 +182,8 @@ def thirty_two_bit_one_shot_also_interrupts_at_the_wrap(k: Kernel) -> ProbeBody:
 
     assert run.vectors == [VECTOR, VECTOR]
     assert abs(run[first] - 0x1_0000_0000) <= 200 or not k.deterministic
-    assert run[last] >= 0x1_0000_0000 + 60_000
-    assert run[last] <= 0x1_0000_0000 + 60_200 or not k.deterministic
+    assert run[last] >= 0x1_0000_0000 + match
+    assert run[last] <= 0x1_0000_0000 + match + 200 or not k.deterministic
 
 
 @probe(spec=COMPARE, needs=["hpet"], covers=["timers.hpet-64-bit"])

@@ -115,9 +115,9 @@ def a_disabled_timer_still_shows_its_status(k: Kernel) -> ProbeBody:
 @probe(spec="IA-PC HPET 1.0a, Timer n FSB Interrupt Route Register", needs=["hpet-fsb"], covers=["timers.hpet-fsb"])
 def fsb_delivery_writes_its_message(k: Kernel, timer: int) -> ProbeBody:
     """With Tn_FSB_EN_CNF a match writes the message of the FSB route register, and no IO APIC pin moves."""
+    k.pit.silence()
     for pin in range(24):
         k.ioapic.redirect(pin=pin, vector=0x90)
-    k.pit.silence()
     k.hpet.CONFIG.write(ENABLE=0)
     k.hpet.MAIN_COUNTER.write(0)
     capability = k.hpet.TIMER[timer].CONFIG.read()
@@ -127,6 +127,7 @@ def fsb_delivery_writes_its_message(k: Kernel, timer: int) -> ProbeBody:
     k.sti()
     with k.trigger():
         k.hpet.CONFIG.write(ENABLE=1)
+    k.wait_for(VECTOR)
     k.stay_quiet()
 
     run = yield
