@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -35,18 +36,21 @@ def serve(descriptor: int, parent: int) -> None:
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which then ends us
     connection = Connection(descriptor)
-    try:
-        with connection.recv()() as do:
+    with connection.recv()() as do:
+        try:
             connection.send(Answer(-1))
             while True:
                 number, job = connection.recv()
-                try:
-                    answer = Answer(number, do(job))
-                except Exception:  # a defect of the harness: told, and the next job may do better
-                    answer = Answer(number, broke=traceback.format_exc())
-                connection.send(answer)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # no more jobs
+                connection.send(_answer(number, job, do))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            pass  # no more jobs
+
+
+def _answer(number: int, job: Any, do: Callable[[Any], Any]) -> Answer:
+    try:
+        return Answer(number, do(job))
+    except Exception:  # a defect of the harness: told, and the next job may do better
+        return Answer(number, broke=traceback.format_exc())
 
 
 def _die_with(parent: int) -> None:
