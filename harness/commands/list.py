@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from harness.commands.coverage import show_coverage
 from harness.commands.planning import find_cases, usage_error
 from harness.report.atomic import write_atomic
 from harness.report.json_file import SCHEMA
@@ -25,7 +26,8 @@ __all__ = ["list_command"]
 
 def list_command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Areas, files, probes, cases or globs.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Areas, files, probes, cases or globs; with --coverage areas."),
     ] = None,
     keyword: Annotated[
         str | None, typer.Option("-k", metavar="EXPR", help="Only ids that match, as in pytest: 'hpet and not legacy'.")
@@ -34,6 +36,10 @@ def list_command(
         list[str] | None, typer.Option("--area", metavar="AREA", help="Only this area (repeatable).")
     ] = None,
     areas: Annotated[bool, typer.Option("--areas", help="Only the areas, with their counts.")] = False,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="The bullets that the catalogue is meant to state, against the probes."),
+    ] = False,
     probes: Annotated[
         list[Path] | None,
         typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
@@ -44,8 +50,12 @@ def list_command(
 ) -> None:
     """List probes by area: id, rule, cited source, cases.
 
-    Exit codes: 0, or 2 where a name is unknown or a probe file cannot be loaded.
+    Exit codes: 0, or 2 where a name is unknown or a probe file cannot be loaded. With --coverage 1 where a bullet is
+    missing or twice there, or a probe names an unknown one.
     """
+    if coverage:
+        _coverage([*(names or ()), *(area or ())], bool(keyword or probes), areas, json_file)
+        return
     try:
         cases = find_cases(names or (), probes or (), Keywords(keyword) if keyword else None)
     except (SelectionError, ProbeError) as error:
@@ -69,6 +79,16 @@ def list_command(
             usage_error(f"--json {json_file}: {error.strerror}")
     console = make_console()
     _print_areas(console, families) if areas else _print(console, families)
+
+
+def _coverage(areas: list[str], narrowed: bool, totals_only: bool, json_file: Path | None) -> None:
+    if narrowed:
+        usage_error("--coverage looks at the whole catalogue: name areas, without -k or --probes")
+    try:
+        cases = find_cases(())
+    except (SelectionError, ProbeError) as error:
+        usage_error(str(error))
+    raise typer.Exit(show_coverage(cases, areas, totals_only=totals_only, json_file=json_file))
 
 
 def _families(cases: list[Case]) -> list[tuple[Probe, list[Case]]]:
