@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-from harness.hardware.block import Value
+from harness.hardware.block import Bound, Place, Space, Value
 from harness.hardware.msi import MessageAddress, Msi32, Msi64
 from harness.hardware.msix import MsixCapability, MsixPba, MsixTable
-from harness.hardware.pci import Type0Header, config_address
+from harness.hardware.pci import Plain8, Plain32, Type0Header, config_address
 from harness.hardware.platform import PCI_SLOTS, Platform
+from harness.hardware.register import Register
 from harness.kernel.bus import StagedBus, slot
 from harness.kernel.program import Program, TargetLacks
 
 __all__ = ["Msix", "PciBus", "PciFunction"]
+
+P = TypeVar("P", bound=Register)
 
 PIIX_IRQS = (10, 10, 11, 11)  # what pci_init writes to PIRQRCA–PIRQRCD
 
@@ -30,6 +33,17 @@ class PciBus:
         if name not in PCI_SLOTS:
             raise self._program.error(f"{name!r} is no PCI device; known: {', '.join(PCI_SLOTS)}")
         return self.function(PCI_SLOTS[name], name=name)
+
+    def pirq_route(self, function: PciFunction) -> Bound[Plain8]:
+        """The PIRQ route register of the line that a function's INTA# is on, in the ISA bridge.
+
+        Bit 7 disables the routing to the 8259s, bits 3:0 name their input.
+        """
+        platform = self._platform
+        if platform.isa_bridge is None:
+            raise TargetLacks(f"{platform.name} has no ISA bridge that routes PCI interrupts")
+        bridge = self.function(platform.isa_bridge, name="isa_bridge")
+        return bridge.byte(platform.pirq_offsets[platform.pirq_of(function.device, 1)])
 
     def function(self, device: int, function: int = 0, *, name: str = "") -> PciFunction:
         """Any function of bus 0."""
@@ -72,6 +86,18 @@ class PciFunction(Type0Header):
         self.COMMAND.write(
             MEMORY_SPACE=int(memory), IO_SPACE=int(io), BUS_MASTER=int(bus_master), INTERRUPT_DISABLE=int(not intx)
         )
+
+    def byte(self, offset: int) -> Bound[Plain8]:
+        """Any byte of configuration space (offset below 100h)."""
+        return self._anywhere(offset, Plain8)
+
+    def dword(self, offset: int) -> Bound[Plain32]:
+        """Any aligned doubleword of configuration space (offset below 100h)."""
+        return self._anywhere(offset, Plain32)
+
+    def _anywhere(self, offset: int, register: type[P]) -> Bound[P]:
+        place = Place(Space.CONFIG, self._address, offset, register, f"{self.name}.offset_{offset:02x}")
+        return Bound(self._staged, place)
 
     def bar(self, index: int, *, name: str | None = None) -> Value[int]:
         """The base address in a BAR (the port of an I/O BAR), low 32 bits: the harness places nothing above 4 GiB."""

@@ -315,7 +315,7 @@ def lowest_priority_picks_one_of_a_logical_set(k: Kernel, set_: int) -> ProbeBod
         k.store(ready, 1)
         k.wait_for(VECTOR, ms=2000)
         k.stay_quiet()
-    k.wait_until(ready, 1)
+    k.wait_until(ready, 1, ms=2000)
     k.sti()
     with k.trigger():
         rng.ask()
