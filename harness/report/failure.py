@@ -14,6 +14,7 @@ from harness.run.record import InterruptRecord, RunRecord, Verdict
 __all__ = ["explain", "interrupt_table", "source_excerpt"]
 
 _FINDINGS = ("Assertion", "Reason", "Error", "Values")  # what was found comes first, then the evidence
+_FIRST, _LAST = 24, 8  # interrupts that a long table shows
 _BEFORE = 4  # lines of source above the one at fault
 
 
@@ -75,7 +76,12 @@ def interrupt_table(interrupts: Sequence[InterruptRecord]) -> str:
     if not interrupts:
         return "none"
     head = ("#", "CPU", "vector", "error", "CS:RIP", "TSC", "in service", "where")
-    rows = [head, *(_row(interrupt) for interrupt in interrupts)]
+    rows = [head, *(_row(interrupt) for interrupt in interrupts[:_FIRST])]
+    left_out = len(interrupts) - _FIRST - _LAST
+    if left_out > 0:
+        rows += [_row(interrupt) for interrupt in interrupts[-_LAST:]]
+    else:
+        rows += [_row(interrupt) for interrupt in interrupts[_FIRST:]]
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -87,6 +93,8 @@ def interrupt_table(interrupts: Sequence[InterruptRecord]) -> str:
             for cell, width, title in zip(row, widths, rows[0], strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
+    if left_out > 0:
+        lines.insert(1 + _FIRST, f"… {left_out} more, in the JSON report …")
     return "\n".join(lines)
 
 

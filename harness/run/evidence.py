@@ -13,7 +13,8 @@ from harness.hardware.state import HpetState, IoApicState, LapicState, PitChanne
 from harness.kernel.program import Buffer, TargetLacks
 from harness.qemu.dumps import CpuRegisters
 from harness.qemu.machine import Machine
-from harness.qemu.stop import Stop
+from harness.qemu.monitor import GuestReset
+from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
 from harness.run.endings import explain_status, explain_stop
 from harness.run.failures import RunFailure
@@ -53,9 +54,7 @@ class Run:
 
     def stopped(self, stop: Stop) -> None:
         """Take note of a stop. Raises `RunFailure` or `RunBroken` for any that is neither checkpoint nor end."""
-        self._mailbox = self._recording = None
-        self._snapshots.clear()
-        self._compared.clear()
+        self._forget()
         if not stop.signalled:
             raise explain_stop(self.machine, self.built.image, stop)
         mailbox = self.mailbox
@@ -78,16 +77,43 @@ class Run:
             where = "the run has ended" if self.ended else f"the guest stands at {self._checkpoint!r}"
             raise RunFailure(f"checkpoint {name!r} was not reached: {where}")
 
-    def resume(self) -> None:
-        """Let the guest run on to its next checkpoint or its end."""
+    def resume(self, guest_reset: GuestReset | None = None) -> None:
+        """Let the guest run on to its next checkpoint or its end.
+
+        `guest_reset="continue"`: a guest that resets the machine boots again in this run; `run.machine.guest_resets`
+        says why it did.
+        """
+        self.stopped(self._run_on(guest_reset))
+
+    def resume_until_reset(self) -> Stop:
+        """Let the guest run on until it resets the machine, which stands still there: the run has ended.
+
+        Fails by name where the guest does anything else.
+        """
+        stop = self._run_on()
+        if stop.kind is not StopKind.RESET:
+            self.stopped(stop)
+            raise RunFailure("the guest did not reset the machine: it went on to its next checkpoint or its end")
+        self._forget()
+        self._checkpoint = ""
+        self.ended = True
+        return stop
+
+    def _run_on(self, guest_reset: GuestReset | None = None) -> Stop:
         if self.ended:
             raise RunFailure("run.resume(): the run has ended already")
         at = abi.MAILBOX + abi.MAILBOX_STRUCT.offset("RESUMED")
         self._resumed += 1
         self.acted = True
         self.machine.ram[at : at + 4] = self._resumed.to_bytes(4, "little")
-        self.machine.resume()
-        self.stopped(self.machine.wait_stop(self._timeout_s))
+        self.machine.resume(guest_reset)
+        return self.machine.wait_stop(self._timeout_s)
+
+    def _forget(self) -> None:
+        """What was read belongs to the guest's last stop."""
+        self._mailbox = self._recording = None
+        self._snapshots.clear()
+        self._compared.clear()
 
     def trigger(self, action: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Do something that causes what the probe judges: `run.trigger(run.qmp, "inject-nmi")`.

@@ -14,7 +14,8 @@ from harness.run.registers_text import ioapic_text, lapic_text, pic_text, regist
 
 __all__ = ["failure_detail", "judge"]
 
-_SERIAL_TAIL = 4000  # characters of the console that a report shows
+_SERIAL_FIRST, _SERIAL_LAST = 24, 8  # lines of the console that a report shows
+_SERIAL_WIDTH = 400  # characters of one line
 
 
 def judge(run: Run) -> None:
@@ -50,6 +51,15 @@ def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> 
     return FailureDetail(tuple(sections), path, line)
 
 
+def _console_text(output: bytes) -> str:
+    """The first and the last lines of the console."""
+    lines = [line[:_SERIAL_WIDTH] for line in output.decode("latin-1").splitlines()]
+    left_out = len(lines) - _SERIAL_FIRST - _SERIAL_LAST
+    if left_out > 0:
+        lines[_SERIAL_FIRST:-_SERIAL_LAST] = [f"… {left_out} more lines …"]
+    return "\n".join(lines)
+
+
 def _evidence(run: Run, *, with_registers: bool) -> list[tuple[str, str]]:
     """What the machine still tells. A machine that cannot be asked any more tells nothing."""
     sections: list[tuple[str, str]] = []
@@ -61,8 +71,7 @@ def _evidence(run: Run, *, with_registers: bool) -> list[tuple[str, str]]:
         ]
         sections.append(("Values", "\n".join(shown)))
     try:
-        text = run.machine.serial_output().decode("latin-1")
-        sections.append(("Serial", text[-_SERIAL_TAIL:]))
+        sections.append(("Serial", _console_text(run.machine.serial_output())))
         if with_registers:
             sections.append(("Registers", "\n\n".join(registers_text(cpu, run.built.image) for cpu in run.cpus)))
         sections.append(("Local APIC", lapic_text(run.machine.lapic(0))))

@@ -16,6 +16,13 @@ _GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp")
 _EXTENDED = ("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
 
 
+def _set_bits(register: Register) -> str:
+    """The value and the names of the fields that are not zero."""
+    fields = sorted(register.FIELDS.values(), key=lambda field: -field.high)
+    names = [f.name if f.width == 1 else f.describe(int(register)) for f in fields if int(register) & f.mask]
+    return f"{int(register):#x}" + (f" ({' '.join(names)})" if names else "")
+
+
 def registers_text(cpu: CpuRegisters, image: Image) -> str:
     """General, segment and control registers of one processor, RIP symbolised."""
     names = _GENERAL + (_EXTENDED if cpu.bits64 else ())
@@ -33,9 +40,9 @@ def registers_text(cpu: CpuRegisters, image: Image) -> str:
             f"  TR {cpu.tr.selector:04x}",
             f" IDT {cpu.idt.base:016x} limit {cpu.idt.limit:x}   GDT {cpu.gdt.base:016x} limit {cpu.gdt.limit:x}",
             f" CR2 {cpu.cr2:016x}   CR3 {cpu.cr3:016x}",
-            f" {Rflags(cpu.rflags)}",
-            f" {Cr0(cpu.cr0)}",
-            f" {Cr4(cpu.cr4)}",
+            f" RFLAGS {_set_bits(Rflags(cpu.rflags))}",
+            f" CR0 {_set_bits(Cr0(cpu.cr0))}",
+            f" CR4 {_set_bits(Cr4(cpu.cr4))}",
         ]
     )
 
