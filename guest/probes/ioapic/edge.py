@@ -141,3 +141,110 @@ def mask_bit_holds_the_pit(k: Kernel) -> ProbeBody:
 
     assert run[status].OUTPUT == 1, "OUT 0 never went high: there was no edge to hold back"
     assert run.sequence == ["unmask", VECTOR]
+
+
+@probe.each(vector=[0x10, 0x1F, 0x20, 0xFE])
+@probe(
+    spec="82093AA, I/O Redirection Table Registers: Interrupt Vector", needs=["pc-testdev"], covers=["ioapic.vectors"]
+)
+def vectors_10_to_fe_arrive(k: Kernel, vector: int) -> ProbeBody:
+    """The vector field takes 10h to FEh: the first and the last arrive as they are."""
+    k.ioapic.redirect(pin=LINE, vector=vector)
+    k.sti()
+    with k.trigger():
+        k.lines.pulse(LINE)
+    k.wait_for(vector)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [vector]
+    assert run.interrupts[0].in_service
+
+
+@probe(spec=EDGE, needs=["pc-testdev"], covers=["ioapic.coalescing"])
+def edges_while_pending_become_one(k: Kernel) -> ProbeBody:
+    """Edges that come while the vector is requested already are one interrupt; those while it is in service, another."""
+    with k.handler(VECTOR, eoi=False):
+        pass
+    k.ioapic.redirect(pin=LINE, vector=VECTOR)
+    for _ in range(3):
+        k.lines.pulse(LINE)
+    requested = k.lapic.IRR[VECTOR // 32].read()
+    k.sti()
+    k.wait_for(VECTOR)
+    with k.trigger():
+        k.lines.pulse(LINE)
+        k.lines.pulse(LINE)
+    k.stay_quiet()
+    k.mark("EOI")
+    k.lapic.EOI.write(0)
+    k.wait_for(VECTOR, 2)
+    k.lapic.EOI.write(0)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run[requested] == 1 << VECTOR % 32
+    assert run.sequence == [VECTOR, "EOI", VECTOR]
+
+
+@probe(
+    spec="82093AA, I/O Redirection Table Registers: Interrupt Input Pin Polarity",
+    needs=["pc-testdev"],
+    covers=["ioapic.polarity"],
+    deviation=Deviation(targets="*", sees="waited for vector 0x51", ref="docs/deviations/ioapic-polarity.md"),
+)
+def active_low_edge_is_the_falling_one(k: Kernel) -> ProbeBody:
+    """With the polarity bit set the input is active low: its falling edge interrupts, its rising edge does not."""
+    k.lines.up(LINE)
+    k.ioapic.redirect(pin=LINE, vector=VECTOR, POLARITY=1)
+    k.sti()
+    with k.trigger():
+        k.lines.down(LINE)
+    k.wait_for(VECTOR, ms=20)
+    k.mark("rise")
+    k.lines.up(LINE)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.sequence == [VECTOR, "rise"]
+
+
+@probe(spec="82093AA, I/O Redirection Table Registers", needs=["pc-testdev"], covers=["ioapic.simultaneous"])
+def simultaneous_edges_come_by_priority(k: Kernel) -> ProbeBody:
+    """Edges at several pins with interrupts off: the local APIC delivers the highest vector first, whatever the pin."""
+    vectors = {3: 0x45, 5: 0x95, 6: 0x75, 7: 0xB5}
+    for line, vector in vectors.items():
+        k.ioapic.redirect(pin=line, vector=vector)
+    for line in vectors:
+        with k.trigger():
+            k.lines.pulse(line)
+    k.sti()
+    k.wait_for(0x45)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [0xB5, 0x95, 0x75, 0x45]
+
+
+@probe(spec="82093AA, I/O Redirection Table Registers", needs=["pc-testdev"], covers=["ioapic.shared-vector"])
+def two_pins_share_a_vector(k: Kernel) -> ProbeBody:
+    """Two pins with one vector: each edge interrupts with it."""
+    k.ioapic.redirect(pin=5, vector=VECTOR)
+    k.ioapic.redirect(pin=6, vector=VECTOR)
+    k.sti()
+    with k.trigger():
+        k.lines.pulse(5)
+    k.wait_for(VECTOR, 1)
+    k.mark("second")
+    with k.trigger():
+        k.lines.pulse(6)
+    k.wait_for(VECTOR, 2)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.sequence == [VECTOR, "second", VECTOR]
