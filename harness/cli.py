@@ -14,6 +14,7 @@ from harness.commands.images import images_command
 from harness.commands.list import list_command
 from harness.commands.run import EXIT_CODES, run_command
 from harness.commands.show import show_command
+from harness.commands.vacuity import vacuity_command
 from harness.report.host import version
 
 __all__ = ["app", "main"]
@@ -49,6 +50,7 @@ app.command("show")(show_command)
 app.command("images")(images_command)
 app.command("asm")(asm_command)
 app.command("doctor")(doctor_command)
+app.command("vacuity")(vacuity_command)
 
 
 def main() -> None:

@@ -1,0 +1,254 @@
+"""`trapgate vacuity`: would the probes notice if what they test were gone?"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from harness.campaign.crew import CrewError
+from harness.campaign.order import default_workers
+from harness.commands.planning import find_cases, usage_error
+from harness.qemu.errors import QemuError
+from harness.report.atomic import write_atomic
+from harness.report.terminal import make_console
+from harness.report.text import plural, printable
+from harness.run.probe import Case, ProbeError
+from harness.run.selection import SelectionError
+from harness.run.targets import DEFAULT_TARGET, find_targets
+
+if TYPE_CHECKING:
+    from harness.campaign.vacuity import CaseVacuity, ProbeScore
+    from harness.qemu.target import Target
+
+__all__ = ["vacuity_command"]
+
+_RUNS_A_CASE = 10  # about: for the number of workers
+
+
+def vacuity_command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Areas, files, probes, cases or globs.")
+    ] = None,
+    target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="The target.")] = DEFAULT_TARGET,
+    triggers: Annotated[
+        bool, typer.Option("--triggers", help="Remove the triggers only, not each step: seconds instead of minutes.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every removal and its effect as JSON.")
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option("--check", metavar="BASELINE", help="Fail where a score is below this file's."),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option("--write-baseline", metavar="FILE", help="Keep the scores in this file.")
+    ] = None,
+    probes: Annotated[
+        list[Path] | None,
+        typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes [the cores].")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name each step whose removal goes unnoticed.")
+    ] = False,
+) -> None:
+    """Remove the steps of each guest program and see whether its probe turns red.
+
+    Without its triggers a probe must `fail`. Its score is the share of its steps whose removal turns it red.
+
+    Exit codes: 0 · 1 where a probe does not fail without its trigger, or a score has fallen · 2 wrong usage · 3 a case
+    ended in an error.
+    """
+    from harness.campaign.baseline import BaselineError, read_baseline
+    from harness.campaign.vacuity import probe_scores
+
+    if triggers and (check or write):
+        usage_error("--triggers gives no scores, so it cannot be used with --check or --write-baseline")
+    try:
+        cases = find_cases(names or (), probes or ())
+        chosen = find_targets([target], None, None)
+        baseline = read_baseline(check) if check else None
+    except (SelectionError, ProbeError, QemuError, BaselineError) as error:
+        usage_error(str(error))
+    if len(chosen) != 1:
+        usage_error(f"--target {target}: name one target")
+    if baseline is not None and baseline.target != chosen[0].name:
+        usage_error(f"--check {check}: is of {baseline.target}, this is {chosen[0].name}")
+    found = _examine(chosen[0], cases, triggers, jobs)
+    scores = probe_scores(found)
+    _show(found, scores, verbose=verbose)
+    fallen = baseline.fallen(scores.values()) if baseline is not None else []
+    _show_baseline(fallen, baseline.without(scores.values()) if baseline is not None else [])
+    _write(json_file, json.dumps([_plain(case) for case in found], indent=1) + "\n")
+    if write is not None:
+        _write(write, _baseline_text(write, chosen[0].name, scores, whole=not names and not probes))
+    bad = [case for case in found if _is_finding(case)]
+    raise typer.Exit(1 if bad or fallen else 3 if any(case.verdict == "error" for case in found) else 0)
+
+
+def _examine(target: Target, cases: Sequence[Case], triggers: bool, jobs: int | None) -> list[CaseVacuity]:
+    """Every case, in the order of `cases`."""
+    from harness.campaign.parallel import for_each_case
+    from harness.campaign.vacuity import CaseVacuity, examine
+    from harness.run.execute import RunOptions
+    from harness.run.record import Verdict
+
+    runs = [(target, case) for case in cases]
+    workers = jobs or default_workers(len(runs) * _RUNS_A_CASE)
+    found: dict[int, CaseVacuity] = {}
+    console = make_console(stderr=True)
+    columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(runs))
+        do = partial(examine, triggers_only=triggers)
+        try:
+            for done in for_each_case(runs, RunOptions(cold=False), do, workers):
+                case = cases[done.number]
+                lost = CaseVacuity(case.id, case.probe.id, target.name, Verdict.ERROR, done.lost)
+                found[done.number] = done.result or lost
+                progress.update(task, advance=1, description=case.id)
+        except CrewError as error:
+            console.print(Text(str(error), "bold magenta"), soft_wrap=True)
+            raise typer.Exit(3) from None
+    return [found[number] for number in sorted(found)]
+
+
+def _is_finding(case: CaseVacuity) -> bool:
+    return case.trigger is not None and case.trigger != "fail"
+
+
+def _show(found: Sequence[CaseVacuity], scores: Mapping[str, ProbeScore], *, verbose: bool) -> None:
+    console = make_console()
+    if scores:
+        console.print(_table(found, scores))
+    for title, cases in (
+        ("Without its trigger, a probe must fail. These did not:", [case for case in found if _is_finding(case)]),
+        (
+            "Cases that ended in an error, and could not be examined:",
+            [c for c in found if c.verdict == "error"],
+        ),
+    ):
+        if cases:
+            console.print(Text(title, "bold red"))
+            for case in cases:
+                text = f"  {case.case}: {case.trigger or printable(case.reason)}"
+                more = printable(case.trigger_reason)
+                console.print(Text(text + (f" ({more})" if more else "")), soft_wrap=True)
+            console.print()
+    if verbose:
+        _show_unnoticed(found)
+    apart = Counter(str(case.verdict) for case in found if case.apart and case.verdict != "error")
+    if apart:
+        shown = ", ".join(f"{number} {verdict}" for verdict, number in apart.items())
+        console.print(f"Set apart, because there is no pass to turn red: {shown}.", soft_wrap=True)
+    examined = [case for case in found if not case.apart]
+    good = sum(not _is_finding(case) for case in examined)
+    console.print(f"Triggers: {good} of {plural(len(examined), 'case')} fail without theirs.", soft_wrap=True)
+    if scores:
+        from harness.campaign.baseline import total_score
+
+        red, removable = total_score(scores.values())
+        console.print(
+            f"Score of all: {100 * red / max(removable, 1):.1f} % ({red} of {removable} steps of "
+            f"{plural(len(scores), 'probe')} turn red when removed, each probe by its worst case).",
+            soft_wrap=True,
+        )
+
+
+def _table(found: Sequence[CaseVacuity], scores: Mapping[str, ProbeScore]) -> Table:
+    from harness.campaign.vacuity import Effect
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        header_style="bold",
+        caption="red: the probe fails without that step · green: it does not notice · cannot go: the program does not "
+        "run without it, counts for nothing · each probe by its worst case",
+        caption_justify="left",
+    )
+    table.add_column("probe", overflow="fold")
+    for title in ("cases", "red", "green", "cannot go", "score"):
+        table.add_column(title, justify="right")
+    worst = {case.case: case for case in found}
+    number = Counter(case.probe for case in found if not case.apart)
+    for name, score in scores.items():
+        case = worst[score.case]
+        style = "red" if score.score < 0.25 else "yellow" if score.score < 0.5 else "green"
+        cells = [str(case.count(effect)) for effect in (Effect.RED, Effect.GREEN, Effect.BROKEN)]
+        table.add_row(name, str(number[name]), *cells, Text(f"{100 * score.score:.0f} %", style))
+    return table
+
+
+def _show_unnoticed(found: Sequence[CaseVacuity]) -> None:
+    console = make_console()
+    for case in found:
+        unnoticed = [removal for removal in case.removals if removal.effect == "green"]
+        if unnoticed:
+            console.print(Text(f"{case.case}: passes without", "bold"), soft_wrap=True)
+            for removal in unnoticed:
+                console.print(Text(f"  {removal.where}  {removal.what}"), soft_wrap=True)
+    console.print()
+
+
+def _show_baseline(fallen: Sequence[tuple[ProbeScore, float]], new: Sequence[str]) -> None:
+    console = make_console()
+    for score, before in fallen:
+        text = f"fallen: {score.probe} was {before:.2f}, is {score.score:.2f} ({score.case})"
+        console.print(Text(text, "bold red"), soft_wrap=True)
+    if new:
+        console.print(
+            f"{plural(len(new), 'probe')} not in the baseline yet: --write-baseline adds them.", soft_wrap=True
+        )
+
+
+def _plain(case: CaseVacuity) -> dict[str, Any]:
+    return {
+        "case": case.case,
+        "probe": case.probe,
+        "target": case.target,
+        "verdict": str(case.verdict),
+        "reason": case.reason,
+        "without_trigger": None if case.trigger is None else str(case.trigger),
+        "without_trigger_reason": case.trigger_reason,
+        "host_trigger": case.host_trigger,
+        "score": round(case.score, 4),
+        "removals": [
+            {"what": r.what, "where": r.where, "trigger": r.trigger, "effect": str(r.effect), "reason": r.reason}
+            for r in case.removals
+        ],
+    }
+
+
+def _baseline_text(path: Path, target: str, scores: Mapping[str, ProbeScore], *, whole: bool) -> str:
+    """Probes that were not asked about keep their scores; those that have gone from the catalogue lose them."""
+    from harness.campaign.baseline import document
+
+    kept: dict[str, Any] = {}
+    if not whole and path.exists():
+        try:
+            kept = dict(json.loads(path.read_text(encoding="utf-8"))["probes"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            usage_error(f"--write-baseline {path}: is no vacuity baseline ({error}); remove it first")
+    return document(target, scores, kept)
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is None:
+        return
+    try:
+        write_atomic(path, text.encode())
+    except OSError as error:
+        make_console(stderr=True).print(Text(f"{path}: {error.strerror}; it was not written", "bold magenta"))
+        raise typer.Exit(3) from None
