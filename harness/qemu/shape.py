@@ -46,7 +46,7 @@ class Shape:
     def reusable(self) -> bool:
         """Whether a machine can do one run after another. Firmware resets the machine by itself when it boots again,
         which cannot be told from a guest's own reset."""
-        return self.boot == "rom"
+        return self.boot == "rom" and all(device.resets for device in self.devices)
 
     def missing(self) -> str | None:
         """Why this machine type cannot have these devices, or `None`: known before any QEMU is asked."""

@@ -103,7 +103,7 @@ class Executor:
             return self._record(case, options, Verdict.ERROR, reason=reason, detail=failure_detail(case, error))
         with ExitStack() as stack:
             try:
-                if options.cold or case.boot != "rom":
+                if options.cold or not shape.reusable:
                     machine = stack.enter_context(Machine.launch(shape, self._file(case, built, parameters)))
                 else:
                     machine = stack.enter_context(self._pool.lend(shape, built.image.rom))
@@ -145,7 +145,7 @@ class Executor:
         reason = "" if error is None else _reason(error)
         detail = FailureDetail() if error is None else failure_detail(case, error, run)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
-        if run.ended and not options.cold and case.boot == "rom":
+        if run.ended and not options.cold and machine.shape.reusable:
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
