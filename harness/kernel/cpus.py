@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness import abi
+from harness.hardware.block import Value
 from harness.kernel.program import Program, WaitPoint
 
 __all__ = ["Processors"]
@@ -18,6 +19,7 @@ class Processors:
         self._program = program
         self.count = cpus
         self._routines = dict.fromkeys(range(1, cpus), 0)
+        self._hush: Value[int] | None = None
 
     def start(self) -> None:
         """INIT–SIPI–SIPI to each, and wait until it runs the runtime; the run fails by name if one does not."""
@@ -45,7 +47,47 @@ class Processors:
     def join(self, cpu: int, *, ms: float = 100.0) -> None:
         """Until the processor has ended every routine it was given so far; fails by name after `ms` milliseconds."""
         done = abi.PER_CPU + abi.PERCPU.size * cpu + abi.PERCPU.offset("DONE")
-        self._program.waits.append(WaitPoint(f"processor {cpu} to end its routine", self._program.origin()))
-        lines = ["push r8", f"mov edi, {done:#x}", "mov rsi, -1", f"mov edx, {self._routines[cpu]}"]
-        lines += [f"mov ecx, {round(ms * 1000)}", f"mov r8d, {len(self._program.waits)}", "call wait_word", "pop r8"]
+        lines = self._wait(done, self._routines[cpu], f"processor {cpu} to end its routine", ms)
         self._program.step(f"join processor {cpu}", *lines)
+
+    def listen(self, *, ms: float = 100.0) -> None:
+        """Start all, and let each take interrupts, running, until `hush`; goes on when every one of them does.
+
+        Their logical APIC IDs are bit n of the flat model, as the runtime sets them.
+        """
+        self.start()
+        program = self._program
+        self._hush = program.add_value(program.fresh_value_name("hush"), int)
+        ready = [program.add_value(program.fresh_value_name(f"ready_{cpu}"), int) for cpu in range(1, self.count)]
+        program.step("let processors listen", f"mov qword ptr [{self._hush.name}], 0")
+        for cpu, flag in enumerate(ready, 1):
+            with self.on(cpu):
+                loop = program.unique("listen")
+                program.step(
+                    f"processor {cpu} listens",
+                    "sti",
+                    f"mov qword ptr [{flag.name}], 1",
+                    f"{loop}:",
+                    "pause",
+                    f"cmp qword ptr [{self._hush.name}], 0",
+                    f"je {loop}",
+                    "cli",
+                )
+        for cpu, flag in enumerate(ready, 1):
+            lines = self._wait(abi.VALUES + 8 * flag.index, 1, f"processor {cpu} to listen", ms)
+            program.step(f"wait for processor {cpu}", *lines)
+
+    def hush(self) -> None:
+        """End what `listen` began: interrupts off on the others, their local APICs frozen for `run.lapic_of`."""
+        if self._hush is None:
+            raise self._program.error("k.smp.hush() without k.smp.listen() before it")
+        self._program.step("hush processors", f"mov qword ptr [{self._hush.name}], 1")
+        for cpu in range(1, self.count):
+            self.join(cpu)
+
+    def _wait(self, address: int, equals: int, what: str, ms: float) -> list[str]:
+        """Until the quadword at an address equals a number; the run fails by name after `ms` milliseconds."""
+        self._program.waits.append(WaitPoint(what, self._program.origin()))
+        lines = ["push r8", f"mov edi, {address:#x}", "mov rsi, -1", f"mov edx, {equals}"]
+        lines += [f"mov ecx, {round(ms * 1000)}", f"mov r8d, {len(self._program.waits)}"]
+        return [*lines, "call wait_word", "pop r8"]

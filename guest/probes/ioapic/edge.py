@@ -164,7 +164,7 @@ def vectors_10_to_fe_arrive(k: Kernel, vector: int) -> ProbeBody:
 
 @probe(spec=EDGE, needs=["pc-testdev"], covers=["ioapic.coalescing"])
 def edges_while_pending_become_one(k: Kernel) -> ProbeBody:
-    """Edges that come while the vector is requested already are one interrupt; those while it is in service, another."""
+    """Edges while the vector is requested already are one interrupt; those while it is in service, another."""
     with k.handler(VECTOR, eoi=False):
         pass
     k.ioapic.redirect(pin=LINE, vector=VECTOR)

@@ -35,7 +35,7 @@ def identification_is_four_bits(k: Kernel, number: int) -> ProbeBody:
 
     run = yield
 
-    assert [run[identification].ID, run[arbitration].ARBITRATION_ID] == [number, number]
+    assert {run[identification].ID, run[arbitration].ARBITRATION_ID} == {number}
 
 
 @probe(spec=f"{REGISTERS}: IOREGSEL, IOWIN", covers=["ioapic.window"])

@@ -1,0 +1,116 @@
+"""Delivery modes other than fixed: NMI, SMI, INIT, ExtINT."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+from harness.hardware.message import DeliveryMode
+
+NMI = 2
+LINE = 5
+MODES = "82093AA, I/O Redirection Table Registers: Delivery Mode"
+SMM_ENTRY, SMM_FLAG = 0x3_8000, 0x3_9000  # SMBASE after reset is 30000h; the handler starts at SMBASE + 8000h
+
+
+@probe.each(interrupts=[False, True])
+@probe(spec=MODES, needs=["pc-testdev"], covers=["ioapic.mode-nmi"])
+def nmi_mode_ignores_vector_and_if(k: Kernel, interrupts: bool) -> ProbeBody:
+    """Delivery mode NMI: vector 2, whatever the vector field and IF say; the local APIC has nothing in service."""
+    k.expect(NMI)
+    k.ioapic.redirect(pin=LINE, vector=0x99, DELIVERY_MODE=DeliveryMode.NMI)
+    if interrupts:
+        k.sti()
+    with k.trigger():
+        k.lines.pulse(LINE)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [NMI]
+    assert bool(run.interrupts[0].rflags & 1 << 9) is interrupts
+    assert run.lapic.isr == set()
+    assert run.lapic.irr == set()
+
+
+@probe(spec=MODES, needs=["pc-testdev"], covers=["ioapic.mode-smi"])
+def smi_mode_enters_smm(k: Kernel) -> ProbeBody:
+    """Delivery mode SMI: the processor runs the handler at SMBASE + 8000h, RSM brings it back; no vector is used."""
+    flag = k.value("flag")
+    k.asm(
+        f"""
+        mov dword ptr [{SMM_FLAG:#x}], 0
+        # 16-bit code: inc dword ptr [SMM_FLAG] with 32-bit operand and address; rsm
+        movabs rax, 0x{SMM_FLAG:08x}05ff6667
+        mov qword ptr [{SMM_ENTRY:#x}], rax
+        mov dword ptr [{SMM_ENTRY + 8:#x}], 0x0000aa0f
+        """
+    )
+    k.ioapic.redirect(pin=LINE, vector=0, DELIVERY_MODE=DeliveryMode.SMI)
+    with k.trigger():
+        k.lines.pulse(LINE)
+    k.stay_quiet()
+    k.asm(f"mov eax, dword ptr [{SMM_FLAG:#x}]\nmov qword ptr [flag], rax")
+
+    run = yield
+
+    assert run[flag] == 1, "the handler did not run"
+    assert run.vectors == []
+
+
+@probe(spec=MODES, cpus=2, needs=["pc-testdev"], covers=["ioapic.mode-init"])
+def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
+    """Delivery mode INIT: the processor stops what it does and waits for a SIPI; the others go on."""
+    count, before, after = k.value("count"), k.value("before"), k.value("after")
+    k.store(count, 0)
+    k.smp.start()
+    with k.smp.on(1):
+        k.asm(
+            """
+            .Lcount:
+                lock inc qword ptr [count]
+                pause
+                jmp .Lcount
+            """
+        )
+    k.delay(us=200)
+    k.asm("mov rax, qword ptr [count]\nmov qword ptr [before], rax")
+    k.ioapic.redirect(pin=LINE, vector=0, DELIVERY_MODE=DeliveryMode.INIT, DESTINATION=1, TRIGGER_MODE=0)
+    with k.trigger():
+        k.lines.pulse(LINE)
+    k.delay(us=200)
+    k.asm("mov rax, qword ptr [count]\nmov qword ptr [after], rax")
+    k.delay(us=1000)
+
+    run = yield
+
+    assert run[before] > 0, "the processor never counted"
+    assert run[count] == run[after], "the processor counts on"
+    assert run.vectors == []
+
+
+@probe(
+    spec=MODES,
+    needs=["pc-testdev"],
+    covers=["ioapic.mode-extint"],
+    deviation=Deviation(
+        targets="*-tcg *-tcg-rt", sees="in service in the local APIC", ref="docs/deviations/ioapic-extint.md"
+    ),
+)
+def extint_mode_takes_the_8259s_vector(k: Kernel) -> ProbeBody:
+    """Delivery mode ExtINT: the vector comes from the 8259, and the local APIC's IRR and ISR have no part in it."""
+    base = 0xA0
+    k.pic.initialize(base)
+    k.pic.unmask(LINE)
+    k.ioapic.redirect(pin=LINE, vector=0x99, DELIVERY_MODE=DeliveryMode.EXTINT)
+    k.sti()
+    with k.trigger():
+        k.lines.up(LINE)
+    k.wait_for(base + LINE)
+    k.stay_quiet()
+    k.lines.down(LINE)
+    served = k.value("served")
+    k.asm("mov al, 0x0B\nout 0x20, al\nin al, 0x20\nmovzx eax, al\nmov qword ptr [served], rax")
+    k.pic.eoi(LINE)
+
+    run = yield
+
+    assert run.vectors == [base + LINE]
+    assert run[served] == 1 << LINE, "the 8259 did not see an acknowledge"
+    assert not run.interrupts[0].in_service, "the vector was in service in the local APIC"
