@@ -156,6 +156,7 @@ class Executor:
             record,
             interrupts=_interrupts(run),
             parts_ms=parts,
+            snapshot=machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b"",
             host_acted=run.acted,
             host_triggered=run.triggered,
         )

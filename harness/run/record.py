@@ -72,6 +72,7 @@ class RunRecord:
     rerun: str = ""  # `trapgate run …` that does it again
     values: Mapping[str, int] = field(default_factory=dict)
     parts_ms: Mapping[str, float] = field(default_factory=dict)  # build, assemble, start, run, dumps, judge
+    snapshot: bytes = field(default=b"", repr=False)  # `SNAPSHOT` of harness/abi.py at the end of a run that had one
     host_acted: bool = False  # the host held, asked or changed the machine in the middle of the run
     host_triggered: bool = False  # the probe called run.trigger
 
