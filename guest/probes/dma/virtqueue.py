@@ -1,0 +1,384 @@
+"""Split virtqueues: indirect descriptors, order, wrap, notification suppression. On virtio-blk, whose data tells."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+from harness.hardware.virtio import Feature
+from harness.hardware.virtio_devices import SECTOR_SIZE, BlockStatus, NetConfiguration, NetFeature
+from harness.hardware.virtio_devices import BlockRequest as Kind
+from harness.kernel.virtio import VirtioPci
+from harness.kernel.virtio_blk import BlockOperation, VirtioDisk
+from harness.kernel.virtqueue import Part, SplitQueue
+from harness.kernel.window import GUARD, Window
+from harness.run.recorder import Mark
+
+VECTOR = 0x74
+MS = 4000.0
+BLK = ["virtio-blk"]
+
+
+def _pattern(sector: int) -> bytes:
+    return bytes((sector * 7 + n) & 0xFF for n in range(SECTOR_SIZE))
+
+
+def _writes(k: Kernel, disk: VirtioDisk, count: int) -> list[int]:
+    """Chains of three descriptors, each a write of one sector: sector n gets pattern n. Returns their heads."""
+    heads = []
+    for sector in range(count):
+        window = Window.make(k, f"data{sector}", SECTOR_SIZE, content=_pattern(sector))
+        operation = BlockOperation.make(k, f"write{sector}", Kind.OUT, sector, [window])
+        heads.append(disk.queue.chain(operation.parts, first=3 * sector))
+    return heads
+
+
+@probe.each(pieces=[1, 2, 7])
+@probe(spec="VIRTIO 1.2, Indirect Descriptors", needs=BLK, covers=["virtio.indirect"])
+def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> ProbeBody:
+    """With INDIRECT_DESC negotiated one descriptor names a table that holds the whole chain."""
+    data = _pattern(3)
+    cut = SECTOR_SIZE // pieces
+    sizes = [cut] * (pieces - 1) + [SECTOR_SIZE - cut * (pieces - 1)]
+    windows = [Window.make(k, f"piece{n}", size, offset=n) for n, size in enumerate(sizes)]
+    source = Window.make(k, "source", SECTOR_SIZE, content=data)
+    disk = VirtioDisk(k, vector=VECTOR, features=Feature.INDIRECT_DESC)
+    write = BlockOperation.make(k, "write", Kind.OUT, 8, [source])
+    read = BlockOperation.make(k, "read", Kind.IN, 8, windows)
+    first = disk.queue.indirect(write.parts, head=5)
+    second = disk.queue.indirect(read.parts, head=0)
+    disk.queue.offer(first)
+    disk.queue.notify()
+    disk.queue.wait_used(1, ms=MS)
+    with k.trigger():
+        disk.queue.offer(second)
+        disk.queue.notify()
+    disk.queue.wait_used(2, ms=MS)
+
+    run = yield
+
+    memories = [run.memory(window.buffer) for window in windows]
+    assert b"".join(w.inside(m) for w, m in zip(windows, memories, strict=True)) == data
+    assert [w.strays(m) for w, m in zip(windows, memories, strict=True)] == [[]] * pieces
+    assert disk.queue.used(run.memory(disk.queue.buffer)).elements == ((5, 1), (0, SECTOR_SIZE + 1))
+
+
+@probe(spec="VIRTIO 1.2, The Virtqueue Used Ring", needs=BLK, covers=["virtio.used-ring"])
+def every_chain_offered_is_used_once(k: Kernel) -> ProbeBody:
+    """Of five chains behind one notification each head appears once in the used ring, and all are on disk."""
+    disk = VirtioDisk(k, vector=VECTOR)
+    heads = _writes(k, disk, 5)
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(*heads)
+        disk.queue.notify()
+    disk.queue.wait_used(5, ms=MS)
+
+    run = yield
+
+    used = disk.queue.used(run.memory(disk.queue.buffer))
+    assert used.index == 5
+    assert sorted(used.elements) == [(head, 1) for head in heads]
+    assert 1 <= run.count(VECTOR) <= 5
+    for sector in range(5):
+        assert bytes(run.backing("virtio-blk")[sector * SECTOR_SIZE :][:SECTOR_SIZE]) == _pattern(sector)
+
+
+@probe(spec="VIRTIO 1.2, Supplying Buffers to The Device", needs=BLK, covers=["virtio.wrap"])
+def rings_wrap_at_the_queue_size(k: Kernel) -> ProbeBody:
+    """Ring indices count on, entries wrap: in a queue of 4, ten requests one after the other fill entry n modulo 4."""
+    disk = VirtioDisk(k, vector=VECTOR, size=4)
+    window = Window.make(k, "data", SECTOR_SIZE)
+    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    heads = [disk.queue.chain(operation.parts, first=first) for first in (0, 1)]
+    order = [heads[0], *heads * 4, heads[1]]
+    for number, head in enumerate(order):
+        with k.trigger():
+            disk.queue.chain(operation.parts, first=head)
+            disk.queue.offer(head)
+            disk.queue.notify()
+        disk.queue.wait_used(number + 1, ms=MS)
+
+    run = yield
+
+    used = disk.queue.used(run.memory(disk.queue.buffer))
+    assert used.index == 10
+    assert [element[0] for element in used.elements] == [order[8], order[9], order[6], order[7]]
+
+
+@probe(spec="VIRTIO 1.2, Used Buffer Notification Suppression", needs=BLK, covers=["virtio.no-interrupt"])
+def no_interrupt_flag_silences_the_queue(k: Kernel) -> ProbeBody:
+    """With the available ring's NO_INTERRUPT flag set a used buffer is not notified; with it clear the next one is."""
+    disk = VirtioDisk(k, vector=VECTOR)
+    heads = _writes(k, disk, 2)
+    k.sti()
+    disk.queue.no_interrupt()
+    disk.queue.offer(heads[0])
+    disk.queue.notify()
+    disk.queue.wait_used(1, ms=MS)
+    k.stay_quiet()
+    k.mark("interrupts wanted")
+    disk.queue.no_interrupt(False)
+    with k.trigger():
+        disk.queue.offer(heads[1])
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+    k.stay_quiet()
+
+    run = yield
+
+    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+    assert disk.queue.used(run.memory(disk.queue.buffer)).index == 2
+
+
+@probe(spec="VIRTIO 1.2, Used Buffer Notification Suppression", needs=BLK, covers=["virtio.event-idx"])
+def used_event_names_the_buffer_to_interrupt_for(k: Kernel) -> ProbeBody:
+    """With EVENT_IDX the device interrupts for the buffer that used_event names, not for those around it."""
+    disk = VirtioDisk(k, vector=VECTOR, features=Feature.EVENT_IDX)
+    heads = _writes(k, disk, 4)
+    k.sti()
+    for number, head in enumerate(heads):
+        k.mark(f"request {number}")
+        if number < 2:
+            disk.queue.used_event(2 * number)  # request 0, then request 2
+        with k.trigger():
+            disk.queue.offer(head)
+            disk.queue.notify()
+        disk.queue.wait_used(number + 1, ms=MS)
+        k.stay_quiet()
+
+    run = yield
+
+    names = [event.name if isinstance(event, Mark) else "interrupt" for event in run.events]
+    assert names == ["request 0", "interrupt", "request 1", "request 2", "interrupt", "request 3"]
+
+
+@probe(
+    spec="VIRTIO 1.2, ISR status capability; PCI Local Bus Specification 3.0, Interrupt Pins",
+    needs=BLK,
+    covers=["virtio.isr"],
+)
+def reading_isr_status_clears_it_and_deasserts_intx(k: Kernel) -> ProbeBody:
+    """Without MSI-X a used buffer sets ISR bit 0 and asserts INTx#; the read returns it, clears it and deasserts."""
+    disk = VirtioDisk(k)
+    heads = _writes(k, disk, 1)
+    k.ioapic.redirect(disk.function.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
+    first, second = k.value("first"), k.value("second")
+    with k.handler(VECTOR):
+        k.store(first, disk.isr.ISR)
+        k.store(second, disk.isr.ISR)
+    k.sti()
+    with k.trigger():
+        disk.queue.offer(heads[0])
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+    k.stay_quiet()
+    line = disk.function.STATUS.read("line")
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert (run[first], run[second]) == (1, 0)
+    assert run[line].INTERRUPT_STATUS == 0
+    assert run.ioapic[disk.function.pin].remote_irr == 0
+
+
+@probe(spec="VIRTIO 1.2, MSI-X Vector Configuration", needs=BLK, covers=["virtio.no-vector"])
+def no_vector_means_no_message(k: Kernel) -> ProbeBody:
+    """A queue whose vector is NO_VECTOR sends no message when its buffer is used; with a vector it does."""
+    disk = VirtioDisk(k, vector=VECTOR)
+    heads = _writes(k, disk, 2)
+    disk.common.QUEUE_MSIX_VECTOR.write(0xFFFF)
+    k.sti()
+    disk.queue.offer(heads[0])
+    disk.queue.notify()
+    disk.queue.wait_used(1, ms=MS)
+    k.stay_quiet()
+    k.mark("vector")
+    disk.common.QUEUE_MSIX_VECTOR.write(1)
+    with k.trigger():
+        disk.queue.offer(heads[1])
+        disk.queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+
+    run = yield
+
+    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+
+
+@probe(spec="VIRTIO 1.2, MSI-X Vector Configuration", needs=BLK, covers=["virtio.vector-readback"])
+def a_vector_that_does_not_exist_reads_back_no_vector(k: Kernel) -> ProbeBody:
+    """queue_msix_vector reads back a vector that was accepted, and NO_VECTOR for one beyond the MSI-X table."""
+    disk = VirtioDisk(k, vector=VECTOR)
+    good = disk.common.QUEUE_MSIX_VECTOR.read("good")
+    with k.trigger():
+        disk.common.QUEUE_MSIX_VECTOR.write(0x7FF)
+        disk.common.CONFIG_MSIX_VECTOR.write(0x7FF)
+    bad = disk.common.QUEUE_MSIX_VECTOR.read("bad")
+    config = disk.common.CONFIG_MSIX_VECTOR.read("config")
+
+    run = yield
+
+    assert run[good] == 1
+    assert (run[bad], run[config]) == (0xFFFF, 0xFFFF)
+
+
+@probe(spec="VIRTIO 1.2, Common configuration structure layout", needs=BLK, covers=["virtio.queue-config"])
+def a_queue_that_does_not_exist_has_size_zero(k: Kernel) -> ProbeBody:
+    """queue_size of an existing queue is a power of two; of one beyond num_queues it is 0."""
+    disk = VirtioDisk(k)
+    queues = disk.common.NUM_QUEUES.read("queues")
+    disk.reset()
+    disk.common.QUEUE_SELECT.write(0)
+    size = disk.common.QUEUE_SIZE.read("size")
+    with k.trigger():
+        disk.common.QUEUE_SELECT.write(queues)
+    beyond = disk.common.QUEUE_SIZE.read("beyond")
+
+    run = yield
+
+    assert run[queues] >= 1
+    assert run[size] > 0 and int(run[size]) & int(run[size]) - 1 == 0
+    assert run[beyond] == 0
+
+
+@probe(
+    spec="VIRTIO 1.2, Device Requirements: Feature Bits",
+    needs=BLK,
+    covers=["virtio.features"],
+    deviation=Deviation("*", "FEATURES_OK was set", "docs/deviations/dma-virtio-features-ok.md"),
+)
+def features_that_were_not_offered_are_refused(k: Kernel) -> ProbeBody:
+    """FEATURES_OK does not stick after the driver accepted a feature bit that the device does not offer."""
+    disk = VirtioDisk(k)
+    good = disk.common.DEVICE_STATUS.read("good")
+    disk.reset()
+    with k.trigger():
+        disk.negotiate(1 << 63)
+    bad = disk.common.DEVICE_STATUS.read("bad")
+
+    run = yield
+
+    assert run[good].FEATURES_OK == 1
+    assert run[bad].DRIVER == 1
+    assert run[bad].FEATURES_OK == 0, "FEATURES_OK was set"
+
+
+@probe(spec="VIRTIO 1.2, Device Status Field", needs=BLK, covers=["virtio.status"])
+def device_status_goes_step_by_step_and_back_to_zero(k: Kernel) -> ProbeBody:
+    """Each status bit that the driver sets reads back; writing 0 resets the device: status and features are 0 again."""
+    disk = VirtioDisk(k)
+    running = disk.common.DEVICE_STATUS.read("running")
+    with k.trigger():
+        disk.common.DEVICE_STATUS.write(0)
+    stopped = disk.common.DEVICE_STATUS.read("stopped")
+    disk.common.DEVICE_STATUS.write(ACKNOWLEDGE=1)
+    one = disk.common.DEVICE_STATUS.read("one")
+    disk.common.DEVICE_STATUS.write(ACKNOWLEDGE=1, DRIVER=1)
+    two = disk.common.DEVICE_STATUS.read("two")
+
+    run = yield
+
+    assert [int(run[value]) for value in (running, stopped, one, two)] == [0xF, 0, 1, 3]
+
+
+@probe(spec="VIRTIO 1.2, Notification of Device Configuration Changes", needs=["virtio-net"], covers=["virtio.config"])
+def a_configuration_change_has_its_own_vector(k: Kernel) -> ProbeBody:
+    """When the host takes the link down the device sends the configuration vector, and LINK_UP reads 0."""
+    net = VirtioPci(k, "virtio-net")
+    msix = net.function.msix()
+    msix.entry(0, VECTOR)
+    msix.enable()
+    net.negotiate(NetFeature.STATUS | NetFeature.MAC)
+    net.common.CONFIG_MSIX_VECTOR.write(0)
+    net.start()
+    layout = NetConfiguration(k.bus, net.config)
+    up = layout.STATUS.read("up")
+    before = net.common.CONFIG_GENERATION.read("before")
+    k.checkpoint("link")
+    k.sti()
+    k.wait_for(VECTOR, ms=MS)
+    k.stay_quiet()
+    down = layout.STATUS.read("down")
+    after = net.common.CONFIG_GENERATION.read("after")
+
+    run = yield
+
+    run.reached("link")
+    run.trigger(run.qmp, "set_link", name="virtio-net", up=False)
+    run.resume()
+    assert run[up].LINK_UP == 1
+    assert run[down].LINK_UP == 0
+    assert run[before] != run[after], "config_generation must change with the configuration"
+    assert run.vectors == [VECTOR]
+
+
+@probe(spec="VIRTIO 1.2, Device Requirements: Device Status Field", needs=BLK, covers=["virtio.hostile"])
+@probe.each(kind=["loop", "length", "index", "ring"])
+def a_broken_queue_needs_a_reset_and_survives_it(k: Kernel, kind: str) -> ProbeBody:
+    """On a chain that loops, a bad indirect length or a bad ring the device asks for a reset, and works after it."""
+    window = Window.make(k, "data", SECTOR_SIZE)
+    disk = VirtioDisk(k, features=Feature.INDIRECT_DESC)
+    queue = disk.queue
+    match kind:
+        case "loop":
+            queue.describe(0, Part(window.address, 16), next_index=0)
+            head = 0
+        case "length":
+            queue.describe(0, Part(window.address, 24), indirect=True)
+            head = 0
+        case "index":
+            head = 0
+            queue.describe(0, Part(window.address, 16))
+            queue.offered = 99
+        case _:
+            head = 777
+    with k.trigger():
+        queue.offer(head)
+    queue.notify()
+    k.stay_quiet(ms=10)
+    broken = disk.common.DEVICE_STATUS.read("broken")
+    isr = disk.isr.ISR.read("isr")
+    disk.negotiate()
+    fresh = SplitQueue(disk, 0, name="fresh")
+    disk.start()
+    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    fresh.offer(fresh.chain(operation.parts))
+    fresh.notify()
+    fresh.wait_used(1, ms=MS)
+    healed = disk.common.DEVICE_STATUS.read("healed")
+
+    run = yield
+
+    assert run[broken].DEVICE_NEEDS_RESET == 1
+    assert run[isr].DEVICE_CONFIGURATION_INTERRUPT == 1
+    assert int(run[healed]) == 0xF
+    memory = run.memory(window.buffer)
+    assert window.strays(memory) == []
+    assert set(window.inside(memory)) == {0}, "the disk is empty: the read after the reset brought zeros"
+    assert operation.status.inside(run.memory(operation.status.buffer))[0] == BlockStatus.OK
+
+
+@probe(spec="VIRTIO 1.2, The Virtqueue Descriptor Table", needs=BLK, covers=["virtio.hostile"])
+@probe.each(address=[0x7FFF_FFFF_F000, 0xFFFF_FFFF_FFFF_F000, 0xFEE0_0000, 0x4000_0000])
+def data_outside_memory_harms_nobody(k: Kernel, address: int) -> ProbeBody:
+    """A buffer where there is no RAM: the request fails or is dropped, QEMU lives, and the next one works."""
+    good = Window.make(k, "good", SECTOR_SIZE)
+    disk = VirtioDisk(k)
+    bad = BlockOperation.make(k, "bad", Kind.IN, 0, [])
+    parts = [bad.parts[0], Part(address, SECTOR_SIZE, True), bad.parts[1]]
+    with k.trigger():
+        disk.queue.offer(disk.queue.chain(parts))
+    disk.queue.notify()
+    k.stay_quiet(ms=20)
+    disk.negotiate()
+    fresh = SplitQueue(disk, 0, name="fresh")
+    disk.start()
+    operation = BlockOperation.make(k, "read", Kind.IN, 0, [good])
+    fresh.offer(fresh.chain(operation.parts))
+    fresh.notify()
+    fresh.wait_used(1, ms=MS)
+
+    run = yield
+
+    assert run.written(disk.multiplier)
+    assert set(good.inside(run.memory(good.buffer))) == {0}
+    assert good.strays(run.memory(good.buffer)) == []
+    assert run.memory(disk.queue.layout.avail_index, 2) == b"\1\0", "the bad request was offered"
+    assert GUARD not in run.memory(operation.status.address, 1)
