@@ -81,7 +81,7 @@ if ! .venv/bin/python -c '' 2> /dev/null || ! grep -qF "VIRTUAL_ENV=\"$PWD/.venv
     "$python" -m venv .venv
 fi
 rm -f "$stamp"
-pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore)
+pip=(.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --root-user-action=ignore)
 echo 'Installing the packages of requirements.lock'
 "${pip[@]}" --no-deps --requirement requirements.lock
 "${pip[@]}" --no-deps --no-build-isolation --editable .

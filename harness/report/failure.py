@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness.report.text import printable
+from harness.run.loader import shown
 from harness.run.record import InterruptRecord, RunRecord, Verdict
 
 __all__ = ["explain", "interrupt_table", "source_excerpt"]
@@ -27,7 +29,7 @@ def explain(record: RunRecord) -> tuple[tuple[str, str], ...]:
     titles = " ".join(title.lower() for title, _ in detail)
     excerpt = source_excerpt(record.detail.path, record.detail.line)
     if excerpt:
-        sections.append((f"{record.detail.path}:{record.detail.line}", excerpt))
+        sections.append((f"{shown(Path(record.detail.path))}:{record.detail.line}", excerpt))
     if "assertion" not in titles and "reason" not in titles and record.reason:
         sections.append(("Reason", printable(record.reason)))
     found = [section for section in detail if section[0].startswith(_FINDINGS)]
