@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.asm import asm_command
+from harness.commands.bench import bench_command
 from harness.commands.doctor import doctor_command
 from harness.commands.images import images_command
 from harness.commands.list import list_command
@@ -51,6 +52,7 @@ app.command("images")(images_command)
 app.command("asm")(asm_command)
 app.command("doctor")(doctor_command)
 app.command("vacuity")(vacuity_command)
+app.command("bench")(bench_command)
 
 
 def main() -> None:

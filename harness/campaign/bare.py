@@ -1,0 +1,83 @@
+"""QEMU without us: started as a plain process that ends by itself. What everything else is held against."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import replace
+from functools import cache
+
+from harness.assembly import assemble, source_from_text
+from harness.image.image import Image, Parameters
+from harness.kernel.runtime import RESET_VECTOR, ROM_BASE, ROM_SIZE
+from harness.qemu.command import qemu_arguments
+from harness.qemu.devices import devices_named
+from harness.qemu.features import cpu_model, features
+from harness.qemu.resources import Resources
+from harness.qemu.shape import Shape
+from harness.qemu.target import Target
+
+__all__ = ["BareError", "floor_ms", "guest_alone_ms"]
+
+_EXIT_AT_ONCE = """
+    .code16
+    out 0xF4, al  # isa-debug-exit
+    hlt
+"""
+
+
+class BareError(Exception):
+    """The plain process did not end as it should."""
+
+
+@cache
+def _exit_rom() -> bytes:
+    """A ROM whose first instruction ends QEMU."""
+    code = assemble(source_from_text(_EXIT_AT_ONCE, "exit at once"), address=RESET_VECTOR, mode=16).code
+    return code.rjust(len(code) + RESET_VECTOR - ROM_BASE, b"\0").ljust(ROM_SIZE, b"\0")
+
+
+def floor_ms(target: Target) -> float:
+    """Milliseconds of a process that starts QEMU, executes one instruction and ends: `isa-debug-exit`.
+
+    Raises QemuError, BareError.
+    """
+    shape = Shape(target, devices=devices_named(["isa-debug-exit"]))
+    # The exit status is value << 1 | 1 (hw/misc/debugexit.c), and EAX is 0 (SDM vol. 3A, Processor State After Reset).
+    return _timed(shape, _exit_rom(), expected=1)
+
+
+def guest_alone_ms(target: Target, image: Image) -> float:
+    """Milliseconds of a process that starts QEMU with this guest in its RAM and ends when the guest has.
+
+    The guest's own signal, pvpanic, ends QEMU here. Raises QemuError, BareError.
+    """
+    shape = Shape(target, extra_args=("-action", "panic=exit-failure"))
+    parameters = Parameters(1_000_000 if target.deterministic else 0, 1, 1)
+    return _timed(shape, image.rom, expected=1, pieces=image.staged(parameters))
+
+
+def _timed(shape: Shape, rom: bytes, *, expected: int, pieces: list[tuple[int, bytes]] | None = None) -> float:
+    program = str(shape.target.find_binary())
+    resources = Resources(shape, rom)
+    try:
+        resources.place(pieces or [])
+        ends = replace(resources.endpoints(), paused=False)
+        arguments = qemu_arguments(shape, cpu_model(shape.target), ends, sandbox=features(program).sandbox)
+        started = time.perf_counter()
+        done = subprocess.run(
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=resources.descriptors,
+            timeout=60,
+            check=False,
+        )
+        elapsed = (time.perf_counter() - started) * 1e3
+        resources.started()
+    finally:
+        resources.close()
+    if done.returncode != expected:
+        said = done.stderr.decode(errors="replace").strip()
+        raise BareError(f"bare QEMU ended with {done.returncode}, not {expected}: {said}")
+    return elapsed

@@ -1,0 +1,146 @@
+"""`trapgate bench`: how fast it is, against a bare QEMU; one table, and bench.json."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.campaign.crew import CrewError
+from harness.commands.planning import find_cases, usage_error
+from harness.qemu.errors import QemuError
+from harness.report.atomic import write_atomic
+from harness.report.host import host_facts, qemu_version, version
+from harness.report.terminal import make_console
+from harness.run.probe import ProbeError
+from harness.run.selection import SelectionError
+from harness.run.targets import DEFAULT_TARGET, find_targets
+
+if TYPE_CHECKING:
+    from harness.campaign.bench import Bench
+
+__all__ = ["bench_command"]
+
+_REFERENCE = "timers/hpet.py::one_shot_fires_once"
+_OTHERS = ("q35-tcg-rt", "pc-tcg", "microvm-tcg", "q35-kvm")
+
+# Key, what it means, goal: (comparison, number) or None.
+_ROWS: tuple[tuple[str, str, tuple[str, float] | None], ...] = (
+    ("floor_ms", "bare QEMU: start, one instruction, exit", None),
+    ("guest_alone_ms", "bare QEMU with the reference guest: start, run, exit", None),
+    ("cold_ms", "cold run: fresh QEMU, guest, evidence, verdict", None),
+    ("warm_ms", "warm run: from the call to the verdict with its evidence", ("<=", 3.0)),
+    ("warm_fastest_ms", "the fastest of them", None),
+    ("cold_over_floor", "cold run over bare QEMU", ("<=", 1.5)),
+    ("cold_over_warm", "cold run over warm run", (">=", 15.0)),
+    ("python_overhead_ms", "what a cold run adds to the same guest on bare QEMU", ("<=", 15.0)),
+    ("runs_per_second_1", "warm runs per second, one process", None),
+    ("runs_per_second_2", "warm runs per second, two processes", None),
+    ("two_over_one", "two processes over one", None),
+    ("catalogue_cases", "cases in the catalogue", None),
+    ("catalogue_s", "the catalogue, warm, on all cores, in seconds", None),
+    ("catalogue_case_median_ms", "median case of the catalogue", None),
+    ("catalogue_linearity", "time a case of its second half adds, over one of its second quarter", None),
+)
+
+
+def bench_command(
+    samples: Annotated[int, typer.Option("--samples", metavar="N", min=3, help="Cold runs to take a median of.")] = 15,
+    output: Annotated[Path, typer.Option("--json", metavar="FILE", help="Where the figures go.")] = Path("bench.json"),
+    target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="The target.")] = DEFAULT_TARGET,
+    reference: Annotated[
+        str, typer.Option("--reference", metavar="CASE", help="The probe that is run alone.")
+    ] = _REFERENCE,
+    no_catalogue: Annotated[bool, typer.Option("--no-catalogue", help="Leave the whole catalogue out.")] = False,
+) -> None:
+    """Measure cold and warm runs against a bare QEMU, and where the time goes.
+
+    Absolute times are this host's, now. Ratios are of samples taken in turns. Goals are shown, not enforced.
+
+    Exit codes: 0 · 2 wrong usage · 3 a run did not pass, so that its time means nothing.
+    """
+    from harness.campaign.bare import BareError
+    from harness.campaign.bench import BenchError, measure
+
+    console, log = make_console(), make_console(stderr=True)
+    started = time.monotonic()
+    try:
+        cases = find_cases([reference])
+        catalogue = [] if no_catalogue else find_cases([])
+        (chosen,) = find_targets([target], None, None)
+        others = find_targets([name for name in _OTHERS if name != target], None, None)
+    except (SelectionError, ProbeError, QemuError, ValueError) as error:
+        usage_error(str(error))
+    try:
+        with log.status("measuring") as status:
+            bench = measure(cases[0], chosen, others, catalogue, samples, lambda text: status.update(text))
+    except (BenchError, BareError, QemuError, CrewError) as error:
+        log.print(Text(f"trapgate bench: {error}", "bold magenta"), soft_wrap=True)
+        raise typer.Exit(3) from None
+    _show(console, bench)
+    document = _document(bench, samples, time.monotonic() - started, str(chosen.find_binary()))
+    try:
+        write_atomic(output, (json.dumps(document, indent=2) + "\n").encode())
+    except OSError as error:
+        log.print(Text(f"--json {output}: {error.strerror}", "bold magenta"), soft_wrap=True)
+        raise typer.Exit(3) from None
+
+
+def _show(console: Console, bench: Bench) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title=f"{bench.probe} on {bench.target}")
+    table.add_column("key")
+    table.add_column("what")
+    table.add_column("median", justify="right")
+    table.add_column("goal", justify="right")
+    for key, what, goal in _ROWS:
+        if key not in bench.figures:
+            continue
+        value = bench.figures[key]
+        met = goal is None or (value <= goal[1] if goal[0] == "<=" else value >= goal[1])
+        shown = "" if goal is None else f"{goal[0]} {goal[1]:g}"
+        table.add_row(key, what, Text(_number(value), "" if met else "bold yellow"), shown)
+    groups = (("parts_ms", bench.parts_ms), ("steps_ms", bench.steps_ms), ("assembler_ms", bench.assembler_ms))
+    for title, figures in groups:
+        table.add_section()
+        for name, value in figures.items():
+            table.add_row(title, name, _number(value), "")
+    table.add_section()
+    for name, figures in bench.targets.items():
+        text = "  ".join(f"{key} {_number(value)}" for key, value in figures.items()) or "this host cannot run it"
+        table.add_row(name, text, "", "")
+    for cases, seconds in bench.scaling:
+        table.add_row("scaling", f"{cases} cases: {1e3 * seconds / max(cases, 1):.1f} ms each", f"{seconds:.2f} s", "")
+    console.print(table, soft_wrap=False)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
+def _document(bench: Bench, samples: int, seconds: float, qemu: str) -> dict[str, Any]:
+    def rounded(figures: dict[str, float]) -> dict[str, float]:
+        return {name: round(value, 4) for name, value in figures.items()}
+
+    return {
+        "schema": 1,
+        "trapgate": version(),
+        "qemu": qemu_version(qemu),
+        "host": host_facts(),
+        "probe": bench.probe,
+        "target": bench.target,
+        "samples": samples,
+        "seconds": round(seconds, 1),
+        **rounded(bench.figures),
+        "parts_ms": rounded(bench.parts_ms),
+        "steps_ms": rounded(bench.steps_ms),
+        "assembler_ms": rounded(bench.assembler_ms),
+        "targets": {name: rounded(figures) for name, figures in bench.targets.items()},
+        "scaling": [{"cases": cases, "seconds": round(seconds, 3)} for cases, seconds in bench.scaling],
+    }
