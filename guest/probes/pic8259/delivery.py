@@ -49,6 +49,7 @@ def low_bits_of_the_base_are_ignored(k: Kernel, low: int, chip: str) -> ProbeBod
     """In 8086 mode the low 3 bits of ICW2 do not count: the 8259A inserts the input's number there."""
     irq = 3 if chip == "master" else 12
     k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER | low, slave_base=SLAVE | low)
     k.lapic.virtual_wire()
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
@@ -74,6 +75,7 @@ def every_base_bit_counts(k: Kernel, base: int) -> ProbeBody:
     other = 0x60
     k.lines.down(3)
     k.lines.down(7)
+    k.pit.silence()
     k.pic.initialize(base=base, slave_base=other)
     k.lapic.virtual_wire()
     k.serve_8259(3, 7, base=base, slave_base=other)
@@ -102,6 +104,7 @@ def request_goes_from_irr_to_isr_to_nothing(k: Kernel, irq: int) -> ProbeBody:
     chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
     bit = 1 << (irq & 7)
     k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     with k.handler(vector_of(irq)):
@@ -134,6 +137,7 @@ def request_goes_from_irr_to_isr_to_nothing(k: Kernel, irq: int) -> ProbeBody:
 def request_waits_for_if(k: Kernel) -> ProbeBody:
     """With RFLAGS.IF clear a request stays in the IRR; STI lets it in, once."""
     k.lines.down(5)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(5, base=MASTER, slave_base=SLAVE)
@@ -162,6 +166,7 @@ def request_waits_for_if(k: Kernel) -> ProbeBody:
 def request_wakes_hlt(k: Kernel) -> ProbeBody:
     """An ExtINT that is pending when the processor halts wakes it, and the saved RIP is the one after HLT."""
     k.lines.down(5)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(5, base=MASTER, slave_base=SLAVE)
@@ -197,6 +202,7 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
 def without_local_apic_intr_goes_to_the_processor(k: Kernel, irq: int, lint0: str) -> ProbeBody:
     """With IA32_APIC_BASE.EN clear LINT0 is the INTR pin, whatever the LVT said before."""
     k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
     k.lapic.LVT_LINT0.write(MASK=int(lint0 == "masked"), DELIVERY_MODE=7)

@@ -12,6 +12,7 @@ def nest_in_service(k: Kernel, *irqs: int) -> None:
     """
     for irq in irqs:
         k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.pic.unmask(*irqs)

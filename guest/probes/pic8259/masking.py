@@ -51,6 +51,7 @@ def mask_bit_concerns_its_own_input_only(k: Kernel, irq: int) -> ProbeBody:
     inputs = [1, *range(3, 16)]
     for other in inputs:
         k.lines.down(other)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
@@ -76,6 +77,7 @@ def mask_bit_concerns_its_own_input_only(k: Kernel, irq: int) -> ProbeBody:
 @probe(spec="Intel 8259A datasheet, Operation Command Word 1 (OCW1)", covers=["pic8259.imr"])
 def imr_reads_back(k: Kernel, mask: int, chip: str) -> ProbeBody:
     """OCW1 writes the whole IMR, and the odd port reads it back, whatever OCW3 selected for the even one."""
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.LVT_LINT0.write(MASK=1)
     port = k.pic.MASTER if chip == "master" else k.pic.SLAVE
@@ -104,6 +106,7 @@ def requests_do_not_reach_the_processor(k: Kernel, closed: str) -> ProbeBody:
     inputs = [1, *range(3, 16)]
     for irq in inputs:
         k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.LVT_LINT0.write(DELIVERY_MODE=7, MASK=int("lint0" in closed))
     k.serve_8259(*inputs, base=MASTER, slave_base=SLAVE)
@@ -136,6 +139,7 @@ def masked_cascade_input_holds_the_slave_back(k: Kernel) -> ProbeBody:
     """With IR2 masked at the master nothing of the slave comes through; unmasking IR2 delivers what waits there."""
     k.lines.down(9)
     k.lines.down(12)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(9, 12, base=MASTER, slave_base=SLAVE)

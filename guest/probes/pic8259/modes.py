@@ -14,6 +14,7 @@ def prepare(k: Kernel, *irqs: int, **icw4: int) -> None:
     """Lines low, both chips initialised, these inputs unmasked, virtual wire; no handler sends EOI."""
     for irq in irqs:
         k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE, **icw4)
     k.lapic.virtual_wire()
     k.pic.unmask(*irqs)
@@ -106,11 +107,13 @@ def smm_counts_only_with_esmm(k: Kernel) -> ProbeBody:
         k.pic.MASTER.OCW3.write(0x68)
     k.settle()
     k.pic.MASTER.OCW2.write(0x66)  # specific EOI: 6 is done, 5 is in service still
+    k.settle()
     k.pic.MASTER.OCW3.write(0x0A)  # neither bit: it stays on
     k.lines.down(6)
     k.lines.up(6)
     k.settle()
     k.pic.MASTER.OCW2.write(0x66)
+    k.settle()
     k.mark("reset")
     k.pic.MASTER.OCW3.write(0x48)
     k.lines.down(6)
@@ -207,6 +210,7 @@ def slave_nests_in_special_fully_nested_mode(k: Kernel) -> ProbeBody:
 
 def initialize_sfnm(k: Kernel) -> None:
     """Both chips initialised, the master in special fully nested mode."""
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.pic.MASTER.ICW1.write(INITIALIZE=1, IC4=1)
     k.pic.MASTER.ICW2.write(MASTER)

@@ -10,6 +10,7 @@ def prepare(k: Kernel, *irqs: int) -> None:
     """Lines low, both chips initialised, these inputs unmasked, LINT0 masked: nothing interrupts the processor."""
     for irq in irqs:
         k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.LVT_LINT0.write(MASK=1, DELIVERY_MODE=7)
     k.pic.unmask(*irqs)

@@ -133,6 +133,7 @@ def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
     """A second edge on an input in service stays in the IRR until the end of interrupt, then interrupts once more."""
     chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
     k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     arrived = k.value("arrived")

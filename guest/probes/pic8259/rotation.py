@@ -26,6 +26,7 @@ def prepare(k: Kernel) -> None:
     """Both chips initialised, the slave's lines low, every slave input with a handler that sends EOI."""
     for irq in range(8, 16):
         k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(*range(8, 16), base=MASTER, slave_base=SLAVE)
@@ -185,6 +186,7 @@ def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
     """In AEOI mode INTA makes a level the lowest while "rotate in automatic EOI" is set, and not once cleared."""
     for irq in (3, 5):
         k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE, AEOI=1)
     k.lapic.virtual_wire()
     k.pic.MASTER.OCW2.write(0x80)

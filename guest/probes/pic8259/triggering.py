@@ -14,6 +14,7 @@ def vector_of(irq: int) -> int:
 def prepare(k: Kernel, irq: int, *, level: bool) -> None:
     """Line low, both chips initialised, the input edge or level by the ELCR, unmasked; virtual wire."""
     k.lines.down(irq)
+    k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.pic.MASTER.ELCR.write(level << irq & 0xFF)
     k.pic.SLAVE.ELCR.write(level << irq >> 8)
