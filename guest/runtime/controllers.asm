@@ -104,8 +104,16 @@ mask_io_apic:
 
 # silence_8254: OUT of channel 0 goes high once, now, and never moves again: mode 0 at its terminal count.
 # Not mode 1, which needs a gate edge on the chip but counts at once in QEMU and raises OUT when it is through.
+# One that is there already stays as it is. In real time QEMU moves the line some time after OUT: the edge is waited for at
+# the 8259, or it would come after a later ICW1.
 # clobbers: RAX, RCX. 8254 datasheet, "Mode 0: Interrupt on Terminal Count".
 silence_8254:
+    mov al, 0xE2                    # read-back: status of channel 0
+    out 0x43, al
+    in al, 0x40
+    and al, 0xCE
+    cmp al, 0x80                    # OUT high, count loaded, mode 0
+    je .Lrest
     mov al, 0x30
     out 0x43, al
     mov al, 1
@@ -122,6 +130,19 @@ silence_8254:
     dec ecx
     jnz .Lterminal
 .Lsilent:
+    mov al, 0x0A                    # OCW3: read IRR
+    out 0x20, al
+    mov ecx, 0x2000000
+.Ledge:
+    test ecx, 0xFFF                 # not at every turn: port accesses in a row keep QEMU's own thread from its timers
+    jnz .Lturn
+    in al, 0x20
+    test al, 1
+    jnz .Lrest
+.Lturn:
+    dec ecx
+    jnz .Ledge
+.Lrest:
     ret
 
 # silence_timers: 8254 channel 0 at rest, channel 2 and speaker off, HPET halted with all comparators off, RTC interrupts
