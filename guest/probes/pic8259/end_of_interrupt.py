@@ -165,7 +165,7 @@ def eoi_at_the_master_alone_leaves_the_slave_in_service(k: Kernel) -> ProbeBody:
     deviation=Deviation(
         targets="*",
         sees=r"Inputs 0x20: BITS=0x20",
-        ref="docs/deviations.md#pic8259-special-mask-eoi",
+        ref="docs/deviations/pic8259-special-mask-eoi.md",
     ),
 )
 def non_specific_eoi_skips_masked_levels_in_special_mask_mode(k: Kernel) -> ProbeBody:

@@ -124,8 +124,8 @@ def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
     deviation=Deviation(
         targets="*",
         cases="driven_again",
-        sees="BITS=0x20",
-        ref="docs/deviations.md#pic8259-icw1-edge-sense",
+        sees="BITS=0x20> == 0",
+        ref="docs/deviations/pic8259-icw1-edge-sense.md",
     ),
 )
 def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
@@ -154,7 +154,9 @@ def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
 @probe(
     spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2); Figure: Initialization Sequence",
     covers=["pic8259.icw-sequence"],
-    deviation=Deviation(targets="*-kvm", cases="single*", sees="MASK=0x0", ref="docs/deviations.md#pic8259-kvm-single"),
+    deviation=Deviation(
+        targets="*-kvm", cases="single*", sees="MASK=0x0> == 90", ref="docs/deviations/pic8259-kvm-single.md"
+    ),
 )
 def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
     """ICW3 follows unless SNGL is set, ICW4 if IC4 is set; the write after them is OCW1."""
@@ -176,7 +178,7 @@ def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
     covers=["pic8259.icw-sequence"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-kvm", cases="ic40", sees="BITS=0x0> == 32", ref="docs/deviations.md#pic8259-kvm-poll"
+        targets="*-kvm", cases="ic40", sees="BITS=0x0> == 32", ref="docs/deviations/pic8259-kvm-poll.md"
     ),
 )
 def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
@@ -200,7 +202,9 @@ def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     spec="Intel 82371AB (PIIX4) datasheet, ICW1—Initialization Command Word 1; ICH9 datasheet, ICW1 (LTIM)",
     covers=["pic8259.ltim"],
     needs=["pc-testdev"],
-    deviation=Deviation(targets="*-tcg@*", sees="BITS=0x20", ref="docs/deviations.md#pic8259-ltim"),
+    deviation=Deviation(
+        targets="*-tcg *-tcg-rt", versions=">=8", sees="BITS=0x20> == 0", ref="docs/deviations/pic8259-ltim.md"
+    ),
 )
 def ltim_is_ignored(k: Kernel) -> ProbeBody:
     """On a PC's chipset LTIM in ICW1 does nothing: the ELCR alone says what is level-triggered."""

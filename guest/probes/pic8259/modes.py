@@ -40,13 +40,13 @@ def serve(k: Kernel, irq: int) -> None:
             targets="*",
             cases="*-mask",
             sees="Right contains one more item",
-            ref="docs/deviations.md#pic8259-special-mask-at-once",
+            ref="docs/deviations/pic8259-special-mask-at-once.md",
         ),
         Deviation(
             targets="*-kvm",
             cases="*-special_mask_mode",
             sees="Right contains one more item",
-            ref="docs/deviations.md#pic8259-kvm-special-mask",
+            ref="docs/deviations/pic8259-kvm-special-mask.md",
         ),
     ],
 )
@@ -90,7 +90,7 @@ def special_mask_mode_lets_lower_levels_in(k: Kernel, irq: int, first: str) -> P
     covers=["pic8259.special-mask"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-kvm", sees="At index 2 diff: 'reset'", ref="docs/deviations.md#pic8259-kvm-special-mask"
+        targets="*-kvm", sees="At index 2 diff: 'reset'", ref="docs/deviations/pic8259-kvm-special-mask.md"
     ),
 )
 def smm_counts_only_with_esmm(k: Kernel) -> ProbeBody:
@@ -230,7 +230,7 @@ def initialize_sfnm(k: Kernel) -> None:
         targets="*",
         cases="irq[37]",
         sees=r"At index 1 diff",
-        ref="docs/deviations.md#pic8259-special-fully-nested",
+        ref="docs/deviations/pic8259-special-fully-nested.md",
     ),
 )
 def lower_levels_wait_in_special_fully_nested_mode(k: Kernel, irq: int) -> ProbeBody:

@@ -3,7 +3,7 @@
 from harness import Deviation, Kernel, ProbeBody, probe
 
 MASTER, SLAVE = 0x50, 0x70
-KVM_POLL = "docs/deviations.md#pic8259-kvm-poll"
+KVM_POLL = "docs/deviations/pic8259-kvm-poll.md"
 
 
 def prepare(k: Kernel, *irqs: int) -> None:

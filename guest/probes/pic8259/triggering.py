@@ -139,7 +139,7 @@ def elcr_keeps_the_system_inputs_edge(k: Kernel) -> ProbeBody:
     deviation=Deviation(
         targets="*",
         sees=r"BITS=0x(20|10)> == 0",
-        ref="docs/deviations.md#pic8259-withdrawn-edge",
+        ref="docs/deviations/pic8259-withdrawn-edge.md",
     ),
 )
 def withdrawn_edge_is_no_request(k: Kernel, irq: int) -> ProbeBody:
