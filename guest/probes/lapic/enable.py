@@ -1,0 +1,196 @@
+"""Software enable and disable in the spurious-interrupt vector register, and ExtINT beside the APIC's own priority."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+
+TCG = "*-tcg *-tcg-rt *-tcg@*"
+LVTS = {  # register → a value that unmasks it without any event to come
+    "LVT_TIMER": 0x61,
+    "LVT_THERMAL": 0x62,
+    "LVT_PERFORMANCE": 0x63,
+    "LVT_LINT0": 0x64,
+    "LVT_LINT1": 0x65,
+    "LVT_ERROR": 0x66,
+}
+
+
+@probe.each(register=list(LVTS))
+@probe(
+    spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
+    covers=["lapic.software-disable"],
+    deviation=Deviation(targets=TCG, sees="MASK=0", ref="docs/deviations.md#lapic-software-disable"),
+)
+def software_disable_masks_the_lvt(k: Kernel, register: str) -> ProbeBody:
+    """Clearing the enable bit in the SVR sets every LVT mask, and enabling again does not clear it."""
+    entry = getattr(k.lapic, register)
+    entry.write(LVTS[register])
+    before = entry.read("before")
+    with k.trigger():
+        k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
+    disabled = entry.read("disabled")
+    k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
+    enabled = entry.read("enabled")
+    entry.write(0x10000)
+
+    run = yield
+
+    assert run[before].MASK == 0, run[before]
+    assert run[disabled].MASK == 1, f"software-disabled: {run[disabled]}"
+    assert run[enabled].MASK == 1, f"enabled again: {run[enabled]}"
+
+
+@probe.each(register=list(LVTS))
+@probe(
+    spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
+    covers=["lapic.software-disable"],
+    deviation=Deviation(targets=TCG, sees="MASK=0", ref="docs/deviations.md#lapic-software-disable"),
+)
+def lvt_mask_cannot_be_cleared_while_disabled(k: Kernel, register: str) -> ProbeBody:
+    """While the APIC is software-disabled a write to an LVT register cannot clear its mask; the vector is taken."""
+    entry = getattr(k.lapic, register)
+    entry.write(0x10000)
+    k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
+    with k.trigger():
+        entry.write(LVTS[register])
+    disabled = entry.read("disabled")
+    entry.write(0x10000)
+    k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
+
+    run = yield
+
+    assert LVTS[register] == run[disabled].VECTOR, "the write was lost"
+    assert run[disabled].MASK == 1, f"software-disabled: {run[disabled]}"
+
+
+@probe(
+    spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
+    covers=["lapic.software-disable"],
+)
+def pending_requests_survive_software_disable(k: Kernel) -> ProbeBody:
+    """What is in IRR and ISR when the APIC is software-disabled stays there, and goes on when it is enabled again."""
+    with k.handler(0x51, eoi=False):
+        pass
+    k.lapic.TPR.write(0)
+    k.sti()
+    k.lapic.self_ipi(0x51)
+    k.wait_for(0x51)
+    with k.trigger():
+        k.lapic.self_ipi(0x45)
+    k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
+    irr, isr = k.lapic.requested(0x45, "irr"), k.lapic.in_service(0x51, "isr")
+    k.settle()
+    k.mark("enabled")
+    k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
+    k.lapic.EOI.write(0)
+    k.wait_for(0x45)
+
+    run = yield
+
+    assert run[irr] == 1 << (0x45 % 32)
+    assert run[isr] == 1 << (0x51 % 32)
+    assert [getattr(event, "vector", "enabled") for event in run.events] == [0x51, "enabled", 0x45]
+
+
+@probe(
+    spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
+    covers=["lapic.software-disable-ipi"],
+    deviation=Deviation(targets=TCG, sees=r"\[70, 65\] == \[65\]|\[65, 70\] == \[65\]",
+                        ref="docs/deviations.md#lapic-disabled-accepts"),
+)  # fmt: skip
+def disabled_apic_takes_no_fixed_interrupt(k: Kernel) -> ProbeBody:
+    """A software-disabled APIC answers INIT, NMI, SMI and SIPI only: a fixed IPI is not kept for later."""
+    k.lapic.TPR.write(0)
+    k.sti()
+    k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
+    k.lapic.send(destination=0, VECTOR=0x46, LEVEL=1)
+    k.settle()
+    k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
+    with k.trigger():
+        k.lapic.self_ipi(0x41)
+    k.wait_for(0x41)
+    k.settle()
+
+    run = yield
+
+    assert run.vectors == [0x41]
+
+
+@probe(
+    spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled; Interrupt Command Register (ICR)",
+    covers=["lapic.software-disable-ipi"],
+)
+def disabled_apic_takes_an_nmi(k: Kernel) -> ProbeBody:
+    """A software-disabled APIC still sends IPIs, and responds to an NMI."""
+    k.expect(2)
+    k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
+    with k.trigger():
+        k.lapic.send(destination=0, DELIVERY_MODE=4, LEVEL=1)
+    k.wait_for(2)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [2]
+
+
+@probe.each(tpr=[0x00, 0xFF])
+@probe(
+    spec="SDM vol. 3A, Interrupt, Task, and Processor Priority; Task Priority Register (TPR)",
+    covers=["lapic.extint"],
+    needs=["pc-testdev"],
+)
+def extint_ignores_the_priorities(k: Kernel, tpr: int) -> ProbeBody:
+    """ExtINT is subject neither to the TPR nor to what the APIC has in service: it is gated by RFLAGS.IF alone."""
+    with k.handler(0xF1, eoi=False):
+        pass
+    k.pit.silence()
+    k.lines.down(5)
+    k.pic.initialize(base=0x50)
+    k.pic.unmask(5)
+    k.lapic.virtual_wire()
+    k.serve_8259(5, base=0x50)
+    k.lapic.TPR.write(0)
+    k.sti()
+    k.lapic.self_ipi(0xF1)
+    k.wait_for(0xF1)
+    k.lapic.TPR.write(tpr)
+    with k.trigger():
+        k.lines.up(5)
+    k.wait_for(0x55)
+    isr = k.lapic.in_service(0xF1, "isr")
+
+    run = yield
+
+    assert run.vectors == [0xF1, 0x55]
+    assert run[isr] == 1 << (0xF1 % 32)
+
+
+@probe(
+    spec="SDM vol. 3A, Spurious Interrupt",
+    covers=["lapic.spurious"],
+)
+def raised_task_priority_takes_a_request_back(k: Kernel) -> ProbeBody:
+    """A TPR raised before a request is taken leaves it in the IRR: only the spurious vector may come instead.
+
+    The spurious vector sets no ISR bit and needs no EOI.
+    """
+    k.lapic.SVR.write(ENABLE=1, VECTOR=0xEF)
+    k.lapic.TPR.write(0)
+    k.cli()
+    with k.trigger():
+        k.lapic.self_ipi(0x41)
+    k.lapic.TPR.write(0x40)
+    k.sti()
+    k.settle()
+    irr = k.lapic.requested(0x41, "irr")
+    isr = k.lapic.in_service(0xEF, "isr")
+    k.mark("lowered")
+    k.lapic.TPR.write(0)
+    k.wait_for(0x41)
+    k.settle()
+
+    run = yield
+
+    order = [getattr(event, "vector", "lowered") for event in run.events]
+    assert order in (["lowered", 0x41], [0xEF, "lowered", 0x41])
+    assert run[irr] == 1 << (0x41 % 32)
+    assert run[isr] == 0

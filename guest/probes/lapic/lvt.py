@@ -1,0 +1,114 @@
+"""The local vector table: its fields, and what arrives at the LINT pins."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+
+TCG = "*-tcg *-tcg-rt *-tcg@*"
+WRITABLE = {  # what the manual's figure of the LVT lets software write, TSC-deadline mode aside
+    "LVT_TIMER": 0x300FF,
+    "LVT_THERMAL": 0x107FF,
+    "LVT_PERFORMANCE": 0x107FF,
+    "LVT_LINT0": 0x1A7FF,
+    "LVT_LINT1": 0x1A7FF,
+    "LVT_ERROR": 0x100FF,
+}
+
+
+@probe.each(register=list(WRITABLE))
+@probe(
+    spec="SDM vol. 3A, Local Vector Table",
+    covers=["lapic.lvt-fields"],
+    deviation=Deviation(targets=TCG, sees="0xfff9ffff|4294574079", ref="docs/deviations.md#lapic-lvt-reserved"),
+)
+def reserved_and_read_only_bits_read_zero(k: Kernel, register: str) -> ProbeBody:
+    """An LVT register keeps what can be written; its reserved bits, delivery status and remote IRR stay 0."""
+    k.lapic.INITIAL_COUNT.write(0)
+    entry = getattr(k.lapic, register)
+    entry.write(0x10000)
+    with k.trigger():
+        entry.write(0xFFF9_FFFF)
+    kept = entry.read("kept")
+    entry.write(0x10000)
+
+    run = yield
+
+    assert int(run[kept]) == WRITABLE[register]
+
+
+@probe.each(register=list(WRITABLE), vector=[0x10, 0xFF])
+@probe(spec="SDM vol. 3A, Local Vector Table", covers=["lapic.lvt-fields"])
+def vector_and_mask_read_back(k: Kernel, register: str, vector: int) -> ProbeBody:
+    """Vector and mask of an LVT register read back as written, each bit of the vector for itself."""
+    entry = getattr(k.lapic, register)
+    entry.write(0x10000 | ~vector & 0xFF)
+    with k.trigger():
+        entry.write(VECTOR=vector, MASK=1)
+    kept = entry.read("kept")
+    entry.write(0x10000)
+
+    run = yield
+
+    assert (vector, 1) == (run[kept].VECTOR, run[kept].MASK)
+
+
+@probe.each(mode=["fixed", "nmi"])
+@probe(
+    spec="SDM vol. 3A, Local Vector Table (delivery mode)",
+    covers=["lapic.lint0"],
+    needs=["pc-testdev"],
+    deviation=Deviation(
+        targets=TCG, cases="fixed", sees=r"\[85, 71\] == \[71\]", ref="docs/deviations.md#lapic-lint0-fixed"
+    ),
+)
+def lint0_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
+    """The 8259's INTR at LINT0 brings the LVT's vector in fixed mode, an NMI in NMI mode, and no INTA."""
+    vector = 0x47 if mode == "fixed" else 2
+    k.expect(2)
+    k.pit.silence()
+    k.lines.down(5)
+    k.pic.initialize(base=0x50)
+    k.lapic.TPR.write(0)
+    k.lapic.LVT_LINT0.write(VECTOR=0x47, DELIVERY_MODE=0 if mode == "fixed" else 4)
+    k.pic.unmask(5)
+    k.sti()
+    with k.trigger():
+        k.lines.up(5)
+    k.wait_for(vector)
+    k.stay_quiet()
+    k.lapic.LVT_LINT0.write(MASK=1)
+    irr = k.pic.irr(k.pic.MASTER, "irr")
+    isr = k.pic.isr(k.pic.MASTER, "isr")
+
+    run = yield
+
+    assert run.vectors == [vector]
+    assert run[irr] == 1 << 5
+    assert run[isr] == 0
+
+
+@probe.each(mode=["nmi", "fixed", "masked"])
+@probe(
+    spec="SDM vol. 3A, Local Vector Table (delivery mode, mask)",
+    covers=["lapic.lint1"],
+)
+def lint1_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
+    """The board's NMI line is LINT1: an NMI or a fixed vector as its LVT says, and nothing while that is masked."""
+    k.expect(2)
+    k.lapic.TPR.write(0)
+    k.lapic.LVT_LINT1.write(VECTOR=0x48, DELIVERY_MODE=0 if mode == "fixed" else 4, MASK=int(mode == "masked"))
+    k.sti()
+    k.checkpoint("before")
+    k.stay_quiet(ms=1 if k.deterministic else 20)
+    k.lapic.LVT_LINT1.write(DELIVERY_MODE=4)
+    k.checkpoint("open")
+    k.wait_for(2, count=2 if mode == "nmi" else 1)
+    k.lapic.LVT_LINT1.write(MASK=1, DELIVERY_MODE=4)
+
+    run = yield
+
+    run.reached("before")
+    run.trigger(run.qmp, "inject-nmi")
+    run.resume()
+    run.reached("open")
+    run.trigger(run.qmp, "inject-nmi")
+    run.resume()
+    assert run.vectors == {"nmi": [2, 2], "fixed": [0x48, 2], "masked": [2]}[mode]
