@@ -1,7 +1,8 @@
 """`info pic`: the IO APICs and both 8259s.
 
 The formats are those of QEMU's hw/intc/ioapic_common.c and hw/intc/i8259_common.c. The order of the blocks differs
-between versions; microvm has two IO APICs, both of which QEMU calls ioapic0.
+between versions; microvm has two IO APICs, both of which QEMU calls ioapic0: the one that software has programmed comes
+first, or the first of the dump where that does not tell them apart.
 """
 
 from __future__ import annotations
@@ -83,4 +84,9 @@ def _parse(text: str) -> tuple[list[IoApicState], dict[int, PicState]]:
             raise DumpError(_WHAT, line, text)
     if head is not None:
         raise DumpError(_WHAT, "", text, "the line Remote IRR that ends an IO APIC block")
-    return ioapics, pics
+    return sorted(ioapics, key=_as_after_reset), pics
+
+
+def _as_after_reset(ioapic: IoApicState) -> bool:
+    """Whether every entry is as reset leaves it: masked, and all else 0 (82093AA, I/O Redirection Table Registers)."""
+    return all(entry.raw == 1 << 16 for entry in ioapic.entries)
