@@ -1,0 +1,210 @@
+"""VT-d DMA remapping: edu's transfers through second-stage tables."""
+
+from random import Random
+
+from harness import Kernel, ProbeBody, probe
+from harness.hardware.edu import DMA_INTERRUPT
+from harness.hardware.vtd_structures import FaultReason
+from harness.kernel.edu import EduDevice
+from harness.kernel.poll import wait_register
+from harness.kernel.vtd import Domain, RemappingUnit
+from harness.kernel.window import GUARD, PAGE, Window
+
+NEEDS = ["intel-iommu", "edu"]
+FAULT = 0x79
+MS = 400.0
+IOVA = 0x0800_0000  # below edu's 28 bits, above RAM
+VTD = "Intel VT-d specification"
+
+
+def _data(seed: int, length: int = 256) -> bytes:
+    return Random(seed).randbytes(length)
+
+
+def _finish(k: Kernel, edu: EduDevice) -> None:
+    """Wait for the engine and take its cause away: interrupts are not what these probes are about."""
+    wait_register(k, edu.DMA_COMMAND, START=0, ms=MS)
+    edu.INTERRUPT_ACKNOWLEDGE.write(DMA_INTERRUPT)
+
+
+@probe(spec=f"{VTD}, DMA Remapping, Second-Stage Translation", needs=NEEDS, covers=["iommu.translation"])
+def a_transfer_goes_where_the_tables_say(k: Kernel) -> ProbeBody:
+    """Mapped addresses are translated page by page, in both directions; the page of the same number stays untouched."""
+    data = _data(1)
+    source, target = Window.make(k, "source", 256, content=data), Window.make(k, "target", 256)
+    edu, unit, domain = EduDevice(k), RemappingUnit(k), Domain(k, 1)
+    domain.map(IOVA, source.address & -PAGE, write=False)
+    domain.map(IOVA + PAGE, target.address & -PAGE)
+    unit.attach(edu.function.requester, domain)
+    unit.translate()
+    edu.to_device(IOVA + source.offset % PAGE, 256)
+    _finish(k, edu)
+    with k.trigger():
+        edu.from_device(IOVA + PAGE + target.offset % PAGE, 256)
+    _finish(k, edu)
+    faults = unit.FSTS.read("faults")
+
+    run = yield
+
+    memory = run.memory(target.buffer)
+    assert target.inside(memory) == data
+    assert target.strays(memory) == []
+    assert run[faults].PPF == 0
+
+
+@probe.each(count=[2048])
+@probe(spec=f"{VTD}, DMA Remapping, Second-Stage Translation", needs=NEEDS, covers=["iommu.scatter"])
+def neighbouring_pages_may_lie_anywhere(k: Kernel, count: int) -> ProbeBody:
+    """One transfer across a page boundary of the device's addresses lands in two pages that lie apart."""
+    data = _data(2, count)
+    source = Window.make(k, "source", count, content=data)
+    high, low = Window.make(k, "high", count // 2), Window.make(k, "low", count // 2, offset=PAGE - count // 2)
+    edu, unit, domain = EduDevice(k), RemappingUnit(k), Domain(k, 1)
+    domain.identity(source.buffer)
+    domain.map(IOVA, low.address & -PAGE)
+    domain.map(IOVA + PAGE, high.address & -PAGE)
+    unit.attach(edu.function.requester, domain)
+    unit.translate()
+    edu.to_device(source.address, count)
+    _finish(k, edu)
+    with k.trigger():
+        edu.from_device(IOVA + PAGE - count // 2, count)
+    _finish(k, edu)
+
+    run = yield
+
+    memories = [run.memory(window.buffer) for window in (low, high)]
+    assert low.inside(memories[0]) + high.inside(memories[1]) == data
+    assert (low.strays(memories[0]), high.strays(memories[1])) == ([], [])
+
+
+@probe.each(kind=["unmapped", "read_only", "no_context"])
+@probe(
+    spec=f"{VTD}, Remapping Faults; {VTD}, Fault Recording Registers",
+    needs=NEEDS,
+    covers=["iommu.blocked", "iommu.fault-record", "iommu.fault-event"],
+)
+def a_blocked_transfer_is_recorded(k: Kernel, kind: str) -> ProbeBody:
+    """A write that the tables forbid changes no memory; source, address and reason are recorded, an event sent."""
+    data = _data(3)
+    source, target = Window.make(k, "source", 256, content=data), Window.make(k, "target", 256)
+    edu, unit, domain = EduDevice(k), RemappingUnit(k), Domain(k, 1)
+    domain.identity(source.buffer)
+    if kind == "read_only":
+        domain.map(target.address & -PAGE, target.address & -PAGE, write=False)
+    unit.attach(edu.function.requester, domain)
+    unit.translate()
+    edu.to_device(source.address, 256)
+    _finish(k, edu)
+    if kind == "no_context":
+        k.asm(f"mov qword ptr [{unit.context.address + 16 * edu.function.requester:#x}], 0")
+        unit.invalidate_contexts()
+        unit.invalidate_translations()
+    unit.FEDATA.write(VECTOR=FAULT)
+    unit.FEADDR.write(0xFEE0_0000)
+    unit.FECTL.write(IM=0)
+    k.sti()
+    with k.trigger():
+        edu.from_device(target.address, 256)
+    _finish(k, edu)
+    k.wait_for(FAULT)
+    status = unit.FSTS.read("status")
+    low, high = unit.fault.LOW.read("low"), unit.fault.HIGH.read("high")
+    capability = unit.CAP.read("capability")
+
+    run = yield
+
+    assert set(run.memory(target.buffer)) == {GUARD}
+    assert run[capability].FRO == 0x22
+    assert (run[status].PPF, run[status].FRI) == (1, 0)
+    record = unit.fault_record(run[low], run[high])
+    reason = FaultReason.CONTEXT_ENTRY_NOT_PRESENT if kind == "no_context" else FaultReason.WRITE
+    assert (1, reason, edu.function.requester) == (record.F, record.FR, record.SID)
+    assert target.address & -PAGE == record.FI << 12
+    assert record.T1 == 0, "a write"
+    assert run.count(FAULT) == 1
+
+
+@probe(spec=f"{VTD}, Remapping Faults", needs=NEEDS, covers=["iommu.fault-record"])
+def a_blocked_read_says_so(k: Kernel) -> ProbeBody:
+    """A read of an unmapped page faults with the reason for reads, and the type bit says read."""
+    edu, unit, domain = EduDevice(k), RemappingUnit(k), Domain(k, 1)
+    unit.attach(edu.function.requester, domain)
+    unit.translate()
+    with k.trigger():
+        edu.to_device(IOVA, 16)
+    _finish(k, edu)
+    low, high = unit.fault.LOW.read("low"), unit.fault.HIGH.read("high")
+
+    run = yield
+
+    record = unit.fault_record(run[low], run[high])
+    assert (record.F, record.FR, record.T1) == (1, FaultReason.READ, 1)
+    assert (edu.function.requester, IOVA) == (record.SID, record.FI << 12)
+
+
+@probe.each(scope=["global", "domain", "page"])
+@probe(spec=f"{VTD}, IOTLB Invalidate", needs=NEEDS, covers=["iommu.invalidation"])
+def after_invalidation_the_new_translation_holds(k: Kernel, scope: str) -> ProbeBody:
+    """A changed entry takes effect at the latest with the invalidation of its domain or page."""
+    data = _data(4)
+    source = Window.make(k, "source", 256, content=data)
+    first, second = Window.make(k, "first", 256), Window.make(k, "second", 256)
+    edu, unit, domain = EduDevice(k), RemappingUnit(k), Domain(k, 5)
+    domain.identity(source.buffer)
+    domain.map(IOVA, first.address & -PAGE)
+    unit.attach(edu.function.requester, domain)
+    unit.translate()
+    edu.to_device(source.address, 256)
+    _finish(k, edu)
+    edu.from_device(IOVA, 128)
+    _finish(k, edu)
+    domain.map(IOVA, second.address & -PAGE)
+    match scope:
+        case "global":
+            unit.invalidate_translations()
+        case "domain":
+            unit.invalidate_translations(5)
+        case _:
+            unit.invalidate_translations(5, IOVA)
+    with k.trigger():
+        edu.from_device(IOVA, 256)
+    _finish(k, edu)
+
+    run = yield
+
+    assert first.inside(run.memory(first.buffer)) == data[:128] + bytes([GUARD]) * 128
+    assert second.inside(run.memory(second.buffer)) == data
+
+
+@probe(spec=f"{VTD}, Domains and Address Translation", needs=[*NEEDS, "virtio-rng"], covers=["iommu.two-domains"])
+def each_device_has_its_own_domain(k: Kernel) -> ProbeBody:
+    """The same device address means different memory to devices in different domains."""
+    data = _data(5)
+    source = Window.make(k, "source", 256, content=data)
+    mine, other = Window.make(k, "mine", 256), Window.make(k, "other", 256)
+    edu, unit = EduDevice(k), RemappingUnit(k)
+    one, two = Domain(k, 1), Domain(k, 2)
+    one.identity(source.buffer)
+    one.map(IOVA, mine.address & -PAGE)
+    two.map(IOVA, other.address & -PAGE)
+    unit.attach(edu.function.requester, two)
+    unit.attach(k.pci.device("virtio-rng").requester, one)
+    unit.translate()
+    k.mark("moved to the other domain")
+    unit.attach(edu.function.requester, one)
+    unit.invalidate_contexts()
+    unit.invalidate_translations()
+    edu.to_device(source.address, 256)
+    _finish(k, edu)
+    unit.attach(edu.function.requester, two)
+    unit.invalidate_contexts()
+    unit.invalidate_translations()
+    with k.trigger():
+        edu.from_device(IOVA, 256)
+    _finish(k, edu)
+
+    run = yield
+
+    assert other.inside(run.memory(other.buffer)) == data
+    assert set(run.memory(mine.buffer)) == {GUARD}
