@@ -68,7 +68,7 @@ class StagedBus:
                 extend = [] if place.width == 32 else [f"movzx eax, {acc}"]
                 return [*self._port(place), f"in {acc}, dx", *extend]
             case Space.MSR:
-                return [f"mov ecx, {place.offset:#x}", "rdmsr", "shl rdx, 32", "or rax, rdx"]
+                return [f"mov ecx, {place.address:#x}", "rdmsr", "shl rdx, 32", "or rax, rdx"]
             case Space.IOAPIC:
                 lines = [f"mov edi, {int(place.base):#x}"]
                 lines += [f"mov dword ptr [rdi], {place.offset:#x}", "mov eax, dword ptr [rdi+0x10]"]
@@ -96,7 +96,7 @@ class StagedBus:
             case Space.PORT:
                 return [*self._port(place), f"out dx, {acc}"]
             case Space.MSR:
-                return ["mov rdx, rax", "shr rdx, 32", f"mov ecx, {place.offset:#x}", "wrmsr"]
+                return ["mov rdx, rax", "shr rdx, 32", f"mov ecx, {place.address:#x}", "wrmsr"]
             case Space.IOAPIC:
                 lines = [f"mov edi, {int(place.base):#x}"]
                 if place.width == 64:  # destination first: the low half may unmask
