@@ -57,7 +57,7 @@ class Kernel(Faults):
         self.lapic = LocalApicControl(self.bus)
         self.ioapic = IoApicControl(self.bus)
         self.pic = PicPair(self.bus)
-        self.pit = PitControl(program, self.bus)
+        self.pit = PitControl(program, self.bus, platform)
         self.hpet = HpetControl(program, self.bus, platform)
         self.rtc = Cmos(self.bus, name="rtc")
         self.cr = ControlRegisters(self.bus, name="cr")

@@ -12,7 +12,7 @@ from harness.hardware.pic8259 import Inputs, Ocw3, Pic8259, PicMaster, PicSlave,
 from harness.hardware.pit8254 import Pit8254, PitControlWord, SystemControl
 from harness.hardware.platform import Platform
 from harness.kernel.bus import StagedBus, slot
-from harness.kernel.program import Program
+from harness.kernel.program import Program, TargetLacks
 from harness.kernel.speaker import SpeakerChannel
 
 __all__ = ["HpetControl", "IoApicControl", "LocalApicControl", "PicPair", "PitControl"]
@@ -130,10 +130,17 @@ class PitControl(Pit8254):
 
     NAME = "pit"
 
-    def __init__(self, program: Program, bus: StagedBus) -> None:
+    def __init__(self, program: Program, bus: StagedBus, platform: Platform) -> None:
         super().__init__(bus)
         self._program = program
-        self.speaker = SpeakerChannel(program)  # channel 2: its gate and its output
+        self._platform = platform
+
+    @property
+    def speaker(self) -> SpeakerChannel:
+        """Channel 2: its gate and its output. Raises `TargetLacks` where there is no port 61h."""
+        if not self._platform.has_port_61:
+            raise TargetLacks(f"{self._platform.name} has no port 61h, where channel 2's gate and output are")
+        return SpeakerChannel(self._program)
 
     @property
     def system_control(self) -> SystemControl:
