@@ -1,0 +1,341 @@
+"""x2APIC mode: its transitions, its registers in MSR space, and what faults there."""
+
+from harness import Deviation, Kernel, ProbeBody, Run, probe
+from harness.hardware.lapic import X2Apic, X2ApicLdr
+
+EXTENDED = "SDM vol. 3A, Extended XAPIC (x2APIC): "
+
+
+def enter(k: Kernel, *, mode: bool = True) -> X2Apic:
+    """Enter x2APIC mode, or jump to the program's end where CPUID does not offer it. `leave` must follow."""
+    k.value("present")
+    k.asm("""
+        mov r8, rbx
+        mov eax, 1
+        cpuid
+        mov rbx, r8
+        shr ecx, 21
+        and ecx, 1
+        mov qword ptr [present], rcx
+        jz no_x2apic
+    """)
+    if mode:
+        k.msr.APIC_BASE.update(EXTD=1)
+    return X2Apic(k.bus)
+
+
+def leave(k: Kernel) -> None:
+    """Back to xAPIC mode, the legal way; where a processor without x2APIC goes on."""
+    k.msr.APIC_BASE.update(EN=0, EXTD=0)
+    k.msr.APIC_BASE.update(EN=1)
+    k.asm("no_x2apic:")
+
+
+def required(run: Run) -> None:
+    """The verdict of a target without x2APIC."""
+    if not run["present"]:
+        run.unsupported("CPUID.01H:ECX.x2APIC[bit 21] is 0")
+
+
+def write_msr(k: Kernel, number: int, value: int) -> None:
+    """WRMSR, of a register that the map would not let be written."""
+    k.asm(f"""
+        mov ecx, {number:#x}
+        mov eax, {value & 0xFFFFFFFF:#x}
+        mov edx, {value >> 32:#x}
+        wrmsr
+    """)
+
+
+@probe(spec=EXTENDED + "x2APIC Register Availability; Deriving Logical x2APIC ID", covers=["lapic.x2apic-id"])
+def identity_and_derived_logical_id(k: Kernel) -> ProbeBody:
+    """In x2APIC mode the ID is 32 bits wide, and the logical ID is derived from it: cluster ID[31:4], bit ID[3:0]."""
+    xapic = k.lapic.ID.read("xapic")
+    with k.trigger():
+        x2 = enter(k)
+    base = k.msr.APIC_BASE.read("base")
+    identity, ldr, version = x2.ID.read("identity"), x2.LDR.read("ldr"), x2.VERSION.read("version")
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert (run[base].EN, run[base].EXTD) == (1, 1)
+    assert int(run[identity]) == run[xapic] >> 24
+    assert run[ldr] == X2ApicLdr.derived(int(run[identity]))
+    assert run[version] & 0xFF >= 0x10
+
+
+@probe.each(vector=[0x10, 0x20, 0x5A, 0xFE])
+@probe(spec=EXTENDED + "SELF IPI Register", covers=["lapic.x2apic-self-ipi"])
+def self_ipi_register(k: Kernel, vector: int) -> ProbeBody:
+    """A write to SELF_IPI sends its vector to this processor, edge-triggered and fixed; EOI is an MSR too."""
+    x2 = enter(k)
+    x2.TPR.write(0)
+    k.sti()
+    with k.trigger():
+        x2.SELF_IPI.write(vector)
+    k.stay_quiet(ms=1 if k.deterministic else 20)  # no time-out here: see docs/deviations.md#lapic-x2apic-icount
+    isr = x2.ISR[vector // 32].read("isr")
+    tmr = x2.TMR[vector // 32].read("tmr")
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [vector]
+    assert (run[isr], run[tmr]) == (0, 0)
+
+
+@probe.each(logical=[False, True])
+@probe(
+    spec=EXTENDED + "Interrupt Command Register (ICR)",
+    covers=["lapic.x2apic-icr"],
+    deviation=[
+        Deviation(
+            targets="*-tcg*@*", cases="logical", sees=r"DESTINATION=0x0", ref="docs/deviations.md#lapic-x2apic-checks"
+        )
+    ],
+)
+def one_write_to_the_icr_sends(k: Kernel, logical: bool) -> ProbeBody:
+    """The ICR is one 64-bit MSR with a 32-bit destination; one write sends, and no delivery status reads back."""
+    x2 = enter(k)
+    x2.TPR.write(0)
+    k.sti()
+    with k.trigger():
+        x2.ICR.write(VECTOR=0x4B, DESTINATION=int(logical), DESTINATION_MODE=int(logical), LEVEL=1)
+    k.stay_quiet(ms=1 if k.deterministic else 20)  # no time-out here: see docs/deviations.md#lapic-x2apic-icount
+    icr = x2.ICR.read("icr")
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [0x4B]
+    assert run[icr] >> 12 & 1 == 0
+    assert int(logical) == run[icr].DESTINATION
+
+
+@probe.each(value=[1, 0x8000_0000, 1 << 32])
+@probe(
+    spec=EXTENDED + "x2APIC Register Address Space (EOI register)",
+    covers=["lapic.x2apic-faults"],
+    deviation=[
+        Deviation(
+            targets="*-tcg*@*",
+            cases="*",
+            sees=r"Right contains one more item: 13",
+            ref="docs/deviations.md#lapic-x2apic-checks",
+        ),
+        Deviation(
+            targets="*-kvm",
+            cases="value[12]*",
+            sees=r"Right contains one more item: 13",
+            ref="docs/deviations.md#lapic-kvm-x2apic-eoi",
+        ),
+    ],
+)
+def eoi_takes_only_zero(k: Kernel, value: int) -> ProbeBody:
+    """Writing anything but 0 to the EOI MSR raises #GP(0)."""
+    enter(k)
+    with k.faults(13), k.trigger():
+        write_msr(k, 0x80B, value)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [13]
+    assert run.interrupts[0].error_code == 0
+
+
+@probe.each(register=["ID", "VERSION", "PPR", "LDR", "ISR_0", "TMR_7", "IRR_3", "CURRENT_COUNT"])
+@probe(
+    spec=EXTENDED + "x2APIC Register Address Space; Reserved Bit Checking",
+    covers=["lapic.x2apic-faults"],
+    deviation=[
+        Deviation(
+            targets="*-tcg*@*",
+            cases="[VPTC]*",
+            sees=r"Right contains one more item: 13",
+            ref="docs/deviations.md#lapic-x2apic-checks",
+        ),
+        Deviation(
+            targets="*-tcg*@*",
+            cases="I[SR]*",
+            sees=r"Right contains one more item: 13",
+            ref="docs/deviations.md#lapic-x2apic-checks",
+        ),
+    ],
+)
+def read_only_registers_fault_on_write(k: Kernel, register: str) -> ProbeBody:
+    """In x2APIC mode a write to a read-only register raises #GP(0)."""
+    enter(k)
+    with k.faults(13), k.trigger():
+        k.asm(f"""
+            mov ecx, X2APIC_{register}
+            xor eax, eax
+            xor edx, edx
+            wrmsr
+        """)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [13]
+
+
+@probe.each(number=[0x800, 0x801, 0x809, 0x80C, 0x80E, 0x831, 0x83A, 0x840, 0x8FF], access=["rdmsr", "wrmsr"])
+@probe(
+    spec=EXTENDED + "x2APIC Register Address Space",
+    covers=["lapic.x2apic-faults"],
+    deviation=[
+        Deviation(
+            targets="*-tcg*@*",
+            cases="number2057-*",
+            sees=r"Right contains one more item: 13",
+            ref="docs/deviations.md#lapic-x2apic-checks",
+        ),
+        Deviation(
+            targets="*-tcg*@*",
+            cases="number2097-rdmsr",
+            sees=r"Right contains one more item: 13",
+            ref="docs/deviations.md#lapic-x2apic-checks",
+        ),
+    ],
+)
+def reserved_registers_fault(k: Kernel, number: int, access: str) -> ProbeBody:
+    """MSRs 800h–8FFh without a register behind them (DFR, ICR high, APR, RRD too) raise #GP(0), read or written."""
+    enter(k)
+    with k.faults(13), k.trigger():
+        k.asm(f"""
+            mov ecx, {number:#x}
+            xor eax, eax
+            xor edx, edx
+            {access}
+        """)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [13]
+    assert run.interrupts[0].error_code == 0
+
+
+@probe.each(register=["TPR", "LVT_ERROR", "INITIAL_COUNT", "SVR"])
+@probe(
+    spec=EXTENDED + "Reserved Bit Checking",
+    covers=["lapic.x2apic-faults"],
+    deviation=[
+        Deviation(
+            targets="*-tcg*@*",
+            cases="*",
+            sees=r"Right contains one more item: 13",
+            ref="docs/deviations.md#lapic-x2apic-checks",
+        )
+    ],
+)
+def reserved_bits_fault(k: Kernel, register: str) -> ProbeBody:
+    """In x2APIC mode setting a reserved bit, and bits 63:32 of a 32-bit register are such, raises #GP(0)."""
+    enter(k)
+    with k.faults(13), k.trigger():
+        k.asm(f"""
+            mov ecx, X2APIC_{register}
+            rdmsr
+            mov edx, 1
+            wrmsr
+        """)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [13]
+
+
+@probe(spec=EXTENDED + "x2APIC Register Address Space", covers=["lapic.x2apic-mode"])
+def msrs_fault_in_xapic_mode(k: Kernel) -> ProbeBody:
+    """Outside x2APIC mode the MSRs 800h–8FFh do not exist: #GP(0)."""
+    enter(k, mode=False)
+    with k.faults(13), k.trigger():
+        k.asm("""
+            mov ecx, X2APIC_ID
+            rdmsr
+        """)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [13]
+
+
+@probe.each(way=["x2apic_to_xapic", "disabled_to_x2apic", "xapic_to_invalid", "x2apic_to_invalid"])
+@probe(spec=EXTENDED + "x2APIC State Transitions", covers=["lapic.x2apic-mode"])
+def illegal_transitions_fault(k: Kernel, way: str) -> ProbeBody:
+    """x2APIC to xAPIC, disabled straight to x2APIC, and EXTD without EN from anywhere raise #GP(0)."""
+    enter(k, mode=way.startswith("x2apic"))
+    if way.startswith("disabled"):
+        k.msr.APIC_BASE.update(EN=0)
+    en, extd = {"xapic": (1, 0), "x2apic": (1, 1), "invalid": (0, 1)}[way.split("_to_")[1]]
+    with k.faults(13), k.trigger():
+        k.msr.APIC_BASE.update(EN=en, EXTD=extd)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [13]
+
+
+@probe(spec=EXTENDED + "x2APIC State Transitions", covers=["lapic.x2apic-mode"])
+def the_way_back_is_through_disabled(k: Kernel) -> ProbeBody:
+    """From x2APIC mode the way to xAPIC mode is through the disabled state, and the registers answer by MMIO again."""
+    enter(k)
+    with k.trigger():
+        k.msr.APIC_BASE.update(EN=0, EXTD=0)
+        k.msr.APIC_BASE.update(EN=1)
+    base = k.msr.APIC_BASE.read("base")
+    k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
+    k.lapic.TPR.write(0)
+    k.sti()
+    k.lapic.self_ipi(0x4C)
+    k.wait_for(0x4C)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert (run[base].EN, run[base].EXTD) == (1, 0)
+    assert run.vectors == [0x4C]
+
+
+@probe(
+    spec=EXTENDED + "x2APIC Register Address Space; SDM vol. 3A, APIC Timer",
+    covers=["lapic.x2apic-timer"],
+    deviation=Deviation(
+        targets="q35-tcg@* pc-tcg@* microvm-tcg@*", sees="Bad icount read", ref="docs/deviations.md#lapic-x2apic-icount"
+    ),
+)
+def timer_runs_by_msrs(k: Kernel) -> ProbeBody:
+    """In x2APIC mode the timer is programmed and its current count read by MSRs, and it interrupts as ever."""
+    x2 = enter(k)
+    x2.TPR.write(0)
+    x2.DIVIDE_CONFIGURATION.write(0b1011)
+    x2.LVT_TIMER.write(VECTOR=0x4D)
+    k.sti()
+    with k.trigger():
+        x2.INITIAL_COUNT.write(5_000_000)
+    current = x2.CURRENT_COUNT.read("current")
+    k.wait_for(0x4D)
+    ended = x2.CURRENT_COUNT.read("ended")
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [0x4D]
+    assert 0 < run[current] <= 5_000_000
+    assert run[ended] == 0
