@@ -34,7 +34,7 @@ def clocks(run: Run, before: Value[int], after: Value[int]) -> float:
     covers=["timers.pit-out-initial"],
     deviation=[
         Deviation("*", "OUT is initially high", "docs/deviations/timers-pit-out-inverted.md", "mode[245]"),
-        Deviation(TCG, "OUT is initially high", "docs/deviations/timers-pit-mode-1.md", "mode1", ">=8"),
+        Deviation(TCG, "OUT is initially high", "docs/deviations/timers-pit-mode-1.md", "mode1", ">=8.2"),
     ],
 )
 def control_word_sets_out(k: Kernel, mode: int) -> ProbeBody:
@@ -87,7 +87,7 @@ def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
     spec=MODE_1,
     covers=["timers.pit-ch2-mode1", "timers.pit-gate-trigger"],
     deviation=[
-        Deviation(TCG, "OUT fell without a trigger", "docs/deviations/timers-pit-mode-1.md", versions="<8"),
+        Deviation(TCG, "OUT fell without a trigger", "docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
         Deviation("*-kvm", "OUT fell without a trigger", "docs/deviations/timers-pit-mode-1.md"),
     ],
 )
@@ -116,7 +116,7 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
     spec=MODE_1,
     covers=["timers.pit-gate-trigger"],
     deviation=[
-        Deviation(TCG, "OUT was high", "docs/deviations/timers-pit-mode-1.md", versions="<8"),
+        Deviation(TCG, "OUT was high", "docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
         Deviation("*-kvm", "OUT was high", "docs/deviations/timers-pit-mode-1.md"),
     ],
 )

@@ -1,0 +1,122 @@
+"""The ACPI power management timer, and all clocks of the machine against each other."""
+
+from harness import Kernel, ProbeBody, probe
+from harness.hardware.acpi_pm import PM_TIMER_HZ, PowerManagementIo
+from harness.hardware.pci import config_address
+from harness.hardware.pit8254 import FREQUENCY_HZ
+
+TIMER = "ACPI, Power Management Timer"
+PM_BASE = 0x600
+SCI_VECTOR, SCI_PIN = 0x59, 9  # on both machine types at reset
+
+
+def power_management(k: Kernel) -> PowerManagementIo:
+    """Place and enable the power management block; unsupported where the machine type has none."""
+    pm = k.platform.pm
+    if pm is None:
+        k.unsupported(f"{k.platform.name} has no ACPI power management block at PCI")
+    function = config_address(0, pm.device, pm.function)
+    k.asm(
+        f"""
+            mov dx, 0xCF8
+            mov eax, {function | pm.base_offset:#x}
+            out dx, eax
+            mov dx, 0xCFC
+            mov eax, {PM_BASE | 1:#x}
+            out dx, eax
+            mov dx, 0xCF8
+            mov eax, {function | pm.enable_offset & ~3:#x}
+            out dx, eax
+            mov dx, {0xCFC + (pm.enable_offset & 3):#x}
+            in al, dx
+            or al, {pm.enable_mask:#x}
+            out dx, al
+        """
+    )
+    return PowerManagementIo(k.bus, PM_BASE, name="pm")
+
+
+@probe(spec=TIMER, covers=["timers.pm-rate"])
+def pm_timer_counts_at_3579545_hz(k: Kernel) -> ProbeBody:
+    """The PM timer counts up at 3.579545 MHz, 24 or 32 bits wide."""
+    t0, t1, c0, c1 = (k.value(name) for name in ("t0", "t1", "c0", "c1"))
+    pm = power_management(k)
+    k.read_tsc(t0)
+    k.store(c0, pm.PM_TMR)
+    with k.trigger():
+        k.delay(us=10_000)
+    k.read_tsc(t1)
+    k.store(c1, pm.PM_TMR)
+
+    run = yield
+
+    seconds = (run[t1] - run[t0]) / (run.tsc_khz * 1e3)
+    counted = (run[c1] - run[c0]) % (1 << 24)
+    assert counted > 30_000, "it does not count"
+    assert abs(counted - seconds * PM_TIMER_HZ) <= (2 if k.deterministic else counted / 10), counted
+
+
+@probe(spec=f"{TIMER}; PM1 Status Registers: TMR_STS", covers=["timers.pm-sci"], watchdog_s=60)
+def the_top_bit_sets_its_status_and_interrupts(k: Kernel) -> ProbeBody:
+    """A change of the timer's top bit sets TMR_STS and, with TMR_EN and SCI_EN, raises the level-triggered SCI."""
+    seen = k.value("seen")
+    pm = power_management(k)
+    with k.handler(SCI_VECTOR):
+        k.store(seen, pm.PM_TMR)
+        pm.PM1_STS.write(TMR_STS=1)
+    k.ioapic.redirect(pin=SCI_PIN, vector=SCI_VECTOR, TRIGGER_MODE=1)
+    k.asm(f"mov al, {2 if k.platform.name == 'q35' else 0xF1:#x}\nout 0xB2, al")
+    pm.PM1_STS.write(TMR_STS=1)
+    early = pm.PM1_STS.read("early")
+    k.sti()
+    with k.trigger():
+        pm.PM1_EN.write(TMR_EN=1)
+    k.wait_for(SCI_VECTOR, ms=2600)
+    k.stay_quiet()
+    late = pm.PM1_STS.read("late")
+    pm.PM1_EN.write(0)
+
+    run = yield
+
+    assert run[early].TMR_STS == 0
+    assert run.vectors == [SCI_VECTOR]
+    assert run[seen] % (1 << 23) < 400 or not k.deterministic, "not at a change of bit 23"
+    assert run[late].TMR_STS == 0
+
+
+@probe(
+    spec="SDM vol. 3B, Time-Stamp Counter; 8254; IA-PC HPET 1.0a; ACPI, Power Management Timer",
+    needs=["hpet"],
+    covers=["timers.cross-calibration"],
+)
+def all_clocks_agree(k: Kernel) -> ProbeBody:
+    """TSC, 8254, HPET and PM timer measure the same span alike: each against each, over 20 ms."""
+    pm = power_management(k)
+    capabilities = k.hpet.CAPABILITIES.read()
+    k.hpet.CONFIG.write(ENABLE=1)
+    k.pit.speaker.gate(1)
+    k.pit.program(channel=2, mode=0, count=0xFFFF)
+    samples = []
+    for number in (1, 2):
+        tsc, pit, hpet, timer = (k.value(f"{name}_{number}") for name in ("tsc", "pit", "hpet", "timer"))
+        k.read_tsc(tsc)
+        k.pit.latch_count(2, pit)
+        k.store(hpet, k.hpet.MAIN_COUNTER)
+        k.store(timer, pm.PM_TMR)
+        samples.append((tsc, pit, hpet, timer))
+        if number == 1:
+            with k.trigger():
+                k.delay(us=20_000)
+
+    run = yield
+
+    first, last = ([run[value] for value in sample] for sample in samples)
+    spans = {
+        "TSC": (last[0] - first[0]) * 1e6 / run.tsc_khz,
+        "8254": (first[1] - last[1]) * 1e9 / FREQUENCY_HZ,
+        "HPET": (last[2] - first[2]) * run[capabilities].COUNTER_CLK_PERIOD / 1e6,
+        "PM timer": (last[3] - first[3]) % (1 << 24) * 1e9 / PM_TIMER_HZ,
+    }
+    assert min(spans.values()) > 19e6, spans
+    slack = 2000 if k.deterministic else max(spans.values()) / 5
+    assert max(spans.values()) - min(spans.values()) <= slack, spans
