@@ -15,7 +15,7 @@ from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteOperand,
 from harness.assembly.registers import REGISTERS, Register
 from harness.assembly.signatures import CONDITIONS
 
-__all__ = ["decode", "decode_as", "disagreement"]
+__all__ = ["LEGACY_PREFIXES", "NO_OPERAND_SIZE", "decode", "decode_as", "decode_run", "disagreement"]
 
 _MODES: Final = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}
 _DECODERS: Final[dict[int, capstone.Cs]] = {}
@@ -37,10 +37,10 @@ _TERM = re.compile(
 )
 _SPLIT = re.compile(r", (?![^\[]*\])")
 
-_LEGACY: Final = frozenset({0xF0, 0xF2, 0xF3, 0x66, 0x67, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65})
+LEGACY_PREFIXES: Final = frozenset({0xF0, 0xF2, 0xF3, 0x66, 0x67, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65})
 _SEGMENT_PREFIX: Final = {0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x26: "es", 0x64: "fs", 0x65: "gs"}
 _REP: Final = {"rep": "rep", "repe": "rep", "repz": "rep", "repne": "repne", "repnz": "repne"}
-_NO_OPERAND_SIZE: Final = frozenset(
+NO_OPERAND_SIZE: Final = frozenset(
     [
         "adcx",
         "adox",
@@ -90,12 +90,21 @@ _ALIASES: Final = {
 
 def decode(mode: int, data: bytes, address: int) -> tuple[int, str, str] | None:
     """The size in bytes, mnemonic and operand text of the first instruction in `data`, or None if it is not one."""
+    for _, size, mnemonic, operands in _decoder(mode).disasm_lite(data, address, 1):
+        return size, mnemonic, operands
+    return None
+
+
+def decode_run(mode: int, data: bytes, address: int) -> list[tuple[int, int, str, str]]:
+    """Address, size, mnemonic and operand text of every instruction up to the end or to what is not one."""
+    return list(_decoder(mode).disasm_lite(data, address))
+
+
+def _decoder(mode: int) -> capstone.Cs:
     decoder = _DECODERS.get(mode)
     if decoder is None:
         decoder = _DECODERS[mode] = capstone.Cs(capstone.CS_ARCH_X86, _MODES[mode])
-    for _, size, mnemonic, operands in decoder.disasm_lite(data, address, 1):
-        return size, mnemonic, operands
-    return None
+    return decoder
 
 
 def decode_as(concrete: Concrete, data: bytes, address: int) -> tuple[int, str, str] | None:
@@ -105,7 +114,7 @@ def decode_as(concrete: Concrete, data: bytes, address: int) -> tuple[int, str, 
     mode, but for the address size, so they are decoded there with the prefix 67 the other way round.
     """
     if concrete.mode != 16 or not (
-        concrete.mnemonic in _NO_OPERAND_SIZE
+        concrete.mnemonic in NO_OPERAND_SIZE
         or concrete.mnemonic in ("invpcid", "invept", "invvpid", "vmclear")
         or any(isinstance(operand, Register) and operand.kind in _VECTOR for operand in concrete.operands)
     ):
@@ -113,7 +122,7 @@ def decode_as(concrete: Concrete, data: bytes, address: int) -> tuple[int, str, 
     if not any(isinstance(operand, ConcreteMemory) for operand in concrete.operands):
         return decode(32, data, address)
     prefixes = 0
-    while prefixes < len(data) and data[prefixes] in _LEGACY:
+    while prefixes < len(data) and data[prefixes] in LEGACY_PREFIXES:
         prefixes += 1
     at = data.find(b"\x67", 0, prefixes)
     changed = b"\x67" + data if at < 0 else data[:at] + data[at + 1 :]
@@ -214,7 +223,7 @@ def _far_opcode(concrete: Concrete, data: bytes) -> str:
     (memory,) = concrete.operands
     assert isinstance(memory, ConcreteMemory)
     position = 0
-    while data[position] in _LEGACY:
+    while data[position] in LEGACY_PREFIXES:
         position += 1
     rex = data[position] if concrete.mode == 64 and data[position] & 0xF0 == 0x40 else 0
     position += bool(rex)
@@ -296,7 +305,7 @@ def _prefix_complaint(concrete: Concrete, data: bytes, words: list[str], address
     """What is wrong with the prefixes, as the end of a sentence."""
     prefixes: list[int] = []
     for byte in data[:-1]:
-        if byte not in _LEGACY:
+        if byte not in LEGACY_PREFIXES:
             break
         prefixes.append(byte)
     if len(set(prefixes)) != len(prefixes):
@@ -318,7 +327,7 @@ def _prefix_complaint(concrete: Concrete, data: bytes, words: list[str], address
         return "differ in their address size"
     if memory is None and (0x67 in prefixes) != address_size:
         return "differ in their address size"
-    if concrete.mnemonic in _NO_OPERAND_SIZE:
+    if concrete.mnemonic in NO_OPERAND_SIZE:
         if (0x66 in prefixes) != (concrete.mnemonic == "adcx"):
             return "differ in the prefix that belongs to the opcode"
     elif concrete.size:

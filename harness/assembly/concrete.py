@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from harness.assembly.registers import Register
@@ -10,9 +10,12 @@ from harness.assembly.registers import Register
 __all__ = ["Concrete", "ConcreteMemory", "ConcreteOperand", "ConcreteValue", "Encoded", "Field"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConcreteMemory:
-    """An address: `size` of the datum in bits (0: implied by the mnemonic), `width` of the address in bits."""
+    """An address: `size` of the datum in bits (0: implied by the mnemonic), `width` of the address in bits.
+
+    Not frozen, for that is slow to make; nobody changes one.
+    """
 
     size: int
     segment: str | None
@@ -35,7 +38,9 @@ class ConcreteMemory:
 
     def at(self, displacement: int) -> ConcreteMemory:
         """The same address with another displacement."""
-        return replace(self, displacement=displacement)
+        return ConcreteMemory(
+            self.size, self.segment, self.base, self.index, self.scale, displacement, self.width, self.far
+        )
 
 
 class ConcreteValue(NamedTuple):
@@ -48,8 +53,7 @@ class ConcreteValue(NamedTuple):
 ConcreteOperand: TypeAlias = Register | ConcreteMemory | ConcreteValue
 
 
-@dataclass(frozen=True, slots=True)
-class Concrete:
+class Concrete(NamedTuple):
     """What the bytes must decode to. `size` is the operand size S in bits (0: the form has none)."""
 
     mode: int
@@ -73,8 +77,7 @@ class Field(NamedTuple):
     extent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """Bytes of an instruction, checked, with the fields that layout still fills in."""
 
     data: bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -81,6 +82,7 @@ def directive_item(directive: Directive, place: Place, early: Early) -> Item:
     raise Refusal(f"unknown directive {name}")
 
 
+@lru_cache(maxsize=4096)
 def arguments(directive: Directive, least: int, most: int) -> tuple[Node, ...]:
     """The expressions after a directive; raises `Refusal` if there are fewer or more."""
     cursor = Tokens(list(directive.tokens))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.addresses import PLACEHOLDER, displacement_problem
-from harness.assembly.check import decode, decode_as, disagreement
+from harness.assembly.check import decode, decode_as, decode_run
 from harness.assembly.concrete import Concrete, ConcreteMemory, ConcreteValue, Encoded, Field
 from harness.assembly.direct import DIRECT, Donor, direct
 from harness.assembly.errors import Refusal
-from harness.assembly.expression import Node, Value, evaluate, has_position, names_of
+from harness.assembly.expression import Name, Node, Number, Value, evaluate, has_position, names_of
 from harness.assembly.fixed import FIXED, fixed_bytes, fixed_decoded
-from harness.assembly.keystone_front import propose
+from harness.assembly.keystone_front import FILLING, propose, propose_joined
 from harness.assembly.operands import Far, Immediate, Memory
 from harness.assembly.registers import REGISTERS
 from harness.assembly.render import keystone_text
 from harness.assembly.selection import Selected, check_value, select
 from harness.assembly.statement import Instruction
+from harness.assembly.witness import Claim, complaints
 
 __all__ = ["Key", "Outcome", "complete", "encode", "field_node"]
 
@@ -37,8 +38,7 @@ _memo: Final[dict[Key, Outcome]] = {}
 _MEMO_LIMIT: Final = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     key: Key
     text: str
     source: Selected | Donor
@@ -49,6 +49,7 @@ def encode(wanted: Mapping[Key, Instruction]) -> Mapping[Key, Outcome]:
     if len(_memo) > _MEMO_LIMIT:
         _memo.clear()
     requests: dict[int, list[_Request]] = {}
+    direct_ones: dict[int, dict[Key, Outcome]] = {}
     for key, instruction in wanted.items():
         if key in _memo:
             continue
@@ -60,26 +61,20 @@ def encode(wanted: Mapping[Key, Instruction]) -> Mapping[Key, Outcome]:
         if isinstance(made, _Request):
             requests.setdefault(key.mode, []).append(made)
         else:
-            _memo[key] = made
+            direct_ones.setdefault(key.mode, {})[key] = made
+    for mode, ones in direct_ones.items():
+        _memo.update(zip(ones, _checked(mode, list(ones.values())), strict=True))
     for mode, group in requests.items():
         _ask(mode, group)
     return _memo
 
 
-def _prepare(key: Key, instruction: Instruction) -> Outcome | _Request:
+def _prepare(key: Key, instruction: Instruction) -> Encoded | _Request:
+    """The bytes of an instruction, still unchecked, or what to ask Keystone for."""
     mode, mnemonic = key.mode, instruction.mnemonic
     if not instruction.operands and mnemonic in FIXED:
         return _fixed(instruction, mode)
-    table = dict(zip(instruction.names, key.values, strict=True))
-
-    def lookup(node: object) -> Value:
-        return Value(table[node.name] or 0)  # type: ignore[attr-defined]
-
-    def early(node: Node) -> int | None:
-        if has_position(node) or any(table[name] is None for name in names_of(node)):
-            return None
-        return evaluate(node, lookup).number
-
+    early = _Early(dict(zip(instruction.names, key.values, strict=True)))
     if mnemonic in DIRECT:
         made = direct(instruction, mode, early)
         if isinstance(made, Donor):
@@ -87,9 +82,31 @@ def _prepare(key: Key, instruction: Instruction) -> Outcome | _Request:
             lea = Concrete(mode, (), "lea", (REGISTERS["ax" if mode == 16 else "eax"], made.memory), size)
             return _Request(key, keystone_text(*_without_absolute(_unsized(lea))), made)
         if made is not None:
-            return made if made.fields else _checked(made)
+            return made
     selected = select(instruction, mode, early)
     return _Request(key, keystone_text(*_without_absolute(selected.concrete)), selected)
+
+
+class _Early:
+    """The values of expressions, as far as they are known before layout."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Mapping[str, int | None]) -> None:
+        self.values = values
+
+    def __call__(self, node: Node) -> int | None:
+        if isinstance(node, Number):
+            return node.value
+        if isinstance(node, Name):
+            return self.values[node.name]
+        if has_position(node) or any(self.values[name] is None for name in names_of(node)):
+            return None
+        return evaluate(node, self._leaf).number
+
+    def _leaf(self, leaf: object) -> Value:
+        assert isinstance(leaf, Name)
+        return Value(self.values[leaf.name] or 0)
 
 
 def _fixed(instruction: Instruction, mode: int) -> Encoded:
@@ -99,63 +116,89 @@ def _fixed(instruction: Instruction, mode: int) -> Encoded:
         mnemonic = f"{mnemonic.removeprefix('l')}d" if mnemonic != "lret" else "retfd"
     name = fixed_decoded(mnemonic, mode)
     prefixes = tuple(prefix for prefix in instruction.prefixes if prefix not in ("o32", "data32"))
-    encoded = Encoded(data, Concrete(mode, prefixes, name, ()))
-    if data[0] == 0x9B and len(data) > 1:  # FINIT is FWAIT and FNINIT, and so on
-        _checked(Encoded(data[1:], replace(encoded.concrete, mnemonic=f"fn{name[1:]}")))
-        return encoded
-    return _checked(encoded)
+    return Encoded(data, Concrete(mode, prefixes, name, ()))
 
 
 def _unsized(concrete: Concrete) -> Concrete:
     register, memory = concrete.operands
     assert isinstance(memory, ConcreteMemory)
-    return replace(concrete, operands=(register, replace(memory, size=0)))
+    return concrete._replace(operands=(register, replace(memory, size=0)))
 
 
 def _without_absolute(concrete: Concrete) -> tuple[Concrete, bool]:
     """With a placeholder for a 64-bit absolute address, which Keystone would make RIP-relative on its own."""
-    operands = tuple(
-        operand.at(PLACEHOLDER[64]) if isinstance(operand, ConcreteMemory) and operand.absolute else operand
-        for operand in concrete.operands
-    )
-    absolute = any(isinstance(operand, ConcreteMemory) and operand.absolute for operand in operands)
-    return (replace(concrete, operands=operands) if absolute else concrete), absolute
+    for operand in concrete.operands:
+        if isinstance(operand, ConcreteMemory) and operand.absolute:
+            moved = operand.at(PLACEHOLDER[64])
+            return concrete._replace(
+                operands=tuple([moved if other is operand else other for other in concrete.operands])
+            ), True
+    return concrete, False
 
 
 def _ask(mode: int, group: Sequence[_Request]) -> None:
-    proposals = propose(mode, [request.text for request in group])
-    for request, proposal in zip(group, proposals, strict=True):
-        try:
-            _memo[request.key] = _accept(mode, request, proposal)
-        except Refusal as refusal:
-            _memo[request.key] = refusal
+    """Ask Keystone: for all in one go, and if that is not right in every point, for each in a slot of its own."""
+    texts = [request.text for request in group]
+    joined = propose_joined(mode, texts)
+    starts = [address for address, *_ in decode_run(mode, joined, 0)]
+    if len(starts) == len(group):
+        ends = [*starts[1:], len(joined)]
+        pieces: list[bytes | str] = [joined[start:end] for start, end in zip(starts, ends, strict=True)]
+        outcomes = _checked(mode, [_complete(*pair) for pair in zip(group, pieces, strict=True)])
+        if all(isinstance(outcome, Encoded) for outcome in outcomes):
+            _memo.update(zip([request.key for request in group], outcomes, strict=True))
+            return
+    made = [
+        _complete(request, _first(mode, request, slot))
+        for request, slot in zip(group, propose(mode, texts), strict=True)
+    ]
+    _memo.update(zip([request.key for request in group], _checked(mode, made), strict=True))
 
 
-def _accept(mode: int, request: _Request, proposal: bytes | str) -> Encoded:
+def _first(mode: int, request: _Request, slot: bytes | str) -> bytes | str:
+    """The instruction at the start of a slot, if nothing but filling follows it."""
+    if isinstance(slot, str):
+        return slot
     source = request.source
-    name = source.concrete.mnemonic
+    decoded = decode(mode, slot, 0) if isinstance(source, Donor) else decode_as(source.concrete, slot, 0)
+    return slot if decoded is None or slot[decoded[0] :].strip(FILLING) else slot[: decoded[0]]
+
+
+def _complete(request: _Request, proposal: bytes | str) -> Outcome:
+    """What was asked for, made of the proposal, with its fields found; still unchecked."""
+    source = request.source
+    concrete = source.concrete
     if isinstance(proposal, str):
-        raise Refusal(f"{name} does not take these operands in {mode}-bit mode")
-    decoded = decode(mode, proposal, 0) if isinstance(source, Donor) else decode_as(source.concrete, proposal, 0)
-    if decoded is None or proposal[decoded[0] :].strip(b"\xcc"):
-        raise Refusal(f"{name} cannot be assembled here: {proposal.hex(' ')} came out")
-    data = proposal[: decoded[0]]
-    if isinstance(source, Donor):
-        data, late = _transplant(mode, data, source), _donor_fields(source)
-    else:
-        late = source.late
-    memory = next((item for item in source.concrete.operands if isinstance(item, ConcreteMemory)), None)
-    if memory is not None and memory.absolute:
-        data = _to_absolute(data, memory.displacement)
-    encoded = Encoded(data, source.concrete, _locate(data, source.concrete, late))
-    return _checked(encoded, decoded if data == proposal[: decoded[0]] else None)
+        return Refusal(f"{concrete.mnemonic} does not take these operands in {concrete.mode}-bit mode")
+    try:
+        if isinstance(source, Donor):
+            data, late = _transplant(concrete.mode, proposal, source), _donor_fields(source)
+        else:
+            data, late = proposal, source.late
+        memory = next((item for item in concrete.operands if isinstance(item, ConcreteMemory)), None)
+        if memory is not None and memory.absolute:
+            data = _to_absolute(data, memory.displacement)
+        return Encoded(data, concrete, _locate(data, concrete, late) if late else ())
+    except Refusal as refusal:
+        return refusal
 
 
-def _checked(encoded: Encoded, decoded: tuple[int, str, str] | None = None) -> Encoded:
-    complaint = disagreement(encoded.concrete, encoded.data, 0, decoded)
-    if complaint is not None:
-        raise Refusal(f"cannot be assembled rightly: {complaint}")
-    return encoded
+def _checked(mode: int, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes, with a refusal in place of what the decoder does not confirm."""
+    claims = [_claim(outcome) for outcome in outcomes if isinstance(outcome, Encoded)]
+    told = iter(complaints(mode, claims))
+    checked: list[Outcome] = []
+    for outcome in outcomes:
+        complaint = next(told) if isinstance(outcome, Encoded) else None
+        checked.append(outcome if complaint is None else Refusal(f"cannot be assembled rightly: {complaint}"))
+    return checked
+
+
+def _claim(encoded: Encoded) -> Claim:
+    if encoded.data[0] == 0x9B and len(encoded.data) > 1:  # FINIT is FWAIT and FNINIT, and so on
+        name = f"fn{encoded.concrete.mnemonic[1:]}"
+        return Claim(encoded.concrete._replace(mnemonic=name), encoded.data[1:])
+    return Claim(encoded.concrete, encoded.data)
 
 
 def _transplant(mode: int, lea: bytes, donor: Donor) -> bytes:
@@ -234,8 +277,8 @@ def field_node(instruction: Instruction, encoded: Encoded, field: Field) -> Node
     return operand.value
 
 
-def complete(encoded: Encoded, address: int, values: Sequence[Value]) -> bytes:
-    """The bytes at `address` with `values` in the fields, decoded and compared again; raises `Refusal`."""
+def complete(encoded: Encoded, address: int, values: Sequence[Value]) -> Claim:
+    """The bytes at `address` with `values` in the fields, and what they must decode to; raises `Refusal`."""
     data = bytearray(encoded.data)
     operands = list(encoded.concrete.operands)
     for field, value in zip(encoded.fields, values, strict=True):
@@ -263,8 +306,4 @@ def complete(encoded: Encoded, address: int, values: Sequence[Value]) -> bytes:
             operands[field.operand] = operand._replace(value=number)
         mask = (1 << field.width) - 1
         data[field.offset : field.offset + field.width // 8] = (number & mask).to_bytes(field.width // 8, "little")
-    made = bytes(data)
-    complaint = disagreement(replace(encoded.concrete, operands=tuple(operands)), made, address)
-    if complaint is not None:
-        raise Refusal(f"cannot be assembled rightly: {complaint}")
-    return made
+    return Claim(encoded.concrete._replace(operands=tuple(operands)), bytes(data), address)

@@ -36,22 +36,19 @@ MAXIMUM: Final = (1 << 64) - 1
 _NUMBER = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|(?P<oct>0[0-7]*)|(?P<dec>[1-9][0-9]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """A number as written."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A constant, a label or a symbol from outside, or the reserved names of the caller."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class LocalReference:
+class LocalReference(NamedTuple):
     """`1b` or `1f`: the nearest local label 1 backwards or forwards."""
 
     number: int
@@ -63,16 +60,14 @@ class Here:
     """`.` or `$`: the address at which the statement starts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(NamedTuple):
     """`-`, `+` or `~` before an operand."""
 
     operator: str
     operand: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(NamedTuple):
     """Two operands; `parenthesised` remembers that the author grouped them."""
 
     operator: str

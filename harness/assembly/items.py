@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from harness.assembly.check import disagreement
 from harness.assembly.concrete import Concrete, ConcreteValue, Encoded
 from harness.assembly.encode import complete, field_node
 from harness.assembly.errors import Refusal
@@ -14,6 +13,7 @@ from harness.assembly.expression import Node, Value
 from harness.assembly.selection import check_value
 from harness.assembly.statement import Instruction
 from harness.assembly.transfers import Transfer
+from harness.assembly.witness import Claim
 
 __all__ = ["Align", "Bytes", "Code", "Data", "Item", "Jump", "Marker", "Org", "Place", "Space"]
 
@@ -75,8 +75,8 @@ class Code:
         """The size of the instruction in bytes."""
         return len(self.encoded.data)
 
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The bytes, fields filled in, checked."""
+    def data(self, evaluate: Evaluate) -> bytes | Claim:
+        """The bytes, which were checked; with fields filled in, a claim that is still to be checked."""
         encoded = self.encoded
         if not encoded.fields:
             return encoded.data
@@ -109,8 +109,8 @@ class Jump:
         self.near = not transfer.short or transfer.encode(False, self.place.address, target) is None
         return self.near and bool(transfer.short)
 
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The bytes, decoded at their address and compared."""
+    def data(self, evaluate: Evaluate) -> Claim:
+        """The bytes, still to be checked."""
         target = number(evaluate, self.transfer.target, self.place).number
         address = self.place.address
         data = self.transfer.encode(self.near, address, target)
@@ -120,11 +120,7 @@ class Jump:
             raise Refusal(f"the target is out of reach: {distance:+#x} bytes away", hint)
         width = 16 if self.transfer.mode == 16 else self.transfer.mode
         concrete = Concrete(self.transfer.mode, (), self.transfer.mnemonic, (ConcreteValue(target, width),))
-        address_prefix = data[0] == 0x67
-        complaint = disagreement(concrete, data, address, address_size=address_prefix)
-        if complaint is not None:
-            raise Refusal(f"cannot be assembled rightly: {complaint}")
-        return data
+        return Claim(concrete, data, address, data[0] == 0x67)
 
 
 @dataclass(slots=True)

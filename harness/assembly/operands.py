@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Binary, Node, Number, Unary, parse_expression, refuse_registers
@@ -44,8 +43,7 @@ RESERVED: Final = frozenset({*SIZES, "ptr", "offset", "short", "near", "far", "f
 _SEGMENTS: Final = frozenset({"es", "cs", "ss", "ds", "fs", "gs"})
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """A memory operand as written: `size` in bits or None, `terms` are (register, scale) pairs."""
 
     size: int | None
@@ -55,16 +53,14 @@ class Memory:
     far: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Immediate:
+class Immediate(NamedTuple):
     """A value; `short` marks `jmp short x`."""
 
     value: Node
     short: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Far:
+class Far(NamedTuple):
     """`selector:offset`."""
 
     selector: Node

@@ -12,7 +12,7 @@ from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node
 from harness.assembly.fixed import FIXED
 from harness.assembly.operands import Immediate, Memory, Operand
-from harness.assembly.registers import Register
+from harness.assembly.registers import REGISTERS, Register
 from harness.assembly.signatures import BYTE_SIZED, FORMS, LOCKABLE, LONG_ONLY
 from harness.assembly.statement import Instruction
 from harness.assembly.transfers import TRANSFERS
@@ -75,10 +75,16 @@ _CHOICES_LIMIT: Final = 16384
 _NAMED: Final = frozenset({"al", "ax", "eax", "cl", "dx"})
 
 
+_SHAPES: Final = {
+    register.name: (register.kind, register.size, register.name if register.name in _NAMED else None)
+    for register in REGISTERS.values()
+}
+
+
 def _shape(operand: Operand) -> tuple[object, ...]:
     """All that the choice of a form depends on."""
     if isinstance(operand, Register):
-        return (operand.kind, operand.size, operand.name if operand.name in _NAMED else None)
+        return _SHAPES[operand.name]
     if isinstance(operand, Memory):
         return ("memory", operand.size, operand.far)
     return (type(operand), isinstance(operand, Immediate) and operand.short)
@@ -207,8 +213,11 @@ def _settle(
     if instruction.mnemonic == "imul" and form == ("rS", "iS"):
         operands = (operands[0], *operands)
         late = [field._replace(operand=2) for field in late]
-    _check_prefixes(instruction, operands)
-    _check_high(operands)
+    if instruction.prefixes:
+        _check_prefixes(instruction, operands)
+    for item in operands:
+        if isinstance(item, Register) and item.kind == "high":
+            _check_high(item, operands)
     return Selected(Concrete(mode, instruction.prefixes, instruction.mnemonic, operands, size), tuple(late))
 
 
@@ -264,11 +273,8 @@ def check_value(value: int, width: int, kind: str) -> None:
         raise immediate_problem(value, width, kind)
 
 
-def _check_high(operands: tuple[ConcreteOperand, ...]) -> None:
+def _check_high(high: Register, operands: tuple[ConcreteOperand, ...]) -> None:
     """AH to DH have no encoding beside REX (SDM volume 2, 2.2.1.2); asked for one, Keystone ends the process."""
-    high = next((item for item in operands if isinstance(item, Register) and item.kind == "high"), None)
-    if high is None:
-        return
     registers: list[Register | None] = []
     for operand in operands:
         if isinstance(operand, ConcreteMemory):

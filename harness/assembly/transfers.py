@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node
@@ -21,8 +20,7 @@ TRANSFERS: Final = frozenset({"jmp", "call", "xbegin", *_SHORT_ONLY, *_COUNTER, 
 """Mnemonics that take a relative target."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """A relative transfer: its opcode with an 8-bit and with a full displacement; empty where there is none."""
 
     mnemonic: str

@@ -29,6 +29,7 @@ from harness.assembly.repeat import expand
 from harness.assembly.source import SourceLine
 from harness.assembly.statement import Assignment, Directive, Instruction, Statement
 from harness.assembly.transfers import TRANSFERS, transfer
+from harness.assembly.witness import Claim, complaints
 
 __all__ = ["Unit"]
 
@@ -120,7 +121,7 @@ class Unit:
         for line, statement in statements:
             block = self.source[line].block
             for label in statement.labels:
-                place = Place(line, f"{label}:", block, mode, len(self.items))
+                place = Place(line, f"{label}:", block, mode, len(self.items), 0, self.changing)
                 self._define_label(label, place)
                 self.items.append(Marker(place, 2))
             body = statement.body
@@ -258,16 +259,30 @@ class Unit:
             return 0
 
     def _bytes(self) -> list[bytes]:
-        pieces: list[bytes] = []
+        pieces: list[bytes | Claim] = []
         for index, item in enumerate(self.items):
-            piece = b""
+            piece: bytes | Claim = b""
             if index not in self.dead:
                 try:
                     piece = item.data(self.value)
                 except Refusal as refusal:
                     self.refuse(item.place.line, item.place.text, refusal)
             pieces.append(piece)
-        return pieces
+        self._confirm(pieces)
+        return [piece if isinstance(piece, bytes) else piece.data for piece in pieces]
+
+    def _confirm(self, pieces: Sequence[bytes | Claim]) -> None:
+        """Decode what layout completed, and compare it with what its statement says."""
+        late: dict[int, list[int]] = {}
+        for index, piece in enumerate(pieces):
+            if isinstance(piece, Claim):
+                late.setdefault(piece.concrete.mode, []).append(index)
+        for mode, indexes in late.items():
+            claims = [piece for piece in map(pieces.__getitem__, indexes) if isinstance(piece, Claim)]
+            for index, complaint in zip(indexes, complaints(mode, claims), strict=True):
+                if complaint is not None:
+                    place = self.items[index].place
+                    self.refuse(place.line, place.text, Refusal(f"cannot be assembled rightly: {complaint}"))
 
     # -- names ----------------------------------------------------------------------------------------------------
 
