@@ -1,0 +1,149 @@
+"""ISA DMA: the floppy controller on channel 2 of the 8237."""
+
+from random import Random
+
+from harness import Deviation, Kernel, ProbeBody, Run, probe
+from harness.hardware.dma8237 import TransferType
+from harness.hardware.floppy import FloppyCommand
+from harness.kernel.floppy import FloppyDrive
+from harness.kernel.window import GUARD, Window
+
+BLOCK = 512
+VECTOR = 0x59
+DMA = "Intel 8237A, Register Description"
+DRIVE = ["floppy"]
+
+
+def fill_disk(run: Run) -> bytes:
+    """Put random bytes on the disk while the guest waits at `disk`, and let it go on."""
+    run.reached("disk")
+    content = Random(41).randbytes(len(run.backing("floppy")))
+    run.backing("floppy")[:] = content
+    run.resume()
+    return content
+
+
+@probe.each(sectors=[1, 3])
+@probe(spec="Intel 82078, Read Data", needs=DRIVE, covers=["floppy.read", "floppy.terminal-count", "floppy.interrupt"])
+def a_read_ends_at_terminal_count(k: Kernel, sectors: int) -> ProbeBody:
+    """The channel's count ends the transfer: so many bytes in memory, TC in the 8237's status, IRQ 6, no error."""
+    window = Window.make(k, "data", sectors * BLOCK, offset=100)
+    drive = FloppyDrive(k, VECTOR)
+    drive.dma.STATUS.read("clear")
+    drive.channel(window.address, window.size, TransferType.WRITE)
+    k.checkpoint("disk")
+    with k.trigger():
+        drive.go(FloppyCommand.READ_DATA, sector=5)
+    results = drive.finish()
+    status = drive.dma.STATUS.read("status")
+    again = drive.dma.STATUS.read("again")
+    k.stay_quiet()
+
+    run = yield
+
+    content = fill_disk(run)
+    memory = run.memory(window.buffer)
+    assert window.inside(memory) == content[4 * BLOCK : (4 + sectors) * BLOCK]
+    assert window.strays(memory) == []
+    assert run[status].TC == 1 << 2
+    assert run[again].TC == 0, "reading the status clears it"
+    assert [int(run[value]) for value in results[:3]] == [0, 0, 0]
+    assert run.vectors == [VECTOR] * 3, "reset, recalibrate, read"
+
+
+@probe(spec="Intel 82078, Write Data", needs=DRIVE, covers=["floppy.write"])
+def a_write_puts_memory_on_the_disk(k: Kernel) -> ProbeBody:
+    """Memory to device through the channel: the sectors hold the buffer, the rest of the disk is as it was."""
+    data = Random(3).randbytes(2 * BLOCK)
+    window = Window.make(k, "data", len(data), offset=7, content=data)
+    drive = FloppyDrive(k, VECTOR)
+    drive.channel(window.address, window.size, TransferType.READ)
+    k.checkpoint("disk")
+    with k.trigger():
+        drive.go(FloppyCommand.WRITE_DATA, sector=17)
+    results = drive.finish()
+
+    run = yield
+
+    content = bytearray(fill_disk(run))
+    content[16 * BLOCK : 18 * BLOCK] = data
+    assert bytes(run.backing("floppy")) == bytes(content)
+    assert int(run[results[0]]) >> 6 == 0, "ST0.IC: normal termination"
+    assert [int(run[value]) for value in results[1:3]] == [0, 0]
+
+
+@probe(
+    spec=f"{DMA}; Intel 82371SB (PIIX3), DMA Low Page Registers",
+    needs=DRIVE,
+    covers=["floppy.wrap"],
+    deviation=Deviation("*", "went on into the next 64 KiB", "docs/deviations/dma-8237-wrap.md"),
+)
+def addresses_wrap_inside_64_kib(k: Kernel) -> ProbeBody:
+    """The address counter has 16 bits, the page register does not count: a transfer wraps inside its 64 KiB."""
+    buffer = k.buffer("data", 0x20000, align=0x10000, fill=GUARD)
+    drive = FloppyDrive(k, VECTOR)
+    drive.channel(buffer.address + 0xFE00, 2 * BLOCK, TransferType.WRITE)
+    k.checkpoint("disk")
+    with k.trigger():
+        drive.go(FloppyCommand.READ_DATA)
+    drive.finish()
+
+    run = yield
+
+    content = fill_disk(run)
+    memory = run.memory(buffer)
+    assert memory[0xFE00:0x10000] == content[:BLOCK]
+    assert set(memory[0x10000:]) == {GUARD}, "the transfer went on into the next 64 KiB"
+    assert memory[:0x200] == content[BLOCK : 2 * BLOCK]
+    assert set(memory[0x200:0xFE00]) == {GUARD}
+
+
+@probe(
+    spec=f"{DMA}, Mode Register",
+    needs=DRIVE,
+    covers=["floppy.decrement"],
+    deviation=Deviation("*", "bytes outside the window", "docs/deviations/dma-8237-decrement.md"),
+)
+def address_decrement_fills_memory_backwards(k: Kernel) -> ProbeBody:
+    """With the decrement bit the address counts down: the bytes lie in reverse order below the start."""
+    window = Window.make(k, "data", BLOCK)
+    drive = FloppyDrive(k, VECTOR)
+    drive.channel(window.address + BLOCK - 1, BLOCK, TransferType.WRITE, ADDRESS_DECREMENT=1)
+    k.checkpoint("disk")
+    with k.trigger():
+        drive.go(FloppyCommand.READ_DATA)
+    drive.finish()
+
+    run = yield
+
+    content = fill_disk(run)
+    memory = run.memory(window.buffer)
+    assert window.strays(memory) == [], "bytes outside the window"
+    assert window.inside(memory) == content[:BLOCK][::-1]
+
+
+@probe(spec=f"{DMA}, Mask Register", needs=DRIVE, covers=["floppy.mask"])
+def a_masked_channel_transfers_nothing(k: Kernel) -> ProbeBody:
+    """While the channel is masked its request waits and memory is untouched; unmasked, the transfer goes on."""
+    window = Window.make(k, "data", BLOCK)
+    drive = FloppyDrive(k, VECTOR)
+    drive.channel(window.address, BLOCK, TransferType.WRITE)
+    drive.dma.SINGLE_MASK.write(CHANNEL=2, SET=1)
+    k.checkpoint("disk")
+    with k.trigger():
+        drive.go(FloppyCommand.READ_DATA)
+    k.stay_quiet(ms=50)
+    request = drive.dma.STATUS.read("request")
+    k.checkpoint("masked")
+    drive.dma.SINGLE_MASK.write(CHANNEL=2)
+    drive.finish()
+
+    run = yield
+
+    content = fill_disk(run)
+    run.reached("masked")
+    assert run[request].DREQ == 1 << 2
+    assert set(run.memory(window.buffer)) == {GUARD}
+    assert run.count(VECTOR) == 2
+    run.resume()
+    assert window.inside(run.memory(window.buffer)) == content[:BLOCK]
