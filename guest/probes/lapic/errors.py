@@ -2,7 +2,7 @@
 
 from harness import Deviation, Kernel, ProbeBody, probe
 
-TCG = "*-tcg *-tcg-rt *-tcg@*"
+TCG = "*-tcg*"
 VECTOR = 0x71
 
 
@@ -42,7 +42,7 @@ def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Error Handling",
     covers=["lapic.esr-latch"],
-    deviation=Deviation(targets=TCG, sees="ILLEGAL_REGISTER_ADDRESS=1", ref="docs/deviations.md#lapic-esr-latch"),
+    deviation=Deviation(targets=TCG, sees="ILLEGAL_REGISTER_ADDRESS=1", ref="docs/deviations/lapic-esr-latch.md"),
 )
 def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
     """The ESR shows errors only after a write latched them, and a second write without new errors clears it."""
@@ -65,7 +65,7 @@ def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Error Handling; Local Vector Table (LVT Error Register)",
     covers=["lapic.lvt-error"],
-    deviation=Deviation(targets=TCG, sees=r"assert \[\] == \[113\]", ref="docs/deviations.md#lapic-error-interrupt"),
+    deviation=Deviation(targets=TCG, sees=r"assert \[\] == \[113\]", ref="docs/deviations/lapic-error-interrupt.md"),
 )
 def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
     """A detected error raises the interrupt of the LVT error register."""
@@ -85,7 +85,7 @@ def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Error Handling (Send Illegal Vector, Received Illegal Vector); Valid Interrupt Vectors",
     covers=["lapic.illegal-vector"],
     deviation=Deviation(
-        targets=TCG, sees="SEND_ILLEGAL_VECTOR=0|unexpected", ref="docs/deviations.md#lapic-illegal-vector"
+        targets=TCG, sees="SEND_ILLEGAL_VECTOR=0|unexpected", ref="docs/deviations/lapic-illegal-vector.md"
     ),
 )
 def illegal_vector_is_an_error(k: Kernel, vector: int) -> ProbeBody:

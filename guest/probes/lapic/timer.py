@@ -28,7 +28,7 @@ def measure(k: Kernel, name: str) -> None:
         k.read_tsc(k.value(f"{name}_tsc_{end}"))
         k.lapic.CURRENT_COUNT.read(f"{name}_count_{end}")
         if end == "first":
-            k.delay(us=2000)
+            k.delay(us=2000 if k.deterministic else 50_000)
 
 
 @probe.each(divisor=DIVISORS)
@@ -51,7 +51,7 @@ def divide_value_divides_the_clock(k: Kernel, divisor: int) -> ProbeBody:
 
     undivided = counted("undivided") / elapsed("undivided")
     divided = counted("divided") / elapsed("divided")
-    assert abs(undivided / divided / divisor - 1) < 0.01
+    assert abs(undivided / divided / divisor - 1) < (0.01 if k.deterministic else 0.2)
     if k.deterministic:  # there the timer's clock is the TSC's
         assert abs(counted("divided") * divisor - elapsed("divided")) <= divisor
 
@@ -87,7 +87,7 @@ def one_shot_fires_once(k: Kernel, divisor: int, count: int) -> ProbeBody:
     spec="SDM vol. 3A, APIC Timer",
     covers=["lapic.timer-periodic"],
     deviation=Deviation(
-        targets="*-tcg",
+        targets="*-tcg *-tcg@*",
         cases="divisor1?*",
         sees="assert (1280|160) <= 100",
         ref="docs/deviations/lapic-timer-period.md",

@@ -193,7 +193,7 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
     covers=["pic8259.apic-disabled"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-tcg *-tcg-rt",
+        targets="*-tcg*",
         cases="*-masked",
         versions="<10",
         sees=r"assert \[\] == \[(87|116)\]",
