@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness import abi
-from harness.assembly import Assembled, AssemblyError, Problem, SourceLine, assemble, source_from_text
-from harness.assembly.check import decode
+from harness.assembly import AssemblyError, Problem, SourceLine, assemble, source_from_text
 
-from .agreement import MORE_NAMES, assembled_each, same_instruction
+from .agreement import MORE_NAMES, assembled_each, assert_same_image, gnu_text, same_instruction
 from .corpus import statements
 from .gnu import gnu_image, gnu_statements
 
@@ -67,40 +66,6 @@ def _outside(source: list[SourceLine], address: int, constants: dict[str, int]) 
     return {}
 
 
-def _gnu_text(source: list[SourceLine], labels: set[str], constants: dict[str, int], address: int) -> str:
-    """The same source as GNU as spells it: OFFSET before a label that is meant as a value, its own name for O32."""
-    lines = [f".set {name}, {value:#x}" for name, value in constants.items()]
-    word = re.compile(r"(?<![\w.])(" + "|".join(map(re.escape, labels or {"\0"})) + r")(?![\w.])")
-    branch = re.compile(r"\s*(?:\w+:\s*)?(j\w+|call|loop\w*|\.\w+)\b")
-    for line in source:
-        text = re.sub(r"(#|;|//)(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$).*", "", line.text)
-        text = re.sub(r"\bo32 lgdt\b", "data32 lgdt", text)
-        text = re.sub(r"\.org +(.*)", rf".org (\1) - {address:#x}", text)  # GNU as counts from the section's start
-        if not branch.match(text) and word.search(text):
-            match = re.match(r"(\s*(?:[\w.]+:\s*)*\w+\s+)(.*)", text)
-            if match:
-                head, operands = match.groups()
-                parts = re.split(r",(?![^\[]*\])", operands)
-                parts = [part if "[" in part or not word.search(part) else f" offset {part.strip()}" for part in parts]
-                text = head + ",".join(parts)
-        lines.append(text)
-    return "\n".join(lines)
-
-
-def _compare(done: Assembled, reference: bytes) -> None:
-    assert len(done.code) == len(reference)
-    for line in done.lines:
-        start = line.address - done.address
-        theirs = reference[start : start + len(line.data)]
-        if line.kind == "directive" or line.data == theirs:  # a filling is free
-            continue
-        assert line.kind == "instruction", line
-        mine, other = decode(line.mode, line.data, line.address), decode(line.mode, theirs, line.address)
-        assert mine is not None and mine == other, (
-            f"{line.origin}: {line.text}: {line.data.hex(' ')}, GNU as {theirs.hex(' ')}"
-        )
-
-
 @pytest.mark.parametrize("path", RUNTIME, ids=lambda path: path.name)
 def test_runtime(path: Path) -> None:
     constants = dict(abi.constants())
@@ -112,7 +77,7 @@ def test_runtime(path: Path) -> None:
     symbols = _outside(source, address, constants)
     done = assemble(source, address=address, mode=32, constants=constants, symbols=symbols)
     labels = set(done.symbols) | set(symbols)
-    _compare(done, gnu_image(_gnu_text(source, labels, constants, address), 32, address, symbols))
+    assert_same_image(done, gnu_image(gnu_text(source, labels, constants, address), 32, address, symbols))
 
 
 def test_there_is_a_runtime() -> None:
