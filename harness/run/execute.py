@@ -30,6 +30,7 @@ from harness.run.endings import QemuKilled, killed_from_outside
 from harness.run.evidence import Run
 from harness.run.failures import MonitorBroke, RunBroken, RunFailure
 from harness.run.judge import failure_detail, judge
+from harness.run.leftovers import outlives_reset
 from harness.run.probe import Case, ProbeError
 from harness.run.record import FailureDetail, InterruptRecord, RunRecord, Verdict
 
@@ -145,7 +146,8 @@ class Executor:
         reason = "" if error is None else _reason(error)
         detail = FailureDetail() if error is None else failure_detail(case, error, run)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
-        if run.ended and not options.cold and machine.shape.reusable:
+        snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
+        if run.ended and not options.cold and machine.shape.reusable and not outlives_reset(snapshot):
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
@@ -156,7 +158,7 @@ class Executor:
             record,
             interrupts=_interrupts(run),
             parts_ms=parts,
-            snapshot=machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b"",
+            snapshot=snapshot,
             host_acted=run.acted,
             host_triggered=run.triggered,
         )

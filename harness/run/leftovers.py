@@ -1,0 +1,29 @@
+"""What a run can leave in a machine that a reset does not take away: such a machine gets no second run."""
+
+from __future__ import annotations
+
+from harness.abi import SNAPSHOT
+
+__all__ = ["outlives_reset"]
+
+_MASKED = 1 << 16
+_DELIVERY = 0b111 << 8
+_NOT_MASKABLE = (0b010 << 8, 0b100 << 8, 0b101 << 8)  # SMI, NMI, INIT
+_LVT_LINT0 = 0x350
+_REDIRECTION_TABLE = 2  # dwords before it: ID, version
+_PINS = 24
+
+
+def outlives_reset(snapshot: bytes) -> bool:
+    """Whether what the guest left behind would reach the next guest, through a reset of the machine.
+
+    QEMU resets processors first and controllers later. A line that rises meanwhile (the 8254's output does, in
+    `pit_reset()` of hw/timer/i8254.c) still finds the old redirection entry, or the old LVT LINT0: as NMI, SMI or INIT
+    it waits for the processor that has just been reset, and takes it away before its first instruction.
+    """
+    at = SNAPSHOT.offset("IOAPIC")
+    words = memoryview(snapshot)[at : at + 4 * (_REDIRECTION_TABLE + 2 * _PINS)].cast("I")
+    entries = [words[index] for index in range(_REDIRECTION_TABLE, len(words), 2)]
+    at = SNAPSHOT.offset("LAPIC") + _LVT_LINT0 // 16 * 4
+    entries.append(int.from_bytes(snapshot[at : at + 4], "little"))
+    return any(not entry & _MASKED and entry & _DELIVERY in _NOT_MASKABLE for entry in entries)
