@@ -1,0 +1,203 @@
+"""Network cards: frames out to a socket of the host's and in from it, by virtio-net and by the 82574."""
+
+import socket
+from random import Random
+
+from harness import Kernel, ProbeBody, Run, probe
+from harness.hardware.e1000e import ReceiveDescriptor
+from harness.hardware.virtio_devices import NET_HEADER_SIZE, NET_RECEIVEQ, NET_TRANSMITQ
+from harness.kernel.e1000e import E1000eCard
+from harness.kernel.virtio import VirtioPci
+from harness.kernel.virtqueue import Part, SplitQueue
+from harness.kernel.window import GUARD, Window
+
+RX, TX = 0x7C, 0x7D
+MS = 4000.0
+SIZES = [60, 61, 1000, 1514]
+
+
+def frame(length: int, seed: int = 1) -> bytes:
+    """An Ethernet frame without FCS: broadcast, a local sender, an experimental type, random bytes."""
+    header = b"\xff" * 6 + b"\x02\x00\x00\x00\x00\x01" + b"\x88\xb5"
+    return header + Random(seed * 10_000 + length).randbytes(length - len(header))
+
+
+def arrived(run: Run, device: str) -> list[bytes]:
+    """The frames that the host's end of the cable has got."""
+    frames = []
+    while True:
+        try:
+            frames.append(run.machine.networks[device].recv(4096, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return frames
+
+
+def _virtio(k: Kernel) -> tuple[VirtioPci, SplitQueue, SplitQueue]:
+    """virtio-net with a vector for each queue."""
+    net = VirtioPci(k, "virtio-net")
+    msix = net.function.msix()
+    msix.entry(1, RX)
+    msix.entry(2, TX)
+    msix.enable()
+    net.negotiate()
+    return net, SplitQueue(net, NET_RECEIVEQ, vector=1), SplitQueue(net, NET_TRANSMITQ, vector=2)
+
+
+@probe.each(length=SIZES)
+@probe(spec="VIRTIO 1.2, Network Device, Packet Transmission", needs=["virtio-net"], covers=["virtio.net-tx", "net.tx"])
+def virtio_net_sends_what_memory_holds(k: Kernel, length: int) -> ProbeBody:
+    """The bytes behind the header, gathered from two pieces, arrive on the cable as one frame."""
+    data = frame(length)
+    header = Window.make(k, "header", NET_HEADER_SIZE, content=bytes(NET_HEADER_SIZE))
+    pieces = [
+        Window.make(k, "head", 33, offset=4080, content=data[:33]),
+        Window.make(k, "tail", length - 33, content=data[33:]),
+    ]
+    net, _, transmit = _virtio(k)
+    net.start()
+    head = transmit.chain([Part(w.address, w.size) for w in (header, *pieces)])
+    k.sti()
+    with k.trigger():
+        transmit.offer(head)
+        transmit.notify()
+    k.wait_for(TX, ms=MS)
+    k.stay_quiet()
+
+    run = yield
+
+    assert arrived(run, "virtio-net") == [data]
+    assert transmit.used(run.memory(transmit.buffer)).elements == ((head, 0),)
+    assert run.vectors == [TX]
+
+
+@probe.each(length=SIZES)
+@probe(spec="VIRTIO 1.2, Network Device, Setting Up Receive Buffers", needs=["virtio-net"],
+       covers=["virtio.net-rx", "virtio.queue-vectors", "net.rx"])  # fmt: skip
+def virtio_net_receives_what_the_cable_brings(k: Kernel, length: int) -> ProbeBody:
+    """A frame fills the buffer behind a header of 12 bytes, not a byte more, on the receive queue's vector."""
+    window = Window.make(k, "packet", 2048, offset=2047)
+    net, receive, _ = _virtio(k)
+    net.start()
+    head = receive.chain([Part(window.address, window.size, write=True)])
+    receive.offer(head)
+    receive.notify()
+    k.sti()
+    k.checkpoint("listening")
+    k.wait_for(RX, ms=MS)
+    k.stay_quiet()
+
+    run = yield
+
+    data = frame(length)
+    run.reached("listening")
+    run.trigger(run.machine.networks["virtio-net"].send, data)
+    run.resume()
+    memory = run.memory(window.buffer)
+    packet = window.inside(memory)
+    assert receive.used(run.memory(receive.buffer)).elements == ((head, NET_HEADER_SIZE + length),)
+    assert packet[NET_HEADER_SIZE : NET_HEADER_SIZE + length] == data
+    assert set(packet[NET_HEADER_SIZE + length :]) == {GUARD}
+    assert window.strays(memory) == []
+    assert run.vectors == [RX]
+
+
+@probe.each(interrupt=["intx", "msix"])
+@probe(spec="Intel 82574 datasheet, Transmit Descriptors", needs=["e1000e"], covers=["e1000e.tx", "net.tx"])
+def the_82574_sends_what_memory_holds(k: Kernel, interrupt: str) -> ProbeBody:
+    """Frames of one and of two descriptors leave whole and in order; status is written back, the cause interrupts."""
+    first, second = frame(60, 2), frame(1514, 3)
+    whole = Window.make(k, "whole", 60, offset=9, content=first)
+    pieces = [
+        Window.make(k, "head", 1000, offset=4000, content=second[:1000]),
+        Window.make(k, "tail", 514, content=second[1000:]),
+    ]
+    card = E1000eCard(k)
+    with k.handler(TX):
+        card.ICR.read("cause")
+    if interrupt == "msix":
+        msix = card.function.msix()
+        msix.entry(2, TX)
+        msix.enable()
+        card.IVAR.write(TXQ0=2, TXQ0_VALID=1, TX_WRITE_BACK=1)
+        card.IMS.write(TXQ0=1)
+    else:
+        k.ioapic.redirect(card.function.pin, TX, TRIGGER_MODE=1, POLARITY=1)
+        card.IMS.write(TXDW=1)
+    card.transmit([[whole], pieces])
+    k.sti()
+    with k.trigger():
+        card.send()
+    k.wait_for(TX, ms=MS)
+    k.wait_until(card.transmit_ring.address + 2 * 16 + 8, 1 << 32, mask=1 << 32, ms=MS)
+    k.stay_quiet()
+
+    run = yield
+
+    assert arrived(run, "e1000e") == [first, second]
+    status = [run.memory(card.transmit_ring)[16 * n + 12] & 1 for n in range(3)]
+    assert (status[0], status[2]) == (1, 1)
+    assert 1 <= run.count(TX) <= 2
+
+
+@probe.each(interrupt=["intx", "msix"])
+@probe(spec="Intel 82574 datasheet, Receive Descriptors", needs=["e1000e"], covers=["e1000e.rx", "net.rx"])
+def the_82574_receives_what_the_cable_brings(k: Kernel, interrupt: str) -> ProbeBody:
+    """Two frames fill two buffers in order, with length and status in their descriptors, no byte more."""
+    windows = [Window.make(k, f"packet{n}", 2048, offset=16 * n) for n in range(3)]
+    card = E1000eCard(k)
+    with k.handler(RX):
+        card.ICR.read("cause")
+    if interrupt == "msix":
+        msix = card.function.msix()
+        msix.entry(0, RX)
+        msix.enable()
+        card.IVAR.write(RXQ0=0, RXQ0_VALID=1)
+        card.IMS.write(RXQ0=1)
+    else:
+        k.ioapic.redirect(card.function.pin, RX, TRIGGER_MODE=1, POLARITY=1)
+        card.IMS.write(RXT0=1)
+    card.receive(windows)
+    k.sti()
+    k.checkpoint("listening")
+    k.wait_for(RX, ms=MS)
+    k.wait_until(card.receive_ring.address + 16 + 8, 1 << 32, mask=1 << 32, ms=MS)
+    k.stay_quiet()
+
+    run = yield
+
+    frames = [frame(60, 4), frame(1514, 5)]
+    run.reached("listening")
+    for data in frames:
+        run.trigger(run.machine.networks["e1000e"].send, data)
+    run.resume()
+    ring = run.memory(card.receive_ring)
+    descriptors = [ReceiveDescriptor(int.from_bytes(ring[16 * n : 16 * n + 16], "little")) for n in range(3)]
+    assert [(d.DD, d.EOP, d.LENGTH) for d in descriptors] == [(1, 1, 60), (1, 1, 1514), (0, 0, 0)]
+    for window, data in zip(windows, [*frames, b""], strict=True):
+        memory = run.memory(window.buffer)
+        assert window.inside(memory)[: len(data)] == data
+        assert set(window.inside(memory)[len(data) :]) == {GUARD}
+        assert window.strays(memory) == []
+    assert 1 <= run.count(RX) <= 2
+
+
+@probe(spec="Intel 82574 datasheet, Interrupt Mask Set/Read Register", needs=["e1000e"], covers=["e1000e.mask"])
+def the_82574s_mask_holds_a_cause(k: Kernel) -> ProbeBody:
+    """A cause that IMS does not enable shows in ICR but does not interrupt; enabling it does."""
+    card = E1000eCard(k)
+    with k.handler(RX):
+        card.ICR.read("cause")
+    k.ioapic.redirect(card.function.pin, RX, TRIGGER_MODE=1, POLARITY=1)
+    k.sti()
+    with k.trigger():
+        card.ICS.write(RXT0=1)
+    k.stay_quiet()
+    k.mark("enable")
+    card.IMS.write(RXT0=1)
+    k.wait_for(RX)
+    k.stay_quiet()
+
+    run = yield
+
+    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+    assert run["cause"] >> 7 & 1

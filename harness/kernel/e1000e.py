@@ -1,0 +1,75 @@
+"""`E1000eCard`: the 82574 network card, driven by the guest: one ring each way, legacy descriptors.
+
+Intel 82574 GbE Controller Family Datasheet, "Initialization", "Receive Descriptors", "Transmit Descriptors", "MSI-X".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.hardware.e1000e import E1000e, ReceiveDescriptor, TransmitDescriptor
+from harness.kernel.builder import Kernel
+from harness.kernel.window import Window
+
+__all__ = ["E1000eCard"]
+
+RING = 8  # descriptors: 128 bytes, the least that RDLEN and TDLEN can say
+
+
+class E1000eCard(E1000e):
+    """The card reset, link up, everything masked; `receive` and `transmit` give it its rings."""
+
+    def __init__(self, k: Kernel) -> None:
+        self.k = k
+        self.function = k.pci.device("e1000e")
+        self.function.enable()
+        super().__init__(k.bus, self.function.bar(0))
+        self.IMC.write(0xFFFF_FFFF)
+        self.CTRL.write(RST=1)
+        self.IMC.write(0xFFFF_FFFF)
+        self.CTRL.write(SLU=1, ASDE=1, FD=1)
+        self.ICR.read()
+
+    def receive(self, windows: Sequence[Window]) -> None:
+        """A receive ring with these buffers (2048 bytes each); every address is accepted."""
+        content = b"".join(_bytes(ReceiveDescriptor.of(ADDRESS=window.address)) for window in windows)
+        self.receive_ring = self.k.buffer("e1000e_rx", 16 * RING, align=128, fill=content)
+        ring = self.RX[0]
+        ring.RDBAL.write(self.receive_ring.address)
+        ring.RDBAH.write(0)
+        ring.RDLEN.write(LEN=1)
+        ring.RDH.write(0)
+        ring.RDT.write(len(windows))
+        self.RCTL.write(EN=1, UPE=1, MPE=1, BAM=1, SECRC=1)
+
+    def transmit(self, frames: Sequence[Sequence[Window]]) -> None:
+        """A transmit ring with these frames, each of one or more pieces; `send` hands them over."""
+        descriptors = [
+            TransmitDescriptor.of(
+                ADDRESS=piece.address,
+                LENGTH=piece.size,
+                EOP=int(piece is frame[-1]),
+                IFCS=1,
+                RS=int(piece is frame[-1]),
+            )
+            for frame in frames
+            for piece in frame
+        ]
+        content = b"".join(map(_bytes, descriptors))
+        self.transmit_ring = self.k.buffer("e1000e_tx", 16 * RING, align=128, fill=content)
+        self.waiting = len(descriptors)
+        ring = self.TX[0]
+        ring.TDBAL.write(self.transmit_ring.address)
+        ring.TDBAH.write(0)
+        ring.TDLEN.write(LEN=1)
+        ring.TDH.write(0)
+        ring.TDT.write(0)
+        self.TCTL.write(EN=1, PSP=1)
+
+    def send(self) -> None:
+        """Move the tail behind the last descriptor."""
+        self.TX[0].TDT.write(self.waiting)
+
+
+def _bytes(descriptor: int) -> bytes:
+    return int(descriptor).to_bytes(16, "little")
