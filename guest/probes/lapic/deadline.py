@@ -1,0 +1,123 @@
+"""The APIC timer's TSC-deadline mode."""
+
+from harness import Kernel, ProbeBody, Run, probe
+
+SPEC = "SDM vol. 3A, TSC-Deadline Mode"
+VECTOR = 0x62
+
+
+def prepare(k: Kernel) -> None:
+    """TSC-deadline mode, or a jump to the program's end where CPUID does not offer it. `leave` must follow."""
+    k.value("present")
+    k.asm("""
+        mov r8, rbx
+        mov eax, 1
+        cpuid
+        mov rbx, r8
+        shr ecx, 24
+        and ecx, 1
+        mov qword ptr [present], rcx
+        jz no_deadline
+    """)
+    k.lapic.TPR.write(0)
+    k.lapic.INITIAL_COUNT.write(0)
+    k.lapic.LVT_TIMER.write(VECTOR=VECTOR, TIMER_MODE=2)
+    k.asm("mfence")
+
+
+def arm(k: Kernel, us: int) -> None:
+    """IA32_TSC_DEADLINE = now + `us` (below 0: already past), which also goes into the value `deadline`."""
+    k.value("deadline")
+    k.asm(f"""
+        mov eax, {abs(us)}
+        mul qword ptr [MAILBOX+MB_TSC_KHZ]
+        mov ecx, 1000
+        div rcx
+        mov rdi, rax
+        rdtsc
+        shl rdx, 32
+        or rax, rdx
+        {"add" if us > 0 else "sub"} rax, rdi
+        mov qword ptr [deadline], rax
+        mov rdx, rax
+        shr rdx, 32
+        mov ecx, MSR_TSC_DEADLINE
+        wrmsr
+    """)
+
+
+def leave(k: Kernel) -> None:
+    """Where a processor without TSC-deadline mode goes on."""
+    k.asm("no_deadline:")
+
+
+def required(run: Run) -> None:
+    """The verdict of a target without TSC-deadline mode."""
+    if not run["present"]:
+        run.unsupported("CPUID.01H:ECX.TSC_Deadline[bit 24] is 0")
+
+
+@probe.each(when=["ahead", "past"])
+@probe(spec=SPEC, covers=["lapic.timer-deadline"])
+def deadline_fires_once(k: Kernel, when: str) -> ProbeBody:
+    """The timer interrupts once, not before the deadline, at once if that is past; the MSR reads 0 afterwards."""
+    prepare(k)
+    k.sti()
+    with k.trigger():
+        arm(k, 2000 if when == "ahead" else -1000)
+    k.wait_for(VECTOR)
+    k.stay_quiet(ms=5)
+    left = k.msr.TSC_DEADLINE.read("left")
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run.vectors == [VECTOR]
+    assert run.interrupts[0].tsc + run.mailbox.tsc_start >= run["deadline"]
+    assert run[left] == 0
+
+
+@probe.each(by=["zero", "mode"])
+@probe(spec=SPEC, covers=["lapic.timer-deadline"])
+def deadline_can_be_disarmed(k: Kernel, by: str) -> ProbeBody:
+    """Writing 0 to the MSR, or leaving TSC-deadline mode, disarms the timer."""
+    armed = k.value("armed")
+    prepare(k)
+    k.sti()
+    with k.trigger():
+        arm(k, 50_000)
+        k.store(armed, k.msr.TSC_DEADLINE)
+    if by == "zero":
+        k.msr.TSC_DEADLINE.write(0)
+    else:
+        k.lapic.LVT_TIMER.write(VECTOR=VECTOR, TIMER_MODE=0)
+    k.stay_quiet(ms=100)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run[armed] != 0
+    assert run.vectors == []
+
+
+@probe(spec=SPEC, covers=["lapic.timer-deadline"])
+def initial_count_is_ignored_in_deadline_mode(k: Kernel) -> ProbeBody:
+    """In TSC-deadline mode writes to the initial count are ignored, and the current count reads 0."""
+    prepare(k)
+    k.sti()
+    with k.trigger():
+        k.lapic.INITIAL_COUNT.write(1000)
+    current = k.lapic.CURRENT_COUNT.read("current")
+    k.stay_quiet(ms=5)
+    k.lapic.LVT_TIMER.write(VECTOR=VECTOR + 1, TIMER_MODE=0)
+    k.lapic.INITIAL_COUNT.write(1000)
+    k.wait_for(VECTOR + 1)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run[current] == 0
+    assert run.vectors == [VECTOR + 1]
