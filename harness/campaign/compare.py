@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.abi import SNAPSHOT
 from harness.qemu.devices import DEVICES
 from harness.qemu.target import Target
 from harness.run.probe import Case
 from harness.run.record import InterruptRecord, RunRecord
 
-__all__ = ["Difference", "first_difference", "host_timed"]
+__all__ = ["LEFT_BY_RESET", "Difference", "first_difference", "host_timed", "warm_difference"]
+
+LEFT_BY_RESET = {
+    "PIT": "counts, outputs and access modes: pit_reset() in QEMU's hw/timer/i8254.c starts the channels, whose phase "
+    "is that of virtual time, and leaves rw_mode alone (mode and BCD are compared)",
+    "HPET": "timer n's FSB route (bytes 110h + 20h*n): hpet_reset() in QEMU's hw/timer/hpet.c leaves it alone",
+    "TSC": "virtual time goes on through a reset, so that absolute ticks differ",
+    "VALID": "it holds the number of the run",
+}
+"""What of a guest's frozen state may differ between a warm and a fresh machine, and why."""
+
+_WAITING = (
+    "guest/runtime/time.asm"  # the runtime's waits: an interrupt that is waited for interrupts one of their loops
+)
+_PIT_MODE = 0x0F  # of a status byte (82C54, Read-Back Command): mode and BCD
+_HPET_WORDS = 13
+_FSB_WORDS = (6, 9, 12)  # of the snapshot's HPET: capabilities, configuration, status, counter, 3 × (…, …, FSB)
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,49 @@ def first_difference(case: Case, target: Target, first: RunRecord, other: RunRec
                 timing=True,
             )
     return None
+
+
+def warm_difference(case: Case, cold: RunRecord, warm: RunRecord) -> str | None:
+    """The first difference in evidence between a run on a fresh machine and one on a warm machine, or None.
+
+    Compared: verdict; each interrupt's vector, processor, error code and RIP (where both interrupted a wait of the
+    runtime, its loop's exact instruction is chance); the guest's frozen state but for `LEFT_BY_RESET`.
+    """
+    if cold.verdict is not warm.verdict:
+        return f"the verdict is {_verdict(warm)}, cold {_verdict(cold)}"
+    for mine, theirs in zip(cold.interrupts, warm.interrupts, strict=False):
+        if _what(mine) != _what(theirs):
+            return f"interrupt {mine.seq} is {_shown(theirs)}, cold {_shown(mine)}"
+        waiting = _WAITING in mine.where and _WAITING in theirs.where
+        if mine.rip != theirs.rip and not waiting and not host_timed(case):
+            return f"interrupt {mine.seq} ({_shown(mine)}) came at {theirs.where}, cold at {mine.where}"
+    if len(cold.interrupts) != len(warm.interrupts):
+        return f"{len(warm.interrupts)} interrupts came, cold {len(cold.interrupts)}"
+    mine_, theirs_ = _state(cold.snapshot), _state(warm.snapshot)
+    for name in mine_.keys() | theirs_.keys():
+        if mine_.get(name) != theirs_.get(name):
+            return f"{name} is {theirs_.get(name, 0):#x} at the end, cold {mine_.get(name, 0):#x}"
+    return None
+
+
+def _state(snapshot: bytes) -> dict[str, int]:
+    """Every number of a snapshot that a reset decides about, by name."""
+    state: dict[str, int] = {}
+    if not snapshot:
+        return state
+    for name, number, width in (("LAPIC", 64, 4), ("IOAPIC", 50, 4), ("PIC", 8, 1), ("HPET", _HPET_WORDS, 8)):
+        at = SNAPSHOT.offset(name)
+        for index in range(number):
+            start = at + width * index
+            state[f"{name}[{index}]"] = int.from_bytes(snapshot[start : start + width], "little")
+    for index in _FSB_WORDS:
+        del state[f"HPET[{index}]"]
+    for index in range(3):
+        state[f"PIT[{index}] mode"] = snapshot[SNAPSHOT.offset("PIT") + 4 * index] & _PIT_MODE
+    for name in SNAPSHOT.fields:
+        if name not in ("LAPIC", "IOAPIC", "PIC", *LEFT_BY_RESET):
+            state[name] = SNAPSHOT.read(snapshot, name)
+    return state
 
 
 def _what(interrupt: InterruptRecord) -> tuple[int, int, int | None]:
