@@ -1,0 +1,86 @@
+"""The legacy interface of transitional virtio devices: registers in I/O space, queues in one piece."""
+
+from random import Random
+
+from harness import Kernel, ProbeBody, probe
+from harness.hardware.virtio_devices import SECTOR_SIZE, BlockRequest, BlockStatus
+from harness.kernel.virtio_blk import BlockOperation
+from harness.kernel.virtio_legacy import LegacyQueue, LegacyVirtio
+from harness.kernel.virtqueue import Part
+from harness.kernel.window import GUARD, Window
+
+VECTOR = 0x6E
+MS = 4000.0
+LAYOUT = "VIRTIO 1.2, Legacy Interfaces: A Note on PCI Device Layout"
+
+
+@probe.each(interrupt=["intx", "msix"])
+@probe(spec=LAYOUT, needs=["virtio-blk"], covers=["virtio.legacy-blk"])
+def a_transitional_disk_reads_through_ports(k: Kernel, interrupt: str) -> ProbeBody:
+    """A queue announced by its page number serves a read; ISR or the queue's vector tells of it."""
+    window = Window.make(k, "data", 2 * SECTOR_SIZE, offset=77)
+    disk = LegacyVirtio(k, "virtio-blk")
+    if interrupt == "msix":
+        msix = disk.function.msix()
+        msix.entry(1, VECTOR)
+        msix.enable()
+    else:
+        k.ioapic.redirect(disk.function.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
+        with k.handler(VECTOR):
+            disk.ISR_STATUS.read("isr")
+    disk.negotiate()
+    queue = LegacyQueue(disk, 0, size=256, vector=1 if interrupt == "msix" else None)
+    disk.start()
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 40, [window])
+    head = queue.chain(operation.parts, first=250)
+    k.checkpoint("disk")
+    k.sti()
+    with k.trigger():
+        queue.offer(head)
+        queue.notify()
+    k.wait_for(VECTOR, ms=MS)
+    k.stay_quiet()
+
+    run = yield
+
+    run.reached("disk")
+    content = Random(51).randbytes(len(run.backing("virtio-blk")))
+    run.backing("virtio-blk")[:] = content
+    run.resume()
+    assert run[queue.device_size] == 256
+    memory = run.memory(window.buffer)
+    assert window.inside(memory) == content[40 * SECTOR_SIZE : 42 * SECTOR_SIZE]
+    assert window.strays(memory) == []
+    assert operation.status.inside(run.memory(operation.status.buffer))[0] == BlockStatus.OK
+    assert queue.used(run.memory(queue.buffer)).elements == ((head, 2 * SECTOR_SIZE + 1),)
+    assert run.vectors == [VECTOR]
+
+
+@probe(spec=LAYOUT, needs=["virtio-rng"], covers=["virtio.legacy-rng", "virtio.legacy-reset"])
+def a_legacy_reset_forgets_the_queue(k: Kernel) -> ProbeBody:
+    """QUEUE_ADDRESS reads back the page number; after status 0 it reads 0 and the old rings are served no more."""
+    window = Window.make(k, "entropy", 32)
+    rng = LegacyVirtio(k, "virtio-rng")
+    rng.negotiate()
+    queue = LegacyQueue(rng, 0, size=8)
+    rng.start()
+    there = rng.QUEUE_ADDRESS.read("there")
+    with k.trigger():
+        queue.offer(queue.chain([Part(window.address, 16, write=True)]))
+        queue.notify()
+    queue.wait_used(1, ms=MS)
+    rng.DEVICE_STATUS.write(0)
+    gone = rng.QUEUE_ADDRESS.read("gone")
+    queue.offer(queue.chain([Part(window.address + 16, 16, write=True)], first=1))
+    queue.notify()
+    k.stay_quiet(ms=20)
+
+    run = yield
+
+    assert run[queue.device_size] == 8
+    assert run[there] == queue.buffer.address >> 12
+    assert run[gone] == 0
+    memory = run.memory(window.buffer)
+    assert set(window.inside(memory)[:16]) != {GUARD}
+    assert set(window.inside(memory)[16:]) == {GUARD}
+    assert queue.used(run.memory(queue.buffer)).index == 1
