@@ -26,8 +26,8 @@ def prepare(k: Kernel) -> None:
 
 
 def arm(k: Kernel, us: int) -> None:
-    """IA32_TSC_DEADLINE = now + `us` (below 0: already past), which also goes into the value `deadline`."""
-    k.value("deadline")
+    """IA32_TSC_DEADLINE = now + `us` (below 0: already past), which also goes into the value `due`."""
+    k.value("due")
     k.asm(f"""
         mov eax, {abs(us)}
         mul qword ptr [MAILBOX+MB_TSC_KHZ]
@@ -38,7 +38,7 @@ def arm(k: Kernel, us: int) -> None:
         shl rdx, 32
         or rax, rdx
         {"add" if us > 0 else "sub"} rax, rdi
-        mov qword ptr [deadline], rax
+        mov qword ptr [due], rax
         mov rdx, rax
         shr rdx, 32
         mov ecx, MSR_TSC_DEADLINE
@@ -74,7 +74,7 @@ def deadline_fires_once(k: Kernel, when: str) -> ProbeBody:
 
     required(run)
     assert run.vectors == [VECTOR]
-    assert run.interrupts[0].tsc + run.mailbox.tsc_start >= run["deadline"]
+    assert run.interrupts[0].tsc + run.mailbox.tsc_start >= run["due"]
     assert run[left] == 0
 
 
@@ -107,12 +107,12 @@ def initial_count_is_ignored_in_deadline_mode(k: Kernel) -> ProbeBody:
     """In TSC-deadline mode writes to the initial count are ignored, and the current count reads 0."""
     prepare(k)
     k.sti()
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(1000)
+    k.lapic.INITIAL_COUNT.write(1000)
     current = k.lapic.CURRENT_COUNT.read("current")
     k.stay_quiet(ms=5)
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR + 1, TIMER_MODE=0)
-    k.lapic.INITIAL_COUNT.write(1000)
+    with k.trigger():
+        k.lapic.INITIAL_COUNT.write(1000)
     k.wait_for(VECTOR + 1)
     leave(k)
 
