@@ -3,7 +3,7 @@
 
 .code64
 
-# start_cpus: start EDI-1 application processors and wait until each is online; STATUS_NO_CPU after 200 ms each.
+# start_cpus: start EDI-1 application processors and wait until each is online; STATUS_NO_CPU after 5 s each.
 # in: EDI number of processors, this one included. clobbers: RAX, RCX, RDX, RSI, RDI, R8-R11.
 start_cpus:
     push rbx
@@ -26,7 +26,7 @@ start_cpus:
     mov edi, 200
     call stay
     call startup_ipi
-    mov eax, 200000
+    mov eax, 5000000                # a busy host may leave the new processor standing
     call deadline
     mov r14, rax
 .Lonline:

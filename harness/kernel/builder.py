@@ -52,6 +52,8 @@ class Kernel(Faults):
         self.platform = platform
         self.cpus = cpus
         self.deterministic = deterministic  # virtual time counts instructions: timers are exact to the tick
+        # In real time a busy host may leave a processor standing: what a wait gives up after is no measurement there.
+        self.patience = 1 if deterministic else 40
         self.accelerator = accelerator
         self.bus = StagedBus(program)
         self.lapic = LocalApicControl(self.bus)
@@ -67,7 +69,7 @@ class Kernel(Faults):
         self.pages = PageWindow(program)
         self.lines = IsaLines(program)
         self.pci = PciBus(program, self.bus, platform)
-        self.smp = Processors(program, cpus)
+        self.smp = Processors(program, cpus, self.patience)
 
     def unsupported(self, reason: str) -> NoReturn:
         """End the probe here with the verdict `unsupported`: the target has not got what the probe is about."""
@@ -187,8 +189,8 @@ class Kernel(Faults):
     def wait_for(self, vector: int, count: int = 1, *, ms: float = 100.0, halt: bool = False) -> None:
         """Until `vector` has been recorded `count` times since the start, on all processors together.
 
-        Fails by name after `ms` milliseconds of guest time. `halt=True` sleeps with HLT between interrupts: the
-        way to wait for slow clocks, ended by the host's watchdog only.
+        Fails by name after `ms` milliseconds of virtual time, or 40 times that in real time. `halt=True` sleeps with
+        HLT between interrupts: the way to wait for slow clocks, ended by the host's watchdog only.
         """
         origin = self.program.origin()
         self.program.waits.append(WaitPoint(f"vector {vector:#04x}", origin))
@@ -197,7 +199,7 @@ class Kernel(Faults):
         if halt:
             lines += ["call halt_until"]
         else:
-            lines += [f"mov edx, {round(ms * 1000)}", f"mov ecx, {number}", "call wait_vector"]
+            lines += [f"mov edx, {round(ms * 1000 * self.patience)}", f"mov ecx, {number}", "call wait_vector"]
         self.program.step(f"wait for {vector:#04x} × {count}", *lines)
 
     def wait_until(
@@ -205,7 +207,7 @@ class Kernel(Faults):
     ) -> None:
         """Until the quadword in a value, at a buffer's start or at an address in RAM, masked, equals a number.
 
-        Fails by name after `ms` milliseconds of guest time.
+        Fails by name after `ms` milliseconds of virtual time, or 40 times that in real time.
         """
         if isinstance(what, Value):
             address, shown = abi.VALUES + 8 * what.index, what.name
@@ -216,7 +218,13 @@ class Kernel(Faults):
         self.program.waits.append(WaitPoint(f"{shown} & {mask:#x} == {equals:#x}", self.program.origin()))
         number = len(self.program.waits)
         lines = [f"mov edi, {address:#x}", f"movabs rsi, {mask:#x}", f"movabs rdx, {equals:#x}"]
-        lines += [f"mov ecx, {round(ms * 1000)}", f"mov r8d, {number}", "push r8", "call wait_word", "pop r8"]
+        lines += [
+            f"mov ecx, {round(ms * 1000 * self.patience)}",
+            f"mov r8d, {number}",
+            "push r8",
+            "call wait_word",
+            "pop r8",
+        ]
         self.program.step(f"wait until {shown} == {equals:#x}", "push r8", *lines, "pop r8")
 
     def stay_quiet(self, ms: float = 1.0) -> None:

@@ -15,9 +15,10 @@ __all__ = ["Processors"]
 class Processors:
     """Starts the other processors and gives them routines to run. A processor's number is its APIC ID."""
 
-    def __init__(self, program: Program, cpus: int) -> None:
+    def __init__(self, program: Program, cpus: int, patience: int = 1) -> None:
         self._program = program
         self.count = cpus
+        self._patience = patience
         self._routines = dict.fromkeys(range(1, cpus), 0)
         self._hush: Value[int] | None = None
 
@@ -89,5 +90,5 @@ class Processors:
         """Until the quadword at an address equals a number; the run fails by name after `ms` milliseconds."""
         self._program.waits.append(WaitPoint(what, self._program.origin()))
         lines = ["push r8", f"mov edi, {address:#x}", "mov rsi, -1", f"mov edx, {equals}"]
-        lines += [f"mov ecx, {round(ms * 1000)}", f"mov r8d, {len(self._program.waits)}"]
+        lines += [f"mov ecx, {round(ms * 1000 * self._patience)}", f"mov r8d, {len(self._program.waits)}"]
         return [*lines, "call wait_word", "pop r8"]

@@ -69,8 +69,7 @@ def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
                 jmp .Lcount
             """
         )
-    k.delay(us=200)
-    k.asm("mov rax, qword ptr [count]\nmov qword ptr [before], rax")
+    k.asm(".Lruns:\npause\nmov rax, qword ptr [count]\ncmp rax, 1000\njb .Lruns\nmov qword ptr [before], rax")
     k.ioapic.redirect(pin=LINE, vector=0, DELIVERY_MODE=DeliveryMode.INIT, DESTINATION=1, TRIGGER_MODE=0)
     with k.trigger():
         k.lines.pulse(LINE)

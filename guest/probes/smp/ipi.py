@@ -160,8 +160,11 @@ def an_ipi_to_nobody_is_lost(k: Kernel) -> ProbeBody:
 
 @probe(spec=ICR, cpus=CPUS, covers=["smp.storm", "smp.counts"], watchdog_s=60)
 def ten_thousand_random_ipis_all_arrive(k: Kernel) -> ProbeBody:
-    """10,000 IPIs, eight at a time with distinct vectors, to random processors: each arrives once, there."""
-    rounds, each = 1250, 8
+    """10,000 IPIs, eight at a time with distinct vectors, to random processors: each arrives once, there.
+
+    In real time 1,000 are enough to keep a busy host's patience.
+    """
+    rounds, each = 1250 if k.deterministic else 125, 8
     chosen = random.Random(2026)
     targets = [chosen.randrange(CPUS) for _ in range(rounds * each)]
     table = k.buffer("targets", len(targets), fill=bytes(targets))

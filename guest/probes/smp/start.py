@@ -9,9 +9,9 @@ STATES = (
     "SDM vol. 3A, Processor State After Reset: IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT"
 )
 
-# Real-mode code of a page of its own: counts its starts, writes down the state it finds, stops.
+# Real-mode code of a page of its own: counts its starts, writes down the state it finds two pages above, stops.
 PAGE = 0x9
-REPORT = PAGE << 12 | 0x800
+REPORT = (PAGE + 2 << 12) + 0x800
 FIELDS = {"starts": 0, "cs": 4, "ds": 6, "ss": 8, "ip": 10, "eax": 12, "edx": 16, "cr0": 20, "cr3": 24, "cr4": 28,
           "eflags": 32, "idt_limit": 36, "idt_base": 38, "gdt_limit": 44, "gdt_base": 46}  # fmt: skip
 WIDTHS = dict.fromkeys(FIELDS, 4) | dict.fromkeys(("cs", "ds", "ss", "ip", "idt_limit", "gdt_limit"), 2)
@@ -20,29 +20,29 @@ REAL_MODE = """
     jmp .Lover
 ap_page:
 .code16
-    lock inc dword ptr cs:[0x800]
-    mov dword ptr cs:[0x80C], eax
-    mov dword ptr cs:[0x810], edx
-    mov word ptr cs:[0x804], cs
-    mov word ptr cs:[0x806], ds
-    mov word ptr cs:[0x808], ss
+    lock inc dword ptr cs:[0x2800]
+    mov dword ptr cs:[0x280C], eax
+    mov dword ptr cs:[0x2810], edx
+    mov word ptr cs:[0x2804], cs
+    mov word ptr cs:[0x2806], ds
+    mov word ptr cs:[0x2808], ss
     mov eax, cr0
-    mov dword ptr cs:[0x814], eax
+    mov dword ptr cs:[0x2814], eax
     mov eax, cr3
-    mov dword ptr cs:[0x818], eax
+    mov dword ptr cs:[0x2818], eax
     mov eax, cr4
-    mov dword ptr cs:[0x81C], eax
-    sidt cs:[0x824]
-    sgdt cs:[0x82C]
+    mov dword ptr cs:[0x281C], eax
+    sidt cs:[0x2824]
+    sgdt cs:[0x282C]
     mov ax, cs
     mov ss, ax
-    mov esp, 0xF00
+    mov esp, 0x2F00
     call .Lhere
 .Lhere:
     pop cx
-    mov word ptr cs:[0x80A], cx
+    mov word ptr cs:[0x280A], cx
     pushfd
-    pop dword ptr cs:[0x820]
+    pop dword ptr cs:[0x2820]
 .Lstop:
     pause
     jmp .Lstop
@@ -53,7 +53,7 @@ ap_page:
     mov edi, 0x9000
     mov ecx, .Lend-ap_page
     rep movsb
-    mov edi, 0x9800
+    mov edi, 0xB800
     xor eax, eax
     mov ecx, 64
     rep stosb
@@ -61,9 +61,9 @@ ap_page:
 
 
 def init(k: Kernel, cpu: int) -> None:
-    """INIT, and the 10 ms that the protocol gives the processor."""
+    """INIT, and the 10 ms that the protocol gives the processor; a busy host's one needs longer in real time."""
     k.lapic.send(destination=cpu, DELIVERY_MODE=DeliveryMode.INIT, LEVEL=1)
-    k.delay(us=10_000)
+    k.delay(us=10_000 if k.deterministic else 200_000)
 
 
 def sipi(k: Kernel, cpu: int, page: int, *, starts: int | None = None) -> None:
