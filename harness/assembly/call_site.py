@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import re
 import tokenize
 from functools import lru_cache
@@ -40,6 +41,7 @@ def source_from_call(text: str, frame: FrameType, block: int = 0) -> list[Source
     `block` is the scope of the text's local labels.
     """
     file = frame.f_code.co_filename
+    shown = _shown(file, os.getcwd())  # noqa: PTH109 - a plain string is all that is needed
     line = frame.f_lineno or frame.f_code.co_firstlineno
     call = _call(frame)
     places = None
@@ -48,11 +50,20 @@ def source_from_call(text: str, frame: FrameType, block: int = 0) -> list[Source
         places = _places(text, call, _lines(file, _stamp(file)))
     parts = text.splitlines()
     if places is None:
-        return [SourceLine(part, Origin(file, line, None, n), block) for n, part in enumerate(parts, start=1)]
+        return [SourceLine(part, Origin(shown, line, None, n), block) for n, part in enumerate(parts, start=1)]
     return [
-        SourceLine(part, Origin(file, place.line, place.column if place.column != 1 else None), block)
+        SourceLine(part, Origin(shown, place.line, place.column if place.column != 1 else None), block)
         for part, place in zip(parts, places, strict=True)
     ]
+
+
+@lru_cache(maxsize=256)
+def _shown(file: str, folder: str) -> str:
+    """A file as it is named to a person: relative to the current folder, if it lies below."""
+    try:
+        return Path(file).resolve().relative_to(folder).as_posix()
+    except (ValueError, OSError):
+        return file
 
 
 def _stamp(file: str) -> int:

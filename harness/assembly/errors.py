@@ -21,7 +21,8 @@ class Problem:
 
     def __str__(self) -> str:
         hint = f" ({self.suggestion})" if self.suggestion else ""
-        return f"{self.origin}: {self.statement}: {self.reason}{hint}"
+        statement = f" `{self.statement}`:" if self.statement else ""
+        return f"{self.origin}:{statement} {self.reason}{hint}"
 
 
 class AssemblyError(Exception):

@@ -138,7 +138,7 @@ def fixed_bytes(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> bytes:
 def _sized(mnemonic: str, mode: int) -> bytes:
     opcode, _, size = _SIZED[mnemonic]
     if mnemonic == "iret" and mode == 64:
-        raise Refusal("iret in 64-bit mode is not clear about its size", "write iretq (or iretd)")
+        raise Refusal("iret in 64-bit mode is not clear about its size", "write iretq, or iretd")
     if opcode in (0x60, 0x61) and mode == 64:
         raise Refusal(f"{mnemonic} does not exist in 64-bit mode", "push the registers one by one")
     if size == 64 and mode != 64:

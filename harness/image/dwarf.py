@@ -1,62 +1,82 @@
 """DWARF line information: which line of assembly or Python each address comes from.
 
-DWARF Debugging Information Format Version 4: one compilation unit, sections .debug_abbrev, .debug_info, .debug_line.
+DWARF Debugging Information Format Version 4, "Line Number Information" and "Compilation Unit Entries": sections
+.debug_abbrev, .debug_info, .debug_line, a compilation unit for the runtime and one for the program. File names are
+relative to the folder that the image was built in, so that the bytes do not depend on where that is.
 pyelftools reads DWARF but does not write it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
-from harness.assembly import ListingLine
+from harness.assembly import Assembled, ListingLine
 
 __all__ = ["debug_sections"]
 
 _DW_LANG_MIPS_ASSEMBLER = 0x8001  # the code that GNU as uses for assembly on every processor
 _OPCODE_LENGTHS = bytes([0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1])
 _LNS_COPY, _LNS_ADVANCE_PC, _LNS_ADVANCE_LINE, _LNS_SET_FILE = 1, 2, 3, 4
+_ABBREVIATION = (
+    (0x25, 0x08),  # DW_AT_producer, DW_FORM_string
+    (0x13, 0x05),  # DW_AT_language, DW_FORM_data2
+    (0x03, 0x08),  # DW_AT_name, DW_FORM_string
+    (0x1B, 0x08),  # DW_AT_comp_dir, DW_FORM_string
+    (0x11, 0x01),  # DW_AT_low_pc, DW_FORM_addr
+    (0x12, 0x07),  # DW_AT_high_pc, DW_FORM_data8
+    (0x10, 0x17),  # DW_AT_stmt_list, DW_FORM_sec_offset
+)
 
 
-def debug_sections(units: Sequence[Iterable[ListingLine]], low: int, high: int) -> dict[str, bytes]:
-    """The three sections for code between `low` and `high`; each unit is a contiguous run of addresses."""
-    name, producer, directory = b"trapgate\0", b"trapgate\0", b".\0"
+def debug_sections(units: Sequence[tuple[str, Assembled]]) -> dict[str, bytes]:
+    """The three sections for units with their names (the file that a debugger shows each one as)."""
     abbrev = bytes([1, 0x11, 0])  # DW_TAG_compile_unit, no children
-    for attribute, form in (
-        (0x25, 0x08),
-        (0x13, 0x05),
-        (0x03, 0x08),
-        (0x1B, 0x08),
-        (0x11, 0x01),
-        (0x12, 0x07),
-        (0x10, 0x17),
-    ):
-        abbrev += bytes([attribute, form])
-    abbrev += bytes([0, 0, 0])
-    die = bytes([1]) + producer + struct.pack("<H", _DW_LANG_MIPS_ASSEMBLER) + name + directory
-    die += struct.pack("<QQI", low, high - low, 0)
-    body = struct.pack("<HIB", 4, 0, 8) + die
-    info = struct.pack("<I", len(body)) + body
-    return {".debug_abbrev": abbrev, ".debug_info": info, ".debug_line": _line_table(units)}
+    abbrev += b"".join(bytes(pair) for pair in _ABBREVIATION) + bytes([0, 0, 0])
+    info, lines = b"", b""
+    for name, unit in units:
+        die = b"\x01trapgate\0" + struct.pack("<H", _DW_LANG_MIPS_ASSEMBLER) + name.encode() + b"\0.\0"
+        die += struct.pack("<QQI", unit.address, len(unit.code), len(lines))
+        body = struct.pack("<HIB", 4, 0, 8) + die
+        info += struct.pack("<I", len(body)) + body
+        lines += _line_table(unit.lines)
+    return {".debug_abbrev": abbrev, ".debug_info": info, ".debug_line": lines}
 
 
-def _line_table(units: Sequence[Iterable[ListingLine]]) -> bytes:
+def _line_table(lines: Sequence[ListingLine]) -> bytes:
     files: dict[str, int] = {}
-    program = b"".join(_sequence(list(unit), files) for unit in units)
+    program = b"".join(_sequence(run, files) for run in _runs(lines))
     names = b"".join(name.encode() + b"\0\0\0\0" for name in files)  # directory, time, length: unknown
     header = struct.pack("<BBBbBB", 1, 1, 1, -5, 14, 13) + _OPCODE_LENGTHS + b"\0" + names + b"\0"
     body = struct.pack("<HI", 4, len(header)) + header + program
     return struct.pack("<I", len(body)) + body
 
 
-def _sequence(lines: Sequence[ListingLine], files: dict[str, int]) -> bytes:
-    """Rows for one run of addresses, in order of addresses, ended by DW_LNE_end_sequence."""
-    rows = [line for line in lines if line.data and line.kind == "instruction"]
-    if not rows:
-        return b""
-    out = bytearray(b"\0\x09\x02" + struct.pack("<Q", rows[0].address))  # DW_LNE_set_address
+def _runs(lines: Sequence[ListingLine]) -> Iterator[list[ListingLine]]:
+    """Runs of instructions without anything between them: data has no line."""
+    run: list[ListingLine] = []
+    for line in lines:
+        if not line.data:
+            continue
+        if run and (line.kind != "instruction" or line.address != run[-1].address + len(run[-1].data)):
+            yield run
+            run = []
+        if line.kind == "instruction":
+            run.append(line)
+    if run:
+        yield run
+
+
+def _sequence(rows: Sequence[ListingLine], files: dict[str, int]) -> bytes:
+    """A row wherever the source line changes, in order of addresses, ended by DW_LNE_end_sequence."""
     address, line, file = rows[0].address, 1, 1
+    out = bytearray(b"\0\x09\x02" + struct.pack("<Q", address))  # DW_LNE_set_address
+    last = None
     for row in rows:
+        place = (row.origin.file, row.origin.line)
+        if place == last:
+            continue
+        last = place
         number = files.setdefault(row.origin.file, len(files) + 1)
         if number != file:
             out += bytes([_LNS_SET_FILE]) + _uleb(number)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness import abi
+from harness.assembly import Assembled
 from harness.image.dwarf import debug_sections
 from harness.image.image import Image, Parameters
 
@@ -59,10 +60,16 @@ def elf(image: Image, parameters: Parameters, boot: Literal["multiboot", "pvh"] 
         note = struct.pack("<III4sQ", 4, 8, _XEN_ELFNOTE_PHYS32_ENTRY, b"Xen\0", entry)
         sections.append(_Section(".note.Xen", 7, note, align=4))
     sections += _symbols(image, strings=len(sections) + 1)
-    units = (image.runtime.lines, image.program.lines)
-    for name, data in debug_sections(units, runtime_at, runtime_at + len(code)).items():
+    units = [(_first_file(unit), unit) for unit in (image.runtime, image.program)]
+    for name, data in debug_sections(units).items():
         sections.append(_Section(name, 1, data))
     return _file(sections, entry)
+
+
+def _first_file(unit: Assembled) -> str:
+    """The first real file that a unit's code comes from."""
+    files = [line.origin.file for line in unit.lines if line.kind == "instruction"]
+    return next((file for file in files if "(generated)" not in file), "program")
 
 
 def _symbols(image: Image, strings: int) -> list[_Section]:

@@ -38,7 +38,7 @@ def test_refusal(tmp_path: Path) -> None:
     path.write_text("nop\niret\nmov al, 300\n")
     done = run.invoke(app, [str(path)])
     assert done.exit_code == 1 and done.stdout == ""
-    assert f"{path}:2: iret: " in done.stderr and "write iretq" in done.stderr and f"{path}:3: " in done.stderr
+    assert f"{path}:2: `iret`: " in done.stderr and "write iretq" in done.stderr and f"{path}:3: " in done.stderr
 
 
 def test_bad_usage(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from harness.assembly import Origin, SourceLine, source_from_call
 
-HERE = __file__
+FILE = Path(__file__)
+HERE = str(FILE.relative_to(Path.cwd()) if FILE.is_relative_to(Path.cwd()) else FILE)
 
 
 def asm(text: str, block: int = 0) -> list[SourceLine]:
@@ -22,7 +23,7 @@ def asm(text: str, block: int = 0) -> list[SourceLine]:
 
 def _where(lines: list[SourceLine]) -> list[str]:
     """Each line as `text@line`, checked against this very file."""
-    source = Path(HERE).read_text().splitlines()
+    source = FILE.read_text().splitlines()
     for line in lines:
         assert line.origin.file == HERE
         if line.text.strip() and line.origin.within is None:
@@ -32,7 +33,7 @@ def _where(lines: list[SourceLine]) -> list[str]:
 
 def _line(marker: str) -> int:
     """The line of this file that ends with a comment."""
-    for number, line in enumerate(Path(HERE).read_text().splitlines(), 1):
+    for number, line in enumerate(FILE.read_text().splitlines(), 1):
         if line.endswith(f"# <{marker}>"):
             return number
     raise AssertionError(marker)
@@ -56,7 +57,7 @@ def test_one_line() -> None:
     lines = asm("just_one", block=7)  # <one>
     assert _where(lines) == [f"just_one@{_line('one')}"]
     assert lines[0].block == 7
-    assert lines[0].origin.column == Path(HERE).read_text().splitlines()[_line("one") - 1].index("just_one") + 1
+    assert lines[0].origin.column == FILE.read_text().splitlines()[_line("one") - 1].index("just_one") + 1
 
 
 def test_escapes_and_concatenation() -> None:
@@ -122,7 +123,7 @@ def test_built_elsewhere() -> None:
 def test_several_calls_on_one_line_and_unicode() -> None:
     é = asm
     first, second = é("ä_one"), é("ö_two")  # <unicode>
-    row = Path(HERE).read_text().splitlines()[_line("unicode") - 1]
+    row = FILE.read_text().splitlines()[_line("unicode") - 1]
     assert [first[0].origin.column, second[0].origin.column] == [row.index("ä_one") + 1, row.index("ö_two") + 1]
 
 
@@ -177,6 +178,15 @@ def test_module_with_rewritten_asserts(tmp_path: Path, pytestconfig: pytest.Conf
     body = module.probe(asm)
     assert [str(line.origin) for line in next(body)[1:3]] == [f"{path}:6", f"{path}:7"]
     assert next(body)[0].origin == Origin(str(path), 12, 16)
+
+
+def test_files_below_the_current_folder_are_named_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FILE.parent)
+    assert asm("nop")[0].origin.file == FILE.name
+    monkeypatch.chdir("/")
+    assert asm("nop")[0].origin.file == str(FILE).removeprefix("/")
+    monkeypatch.chdir(FILE.parents[1] / "kernel")
+    assert asm("nop")[0].origin.file == str(FILE)
 
 
 def test_source_that_cannot_be_read() -> None:

@@ -11,7 +11,7 @@ from harness.assembly import AssemblyError, Origin, Problem, SourceLine, assembl
 from .helpers import refusal
 
 SUGGESTIONS = [
-    ("iret", "x.asm:1: iret: iret in 64-bit mode is not clear about its size (write iretq (or iretd))"),
+    ("iret", "x.asm:1: `iret`: iret in 64-bit mode is not clear about its size (write iretq, or iretd)"),
     ("mov dword ptr [0xfee000b0], 0", "load the base into a register: mov rbx, 0xfee000b0; then use [rbx]"),
     ("mvo eax, 1", "unknown mnemonic 'mvo' (near: mov"),
     ("x: nop\njmp xx", "undefined symbol 'xx'"),
@@ -37,7 +37,7 @@ SUGGESTIONS = [
     ("lock", "the prefix lock stands alone (write it on the line of its instruction)"),
     ("push eax", "in 64-bit mode it takes 64-bit operands"),
     ("mov ah, r8b", "ah cannot be used together with r8b"),
-    ("a: nop\na: nop", "x.asm:2: a:: the label 'a' is defined twice (first at x.asm:1)"),
+    ("a: nop\na: nop", "x.asm:2: `a:`: the label 'a' is defined twice (first at x.asm:1)"),
     (".byte 'ab'", "a quote is not closed, or holds more than one character"),
     ("mov eax, 1 + 2 & 3", "write the parentheses"),
 ]
@@ -85,7 +85,7 @@ def test_origin_reads_well() -> None:
 def test_error_travels_between_processes() -> None:
     error = AssemblyError([Problem(Origin("f", 1), "nop", "because")])
     copy = pickle.loads(pickle.dumps(error))
-    assert copy.problems == error.problems and str(copy) == "f:1: nop: because"
+    assert copy.problems == error.problems and str(copy) == "f:1: `nop`: because"
 
 
 def test_names_from_outside_must_be_names() -> None:

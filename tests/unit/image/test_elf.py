@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -88,18 +89,25 @@ def test_a_pvh_image_has_the_note_and_no_multiboot_header(image: Image) -> None:
 
 def test_every_instruction_has_its_line(image: Image, multiboot: ELFFile) -> None:
     dwarf = multiboot.get_dwarf_info()
-    (unit,) = dwarf.iter_CUs()
-    program = dwarf.line_program_for_CU(unit)
-    assert program is not None
-    names = [entry.name.decode() for entry in program["file_entry"]]
-    rows = {
-        entry.state.address: (names[entry.state.file - 1], entry.state.line)
-        for entry in program.get_entries()
-        if entry.state is not None and not entry.state.end_sequence
-    }
-    for line in (*image.runtime.lines, *image.program.lines):
-        if line.kind == "instruction":
-            assert rows[line.address] == (line.origin.file, line.origin.line)
+    for unit, assembled in zip(dwarf.iter_CUs(), (image.runtime, image.program), strict=True):
+        low, size = (unit.get_top_DIE().attributes[name].value for name in ("DW_AT_low_pc", "DW_AT_high_pc"))
+        assert (low, size) == (assembled.address, len(assembled.code))
+        program = dwarf.line_program_for_CU(unit)
+        assert program is not None
+        names = [entry.name.decode() for entry in program["file_entry"]]
+        assert unit.get_top_DIE().attributes["DW_AT_name"].value.decode() in names
+        states = [entry.state for entry in program.get_entries() if entry.state is not None]
+        assert [state.address for state in states] == sorted(state.address for state in states)
+        place: dict[int, tuple[str, int]] = {}
+        for state, following in pairwise(states):
+            if not state.end_sequence:
+                where = (names[state.file - 1], state.line)
+                place |= dict.fromkeys(range(state.address, following.address), where)
+        assert states[-1].end_sequence
+        for line in assembled.lines:
+            for address in range(line.address, line.address + len(line.data)):
+                wanted = (line.origin.file, line.origin.line) if line.kind == "instruction" else None
+                assert place.get(address) == wanted, line
 
 
 def test_staging_describes_itself(image: Image) -> None:
