@@ -38,7 +38,7 @@ class State(StrEnum):
 class Bullet:
     """One thing that the catalogue is meant to state.
 
-    `id` is the area, a dot and a slug. `citation` names a manual and the section's title. `unsupported` is empty, or
+    `id` is a topic, a dot and a slug. `citation` names a manual and the section's title. `unsupported` is empty, or
     says what was tried and why no target here can show it.
     """
 
@@ -51,8 +51,8 @@ class Bullet:
 
     @property
     def area(self) -> str:
-        """What stands before the dot."""
-        return self.id.partition(".")[0]
+        """The name of its file."""
+        return self.path.stem
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def load_bullets(folder: Path) -> tuple[Bullet, ...]:
         lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[bullet]]")]
         # a table array written inline has no headings to point at
         for entry, line in zip(entries, lines if len(lines) == len(entries) else [1] * len(entries), strict=True):
-            fault = _fault(entry, path.stem)
+            fault = _fault(entry)
             if fault:
                 faults.append(f"{shown(path)}:{line}: {fault}")
             else:
@@ -134,7 +134,7 @@ def load_bullets(folder: Path) -> tuple[Bullet, ...]:
     return tuple(bullets)
 
 
-def _fault(entry: Any, area: str) -> str:
+def _fault(entry: Any) -> str:
     """What is wrong with one entry; empty if nothing is."""
     if not isinstance(entry, dict):
         return "a bullet is a table with id, text and citation"
@@ -148,9 +148,7 @@ def _fault(entry: Any, area: str) -> str:
         if not isinstance(value, str) or not value.strip():
             return f"{name} must be a text that is not empty"
     if not _ID.fullmatch(entry["id"]):
-        return f"id {entry['id']!r}: expected the area, a dot and lower-case words joined by '-', as {area}.some-rule"
-    if entry["id"].partition(".")[0] != area:
-        return f"id {entry['id']!r}: the ids of {area}.toml begin with '{area}.'"
+        return f"id {entry['id']!r}: expected a topic, a dot and lower-case words joined by '-', as lapic.timer-stop"
     return ""
 
 
@@ -178,7 +176,7 @@ def measure(bullets: Sequence[Bullet], cases: Iterable[Case], areas: Sequence[st
         for name in dict.fromkeys(found.covers):
             if name in known:
                 members.setdefault(name, []).append(case)
-            elif (found.id, name) not in reported and (not areas or {found.area, name.partition(".")[0]} & {*areas}):
+            elif (found.id, name) not in reported and (not areas or found.area in areas):
                 reported.add((found.id, name))
                 near = get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else "write its entry, or correct it"
