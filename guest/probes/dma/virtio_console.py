@@ -44,6 +44,6 @@ def console_output_reaches_the_host(k: Kernel) -> ProbeBody:
 
     answer = run.qmp("ringbuf-read", device="virtio-console-ring", size=4096, format="base64")
     assert base64.b64decode(answer) == TEXT
-    assert run.vectors == [VECTOR + 1]
+    assert set(run.vectors) == {VECTOR + 1}, "a device may notify more often than it must, but by this vector alone"
     assert transmit.used(run.memory(transmit.buffer)).elements == ((head, 0),)
     assert GUARD not in run.memory(first.address, first.size)

@@ -177,6 +177,35 @@ def after_invalidation_the_new_translation_holds(k: Kernel, scope: str) -> Probe
     assert second.inside(run.memory(second.buffer)) == data
 
 
+@probe(spec=f"{VTD}, Invalidation of Translation Caches", needs=NEEDS, covers=["iommu.stale"])
+def before_invalidation_the_old_or_the_new_translation_holds(k: Kernel) -> ProbeBody:
+    """A present entry that changed without invalidation is used as it was or as it is, never as a mixture."""
+    data = _data(6)
+    source = Window.make(k, "source", 256, content=data)
+    first, second = Window.make(k, "first", 256), Window.make(k, "second", 256)
+    edu, unit, domain = EduDevice(k), RemappingUnit(k), Domain(k, 1)
+    domain.identity(source.buffer)
+    domain.map(IOVA, first.address & -PAGE)
+    unit.attach(edu.function.requester, domain)
+    unit.translate()
+    edu.to_device(source.address, 256)
+    _finish(k, edu)
+    edu.from_device(IOVA, 16)
+    _finish(k, edu)
+    domain.map(IOVA, second.address & -PAGE)
+    with k.trigger():
+        edu.from_device(IOVA, 256)
+    _finish(k, edu)
+    faults = unit.FSTS.read("faults")
+
+    run = yield
+
+    old, new = (window.inside(run.memory(window.buffer)) for window in (first, second))
+    untouched = bytes([GUARD]) * 256
+    assert (old, new) in ((data, untouched), (data[:16] + untouched[16:], data))
+    assert run[faults].PPF == 0
+
+
 @probe(spec=f"{VTD}, Domains and Address Translation", needs=[*NEEDS, "virtio-rng"], covers=["iommu.two-domains"])
 def each_device_has_its_own_domain(k: Kernel) -> ProbeBody:
     """The same device address means different memory to devices in different domains."""
