@@ -214,6 +214,7 @@ def without_local_apic_intr_goes_to_the_processor(k: Kernel, irq: int, lint0: st
         k.lines.up(irq)
     requested = k.pic.irr(k.pic.MASTER, "requested")
     k.sti()
+    k.settle()
     k.stay_quiet()
 
     run = yield

@@ -81,7 +81,7 @@ def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
 
     assert run.vectors == [vector] * 3
     assert {interrupt.depth for interrupt in run.interrupts} == {0}
-    assert run[irr] == 0
+    assert run[irr] >> (irq & 7) & 1 == 0
 
 
 @probe.each(irq=[5, 12])
