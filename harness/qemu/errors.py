@@ -45,7 +45,8 @@ class Unsupported(QemuError):  # noqa: N818
 class QemuStartError(QemuError):
     """QEMU ended, or did not answer, before the guest could start."""
 
-    def __init__(self, what: str, stderr: str, command_line: str) -> None:
+    def __init__(self, what: str, stderr: str, command_line: str, returncode: int | None = None) -> None:
+        self.returncode = returncode  # None where it did not answer, or could not be run
         self.stderr = stderr
         self.command_line = command_line
         said = stderr.strip() or "(nothing on stderr)"

@@ -38,7 +38,7 @@ async def start(
         except QMPError:
             returncode = await process.end(patience=5)
             what = f"QEMU {describe_exit(returncode)} before the guest could start:"
-            raise QemuStartError(what, process.stderr, explain()) from None
+            raise QemuStartError(what, process.stderr, explain(), returncode) from None
     except BaseException:
         process.kill()
         raise

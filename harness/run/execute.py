@@ -111,6 +111,8 @@ class Executor:
             except Unsupported as error:
                 return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
             except (QemuError, OSError) as error:
+                if not last and isinstance(error, QemuStartError) and error.returncode in (-9, -15):
+                    return None  # killed from outside as well: nothing has run yet
                 detail = _start_detail(error)
                 return self._record(case, options, Verdict.ERROR, reason=_start_reason(error), detail=detail)
             try:
