@@ -59,7 +59,7 @@ def first_difference(case: Case, target: Target, first: RunRecord, other: RunRec
         return Difference(f"the verdict is {_verdict(other)}, it was {_verdict(first)}")
     if not target.deterministic:
         return None
-    for mine, theirs in zip(first.interrupts, other.interrupts, strict=False):
+    for mine, theirs in zip(_ordered(case, first), _ordered(case, other), strict=False):
         if _what(mine) != _what(theirs):
             return Difference(f"interrupt {mine.seq} is {_shown(theirs)}, it was {_shown(mine)}")
     if len(first.interrupts) != len(other.interrupts):
@@ -84,7 +84,7 @@ def warm_difference(case: Case, cold: RunRecord, warm: RunRecord) -> str | None:
     """
     if cold.verdict is not warm.verdict:
         return f"the verdict is {_verdict(warm)}, cold {_verdict(cold)}"
-    for mine, theirs in zip(cold.interrupts, warm.interrupts, strict=False):
+    for mine, theirs in zip(_ordered(case, cold), _ordered(case, warm), strict=False):
         if _what(mine) != _what(theirs):
             return f"interrupt {mine.seq} is {_shown(theirs)}, cold {_shown(mine)}"
         waiting = _WAITING in mine.where and _WAITING in theirs.where
@@ -117,6 +117,13 @@ def _state(snapshot: bytes) -> dict[str, int]:
         if name not in ("LAPIC", "IOAPIC", "PIC", *LEFT_BY_RESET):
             state[name] = SNAPSHOT.read(snapshot, name)
     return state
+
+
+def _ordered(case: Case, record: RunRecord) -> list[InterruptRecord]:
+    """The sequence to compare. Which of two processors a device of the host's time serves first is chance."""
+    if host_timed(case):
+        return sorted(record.interrupts, key=lambda interrupt: interrupt.cpu)
+    return list(record.interrupts)
 
 
 def _what(interrupt: InterruptRecord) -> tuple[int, int, int | None]:
