@@ -13,6 +13,7 @@ from harness.commands.bench import bench_command
 from harness.commands.doctor import doctor_command
 from harness.commands.images import images_command
 from harness.commands.list import list_command
+from harness.commands.matrix import matrix_command
 from harness.commands.run import EXIT_CODES, run_command
 from harness.commands.show import show_command
 from harness.commands.vacuity import vacuity_command
@@ -53,6 +54,7 @@ app.command("asm")(asm_command)
 app.command("doctor")(doctor_command)
 app.command("vacuity")(vacuity_command)
 app.command("bench")(bench_command)
+app.command("matrix")(matrix_command)
 
 
 def main() -> None:
