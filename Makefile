@@ -4,7 +4,7 @@ PYTHON_VENV := .venv/bin/python
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup images run test test-all lint bench qemu-10 lock clean distclean
+.PHONY: help setup images run test test-all lint bench matrix vacuity qemu-10 lock clean distclean
 
 help:
 	@echo 'make run        boot the catalogue, print the verdict table   (ARGS="timers -t pc-tcg" goes to trapgate run)'
@@ -12,6 +12,8 @@ help:
 	@echo 'make test-all   the same, on every target that this host can run'
 	@echo 'make lint       ruff and mypy only'
 	@echo 'make bench      how fast it is, against a bare QEMU'
+	@echo 'make matrix     every target and QEMU that this host can run, side by side'
+	@echo 'make vacuity    would the probes notice if what they test were gone?   (minutes; ARGS=--triggers: faster)'
 	@echo 'make images     the bootable images, below images/'
 	@echo 'make qemu-10    a second, newer QEMU beside that of the distribution'
 	@echo 'make lock       renew requirements.lock from the environment'
@@ -39,10 +41,16 @@ test: lint
 	@$(PYTHON_VENV) -m pytest -n 2 -m 'not slow' tests guest/probes $(ARGS)
 
 test-all: lint
-	@$(PYTHON_VENV) -m pytest -n 2 tests guest/probes --trapgate-target all $(ARGS)
+	@TRAPGATE_THOROUGH=1 $(PYTHON_VENV) -m pytest -n 2 tests guest/probes --trapgate-target all $(ARGS)
 
 bench: setup
 	@.venv/bin/trapgate bench $(ARGS)
+
+matrix: setup
+	@.venv/bin/trapgate matrix $(ARGS)
+
+vacuity: setup
+	@.venv/bin/trapgate vacuity $(if $(findstring --triggers,$(ARGS)),,--check docs/vacuity.json) $(ARGS)
 
 qemu-10:
 	@scripts/qemu-10.sh
