@@ -75,9 +75,9 @@ def key(
     # Lines of an accepted source hold no control characters, so with their number the separator is not ambiguous.
     digest.update(f"{address} {mode} {len(source)}\n".encode())
     digest.update("\n".join([line.text for line in source]).encode("utf-8", "surrogatepass"))
-    digest.update("\n".join([str(line.block) for line in source]).encode())
+    digest.update(array("q", [line.block for line in source]).tobytes())
     for names in (constants, symbols):
-        digest.update(json.dumps(sorted(names.items())).encode())
+        digest.update(repr(sorted(names.items())).encode())
     return digest.hexdigest()
 
 

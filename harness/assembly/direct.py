@@ -200,9 +200,10 @@ def _segment(instruction: Instruction, mode: int, early: Early) -> Encoded | Don
     mnemonic, operands = instruction.mnemonic, instruction.operands
     if mnemonic in ("push", "pop"):
         register = operands[0]
-        assert isinstance(register, Register)
+        if len(operands) != 1 or not isinstance(register, Register):
+            raise Refusal(f"{mnemonic} takes one operand")
         data = _SEGMENT_PUSH[register.name][mnemonic == "pop"]
-        if not data or len(operands) != 1:
+        if not data:
             raise Refusal(f"{mnemonic} {register.name} does not exist")
         if mode == 64 and register.name not in ("fs", "gs"):
             raise Refusal(f"{mnemonic} {register.name} does not exist in 64-bit mode", "go through a register")

@@ -6,7 +6,7 @@ What is not recognised here goes through `operands.parse_operands`, which gives 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Name, Node, Number, names_of
@@ -26,10 +26,8 @@ _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[1-9][0-9]{0,17}|0")
 _LIMIT: Final = 65536
 
 
-class _Parsed(NamedTuple):
-    operand: Operand
-    names: tuple[str, ...]
-
+_Parsed: TypeAlias = tuple[Operand, tuple[str, ...]]
+"""An operand and the names that it uses."""
 
 _memo: Final[dict[str, _Parsed]] = {}
 
@@ -48,20 +46,20 @@ def plain_operands(text: str) -> tuple[tuple[Operand, ...], tuple[str, ...]] | N
             if len(_memo) > _LIMIT:
                 _memo.clear()
             _memo[key] = found
-        operands.append(found.operand)
-        names += found.names
+        operands.append(found[0])
+        names += found[1]
     return (tuple(operands), names) if len(operands) <= 4 else None
 
 
 def _parse(text: str) -> _Parsed | None:
     if _NUMBER.fullmatch(text):
-        return _Parsed(Immediate(Number(int(text, 0))), ())
+        return Immediate(Number(int(text, 0))), ()
     if _NAME.fullmatch(text):
         word = text.lower()
         if word in RESERVED:
             return None
         register = REGISTERS.get(word)
-        return _Parsed(Immediate(Name(text)), (text,)) if register is None else _Parsed(register, ())
+        return (Immediate(Name(text)), (text,)) if register is None else (register, ())
     match = _MEMORY.fullmatch(text)
     memory = _memory(*match.groups()) if match is not None else None
     if memory is not None:
@@ -70,7 +68,7 @@ def _parse(text: str) -> _Parsed | None:
         (operand,) = parse_operands(Tokens(tokenize(text)))
     except Refusal:
         return None
-    return _Parsed(operand, tuple(name for node in nodes_of(operand) for name in names_of(node)))
+    return operand, tuple([name for node in nodes_of(operand) for name in names_of(node)])
 
 
 def _memory(size: str | None, base: str, name: str | None, number: str | None) -> _Parsed | None:
@@ -87,4 +85,4 @@ def _memory(size: str | None, base: str, name: str | None, number: str | None) -
             return None
         displacement = Number(int(number, 0))
     names = (name,) if name is not None else ()
-    return _Parsed(Memory(SIZES[size] if size else None, None, ((register, UNSCALED),), displacement), names)
+    return Memory(SIZES[size] if size else None, None, ((register, UNSCALED),), displacement), names

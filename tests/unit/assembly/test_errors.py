@@ -35,6 +35,7 @@ SUGGESTIONS = [
     (".macro m", "macros are not supported"),
     ("movzx eax, ebx", "mov r32, r32 clears the upper half"),
     ("lock", "the prefix lock stands alone (write it on the line of its instruction)"),
+    ("push word ptr [rax], ds", "push takes one operand"),
     ("push eax", "in 64-bit mode it takes 64-bit operands"),
     ("mov ah, r8b", "ah cannot be used together with r8b"),
     ("a: nop\na: nop", "x.asm:2: `a:`: the label 'a' is defined twice (first at x.asm:1)"),
