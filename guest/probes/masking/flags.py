@@ -5,6 +5,7 @@ from harness.hardware.cpu import Rflags
 
 VECTOR = 0x50
 ROUNDS = {True: 20_000, False: 20_000_000}  # at most, by whether virtual time counts instructions
+TICKS = {True: 1777, False: 177_777}  # of the timer: in real time a shorter period may leave no time between interrupts
 SHADOW = "SDM vol. 2, STI—Set Interrupt Flag"
 
 
@@ -121,7 +122,7 @@ def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
             mov edi, LAPIC_LVT_TIMER
             mov dword ptr [rdi], {VECTOR | 0x20000:#x}
             mov edi, LAPIC_INITIAL_COUNT
-            mov dword ptr [rdi], 1777
+            mov dword ptr [rdi], {TICKS[k.deterministic]}
         """)
     k.asm(f"mov ebx, {ROUNDS[k.deterministic]}")
     off = "cli" if instruction == "cli" else "push 2\npopfq"
@@ -163,7 +164,7 @@ def mov_ss_holds_an_interrupt_back(k: Kernel) -> ProbeBody:
             mov edi, LAPIC_LVT_TIMER
             mov dword ptr [rdi], {VECTOR | 0x20000:#x}
             mov edi, LAPIC_INITIAL_COUNT
-            mov dword ptr [rdi], 1777
+            mov dword ptr [rdi], {TICKS[k.deterministic]}
         """)
     k.asm(f"""
     again:

@@ -63,7 +63,9 @@ def mode_0_interrupts_once(k: Kernel, count: int) -> ProbeBody:
 )
 def periodic_modes_keep_their_period(k: Kernel, mode: int, count: int) -> ProbeBody:
     """In modes 2 and 3 OUT rises once every N clocks (0 means 65536), without drift."""
-    periods = 20 if 0 < count < 0x8000 else 3
+    if 0 < count < 0x8000 and not k.deterministic:
+        count *= 64  # a busy host misses edges that are closer together
+    periods = 20 if 0 < count < 0x8000 and k.deterministic else 3
     listen(k)
     with k.trigger():
         k.pit.program(channel=0, mode=mode, count=count)
