@@ -21,6 +21,7 @@ Addresses are guest-physical; below 1 GiB the guest maps them one to one. Offset
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 from typing import Final
 
 __all__ = [
@@ -399,6 +400,11 @@ def symbols() -> dict[str, int]:
 
 def constants() -> dict[str, int]:
     """Everything above as assembler constants."""
+    return dict(_constants())
+
+
+@cache
+def _constants() -> dict[str, int]:
     found = {name: int(globals()[name]) for name in (*_REGIONS, *_NUMBERS)}
     for struct_ in _STRUCTS:
         found |= struct_.constants()

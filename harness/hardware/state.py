@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self
 
 from harness.hardware.ioapic import IoApicId, IoApicVersion, RedirectionEntry
@@ -106,6 +107,7 @@ class RedirectionState:
     destination: int
 
     @classmethod
+    @lru_cache(maxsize=1024)  # most entries are masked and zero, every time
     def decode(cls, pin: int, raw: int) -> Self:
         """Decode the 64-bit redirection entry of `pin`."""
         entry = RedirectionEntry(raw)

@@ -102,10 +102,12 @@ def read_recording(ram: memoryview, mailbox: Mailbox, image: Image, marks: Seque
 
 
 def _counts(ram: memoryview) -> dict[tuple[int, int], int]:
-    words = ram[abi.COUNTS : abi.COUNTS + abi.CPUS * 1024].cast("I")
-    if not any(words):
-        return {}
-    return {(index >> 8, index & 0xFF): count for index, count in enumerate(words) if count}
+    counts: dict[tuple[int, int], int] = {}
+    for cpu in range(abi.CPUS):
+        row = bytes(ram[abi.COUNTS + cpu * 1024 : abi.COUNTS + (cpu + 1) * 1024])
+        if any(row):
+            counts |= {(cpu, vector): count for vector, count in enumerate(memoryview(row).cast("I")) if count}
+    return counts
 
 
 def _entry(data: bytes, at: int, mailbox: Mailbox, image: Image, marks: Sequence[str]) -> InterruptRecord | Mark:
