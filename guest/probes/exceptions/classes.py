@@ -82,6 +82,29 @@ def a_fault_pushes_rf_set(k: Kernel, fault: str) -> ProbeBody:
     assert pushed.RF == 1
 
 
+@probe.each(kind=["fixed", "nmi"])
+@probe(
+    spec="SDM vol. 3B, Instruction-Breakpoint Exception Condition (RF in the pushed RFLAGS)",
+    covers="exceptions.rf",
+    deviation=Deviation("*-tcg*", r"RF set", "docs/deviations/exceptions-rf-interrupt.md", versions=">=10"),
+)
+def an_interrupt_pushes_rf_clear(k: Kernel, kind: str) -> ProbeBody:
+    """A hardware interrupt between two instructions pushes RFLAGS with RF clear."""
+    vector = 2 if kind == "nmi" else 0x50
+    k.expect(vector)
+    k.sti()
+    with k.trigger():
+        k.lapic.send(destination=0, DELIVERY_MODE=4 if kind == "nmi" else 0, LEVEL=1, VECTOR=vector)
+    k.delay(us=10)
+    k.cli()
+
+    run = yield
+
+    assert run.vectors == [vector]
+    pushed = Rflags(run.interrupts[0].rflags)
+    assert pushed.RF == 0, "RF set"
+
+
 TRAPS = {
     "int3": (3, "int3", 1),
     "int3_long": (3, ".byte 0xCD, 3", 2),
