@@ -20,7 +20,8 @@ import pytest
 import typer
 from records import INTERRUPTS, record
 
-from harness.commands.run import Plan, Runner, execute
+from harness.commands.run import Plan, execute
+from harness.commands.streams import Runner
 from harness.qemu.target import load_targets
 from harness.report.failure import explain, interrupt_table, source_excerpt
 from harness.report.summary import Result, exit_code, headline, verdict_table
