@@ -55,17 +55,21 @@ def measure(
     reference: Case,
     target: Target,
     others: Sequence[Target],
+    waiting: Case,
     catalogue: Sequence[Case],
     samples: int,
     progress: Callable[[str], object],
 ) -> Bench:
-    """Measure everything. `reference` is the probe that is run alone, `catalogue` what is run as a whole.
+    """Measure everything.
+
+    `reference` is the probe that is run alone, `waiting` one that waits in guest time, `catalogue` what is run whole.
 
     Raises BenchError, BareError, QemuError, CrewError.
     """
     bench = Bench(reference.id, target.name)
     progress("cold and warm runs against a bare QEMU")
     _runs(bench, reference, target, samples)
+    bench.figures["warm_waiting_ms"] = _cold_and_warm(waiting, target, max(3, samples // 3))["warm_ms"]
     progress("the steps of a warm run")
     _steps(bench, reference, target, samples * 5)
     progress("the assembler")
