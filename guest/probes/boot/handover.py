@@ -1,5 +1,7 @@
 """What a program finds when it starts, whatever booted it."""
 
+from itertools import pairwise
+
 from harness import Kernel, ProbeBody, probe
 from harness.hardware.cpu import Rflags
 
@@ -116,7 +118,7 @@ def multiboot_gives_its_magic_and_a_memory_map(k: Kernel) -> ProbeBody:
     assert any(base <= 0x10_0000 and base + length >= 0x300_0000 for base, length in available)
     assert words[2] >= 0x2F0_0000 >> 10, "mem_upper in KiB, from 1 MiB on"
     ends = sorted((base, base + length) for base, length, _ in ranges)
-    assert all(mine[1] <= following[0] for mine, following in zip(ends, ends[1:], strict=False)), "ranges overlap"
+    assert all(mine[1] <= following[0] for mine, following in pairwise(ends)), "ranges overlap"
 
 
 @probe(

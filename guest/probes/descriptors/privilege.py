@@ -91,3 +91,41 @@ def an_exception_ignores_the_dpl(k: Kernel, instruction: str) -> ProbeBody:
 
     assert run.vectors == [vector]
     assert run.interrupts[0].cs == 0x3B
+
+
+@probe(
+    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures; vol. 2, INTO",
+    covers="descriptors.dpl-into",
+    deviation=Deviation("*-tcg*", "'0x42' == '0x22'", "docs/deviations/descriptors-idt-error-code.md", versions="<10"),
+)
+def into_checks_the_dpl(k: Kernel) -> ProbeBody:
+    """INTO with OF set at CPL 3, in compatibility mode, through a gate with DPL 0 raises #GP(4*8+2)."""
+    # 32-bit code cannot reach the user alias: open the lower half to ring 3.
+    k.asm("or byte ptr [PAGE_TABLES], 4\nmov rax, cr3\nmov cr3, rax")
+    k.tables.gate(4, dpl=0)
+    with k.faults():
+        k.asm("""
+            mov rcx, rsp
+            push 0x33
+            push rcx
+            push 2
+            push SEL_USER_CODE32+3
+            lea rax, [rip+ring3_32]
+            push rax
+            iretq
+        .code32
+        ring3_32:
+            mov al, 0x7F
+            add al, 1
+        culprit:
+        """)
+        with k.trigger():
+            k.asm(".code32\ninto")
+        k.asm(".code32\nud2\n.code64")
+
+    run = yield
+
+    assert run.vectors == [13]
+    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].cs & 3 == 3
+    assert code(run) == hex(SelectorErrorCode.gate(4))

@@ -227,7 +227,7 @@ def tss_limit(k: Kernel, limit: int) -> None:
 
 
 @probe.each(ist=[1, 2, 7])
-@probe(spec="SDM vol. 3A, Interrupt 10—Invalid TSS Exception (#TS)", covers="descriptors.tss-limit")
+@probe(spec="SDM vol. 3A, Interrupt 10—Invalid TSS Exception (#TS)", covers=["descriptors.tss-limit", "exceptions.ts"])
 def an_ist_beyond_the_tss_limit(k: Kernel, ist: int) -> ProbeBody:
     """Delivery through an IST whose pointer lies beyond the TSS limit raises #TS with the TSS's selector."""
     k.tables.gate(VECTOR, ist=ist)
