@@ -153,7 +153,6 @@ LOADS = {
     "ss_rpl": ("ss", SEL_SPARE | 3, DATA, 13, SEL_SPARE),
     "ss_user_data": ("ss", SEL_USER_DATA | 3, 0, 13, SEL_USER_DATA),
     "ss_beyond_gdt": ("ss", 0xFFF8, 0, 13, 0xFFF8),
-    "ss_null_rpl3": ("ss", 3, 0, 13, 0),
 }  # fmt: skip
 
 
@@ -161,9 +160,6 @@ LOADS = {
 @probe(
     spec="SDM vol. 2, MOV—Move (protected mode exceptions); vol. 3A, Interrupt 12—Stack-Segment Fault (#SS)",
     covers=["exceptions.np", "exceptions.ss-load", "exceptions.gp-selector"],
-    deviation=Deviation(
-        "*-tcg*", r"\['tried'\] == \['tried', 13\]", "docs/deviations/exceptions-null-ss.md", "ss_null_rpl3"
-    ),
 )
 def loading_a_bad_selector_blames_it(k: Kernel, case: str) -> ProbeBody:
     """A data segment load checks type, privilege, limit and presence: #GP, #NP or, for SS, #SS with the selector."""
