@@ -141,7 +141,13 @@ class Crew(Generic[J, R]):
                 yield Done(task.number, answer.result, answer.broke, task.attempts + 1)
 
     def _fill(self, worker: _Worker[J]) -> None:
-        while len(worker.given) < _AHEAD and (task := self._take(worker)) is not None:
+        """Give it a job, and one ahead if there are enough for everybody."""
+        while len(worker.given) < _AHEAD:
+            if worker.given and sum(map(len, self._groups)) < self._size:
+                return
+            task = self._take(worker)
+            if task is None:
+                return
             worker.give(task)
 
     def _take(self, worker: _Worker[J]) -> _Task[J] | None:
