@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from qemu.qmp import EventListener, ExecInterruptedError, ExecuteError, Message, QMPClient, QMPError
+from qemu.qmp import ExecInterruptedError, ExecuteError, Message, QMPClient, QMPError
 from qemu.qmp.models import ErrorResponse
 from qemu.qmp.protocol import Runstate
 
@@ -71,8 +71,9 @@ class Monitor:
         self._client = _Client(f"pid{process.pid}")
         # One of ours in the log is enough: qemu.qmp reports each end of a connection as an error.
         logging.getLogger(f"qemu.qmp.protocol.pid{process.pid}").addFilter(_only_debug)
-        # The filter is called for each event as it comes, in order; it takes none, so that no queue grows.
-        self._client.register_listener(EventListener(event_filter=self._on_event))
+        # The client's own listener keeps every event for whoever asks. A filter that is called for each as it comes, in
+        # order, and takes none, keeps that queue empty.
+        self._client.events.event_filter = self._on_event
         self._cause: Stop | None = None
         self._stopped: asyncio.Future[Stop | None] = asyncio.get_running_loop().create_future()
         self._was_reset: asyncio.Future[None] | None = None
