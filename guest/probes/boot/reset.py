@@ -105,6 +105,8 @@ WAYS = {
 )
 def a_reset_starts_the_guest_again(k: Kernel, way: str) -> ProbeBody:
     """CF9h, the keyboard controller, port 92h and a triple fault each reset the machine: the program starts anew."""
+    if way != "triple_fault" and k.platform.reset_port is None:
+        k.unsupported(f"{k.platform.name} has no port CF9h, keyboard controller or port 92h")
     boot_twice(k)
     with k.trigger():
         k.asm(WAYS[way])
@@ -124,6 +126,8 @@ def a_reset_starts_the_guest_again(k: Kernel, way: str) -> ProbeBody:
 @probe(spec="ICH9, RST_CNT—Reset Control Register (SYS_RST)", covers="boot.reset-ways")
 def cf9_resets_only_on_the_rising_bit(k: Kernel) -> ProbeBody:
     """Port CF9h: SYS_RST alone only chooses the kind of reset; RST_CPU going from 0 to 1 does it."""
+    if k.platform.reset_port is None:
+        k.unsupported(f"{k.platform.name} has no port CF9h")
     chosen = k.value("after_choosing")
     k.asm("mov edx, 0xCF9\nmov al, 2\nout dx, al")
     k.delay(us=100)
