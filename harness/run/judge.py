@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from harness.assembly import AssemblyError
 from harness.run.assertions import explained_comparisons
 from harness.run.evidence import Run
 from harness.run.failures import RunBroken, RunFailure
@@ -40,6 +41,8 @@ def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> 
             path, line = frame.filename, frame.lineno or 0
     if isinstance(error, AssertionError):
         sections.append(("Assertion", str(error) or "assert failed"))
+    elif isinstance(error, AssemblyError):  # its text, which is the reason, says everything
+        path, line = error.problems[0].origin.file, error.problems[0].origin.line
     elif isinstance(error, RunFailure | RunBroken):
         sections += error.sections
         if isinstance(error, RunFailure) and error.path:
