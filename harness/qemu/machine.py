@@ -115,10 +115,7 @@ class Machine:
 
     async def _run_once(self, place: Pieces, timeout: float, guest_reset: GuestReset) -> Stop:
         if not self._monitor.fresh and not self.shape.reusable and guest_reset == "stop":
-            raise QemuError(
-                f"a machine that boots by {self.shape.boot} cannot run again under guest_reset='stop': SeaBIOS answers "
-                "a reset with one of its own; launch a new machine"
-            )
+            raise QemuError(f"this machine cannot run again under guest_reset='stop': {self.shape.why_single()}")
         await self._monitor.on_guest_reset(guest_reset)
         if not self._monitor.fresh:
             await self._reset()

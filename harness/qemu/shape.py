@@ -44,9 +44,20 @@ class Shape:
 
     @property
     def reusable(self) -> bool:
-        """Whether a machine can do one run after another. Firmware resets the machine by itself when it boots again,
-        which cannot be told from a guest's own reset."""
-        return self.boot == "rom" and all(device.resets for device in self.devices)
+        """Whether a machine can do one run after another."""
+        return self.why_single() is None
+
+    def why_single(self) -> str | None:
+        """Why a machine of this shape serves one run only, or `None`."""
+        if self.boot != "rom":
+            return (
+                f"it boots by {self.boot}, and firmware resets the machine by itself when it boots again, which "
+                "cannot be told from a guest's own reset; launch a new machine"
+            )
+        for device in self.devices:
+            if not device.resets:
+                return f"QEMU's {device.name} has no reset, so it keeps what the last run left; launch a new machine"
+        return None
 
     def missing(self) -> str | None:
         """Why this machine type cannot have these devices, or `None`: known before any QEMU is asked."""
