@@ -105,4 +105,5 @@ def _told(story: _Story, repeats: Repeats) -> RunRecord:
     where = story.differs if story.differs.detail.path else story.first
     detail = FailureDetail(tuple(sections), where.detail.path, where.detail.line)
     command_line = story.differs.command_line or story.first.command_line
-    return replace(record, verdict=verdict, reason=reason, detail=detail, command_line=command_line)
+    record = replace(story.differs, ms=record.ms, command_line=command_line)  # whose interrupts are shown
+    return replace(record, verdict=verdict, reason=reason, detail=detail)

@@ -18,6 +18,7 @@ from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
 from harness.run.endings import explain_status, explain_stop
 from harness.run.failures import RunFailure
+from harness.run.leftovers import undone_by_reset
 from harness.run.record import InterruptRecord
 from harness.run.recorder import Mailbox, Mark, Recording, read_mailbox, read_recording
 from harness.run.snapshots import PicPairState, Snapshot, compare_ioapic, compare_lapic, compare_pic
@@ -39,6 +40,7 @@ class Run:
         self.ended = False
         self.acted = False  # the host held, asked or changed the machine before its end: virtual time is not exact
         self.triggered = False  # the probe called `trigger`
+        self.changed_machine = False  # in a way that a reset may not undo
         self._run_id = run_id
         self._timeout_s = timeout_s
         self._act = act
@@ -125,10 +127,12 @@ class Run:
 
     def qmp(self, command: str, **arguments: object) -> Any:
         """One QMP command. Raises `QmpCommandError`."""
+        self.changed_machine |= not undone_by_reset(command)
         return self.machine.qmp(command, **arguments)
 
     def hmp(self, line: str) -> str:
         """One line of the human monitor, and what it prints."""
+        self.changed_machine |= not undone_by_reset(line)
         return self.machine.hmp(line)
 
     @property

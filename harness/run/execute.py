@@ -149,7 +149,8 @@ class Executor:
         detail = FailureDetail() if error is None else failure_detail(case, error, run)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
         snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
-        if run.ended and not options.cold and machine.shape.reusable and not outlives_reset(snapshot):
+        leftovers = run.changed_machine or outlives_reset(snapshot)
+        if run.ended and not options.cold and machine.shape.reusable and not leftovers:
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz

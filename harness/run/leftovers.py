@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.abi import SNAPSHOT
 
-__all__ = ["outlives_reset"]
+__all__ = ["outlives_reset", "undone_by_reset"]
 
 _MASKED = 1 << 16
 _DELIVERY = 0b111 << 8
@@ -12,6 +12,17 @@ _NOT_MASKABLE = (0b010 << 8, 0b100 << 8, 0b101 << 8)  # SMI, NMI, INIT
 _LVT_LINT0 = 0x350
 _REDIRECTION_TABLE = 2  # dwords before it: ID, version
 _PINS = 24
+
+
+_LEAVES_NOTHING = ("query-", "inject-nmi", "ringbuf-read", "info ", "x ", "x/", "xp ", "xp/", "print ")
+
+
+def undone_by_reset(command: str) -> bool:
+    """Whether a QMP command, or a line of the human monitor, only reads, or does what a reset takes back.
+
+    What the host set stays otherwise: a link that it took down is down for the next guest too.
+    """
+    return command.startswith(_LEAVES_NOTHING)
 
 
 def outlives_reset(snapshot: bytes) -> bool:

@@ -69,6 +69,7 @@ def every_chain_offered_is_used_once(k: Kernel) -> ProbeBody:
         disk.queue.offer(*heads)
         disk.queue.notify()
     disk.queue.wait_used(5, ms=MS)
+    k.wait_for(VECTOR, ms=MS)  # the device uses a buffer first and interrupts then
 
     run = yield
 
@@ -141,6 +142,8 @@ def used_event_names_the_buffer_to_interrupt_for(k: Kernel) -> ProbeBody:
             disk.queue.offer(head)
             disk.queue.notify()
         disk.queue.wait_used(number + 1, ms=MS)
+        if number % 2 == 0:
+            k.wait_for(VECTOR, number // 2 + 1, ms=MS)
         k.stay_quiet()
 
     run = yield

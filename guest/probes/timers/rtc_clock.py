@@ -270,6 +270,7 @@ def masked_at_the_io_apic_the_flags_stay(k: Kernel) -> ProbeBody:
 def the_nmi_bit_is_not_part_of_the_index(k: Kernel) -> ProbeBody:
     """Port 70h bit 7 masks NMIs; the index is bits 6:0 alone, so both values of bit 7 reach the same byte."""
     values = [k.value(name) for name in ("with_0", "with_1")]
+    k.asm("mov al, 0x40\nout 0x70, al\nmov al, 0xA5\nout 0x71, al")  # the RAM is the battery's: no reset clears it
     with k.trigger():
         k.asm("mov al, 0xC0\nout 0x70, al\nmov al, 0x5A\nout 0x71, al")
     for value, index in zip(values, (0x40, 0xC0), strict=True):
