@@ -19,6 +19,7 @@ __all__ = [
     "SUBMISSION_ENTRY_SIZE",
     "AdminOpcode",
     "AdminQueueAttributes",
+    "AsynchronousEvent",
     "CommandDword0",
     "CompletionEntry",
     "ControllerCapabilities",
@@ -194,6 +195,14 @@ class InterruptVectorConfiguration(Register, width=32):
 
     IV = Field(15, 0)
     CD = Field(16)  # coalescing disable
+
+
+class AsynchronousEvent(Register, width=32):
+    """Dword 0 of the completion of an Asynchronous Event Request."""
+
+    TYPE = Field(2, 0)  # 0: error status
+    INFORMATION = Field(15, 8)  # of error status, 0: invalid doorbell register, 1: invalid doorbell write value
+    LOG_PAGE = Field(23, 16)
 
 
 class CompletionEntry(Register, width=128):

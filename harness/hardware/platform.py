@@ -186,6 +186,7 @@ PLATFORMS: Mapping[str, Platform] = MappingProxyType({p.name: p for p in (_Q35, 
 
 PCI_SLOTS: Mapping[str, int] = MappingProxyType(
     {
+        "nvme-throttled": 0x0A,
         "ivshmem": 0x0C,
         "xhci": 0x0D,
         "hda": 0x0E,

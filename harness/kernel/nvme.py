@@ -96,10 +96,12 @@ class NvmeQueue:
         self.wait(self.submitted)
         self.consume(self.submitted)
 
-    def transfer(self, opcode: NvmOpcode, *, cid: int, block: int, blocks: int, prps: tuple[int, int]) -> None:
-        """A read or write of namespace 1 into the next slot."""
+    def transfer(
+        self, opcode: NvmOpcode, *, cid: int, block: int, blocks: int, prps: tuple[int, int], nsid: int = 1
+    ) -> None:
+        """A read, write or compare of a namespace into the next slot."""
         dwords = (block & 0xFFFF_FFFF, block >> 32, blocks - 1)
-        self.command(opcode, cid=cid, nsid=1, prps=prps, dwords=dwords)
+        self.command(opcode, cid=cid, nsid=nsid, prps=prps, dwords=dwords)
 
     def completions(self, memory: bytes) -> list[CompletionEntry]:
         """All entries of the completion queue, in slot order, out of its memory (`run.memory(queue.completion)`)."""
@@ -112,9 +114,9 @@ class NvmeQueue:
 class NvmeController(Nvme):
     """The controller, enabled, with its admin queue (index 0, 16 entries)."""
 
-    def __init__(self, k: Kernel, *, start: bool = True) -> None:
+    def __init__(self, k: Kernel, *, start: bool = True, device: str = "nvme") -> None:
         self.k = k
-        self.function = k.pci.device("nvme")
+        self.function = k.pci.device(device)
         self.function.enable()
         super().__init__(k.bus, self.function.bar(0))
         self.msix = self.function.msix()

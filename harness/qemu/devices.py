@@ -23,6 +23,16 @@ _DISK = (
     "-blockdev",
     "driver=raw,node-name={id}-disk,file={id}-file",
 )
+# The two halves of a disk as disks of their own; the first passes through a throttle group that lets all through until
+# the host sets limits (`qom-set /objects/{id}-limits limits`). Two files, since a node has one writer.
+_THROTTLED_HALVES = (
+    "-object", "throttle-group,id={id}-limits",
+    "-blockdev", "driver=file,node-name={id}-file-1,filename={backing},locking=off",
+    "-blockdev", f"driver=raw,node-name={{id}}-half-1,file={{id}}-file-1,offset=0,size={_MIB // 2}",
+    "-blockdev", "driver=throttle,node-name={id}-disk-1,throttle-group={id}-limits,file={id}-half-1",
+    "-blockdev", "driver=file,node-name={id}-file-2,filename={backing},locking=off",
+    "-blockdev", f"driver=raw,node-name={{id}}-disk-2,file={{id}}-file-2,offset={_MIB // 2},size={_MIB // 2}",
+)  # fmt: skip
 # One datagram is one Ethernet frame; the other end of the pair is the host's.
 _NET = ("-netdev", "{network}")
 
@@ -131,6 +141,15 @@ _LIST = (
         "NVMe controller with one namespace",
         _on(_PCI, *_DISK, *_pci("nvme", "nvme", ",serial=trapgate,drive={id}-disk")),
         ("nvme",),
+        backing=_MIB,
+    ),
+    Device(
+        "nvme-throttled",
+        "NVMe controller with two namespaces; the host can hold back the first one's data",
+        _on(_PCI, *_THROTTLED_HALVES, *_pci("nvme-throttled", "nvme", ",serial=throttled"),
+            "-device", "nvme-ns,bus={id},nsid=1,drive={id}-disk-1",
+            "-device", "nvme-ns,bus={id},nsid=2,drive={id}-disk-2"),
+        ("nvme", "nvme-ns"),
         backing=_MIB,
     ),
     Device(

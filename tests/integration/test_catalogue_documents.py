@@ -90,7 +90,6 @@ NOT_YET = {
     "msi.multiple-message",
     "msi.per-vector-mask",
     "nvme.coalescing",
-    "nvme.out-of-order",
     "virtio.packed",
 }
 
