@@ -95,6 +95,26 @@ stay:
     pop r14
     ret
 
+# idle_away: as stay, for a time in which no other processor runs; it looks at the counter rarely, which is what costs.
+# in: RDI. clobbers: RAX, RCX, RDX.
+idle_away:
+    push r14
+    mov rax, rdi
+    call deadline
+    mov r14, rax
+.Lidle_away:
+    mov ecx, 2000
+.Lcount_down:
+    dec ecx
+    jnz .Lcount_down
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    cmp rax, r14
+    jb .Lidle_away
+    pop r14
+    ret
+
 # wait_vector: until vector EDI has arrived ESI times since the start, on all processors together; the run ends with
 # STATUS_TIMEOUT if that takes more than RDX microseconds.
 # in: EDI vector, ESI count, RDX microseconds, ECX number of the wait. clobbers: RAX, RCX, RDX.
