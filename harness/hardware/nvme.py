@@ -28,7 +28,9 @@ __all__ = [
     "CreateCompletionQueueDword11",
     "CreateQueueDword10",
     "CreateSubmissionQueueDword11",
+    "FeatureCapabilities",
     "FeatureId",
+    "FeatureSelect",
     "InterruptCoalescing",
     "InterruptMask",
     "InterruptVectorConfiguration",
@@ -75,6 +77,15 @@ class FeatureId(IntEnum):
     NUMBER_OF_QUEUES = 0x07
     INTERRUPT_COALESCING = 0x08
     INTERRUPT_VECTOR_CONFIGURATION = 0x09
+
+
+class FeatureSelect(IntEnum):
+    """SEL of Get Features: CDW10 bits 10:8."""
+
+    CURRENT = 0
+    DEFAULT = 1
+    SAVED = 2
+    SUPPORTED_CAPABILITIES = 3
 
 
 class ControllerCapabilities(Register, width=64):
@@ -181,6 +192,14 @@ class CreateSubmissionQueueDword11(Register, width=32):
     PC = Field(0)
     QPRIO = Field(2, 1)
     CQID = Field(31, 16)
+
+
+class FeatureCapabilities(Register, width=32):
+    """Dword 0 of Get Features with SEL = supported capabilities."""
+
+    SAVEABLE = Field(0)
+    NAMESPACE_SPECIFIC = Field(1)
+    CHANGEABLE = Field(2)
 
 
 class InterruptCoalescing(Register, width=32):
