@@ -14,11 +14,13 @@ TEXT = b"through the transmit queue, in two pieces\n"
 
 
 def _console(k: Kernel) -> tuple[VirtioPci, SplitQueue, SplitQueue]:
-    """The console, port 0, with an MSI-X message for each direction."""
+    """The console, port 0, with an MSI-X message for each direction; the first one of output silences the next."""
     console = VirtioPci(k, "virtio-console")
     msix = console.function.msix()
     for entry in (0, 1):  # it has two
         msix.entry(entry, VECTOR + entry)
+    with k.handler(VECTOR + 1):  # a device may notify more often than it must
+        msix.table.ENTRY[1].CONTROL.write(MASK=1)
     msix.enable()
     console.negotiate()
     receive = SplitQueue(console, ConsoleQueue.RECEIVEQ_0, vector=0)
@@ -39,11 +41,12 @@ def console_output_reaches_the_host(k: Kernel) -> ProbeBody:
         transmit.offer(head)
         transmit.notify()
     k.wait_for(VECTOR + 1, ms=MS)
+    transmit.wait_used(1, ms=MS)
 
     run = yield
 
     answer = run.qmp("ringbuf-read", device="virtio-console-ring", size=4096, format="base64")
     assert base64.b64decode(answer) == TEXT
-    assert set(run.vectors) == {VECTOR + 1}, "a device may notify more often than it must, but by this vector alone"
+    assert run.vectors == [VECTOR + 1]
     assert transmit.used(run.memory(transmit.buffer)).elements == ((head, 0),)
     assert GUARD not in run.memory(first.address, first.size)
