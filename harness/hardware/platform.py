@@ -186,7 +186,9 @@ PLATFORMS: Mapping[str, Platform] = MappingProxyType({p.name: p for p in (_Q35, 
 
 PCI_SLOTS: Mapping[str, int] = MappingProxyType(
     {
-        "nvme-throttled": 0x0A,
+        "xhci-msi": 0x08,
+        "root-port": 0x09,
+        "nvme-two": 0x0A,
         "ivshmem": 0x0C,
         "xhci": 0x0D,
         "hda": 0x0E,

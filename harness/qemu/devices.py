@@ -16,20 +16,21 @@ _PCI: tuple[MachineType, ...] = ("pc", "q35")
 _ALL: tuple[MachineType, ...] = ("microvm", "pc", "q35")
 _MIB = 1 << 20
 
-# A raw disk in an inherited memory file. locking=off: nobody else can open what has no name.
+# A raw disk in an inherited memory file. locking=off: nobody else can open what has no name. The throttle group lets all
+# through until the host sets limits (`qom-set /objects/{id}-limits limits`): then the medium is slow, which a test of
+# what goes on meanwhile needs, and a machine that stops completes what is outstanding.
 _DISK = (
-    "-blockdev",
-    "driver=file,node-name={id}-file,filename={backing},locking=off",
-    "-blockdev",
-    "driver=raw,node-name={id}-disk,file={id}-file",
-)
-# The two halves of a disk as disks of their own; the first passes through a throttle group that lets all through until
-# the host sets limits (`qom-set /objects/{id}-limits limits`). Two files, since a node has one writer.
-_THROTTLED_HALVES = (
+    "-object", "throttle-group,id={id}-limits",
+    "-blockdev", "driver=file,node-name={id}-file,filename={backing},locking=off",
+    "-blockdev", "driver=raw,node-name={id}-raw,file={id}-file",
+    "-blockdev", "driver=throttle,node-name={id}-disk,throttle-group={id}-limits,file={id}-raw",
+)  # fmt: skip
+# Its two halves as disks of their own, of which only the first is throttled. Two files, since a node has one writer.
+_HALVES = (
     "-object", "throttle-group,id={id}-limits",
     "-blockdev", "driver=file,node-name={id}-file-1,filename={backing},locking=off",
-    "-blockdev", f"driver=raw,node-name={{id}}-half-1,file={{id}}-file-1,offset=0,size={_MIB // 2}",
-    "-blockdev", "driver=throttle,node-name={id}-disk-1,throttle-group={id}-limits,file={id}-half-1",
+    "-blockdev", f"driver=raw,node-name={{id}}-raw-1,file={{id}}-file-1,offset=0,size={_MIB // 2}",
+    "-blockdev", "driver=throttle,node-name={id}-disk-1,throttle-group={id}-limits,file={id}-raw-1",
     "-blockdev", "driver=file,node-name={id}-file-2,filename={backing},locking=off",
     "-blockdev", f"driver=raw,node-name={{id}}-disk-2,file={{id}}-file-2,offset={_MIB // 2},size={_MIB // 2}",
 )  # fmt: skip
@@ -144,9 +145,9 @@ _LIST = (
         backing=_MIB,
     ),
     Device(
-        "nvme-throttled",
-        "NVMe controller with two namespaces; the host can hold back the first one's data",
-        _on(_PCI, *_THROTTLED_HALVES, *_pci("nvme-throttled", "nvme", ",serial=throttled"),
+        "nvme-two",
+        "NVMe controller with two namespaces; the host can slow down the first",
+        _on(_PCI, *_HALVES, *_pci("nvme-two", "nvme", ",serial=trapgate"),
             "-device", "nvme-ns,bus={id},nsid=1,drive={id}-disk-1",
             "-device", "nvme-ns,bus={id},nsid=2,drive={id}-disk-2"),
         ("nvme", "nvme-ns"),
@@ -187,6 +188,18 @@ _LIST = (
         ("ich9-intel-hda",),
     ),
     Device("xhci", "USB 3 controller: MSI-X", _on(_PCI, *_pci("xhci", "qemu-xhci")), ("qemu-xhci",)),
+    Device(
+        "xhci-msi",
+        "USB 3 controller with 16 interrupters: MSI with 16 messages",
+        _on(_PCI, *_pci("xhci-msi", "nec-usb-xhci", ",msi=on,msix=off")),
+        ("nec-usb-xhci",),
+    ),
+    Device(
+        "root-port",
+        "PCI Express root port with an empty slot: MSI with two messages and mask bits",
+        _on(_PCI, *_pci("root-port", "ioh3420", ",chassis=1,slot=1")),
+        ("ioh3420",),
+    ),
     Device(
         "ivshmem",
         "shared memory in a BAR",

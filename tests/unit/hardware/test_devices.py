@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.hardware import ahci, dma8237, e1000e, edu, ide, nvme, virtio, vtd, vtd_structures
+from harness.hardware import ahci, dma8237, e1000e, edu, ide, nvme, pcie, virtio, vtd, vtd_structures, xhci
 from harness.hardware.acpi_pm import PowerManagementIo
 from harness.hardware.ata import AtaCommand
 from harness.hardware.msix import MsixEntry
@@ -225,3 +225,21 @@ def test_offsets_of_small_blocks() -> None:
     assert (divisor_for(115200), divisor_for(9600)) == (1, 12)
     with pytest.raises(FieldError, match="not a multiple"):
         divisor_for(100_000)
+
+
+def test_xhci_event_ring_segment() -> None:
+    segment = xhci.EventRingSegment.of(BASE=0x12_3440 >> 6, SIZE=16)
+    assert int(segment).to_bytes(16, "little").hex() == "40341200000000001000000000000000"
+    assert int(xhci.EventRingDequeuePointer.of(POINTER=0x5010 >> 4, EHB=1)) == 0x5018
+
+
+def test_xhci_at_reset() -> None:
+    parameters = xhci.StructuralParameters1(0x0800_1040)
+    assert (parameters.MAX_SLOTS, parameters.MAX_INTRS, parameters.MAX_PORTS) == (64, 16, 8)
+
+
+def test_pcie_slot_and_root_errors() -> None:
+    control = pcie.SlotControl.of(COMMAND_COMPLETED_INTERRUPT_ENABLE=1, HOT_PLUG_INTERRUPT_ENABLE=1)
+    assert int(control) == 0x30
+    assert pcie.RootErrorStatus(0x0800_0000).ADVANCED_ERROR_INTERRUPT_MESSAGE_NUMBER == 1
+    assert pcie.ExtendedCapabilityHeader(0x0002_0001).ID == pcie.AER_CAPABILITY_ID
