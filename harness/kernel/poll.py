@@ -11,15 +11,15 @@ from harness.kernel.program import WaitPoint
 __all__ = ["wait_register"]
 
 
-def wait_register(k: Kernel, register: Bound[Any], *, ms: float = 100.0, **fields: int) -> None:
-    """Read a register again and again until its named fields hold these values.
+def wait_register(k: Kernel, register: Bound[Any], *, ms: float = 100.0, bits: int = 0, **fields: int) -> None:
+    """Read a register again and again until its named fields hold these values, and `bits` of it are set.
 
     Fails by name after `ms` milliseconds of guest time. Raises `FieldError` for a field that it does not have.
     """
     place = register.place
-    mask = place.register.mask_of(*fields)
-    wanted = int(place.register.of(**fields))
-    shown = " ".join(f"{name}={value:#x}" for name, value in fields.items())
+    mask = place.register.mask_of(*fields) | bits
+    wanted = int(place.register.of(**fields)) | bits
+    shown = " ".join([f"{name}={value:#x}" for name, value in fields.items()] + [f"{bits:#x}"] * (bits != 0))
     k.program.waits.append(WaitPoint(f"{place.name} to show {shown}", k.program.origin()))
     number = len(k.program.waits)
     again, good = k.program.unique("poll"), k.program.unique("polled")

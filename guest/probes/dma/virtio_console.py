@@ -4,6 +4,7 @@ import base64
 
 from harness import Kernel, ProbeBody, probe
 from harness.hardware.virtio_devices import ConsoleQueue
+from harness.kernel.poll import wait_register
 from harness.kernel.virtio import VirtioPci
 from harness.kernel.virtqueue import Part, SplitQueue
 from harness.kernel.window import GUARD, Window
@@ -14,13 +15,11 @@ TEXT = b"through the transmit queue, in two pieces\n"
 
 
 def _console(k: Kernel) -> tuple[VirtioPci, SplitQueue, SplitQueue]:
-    """The console, port 0, with an MSI-X message for each direction; the first one of output silences the next."""
+    """The console, port 0, with an MSI-X message for each direction."""
     console = VirtioPci(k, "virtio-console")
     msix = console.function.msix()
     for entry in (0, 1):  # it has two
         msix.entry(entry, VECTOR + entry)
-    with k.handler(VECTOR + 1):  # a device may notify more often than it must
-        msix.table.ENTRY[1].CONTROL.write(MASK=1)
     msix.enable()
     console.negotiate()
     receive = SplitQueue(console, ConsoleQueue.RECEIVEQ_0, vector=0)
@@ -36,17 +35,17 @@ def console_output_reaches_the_host(k: Kernel) -> ProbeBody:
     console, _, transmit = _console(k)
     console.start()
     head = transmit.chain([Part(window.address, window.size) for window in (first, second)])
-    k.sti()
     with k.trigger():
         transmit.offer(head)
         transmit.notify()
-    k.wait_for(VECTOR + 1, ms=MS)
     transmit.wait_used(1, ms=MS)
+    # A device may notify more often than it must: requests that wait are one, those that are taken are not.
+    wait_register(k, k.lapic.IRR[(VECTOR + 1) // 32], bits=1 << (VECTOR + 1) % 32, ms=MS)
 
     run = yield
 
     answer = run.qmp("ringbuf-read", device="virtio-console-ring", size=4096, format="base64")
     assert base64.b64decode(answer) == TEXT
-    assert run.vectors == [VECTOR + 1]
+    assert run.vectors == []
     assert transmit.used(run.memory(transmit.buffer)).elements == ((head, 0),)
     assert GUARD not in run.memory(first.address, first.size)
