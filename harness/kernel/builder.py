@@ -68,7 +68,7 @@ class Kernel(Faults):
         self.tables = DescriptorTables(program)
         self.pages = PageWindow(program)
         self.lines = IsaLines(program)
-        self.pci = PciBus(program, self.bus, platform)
+        self.pci = PciBus(program, self.bus, platform, cpus)
         self.smp = Processors(program, cpus, self.patience)
 
     def unsupported(self, reason: str) -> NoReturn:

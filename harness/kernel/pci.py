@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from harness.hardware.block import Bound, Place, Space, Value
 from harness.hardware.msi import MessageAddress, Msi32, Msi64
-from harness.hardware.msix import MsixCapability, MsixPba, MsixTable
+from harness.hardware.msix import MsixCapability
 from harness.hardware.pci import Plain8, Plain32, Type0Header, config_address
 from harness.hardware.platform import PCI_SLOTS, Platform
 from harness.hardware.register import Register
 from harness.kernel.bus import StagedBus, slot
+from harness.kernel.msix import Msix, table_entries
 from harness.kernel.program import Program, TargetLacks
 
-__all__ = ["Msix", "PciBus", "PciFunction"]
+__all__ = ["PciBus", "PciFunction"]
 
 P = TypeVar("P", bound=Register)
 
@@ -23,16 +24,19 @@ PIIX_IRQS = (10, 10, 11, 11)  # what pci_init writes to PIRQRCA–PIRQRCD
 class PciBus:
     """Finds devices by the names that a probe's `needs` uses, or by address."""
 
-    def __init__(self, program: Program, bus: StagedBus, platform: Platform) -> None:
+    def __init__(self, program: Program, bus: StagedBus, platform: Platform, cpus: int = 1) -> None:
         self._program = program
         self._bus = bus
         self._platform = platform
+        self._cpus = cpus
 
     def device(self, name: str) -> PciFunction:
         """The device that `needs=[name]` plugs in. Raises `ProgramError` for one that is no PCI device here."""
         if name not in PCI_SLOTS:
             raise self._program.error(f"{name!r} is no PCI device; known: {', '.join(PCI_SLOTS)}")
-        return self.function(PCI_SLOTS[name], name=name)
+        function = self.function(PCI_SLOTS[name], name=name)
+        function.msix_entries = table_entries(name, self._cpus)
+        return function
 
     def pirq_route(self, function: PciFunction) -> Bound[Plain8]:
         """The PIRQ route register of the line that a function's INTA# is on, in the ISA bridge.
@@ -68,6 +72,7 @@ class PciFunction(Type0Header):
         self._platform = platform
         self.device = device
         self.function = function
+        self.msix_entries: int | None = None  # of its MSI-X table, where that is known
 
     @property
     def pin(self) -> int:
@@ -148,7 +153,7 @@ class PciFunction(Type0Header):
         capability = MsixCapability(self._staged, self.capability(0x11), name=f"{self.name}.msix")
         table = self._structure(capability, "TABLE")
         pending = self._structure(capability, "PBA")
-        return Msix(self._staged, capability, table, pending, self.name)
+        return Msix(self._program, self._staged, capability, table, pending, self.name, self.msix_entries)
 
     def _structure(self, capability: MsixCapability, which: str) -> Value[int]:
         """Address of a structure that a register describes by BAR indicator and offset."""
@@ -169,26 +174,3 @@ class PciFunction(Type0Header):
             f"mov {slot(value)}, rax",
         )
         return value
-
-
-class Msix:
-    """A function's MSI-X capability, table and pending bits."""
-
-    def __init__(
-        self, bus: StagedBus, capability: MsixCapability, table: Value[Any], pending: Value[Any], name: str
-    ) -> None:
-        self.capability = capability
-        self.table = MsixTable(bus, table, name=f"{name}.msix_table")
-        self.pba = MsixPba(bus, pending, name=f"{name}.msix_pba")
-
-    def entry(self, index: int, vector: int, *, destination: int = 0, masked: bool = False, **data: int) -> None:
-        """Write one table entry: address, data, vector control. `data`: further fields of `MessageData`."""
-        entry = self.table.ENTRY[index]
-        entry.ADDRESS.write(int(MessageAddress.to(destination)))
-        entry.ADDRESS_UPPER.write(0)
-        entry.DATA.write(VECTOR=vector, **data)
-        entry.CONTROL.write(MASK=int(masked))
-
-    def enable(self, *, masked: bool = False) -> None:
-        """Set MSI-X Enable and the function mask."""
-        self.capability.CONTROL.update(ENABLE=1, FUNCTION_MASK=int(masked))

@@ -16,6 +16,7 @@ STRUCTURE = "PCI Local Bus Specification 3.0, MSI-X Capability & Table Structure
 CONFIGURATION = "PCI Local Bus Specification 3.0, MSI-X Configuration"
 OPERATION = "PCI Local Bus Specification 3.0, MSI and MSI-X Operation"
 RNG = ["virtio-rng"]
+DEVICES = ["virtio-rng", "virtio-blk", "virtio-net", "virtio-serial", "virtio-console", "nvme", "e1000e", "xhci"]
 
 
 def _begin(k: Kernel, *, masked: bool = False, function_mask: bool = False) -> Entropy:
@@ -63,6 +64,19 @@ def table_and_pending_bits_lie_where_the_capability_says(k: Kernel) -> ProbeBody
     assert run[table].BIR <= 5 and run[pba].BIR <= 5
     assert run[table].BIR != run[pba].BIR or bits >= start + size or bits + 8 <= start
     assert (int(run[address]), int(run[upper]), int(run[data])) == (0xFEE5_A000, 0, 0xAB)
+
+
+@probe.each(device=DEVICES)
+@probe(spec=STRUCTURE, needs=DEVICES, covers=["msix.location"])
+def the_table_is_as_large_as_probes_take_it_to_be(k: Kernel, device: str) -> ProbeBody:
+    """Table Size is the number of entries minus 1: as many as `Msix.entry` lets a probe write on that device."""
+    msix = k.pci.device(device).msix()
+    with k.trigger():
+        control = msix.capability.CONTROL.read("control")
+
+    run = yield
+
+    assert msix.entries == run[control].TABLE_SIZE + 1
 
 
 @probe(spec=MASKING, needs=RNG, covers=["msix.vector-mask", "msix.pending"])
