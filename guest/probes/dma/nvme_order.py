@@ -10,7 +10,7 @@ from harness.kernel.window import GUARD, PAGE, Window
 BLOCK = 512
 MS = 4000.0
 QUEUES = "NVM Express 1.4, Submission Queue & Completion Queue Definition"
-DEVICE = "nvme-throttled"
+DEVICE = "nvme-two"
 HALF = 1 << 19  # bytes of each namespace
 FREE = {"bps-read": 0}
 HELD = {"bps-read": 1}  # after a first block the next one waits 512 seconds, or until the machine stops
