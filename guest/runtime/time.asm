@@ -82,37 +82,58 @@ spin_once:
     cmp r14, rax
     ret
 
-# stay: let RDI microseconds pass, with interrupts as they are.
+# stay: let RDI microseconds pass, with interrupts as they are. A single processor looks at the counter rarely while the
+# end is far: the look is what costs.
 # in: RDI. clobbers: RAX, RCX, RDX.
 stay:
     push r14
     mov rax, rdi
     call deadline
     mov r14, rax
+    cmp dword ptr [PARAMETERS+PARAM_CPUS], 1
+    ja .Lstay
+    call idle_until_near
 .Lstay:
     call spin_once
     jae .Lstay
     pop r14
     ret
 
-# idle_away: as stay, for a time in which no other processor runs; it looks at the counter rarely, which is what costs.
+# idle_away: as stay, for a time in which no other processor runs.
 # in: RDI. clobbers: RAX, RCX, RDX.
 idle_away:
     push r14
     mov rax, rdi
     call deadline
     mov r14, rax
+    call idle_until_near
 .Lidle_away:
-    mov ecx, 2000
-.Lcount_down:
-    dec ecx
-    jnz .Lcount_down
     rdtsc
     shl rdx, 32
     or rax, rdx
     cmp rax, r14
     jb .Lidle_away
     pop r14
+    ret
+
+# idle_until_near: count down until the time-stamp counter is less than LAST_TICKS before R14.
+# clobbers: RAX, RCX, RDX.
+.equ LAST_TICKS, 1<<17            # a count-down takes a quarter of them where an instruction takes 8
+idle_until_near:
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov rcx, r14
+    sub rcx, rax
+    jbe .Lnear
+    cmp rcx, LAST_TICKS
+    jb .Lnear
+    mov ecx, 2000
+.Lcount_down:
+    dec ecx
+    jnz .Lcount_down
+    jmp idle_until_near
+.Lnear:
     ret
 
 # wait_vector: until vector EDI has arrived ESI times since the start, on all processors together; the run ends with

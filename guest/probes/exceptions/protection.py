@@ -73,7 +73,7 @@ FATAL = {
 @probe(
     spec="SDM vol. 3A, Interrupt 13—General Protection Exception (#GP); vol. 2, MOV—Move to/from Control Registers",
     covers="exceptions.gp-reserved",
-    watchdog_s=2.0,
+    watchdog_s=1.0,
     deviation=[
         Deviation("*-tcg*", r"gave no sign.*culprit", "docs/deviations/exceptions-cr-hang.md", "cr[34]_bit_*"),
         Deviation(

@@ -91,7 +91,7 @@ def an_update_ends_once_a_second(k: Kernel) -> ProbeBody:
     k.sti()
     with k.trigger():
         k.rtc.B.write(UIE=1, **B_24_BCD)
-    k.wait_for(VECTOR, 3, ms=4000)
+    k.wait_for(VECTOR, 3, halt=True)
     k.cli()
 
     run = yield
@@ -197,7 +197,7 @@ def alarm_matches_the_time(k: Kernel, wild: str) -> ProbeBody:
     with k.trigger():
         k.rtc.B.write(AIE=1, **B_24_BCD)
     count = 3 if wild == "seconds" else 1
-    k.wait_for(VECTOR, count, ms=4000)
+    k.wait_for(VECTOR, count, halt=True)
     if count == 1:
         k.delay(us=1_200_000)
     k.cli()
