@@ -29,6 +29,7 @@ __all__ = [
     "InterruptStatus",
     "PhysicalRegionDescriptor",
     "PortCommand",
+    "PortCommandIssue",
     "PortInterruptEnable",
     "PortInterruptStatus",
     "PortSataControl",
@@ -184,6 +185,12 @@ class PortSataControl(Register, width=32):
     IPM = Field(11, 8)
 
 
+class PortCommandIssue(Register, width=32):
+    """PxCI: bit n issues command slot n; the HBA clears it when the command is complete."""
+
+    CI = Field(31, 0)
+
+
 class AhciPort(Block):
     """One port."""
 
@@ -202,7 +209,7 @@ class AhciPort(Block):
     SCTL = At(0x2C, PortSataControl)
     SERR = At(0x30, Plain32)
     SACT = At(0x34, Plain32)
-    CI = At(0x38, Plain32)  # bit n issues command slot n
+    CI = At(0x38, PortCommandIssue)
 
 
 class Ahci(Block):

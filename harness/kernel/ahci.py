@@ -38,6 +38,14 @@ class AhciDisk(Ahci):
         self.port = self.PORT[0]
         self.list = k.buffer("ahci_list", COMMAND_LIST_SIZE, align=COMMAND_LIST_SIZE)
         self.received = k.buffer("ahci_fis", RECEIVED_FIS_SIZE, align=COMMAND_LIST_SIZE)
+        self.begin()
+
+    def begin(self) -> None:
+        """AHCI mode; stop the port, give it its command list and its place for received FISes, start it.
+
+        Once more after an HBA reset.
+        """
+        k = self.k
         self.GHC.write(AE=1)
         self.port.CMD.write(0)
         wait_register(k, self.port.CMD, CR=0, FR=0)
@@ -93,3 +101,7 @@ class AhciDisk(Ahci):
     def issue(self, slot: int = 0) -> None:
         """Set the slot's bit in PxCI."""
         self.port.CI.write(1 << slot)
+
+    def wait_done(self, *, ms: float = 4000.0) -> None:
+        """Until the HBA has cleared every slot's bit in PxCI."""
+        wait_register(self.k, self.port.CI, CI=0, ms=ms)

@@ -27,9 +27,14 @@ class IdeDisk(TaskFile):
         self.control = ControlBlock(k.bus)
         self.bus_master = BusMaster(k.bus, self.function.bar(4))
 
-    def prepare(self, command: AtaCommand, block: int, blocks: int, regions: Sequence[tuple[int, int]]) -> None:
-        """PRD table of (address, bytes), direction, task file: all but the command itself. 28-bit LBA."""
-        prds = [PrdEntry.to(*region, last=region == regions[-1]) for region in regions]
+    def prepare(
+        self, command: AtaCommand, block: int, blocks: int, regions: Sequence[tuple[int, int]], *, eot: bool = True
+    ) -> None:
+        """PRD table of (address, bytes), direction, task file: all but the command itself. 28-bit LBA.
+
+        `eot=False`: no descriptor says that it is the last.
+        """
+        prds = [PrdEntry.to(*region, last=eot and number == len(regions)) for number, region in enumerate(regions, 1)]
         content = b"".join(int(prd).to_bytes(8, "little") for prd in prds)
         table = self.k.buffer(self.k.program.unique("prd_table"), len(content), align=4096, fill=content)
         towards = BusMasterDirection.WRITE_MEMORY if command is AtaCommand.READ_DMA else BusMasterDirection.READ_MEMORY
