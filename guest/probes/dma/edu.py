@@ -115,6 +115,41 @@ def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeB
     assert target.strays(run.memory(target.buffer)) == []
 
 
+@probe(
+    spec=EDU,
+    needs=["edu"],
+    covers=["edu.hostile"],
+    deviation=(
+        Deviation("*", "ended by SIGABRT", "docs/deviations/dma-edu-outside.md", versions="<8"),
+        Deviation("*", "of the monitor's own", "docs/deviations/dma-edu-outside.md", versions=">=8"),
+    ),
+)
+def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:
+    """A transfer from beyond the 4096 bytes of the buffer brings nothing that is not the guest's, and edu works on."""
+    data = pattern(64, seed=8)
+    source = Window.make(k, "source", 64, content=data)
+    outside = Window.make(k, "outside", 16)
+    target = Window.make(k, "target", 64)
+    edu = EduDevice(k)
+    edu.enable_msi(VECTOR)
+    k.sti()
+    edu.from_device(outside.address, 16, offset=BUFFER_SIZE, interrupt=False)
+    wait_register(k, edu.DMA_COMMAND, START=0, ms=MS)
+    with k.trigger():
+        edu.to_device(source.address, 64)
+    k.wait_for(VECTOR, 1, ms=MS)
+    edu.from_device(target.address, 64)
+    k.wait_for(VECTOR, 2, ms=MS)
+
+    run = yield
+
+    assert target.inside(run.memory(target.buffer)) == data, "the device works on"
+    assert outside.strays(run.memory(outside.buffer)) == []
+    # Untouched, zeros or all ones: what hardware gives where there is nothing.
+    read = outside.inside(run.memory(outside.buffer))
+    assert read in (bytes([byte]) * 16 for byte in (GUARD, 0, 0xFF)), f"bytes of the monitor's own: {read.hex(' ')}"
+
+
 @probe(spec=EDU, needs=["edu"], covers=["edu.address-mask"])
 def addresses_have_28_bits(k: Kernel) -> ProbeBody:
     """The engine drives 28 address bits: bit 28 and above of a guest address are ignored."""
