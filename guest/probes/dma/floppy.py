@@ -147,3 +147,85 @@ def a_masked_channel_transfers_nothing(k: Kernel) -> ProbeBody:
     assert run.count(VECTOR) == 2
     run.resume()
     assert window.inside(run.memory(window.buffer)) == content[:BLOCK]
+
+
+@probe.each(count=[1, 100, 700])
+@probe(spec="Intel 82078, Read Data; Intel 8237A, Register Description, Status Register", needs=DRIVE,
+       covers=["floppy.hostile"])  # fmt: skip
+def terminal_count_inside_a_sector_ends_a_read(k: Kernel, count: int) -> ProbeBody:
+    """A count that ends inside a sector: exactly so many bytes come, terminal count, normal termination."""
+    window = Window.make(k, "data", count, offset=9)
+    drive = FloppyDrive(k, VECTOR)
+    drive.dma.STATUS.read("clear")
+    drive.channel(window.address, count, TransferType.WRITE)
+    k.checkpoint("disk")
+    with k.trigger():
+        drive.go(FloppyCommand.READ_DATA, sector=3)
+    results = drive.finish()
+    status = drive.dma.STATUS.read("status")
+
+    run = yield
+
+    content = fill_disk(run)
+    memory = run.memory(window.buffer)
+    assert window.inside(memory) == content[2 * BLOCK : 2 * BLOCK + count]
+    assert window.strays(memory) == []
+    assert run[status].TC == 1 << 2
+    assert [int(run[value]) for value in results[:3]] == [0, 0, 0]
+
+
+@probe(
+    spec="Intel 82078, Write Data",
+    needs=DRIVE,
+    covers=["floppy.hostile"],
+    deviation=Deviation("*", "the sector's rest is not zero", "docs/deviations/dma-floppy-write-rest.md"),
+)
+def terminal_count_inside_a_sector_fills_a_write_with_zeros(k: Kernel) -> ProbeBody:
+    """A write whose count ends inside a sector: the controller fills the sector's remainder with zeros."""
+    data = Random(4).randbytes(100)
+    window = Window.make(k, "data", len(data), content=data)
+    drive = FloppyDrive(k, VECTOR)
+    drive.channel(window.address, window.size, TransferType.READ)
+    k.checkpoint("disk")
+    with k.trigger():
+        drive.go(FloppyCommand.WRITE_DATA, sector=8)
+    results = drive.finish()
+
+    run = yield
+
+    content = bytearray(fill_disk(run))
+    content[7 * BLOCK : 7 * BLOCK + len(data)] = data
+    rest = slice(7 * BLOCK + len(data), 8 * BLOCK)
+    written = bytearray(run.backing("floppy"))
+    assert set(written[rest]) == {0}, "the sector's rest is not zero"
+    content[rest] = written[rest]
+    assert written == content, "all else as it was"
+    assert [int(run[value]) for value in results[:3]] == [0, 0, 0]
+
+
+@probe(
+    spec="Intel 82078, Read Data; Intel 82078, Status Register 1",
+    needs=DRIVE,
+    covers=["floppy.hostile"],
+    deviation=Deviation("*", "the end of the track is not told", "docs/deviations/dma-floppy-end-of-track.md"),
+)
+def a_count_beyond_the_track_ends_at_its_last_sector(k: Kernel) -> ProbeBody:
+    """Without terminal count at the last sector of the track the read ends there: end of cylinder, IC = 1."""
+    window = Window.make(k, "data", BLOCK)
+    drive = FloppyDrive(k, VECTOR)
+    drive.dma.STATUS.read("clear")
+    drive.channel(window.address, 2 * BLOCK, TransferType.WRITE)
+    k.checkpoint("disk")
+    with k.trigger():
+        drive.go(FloppyCommand.READ_DATA, sector=18)
+    results = drive.finish()
+    status = drive.dma.STATUS.read("status")
+
+    run = yield
+
+    content = fill_disk(run)
+    memory = run.memory(window.buffer)
+    assert window.inside(memory) == content[17 * BLOCK : 18 * BLOCK]
+    assert window.strays(memory) == [], "bytes of another track"
+    assert run[status].TC == 0
+    assert (int(run[results[0]]) >> 6, int(run[results[1]]) & 0x80) == (1, 0x80), "the end of the track is not told"
