@@ -114,6 +114,7 @@ def the_82574_sends_what_memory_holds(k: Kernel, interrupt: str) -> ProbeBody:
     card = E1000eCard(k)
     with k.handler(TX):
         card.ICR.read("cause")
+        card.ICR.write(0xFFFF_FFFF)  # with MSI-X the read clears nothing
     if interrupt == "msix":
         msix = card.function.msix()
         msix.entry(2, TX)
@@ -136,7 +137,7 @@ def the_82574_sends_what_memory_holds(k: Kernel, interrupt: str) -> ProbeBody:
     assert arrived(run, "e1000e") == [first, second]
     status = [run.memory(card.transmit_ring)[16 * n + 12] & 1 for n in range(3)]
     assert (status[0], status[2]) == (1, 1)
-    assert 1 <= run.count(TX) <= 2
+    assert set(run.vectors) == {TX}
 
 
 @probe.each(interrupt=["intx", "msix"])
@@ -147,6 +148,7 @@ def the_82574_receives_what_the_cable_brings(k: Kernel, interrupt: str) -> Probe
     card = E1000eCard(k)
     with k.handler(RX):
         card.ICR.read("cause")
+        card.ICR.write(0xFFFF_FFFF)  # with MSI-X the read clears nothing
     if interrupt == "msix":
         msix = card.function.msix()
         msix.entry(0, RX)
@@ -158,18 +160,19 @@ def the_82574_receives_what_the_cable_brings(k: Kernel, interrupt: str) -> Probe
         card.IMS.write(RXT0=1)
     card.receive(windows)
     k.sti()
-    k.checkpoint("listening")
-    k.wait_for(RX, ms=MS)
-    k.wait_until(card.receive_ring.address + 16 + 8, 1 << 32, mask=1 << 32, ms=MS)
-    k.stay_quiet()
+    for number in range(2):
+        k.checkpoint(f"frame {number}")
+        k.wait_for(RX, number + 1, ms=MS)
+        k.wait_until(card.receive_ring.address + 16 * number + 8, 1 << 32, mask=1 << 32, ms=MS)
+        k.stay_quiet()
 
     run = yield
 
     frames = [frame(60, 4), frame(1514, 5)]
-    run.reached("listening")
-    for data in frames:
+    for number, data in enumerate(frames):
+        run.reached(f"frame {number}")
         run.trigger(run.machine.networks["e1000e"].send, data)
-    run.resume()
+        run.resume()
     ring = run.memory(card.receive_ring)
     descriptors = [ReceiveDescriptor(int.from_bytes(ring[16 * n : 16 * n + 16], "little")) for n in range(3)]
     assert [(d.DD, d.EOP, d.LENGTH) for d in descriptors] == [(1, 1, 60), (1, 1, 1514), (0, 0, 0)]
@@ -178,7 +181,7 @@ def the_82574_receives_what_the_cable_brings(k: Kernel, interrupt: str) -> Probe
         assert window.inside(memory)[: len(data)] == data
         assert set(window.inside(memory)[len(data) :]) == {GUARD}
         assert window.strays(memory) == []
-    assert 1 <= run.count(RX) <= 2
+    assert set(run.vectors) == {RX}
 
 
 @probe(spec="Intel 82574 datasheet, Interrupt Mask Set/Read Register", needs=["e1000e"], covers=["e1000e.mask"])
