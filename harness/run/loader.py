@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
-from harness.run.assertions import compile_rewritten
+from harness.run.compiled import Compiled, compiled, known
 from harness.run.form import FunctionNode, function_findings, module_findings
 from harness.run.probe import Probe, ProbeError
 
@@ -170,22 +170,48 @@ def load_file(path: Path, root: Path) -> list[Probe]:
         source = path.read_bytes()
     except OSError as error:
         raise LoadError([Problem(path, 0, f"cannot be read: {error.strerror}")]) from error
-    tree = _parse(source, path)
-    problems = [Problem(path, finding.line, finding.text) for finding in module_findings(tree)]
-    if problems:
-        raise LoadError(problems)
+    code = _compiled(source, path)
+    module = _execute(code.code, path, root)
+    probes = sorted(
+        {
+            id(value): replace(value, path=path, root=root)
+            for value in vars(module).values()
+            if isinstance(value, Probe) and value.function.__code__.co_filename == str(path)
+        }.values(),
+        key=lambda found: found.line,
+    )
+    shape = [(found.name, found.line, list(found.parameters)) for found in probes]
+    if not code.passed(shape):
+        problems = _findings(_parse(source, path), path, probes)
+        if problems:
+            raise LoadError(problems)
+        code.keep(shape)
+    return probes
+
+
+def _compiled(source: bytes, path: Path) -> Compiled:
+    """The file's code. What cannot run safely is refused before it is run."""
+    found = known(source, path)
+    if found is not None:
+        return found
+    findings = module_findings(_parse(source, path))
+    if findings:
+        raise LoadError([Problem(path, finding.line, finding.text) for finding in findings])
+    try:
+        return compiled(source, path)
+    except SyntaxError as error:  # one that only the compiler finds, such as `return` outside of a function
+        raise LoadError([Problem(path, error.lineno or 0, f"{type(error).__name__}: {error.msg}")]) from error
+
+
+def _findings(tree: ast.Module, path: Path, probes: Sequence[Probe]) -> list[Problem]:
+    """What is wrong with the form of these probes."""
     functions = {
         min(d.lineno for d in node.decorator_list): node
         for node in ast.walk(tree)
         if isinstance(node, FunctionNode) and node.decorator_list
     }
-    module = _execute(source, path, root)
-    probes = {
-        id(value): replace(value, path=path, root=root)
-        for value in vars(module).values()
-        if isinstance(value, Probe) and value.function.__code__.co_filename == str(path)
-    }
-    for found in probes.values():
+    problems: list[Problem] = []
+    for found in probes:
         node = functions.get(found.line)
         if node is None:
             text = f"{found.name}: is not defined by `def` below its own @probe; write it as a function of this file"
@@ -195,9 +221,7 @@ def load_file(path: Path, root: Path) -> list[Probe]:
         if not found.spec:
             text = f"{found.name}: cites no source; add @probe(spec=…) above @probe.each"
             problems.append(Problem(path, found.line, text))
-    if problems:
-        raise LoadError(sorted(problems, key=lambda problem: problem.line))
-    return sorted(probes.values(), key=lambda found: found.line)
+    return sorted(problems, key=lambda problem: problem.line)
 
 
 def _parse(source: bytes, path: Path) -> ast.Module:
@@ -214,7 +238,7 @@ def _parse(source: bytes, path: Path) -> ast.Module:
         raise LoadError([Problem(path, 0, f"is not Python source: {error}")]) from error
 
 
-def _execute(source: bytes, path: Path, root: Path) -> ModuleType:
+def _execute(code: CodeType, path: Path, root: Path) -> ModuleType:
     name = _module_name(path, root)
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -223,7 +247,7 @@ def _execute(source: bytes, path: Path, root: Path) -> ModuleType:
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and typing look their module up
     try:
-        exec(compile_rewritten(source, str(path)), module.__dict__)
+        exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         if before is None:
             del sys.modules[name]

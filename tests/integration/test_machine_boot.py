@@ -25,7 +25,7 @@ def test_multiboot_kernel(name: str) -> None:
         (cpu,) = machine.registers()
         assert cpu.rsi == 0x2BADB002, "Multiboot Specification, Machine state: EAX"
         assert cpu.rbp & 1 << 2, "flags: there is a command line"
-        with pytest.raises(QemuError, match="cannot run again .* it boots by"):
+        with pytest.raises(QemuError, match=r"cannot run again .* it boots by"):
             machine.run_once(timeout=60)
         assert machine.run_once(timeout=60, guest_reset="continue").signalled
         assert machine.guest_resets, "the firmware's own"

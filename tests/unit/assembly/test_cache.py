@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import kept
 from harness.assembly import Assembled, AssemblyError, assemble, cache, source_from_text
 from harness.assembly.unit import Unit
 
@@ -22,7 +23,7 @@ def _make(address: int = 0x1000) -> Assembled:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TRAPGATE_CACHE", str(tmp_path / "cache"))
-    cache._prune.cache_clear()
+    kept.prune.cache_clear()
     return tmp_path / "cache" / "assembly"
 
 
@@ -144,7 +145,7 @@ def test_platform_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("TRAPGATE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("sys.platform", "linux")
-    assert cache.folder() == tmp_path / "trapgate" / "assembly"
+    assert kept.folder_of("assembly") == tmp_path / "trapgate" / "assembly"
 
 
 def test_refusals_are_not_kept(folder: Path, built: list[int]) -> None:
@@ -155,7 +156,7 @@ def test_refusals_are_not_kept(folder: Path, built: list[int]) -> None:
 
 
 def test_old_entries_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_MOST", 10)
+    monkeypatch.setattr(kept, "_MOST", 10)
     folder.mkdir(parents=True)
     for index in range(20):
         (folder / f"old{index}").write_text("")

@@ -1,0 +1,105 @@
+"""Entries on disk that save work done before: sealed, safe under parallel processes, and missing where they cannot be.
+
+`TRAPGATE_CACHE` names the folder; an empty value turns it off. An entry that is damaged, or a folder that cannot be
+used (full, read-only), is as if there were no entry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Kept", "folder_of"]
+
+_DIGEST: Final = 32
+_MOST: Final = 4096
+"""Entries; beyond them the older half is dropped when a process first writes."""
+
+
+def folder_of(kind: str) -> Path | None:
+    """The folder of one kind of entries, or None where there is to be none."""
+    named = os.environ.get("TRAPGATE_CACHE")
+    if named is not None:
+        return Path(named) / kind if named else None
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        base = os.path.expanduser("~/Library/Caches")  # noqa: PTH111 - Path.home() raises where there is no home
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    if not base or not os.path.isabs(base):  # noqa: PTH117
+        return None
+    return Path(base) / "trapgate" / kind
+
+
+class Kept:
+    """Entries of one kind, each a file under its key. `form` starts every file: change it with the payload's layout."""
+
+    def __init__(self, kind: str, form: bytes) -> None:
+        self.kind = kind
+        self.form = form
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they are; None where there is no cache."""
+        return folder_of(self.kind)
+
+    def load(self, name: str | None) -> bytes | None:
+        """The payload of that key; None if there is none, or it is damaged."""
+        place = self.folder
+        if name is None or place is None:
+            return None
+        try:
+            content = (place / name).read_bytes()
+        except OSError:
+            return None
+        start = len(self.form) + _DIGEST
+        payload = content[start:]
+        if not content.startswith(self.form) or content[len(self.form) : start] != _sealed(name, payload):
+            return None
+        return payload
+
+    def store(self, name: str | None, payload: bytes) -> None:
+        """Keep a payload; where that fails nothing is kept."""
+        place = self.folder
+        if name is None or place is None:
+            return
+        temporary = None
+        try:
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            prune(place)
+            handle, temporary = tempfile.mkstemp(dir=place, prefix="new-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(self.form + _sealed(name, payload) + payload)
+            # atomic: a reader sees the old entry, or the whole new one
+            os.replace(temporary, place / name)  # noqa: PTH105
+        except OSError:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)  # noqa: PTH108
+
+
+def _sealed(name: str, payload: bytes) -> bytes:
+    """The digest of an entry; it covers the key, so that an entry under a wrong name is damaged, too."""
+    return blake2b(payload, digest_size=_DIGEST, key=name.encode()[:64]).digest()
+
+
+@cache
+def prune(place: Path) -> None:
+    """Drop the older half of too many entries, once in a process."""
+    entries = list(place.iterdir())
+    if len(entries) <= _MOST:
+        return
+    ages: list[tuple[float, Path]] = []
+    for path in entries:
+        with contextlib.suppress(OSError):
+            ages.append((path.stat().st_mtime, path))
+    for _, path in sorted(ages)[: len(ages) // 2]:
+        with contextlib.suppress(OSError):
+            path.unlink()
