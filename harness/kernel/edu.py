@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from harness.hardware.edu import BUFFER_OFFSET, Edu, TransferDirection
+from harness.hardware.lapic import DivideValue
 from harness.hardware.msi import Msi64
 from harness.kernel.builder import Kernel
+from harness.kernel.poll import wait_register
 
-__all__ = ["EduDevice"]
+__all__ = ["ALARM", "EduDevice"]
+
+ALARM = 0xE7  # the vector by which `EduDevice.wait_done` wakes up
+_TRANSFER_NS = 100_000_000
+_MARGIN_NS = 50_000
 
 
 class EduDevice(Edu):
@@ -16,6 +22,7 @@ class EduDevice(Edu):
     """
 
     def __init__(self, k: Kernel, *, bus_master: bool = True) -> None:
+        self.k = k
         self.function = k.pci.device("edu")
         self.function.enable(bus_master=bus_master)
         super().__init__(k.bus, self.function.bar(0))
@@ -50,3 +57,31 @@ class EduDevice(Edu):
         """From the device's buffer into guest memory."""
         self.prepare(source=BUFFER_OFFSET + offset, destination=address, count=count)
         self.go(TransferDirection.EDU_TO_RAM, interrupt=interrupt)
+
+    def wait_done(self, *, ms: float = 400.0) -> None:
+        """Until the engine is idle; fails by name after `ms` milliseconds of guest time.
+
+        The processor sleeps through the transfer, with interrupts on: polling a register for 100 ms of virtual time
+        takes QEMU more than twice that. The local APIC timer, at 1 GHz in QEMU, wakes it: one interrupt `ALARM`.
+        """
+        k = self.k
+        k.lapic.DIVIDE_CONFIGURATION.write(DIVIDE_VALUE=DivideValue.by(1))
+        k.lapic.LVT_TIMER.write(VECTOR=ALARM)
+        again, woke = k.program.unique("asleep"), k.program.unique("awake")
+        k.program.step(
+            "sleep until the transfer should be done",
+            "pushfq",
+            f"mov ecx, dword ptr [COUNTS+{4 * ALARM}]",
+            f"mov eax, {_TRANSFER_NS + _MARGIN_NS}",
+            *k.bus.store(k.lapic.INITIAL_COUNT.place),
+            f"{again}:",
+            "cli",
+            f"cmp dword ptr [COUNTS+{4 * ALARM}], ecx",
+            f"jne {woke}",
+            "sti",  # its shadow reaches over the HLT
+            "hlt",
+            f"jmp {again}",
+            f"{woke}:",
+            "popfq",
+        )
+        wait_register(k, self.DMA_COMMAND, START=0, ms=ms)

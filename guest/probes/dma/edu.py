@@ -5,7 +5,6 @@ from random import Random
 from harness import Deviation, Kernel, ProbeBody, probe
 from harness.hardware.edu import BUFFER_OFFSET, BUFFER_SIZE, DMA_INTERRUPT, TransferDirection
 from harness.kernel.edu import EduDevice
-from harness.kernel.poll import wait_register
 from harness.kernel.window import GUARD, Window
 from harness.run.record import InterruptRecord
 
@@ -134,7 +133,7 @@ def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:
     edu.enable_msi(VECTOR)
     k.sti()
     edu.from_device(outside.address, 16, offset=BUFFER_SIZE, interrupt=False)
-    wait_register(k, edu.DMA_COMMAND, START=0, ms=MS)
+    edu.wait_done()
     with k.trigger():
         edu.to_device(source.address, 64)
     k.wait_for(VECTOR, 1, ms=MS)
@@ -218,7 +217,7 @@ def without_bus_master_enable_memory_is_untouched(k: Kernel) -> ProbeBody:
     edu.function.enable(bus_master=False)
     edu.INTERRUPT_ACKNOWLEDGE.write(DMA_INTERRUPT)
     edu.from_device(blocked.address, 64)
-    wait_register(k, edu.DMA_COMMAND, START=0, ms=MS)
+    edu.wait_done()
     status = edu.INTERRUPT_STATUS.read("status")
     edu.function.enable(bus_master=True)
     with k.trigger():

@@ -6,13 +6,11 @@ from harness import Kernel, ProbeBody, probe
 from harness.hardware.edu import DMA_INTERRUPT
 from harness.hardware.vtd_structures import FaultReason
 from harness.kernel.edu import EduDevice
-from harness.kernel.poll import wait_register
 from harness.kernel.vtd import Domain, RemappingUnit
 from harness.kernel.window import GUARD, PAGE, Window
 
 NEEDS = ["intel-iommu", "edu"]
 FAULT = 0x79
-MS = 400.0
 IOVA = 0x0800_0000  # below edu's 28 bits, above RAM
 VTD = "Intel VT-d specification"
 
@@ -21,9 +19,9 @@ def _data(seed: int, length: int = 256) -> bytes:
     return Random(seed).randbytes(length)
 
 
-def _finish(k: Kernel, edu: EduDevice) -> None:
+def _finish(edu: EduDevice) -> None:
     """Wait for the engine and take its cause away: interrupts are not what these probes are about."""
-    wait_register(k, edu.DMA_COMMAND, START=0, ms=MS)
+    edu.wait_done()
     edu.INTERRUPT_ACKNOWLEDGE.write(DMA_INTERRUPT)
 
 
@@ -38,10 +36,10 @@ def a_transfer_goes_where_the_tables_say(k: Kernel) -> ProbeBody:
     unit.attach(edu.function.requester, domain)
     unit.translate()
     edu.to_device(IOVA + source.offset % PAGE, 256)
-    _finish(k, edu)
+    _finish(edu)
     with k.trigger():
         edu.from_device(IOVA + PAGE + target.offset % PAGE, 256)
-    _finish(k, edu)
+    _finish(edu)
     faults = unit.FSTS.read("faults")
 
     run = yield
@@ -66,10 +64,10 @@ def neighbouring_pages_may_lie_anywhere(k: Kernel, count: int) -> ProbeBody:
     unit.attach(edu.function.requester, domain)
     unit.translate()
     edu.to_device(source.address, count)
-    _finish(k, edu)
+    _finish(edu)
     with k.trigger():
         edu.from_device(IOVA + PAGE - count // 2, count)
-    _finish(k, edu)
+    _finish(edu)
 
     run = yield
 
@@ -95,7 +93,7 @@ def a_blocked_transfer_is_recorded(k: Kernel, kind: str) -> ProbeBody:
     unit.attach(edu.function.requester, domain)
     unit.translate()
     edu.to_device(source.address, 256)
-    _finish(k, edu)
+    _finish(edu)
     if kind == "no_context":
         k.asm(f"mov qword ptr [{unit.context.address + 16 * edu.function.requester:#x}], 0")
         unit.invalidate_contexts()
@@ -106,7 +104,7 @@ def a_blocked_transfer_is_recorded(k: Kernel, kind: str) -> ProbeBody:
     k.sti()
     with k.trigger():
         edu.from_device(target.address, 256)
-    _finish(k, edu)
+    _finish(edu)
     k.wait_for(FAULT)
     status = unit.FSTS.read("status")
     low, high = unit.fault.LOW.read("low"), unit.fault.HIGH.read("high")
@@ -133,7 +131,7 @@ def a_blocked_read_says_so(k: Kernel) -> ProbeBody:
     unit.translate()
     with k.trigger():
         edu.to_device(IOVA, 16)
-    _finish(k, edu)
+    _finish(edu)
     low, high = unit.fault.LOW.read("low"), unit.fault.HIGH.read("high")
 
     run = yield
@@ -156,9 +154,9 @@ def after_invalidation_the_new_translation_holds(k: Kernel, scope: str) -> Probe
     unit.attach(edu.function.requester, domain)
     unit.translate()
     edu.to_device(source.address, 256)
-    _finish(k, edu)
+    _finish(edu)
     edu.from_device(IOVA, 128)
-    _finish(k, edu)
+    _finish(edu)
     domain.map(IOVA, second.address & -PAGE)
     match scope:
         case "global":
@@ -169,7 +167,7 @@ def after_invalidation_the_new_translation_holds(k: Kernel, scope: str) -> Probe
             unit.invalidate_translations(5, IOVA)
     with k.trigger():
         edu.from_device(IOVA, 256)
-    _finish(k, edu)
+    _finish(edu)
 
     run = yield
 
@@ -189,13 +187,13 @@ def before_invalidation_the_old_or_the_new_translation_holds(k: Kernel) -> Probe
     unit.attach(edu.function.requester, domain)
     unit.translate()
     edu.to_device(source.address, 256)
-    _finish(k, edu)
+    _finish(edu)
     edu.from_device(IOVA, 16)
-    _finish(k, edu)
+    _finish(edu)
     domain.map(IOVA, second.address & -PAGE)
     with k.trigger():
         edu.from_device(IOVA, 256)
-    _finish(k, edu)
+    _finish(edu)
     faults = unit.FSTS.read("faults")
 
     run = yield
@@ -225,13 +223,13 @@ def each_device_has_its_own_domain(k: Kernel) -> ProbeBody:
     unit.invalidate_contexts()
     unit.invalidate_translations()
     edu.to_device(source.address, 256)
-    _finish(k, edu)
+    _finish(edu)
     unit.attach(edu.function.requester, two)
     unit.invalidate_contexts()
     unit.invalidate_translations()
     with k.trigger():
         edu.from_device(IOVA, 256)
-    _finish(k, edu)
+    _finish(edu)
 
     run = yield
 
