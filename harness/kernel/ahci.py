@@ -22,6 +22,7 @@ from harness.hardware.ahci import (
 from harness.hardware.ata import AtaCommand
 from harness.kernel.builder import Kernel
 from harness.kernel.poll import wait_register
+from harness.kernel.program import Buffer
 
 __all__ = ["AhciDisk"]
 
@@ -73,8 +74,8 @@ class AhciDisk(Ahci):
 
     def prepare(
         self, command: AtaCommand, block: int, blocks: int, regions: Sequence[tuple[int, int]], *, slot: int = 0
-    ) -> None:
-        """Build a command in a slot: FIS, PRD table of (address, bytes), header."""
+    ) -> Buffer:
+        """Build a command in a slot: FIS, PRD table of (address, bytes), header. Returns the command table."""
         fis = int(RegisterHostToDevice.to(command, block, blocks)).to_bytes(32, "little")
         prds = b"".join(int(PhysicalRegionDescriptor.to(*region)).to_bytes(16, "little") for region in regions)
         table = self.k.buffer(
@@ -93,6 +94,7 @@ class AhciDisk(Ahci):
             f"movabs rax, {int(header) >> 64:#x}",
             f"mov qword ptr [{at + 8:#x}], rax",
         )
+        return table
 
     def header_address(self, slot: int = 0) -> int:
         """Where the header of a slot is."""

@@ -131,6 +131,11 @@ class RemappingUnit(VtdUnit):
         )
         _put128(self.k, self.context.address + 16 * requester, entry)
 
+    def pass_through(self, requester: int) -> None:
+        """Context entry of a function of bus 0 whose requests are not translated. Needs ECAP.PT."""
+        entry = ContextEntry.of(P=1, T=TranslationType.PASS_THROUGH, AW=1, DID=0xFFFF)
+        _put128(self.k, self.context.address + 16 * requester, entry)
+
     def route(self, index: int, vector: int, *, destination: int = 0, **fields: int) -> None:
         """An interrupt remapping table entry: present, fixed, edge, physical, but for what `fields` of `Irte` say."""
         entry = Irte.of(**{"P": 1, "V": vector, "DST": destination << 8, **fields})
