@@ -47,13 +47,8 @@ def _works(run: Run, window: Window, content: bytes) -> None:
     assert window.strays(memory) == []
 
 
-@probe.each(pointer=["command_list", "received_fis", "command_table", "region"])
-@probe(spec=f"{AHCI}, System Memory Errors", needs=["ahci"], covers=["ahci.hostile"])
-def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
-    """A pointer outside memory harms neither the memory nor the HBA: after a reset it works on."""
-    window = Window.make(k, "data", BLOCK)
-    disk = AhciDisk(k)
-    k.checkpoint("disk")
+def _point_nowhere(k: Kernel, disk: AhciDisk, window: Window, pointer: str) -> None:
+    """Build a read of block 3 into the window with one of its pointers outside memory."""
     disk.prepare(AtaCommand.READ_DMA_EXT, 3, 1, [(NOWHERE if pointer == "region" else window.address, BLOCK)])
     if pointer == "command_table":
         k.asm(f"mov dword ptr [{disk.header_address() + 8:#x}], {NOWHERE:#x}")
@@ -63,6 +58,16 @@ def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
         (disk.port.CLB if pointer == "command_list" else disk.port.FB).write(NOWHERE)
         disk.port.CMD.write(FRE=1, SUD=1, POD=1)
         disk.port.CMD.write(FRE=1, SUD=1, POD=1, ST=1)
+
+
+@probe.each(pointer=["command_list", "received_fis", "command_table", "region"])
+@probe(spec=f"{AHCI}, System Memory Errors", needs=["ahci"], covers=["ahci.hostile"])
+def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
+    """A pointer outside memory harms neither the memory nor the HBA: after a reset it works on."""
+    window = Window.make(k, "data", BLOCK)
+    disk = AhciDisk(k)
+    k.checkpoint("disk")
+    _point_nowhere(k, disk, window, pointer)
     disk.issue()
     k.stay_quiet(ms=20)
     again = _again(k, disk)
@@ -79,9 +84,32 @@ def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     )
 
 
+@probe.each(pointer=["command_list", "command_table"])
+@probe(
+    spec=f"{AHCI}, Port x Interrupt Status; {AHCI}, System Memory Errors",
+    needs=["ahci"],
+    covers=["ahci.hostile"],
+    deviation=Deviation("*", "no host bus fatal error", "docs/deviations/dma-ahci-host-bus-error.md"),
+)
+def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
+    """What the HBA cannot fetch, because nothing answers at the address, is a host bus fatal error: PxIS.HBFS."""
+    window = Window.make(k, "data", BLOCK)
+    disk = AhciDisk(k)
+    _point_nowhere(k, disk, window, pointer)
+    with k.trigger():
+        disk.issue()
+    k.stay_quiet(ms=20)
+    causes = disk.port.IS.read("causes")
+
+    run = yield
+
+    assert set(run.memory(window.buffer)) == {GUARD}
+    assert run[causes].HBFS == 1, "no host bus fatal error"
+
+
 @probe.each(regions=[0, 1])
 @probe(
-    spec=f"{AHCI}, Port x Interrupt Status; {AHCI}, Overflow",
+    spec=f"{AHCI}, Port x Interrupt Status; {AHCI}, Command List Overflow",
     needs=["ahci"],
     covers=["ahci.hostile"],
     deviation=(
@@ -108,7 +136,7 @@ def ahci_reports_an_overflow(k: Kernel, regions: int) -> ProbeBody:
     assert run[causes].OFS == 1, "no overflow was reported"
 
 
-@probe(spec=f"{AHCI}, PRD Byte Count", needs=["ahci"], covers=["ahci.hostile"])
+@probe(spec=f"{AHCI}, Command List Underflow", needs=["ahci"], covers=["ahci.hostile"])
 def ahci_leaves_the_rest_of_a_long_table(k: Kernel) -> ProbeBody:
     """A PRD table longer than the transfer is no error: PRDBC counts what came, the rest stays as it was."""
     windows = [Window.make(k, name, BLOCK) for name in ("first", "second", "rest")]
