@@ -16,9 +16,9 @@ _PCI: tuple[MachineType, ...] = ("pc", "q35")
 _ALL: tuple[MachineType, ...] = ("microvm", "pc", "q35")
 _MIB = 1 << 20
 
-# A raw disk in an inherited memory file. locking=off: nobody else can open what has no name. The throttle group lets all
-# through until the host sets limits (`qom-set /objects/{id}-limits limits`): then the medium is slow, which a test of
-# what goes on meanwhile needs, and a machine that stops completes what is outstanding.
+# A raw disk in an inherited memory file. locking=off: nobody else can open what has no name. The throttle group lets
+# all through until the host sets limits (`qom-set /objects/{id}-limits limits`): then the medium is slow, which a test
+# of what goes on meanwhile needs, and a machine that stops completes what is outstanding.
 _DISK = (
     "-object", "throttle-group,id={id}-limits",
     "-blockdev", "driver=file,node-name={id}-file,filename={backing},locking=off",
