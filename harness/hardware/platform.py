@@ -186,6 +186,8 @@ PLATFORMS: Mapping[str, Platform] = MappingProxyType({p.name: p for p in (_Q35, 
 
 PCI_SLOTS: Mapping[str, int] = MappingProxyType(
     {
+        "virtio-net-packed": 0x06,
+        "virtio-blk-packed": 0x07,
         "xhci-msi": 0x08,
         "root-port": 0x09,
         "nvme-two": 0x0A,

@@ -22,6 +22,7 @@ _ENTRIES = {
     "nvme-two": 65,
     "virtio-console": 2,
     "virtio-net": 4,
+    "virtio-net-packed": 4,
     "virtio-rng": 2,
     "virtio-serial": 2,
     "xhci": 16,
@@ -30,7 +31,7 @@ _ENTRIES = {
 
 def table_entries(device: str, cpus: int) -> int | None:
     """Entries of the MSI-X table of a device that a probe may need; `None` for one without MSI-X, or not known."""
-    return cpus + 1 if device == "virtio-blk" else _ENTRIES.get(device)
+    return cpus + 1 if device in ("virtio-blk", "virtio-blk-packed") else _ENTRIES.get(device)
 
 
 class Msix:

@@ -5,13 +5,29 @@ OASIS VIRTIO 1.2, sections "Virtio Over PCI Bus" and "Device Initialization"; qu
 
 from __future__ import annotations
 
-from harness.hardware.block import Value
-from harness.hardware.pci import CapabilityId
-from harness.hardware.virtio import CfgType, CommonConfiguration, Feature, IsrStatusBlock
+from harness.hardware.block import At, Block, Space, Value
+from harness.hardware.pci import CapabilityId, Plain32
+from harness.hardware.virtio import NO_VECTOR, CfgType, CommonConfiguration, Feature, IsrStatusBlock
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 
 __all__ = ["VirtioPci"]
+
+
+class _QueueAddresses(Block):
+    """The 64-bit fields of the common configuration as halves: a driver must write them with 32-bit accesses.
+
+    VIRTIO 1.2, "Driver Requirements: PCI Device Layout".
+    """
+
+    SPACE = Space.MMIO
+
+    DESC_LOW = At(0x20, Plain32)
+    DESC_HIGH = At(0x24, Plain32)
+    DRIVER_LOW = At(0x28, Plain32)
+    DRIVER_HIGH = At(0x2C, Plain32)
+    DEVICE_LOW = At(0x30, Plain32)
+    DEVICE_HIGH = At(0x34, Plain32)
 
 
 class VirtioPci:
@@ -106,3 +122,35 @@ class VirtioPci:
     def start(self) -> None:
         """DRIVER_OK: the device may use its queues from now on."""
         self.common.DEVICE_STATUS.write(ACKNOWLEDGE=1, DRIVER=1, FEATURES_OK=1, DRIVER_OK=1)
+
+    def configure_queue(
+        self, index: int, areas: tuple[int, int, int], *, size: int, vector: int = NO_VECTOR, name: str
+    ) -> Value[int]:
+        """Tell the device where a queue's descriptor, driver and device areas are, and enable it.
+
+        `vector`: index of an MSI-X table entry. Returns the address of its doorbell.
+        """
+        common = self.common
+        common.QUEUE_SELECT.write(index)
+        common.QUEUE_SIZE.write(size)
+        common.QUEUE_MSIX_VECTOR.write(vector)
+        registers = _QueueAddresses(self.k.bus, common.base, name=name)
+        halves = (
+            (registers.DESC_LOW, registers.DESC_HIGH),
+            (registers.DRIVER_LOW, registers.DRIVER_HIGH),
+            (registers.DEVICE_LOW, registers.DEVICE_HIGH),
+        )
+        for (low, high), address in zip(halves, areas, strict=True):
+            low.write(address & 0xFFFF_FFFF)
+            high.write(address >> 32)
+        program = self.k.program
+        doorbell = program.add_value(program.fresh_value_name(f"{name}_doorbell"), int)
+        program.step(
+            f"doorbell of {name}",
+            *self.k.bus.load(common.QUEUE_NOTIFY_OFF.place),
+            f"imul rax, {slot(self.multiplier)}",
+            f"add rax, {slot(self.notify_base)}",
+            f"mov {slot(doorbell)}, rax",
+        )
+        common.QUEUE_ENABLE.write(1)
+        return doorbell

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.hardware.block import At, Block, Space
-from harness.hardware.pci import Plain32
 from harness.hardware.virtio import NO_VECTOR
 from harness.hardware.virtqueue import Descriptor, SplitQueueLayout, UsedElement
 from harness.kernel.bus import slot
@@ -38,22 +36,6 @@ class UsedRing:
     elements: tuple[tuple[int, int], ...]  # (head of the chain, bytes written), in ring order
 
 
-class _QueueAddresses(Block):
-    """The 64-bit fields of the common configuration as halves: a driver must write them with 32-bit accesses.
-
-    VIRTIO 1.2, "Driver Requirements: PCI Device Layout".
-    """
-
-    SPACE = Space.MMIO
-
-    DESC_LOW = At(0x20, Plain32)
-    DESC_HIGH = At(0x24, Plain32)
-    DRIVER_LOW = At(0x28, Plain32)
-    DRIVER_HIGH = At(0x2C, Plain32)
-    DEVICE_LOW = At(0x30, Plain32)
-    DEVICE_HIGH = At(0x34, Plain32)
-
-
 class SplitQueue:
     """One queue of a device: memory, configuration, descriptors, rings, doorbell.
 
@@ -77,28 +59,8 @@ class SplitQueue:
 
     def configure(self, vector: int = NO_VECTOR) -> None:
         """Tell the device where the queue is, and enable it."""
-        common = self.device.common
-        common.QUEUE_SELECT.write(self.index)
-        common.QUEUE_SIZE.write(self.size)
-        common.QUEUE_MSIX_VECTOR.write(vector)
-        addresses = _QueueAddresses(self.k.bus, common.base, name=self.name)
-        for low, high, address in (
-            (addresses.DESC_LOW, addresses.DESC_HIGH, self.layout.descriptors),
-            (addresses.DRIVER_LOW, addresses.DRIVER_HIGH, self.layout.avail),
-            (addresses.DEVICE_LOW, addresses.DEVICE_HIGH, self.layout.used),
-        ):
-            low.write(address & 0xFFFF_FFFF)
-            high.write(address >> 32)
-        program = self.k.program
-        self.doorbell = program.add_value(program.fresh_value_name(f"{self.name}_doorbell"), int)
-        program.step(
-            f"doorbell of {self.name}",
-            *self.k.bus.load(common.QUEUE_NOTIFY_OFF.place),
-            f"imul rax, {slot(self.device.multiplier)}",
-            f"add rax, {slot(self.device.notify_base)}",
-            f"mov {slot(self.doorbell)}, rax",
-        )
-        common.QUEUE_ENABLE.write(1)
+        areas = (self.layout.descriptors, self.layout.avail, self.layout.used)
+        self.doorbell = self.device.configure_queue(self.index, areas, size=self.size, vector=vector, name=self.name)
 
     # --- descriptors ---
 

@@ -126,6 +126,10 @@ _LIST = (
     _virtio("virtio-blk", "blk", "paravirtual disk", before=_DISK, options=",drive={id}-disk", backing=_MIB),
     _virtio("virtio-net", "net", "paravirtual network card", before=_NET,
             options=",netdev={id}-net,mac=52:54:00:12:34:56", network=True),
+    _virtio("virtio-blk-packed", "blk", "paravirtual disk that offers packed virtqueues", before=_DISK,
+            options=",drive={id}-disk,packed=on", backing=_MIB),
+    _virtio("virtio-net-packed", "net", "paravirtual network card that offers packed virtqueues", before=_NET,
+            options=",netdev={id}-net,mac=52:54:00:12:34:58,packed=on", network=True),
     _virtio("virtio-serial", "serial", "paravirtual serial bus"),
     Device(
         "virtio-console",

@@ -9,6 +9,7 @@ __all__ = [
     "GuestTimeout",
     "QemuDied",
     "QemuError",
+    "QemuHung",
     "QemuNotFound",
     "QemuStartError",
     "QmpCommandError",
@@ -62,6 +63,15 @@ class QemuDied(QemuError):  # noqa: N818
         said = f"\n{stderr.strip()}" if stderr.strip() else ""
         while_ = f" during {doing}" if doing else ""
         super().__init__(f"QEMU {describe_exit(returncode)}{while_}{said}")
+
+
+class QemuHung(QemuDied):
+    """QEMU answered no command for so long that it was killed: its main loop hangs, so nothing else could end it."""
+
+    def __init__(self, returncode: int | None, stderr: str, doing: str, seconds: float) -> None:
+        super().__init__(returncode, stderr, doing)
+        said = f"\n{stderr.strip()}" if stderr.strip() else ""
+        self.args = (f"QEMU hangs: it did not answer {doing} within {seconds:g} s, and was killed{said}",)
 
 
 class QmpCommandError(QemuError):

@@ -201,6 +201,15 @@ class Machine:
 
     # ---- QMP ----
 
+    @property
+    def patience(self) -> float:
+        """Seconds in which QEMU must answer a command; else it is killed, and QemuHung raised."""
+        return self._monitor.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._monitor.patience = seconds
+
     def qmp(self, command: str, **arguments: object) -> Any:
         """One QMP command; `_` in the name of an argument stands for `-`. Raises QmpCommandError, QemuDied."""
         named = {name.replace("_", "-"): value for name, value in arguments.items()}

@@ -12,7 +12,7 @@ from qemu.qmp import ExecInterruptedError, ExecuteError, Message, QMPClient, QMP
 from qemu.qmp.models import ErrorResponse
 from qemu.qmp.protocol import Runstate
 
-from harness.qemu.errors import QemuDied, QmpCommandError
+from harness.qemu.errors import QemuDied, QemuHung, QmpCommandError
 from harness.qemu.process import QemuProcess
 from harness.qemu.stop import Stop, StopKind
 
@@ -64,6 +64,7 @@ class Monitor:
 
     def __init__(self, process: QemuProcess) -> None:
         self.process = process
+        self.patience = 30.0  # seconds in which QEMU must answer a command
         self.running = False
         self.fresh = True  # not run since power-on or reset
         self.guest_resets: list[str] = []  # reasons of the resets that a guest did under "continue", this run
@@ -127,12 +128,17 @@ class Monitor:
         return (await self.execute_all([(command, arguments)]))[0]
 
     async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
-        """QMP commands in order, sent together; gives their answers. Raises as `execute`."""
+        """QMP commands in order, sent together; gives their answers. Raises as `execute`, and QemuHung."""
         command = ", ".join(name for name, _ in commands)
         try:
             if self._client.runstate is not Runstate.RUNNING:
                 raise ExecInterruptedError("not connected")
-            return await self._client.execute_all(commands)
+            async with asyncio.timeout(self.patience):
+                return await self._client.execute_all(commands)
+        except TimeoutError:
+            self.process.kill()
+            await self._wait_gone()
+            raise QemuHung(self.process.returncode, self.process.stderr, command, self.patience) from None
         except ExecuteError as error:
             raise QmpCommandError(command, error.error_class, str(error)) from None
         except QMPError as error:

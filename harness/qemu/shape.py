@@ -56,7 +56,7 @@ class Shape:
             )
         for device in self.devices:
             if not device.resets:
-                return f"QEMU's {device.name} has no reset, so it keeps what the last run left; launch a new machine"
+                return f"QEMU's {device.name} keeps state of the last run over a reset; launch a new machine"
         return None
 
     def missing(self) -> str | None:

@@ -19,7 +19,7 @@ from harness.image.elf import elf
 from harness.image.image import Parameters
 from harness.kernel.program import ProgramError, TargetLacks
 from harness.qemu.devices import devices_named
-from harness.qemu.errors import QemuDied, QemuError, QemuStartError, Unsupported
+from harness.qemu.errors import QemuDied, QemuError, QemuHung, QemuStartError, Unsupported
 from harness.qemu.features import features
 from harness.qemu.machine import Machine
 from harness.qemu.pool import MachinePool
@@ -137,6 +137,7 @@ class Executor:
         self, case: Case, options: RunOptions, built: Built, machine: Machine, parameters: Parameters
     ) -> RunRecord:
         watchdog_s = case.probe.watchdog_s if options.watchdog_s is None else options.watchdog_s
+        machine.patience = max(watchdog_s, 3.0)
         run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act)
         pieces: list[tuple[int, bytes]] = []
         if case.boot == "rom":
@@ -240,7 +241,7 @@ def _come_to_a_verdict(
     except QemuKilled:
         raise
     except QemuDied as error:
-        if killed_from_outside(run.machine, error.returncode):
+        if not isinstance(error, QemuHung) and killed_from_outside(run.machine, error.returncode):
             raise QemuKilled(str(error)) from None
         return Verdict.ERROR, error
     except Exception as error:  # ours, QEMU's, or the probe's own code below the yield

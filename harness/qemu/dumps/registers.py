@@ -6,7 +6,9 @@ The format is that of QEMU's `x86_cpu_dump_state` (target/i386/cpu-dump.c).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from harness.qemu.errors import DumpError
@@ -135,28 +137,45 @@ def parse_registers(text: str) -> tuple[CpuRegisters, ...]:
     return tuple(_parse_cpu(cpu, lines, text) for cpu, lines in blocks)
 
 
+@lru_cache(maxsize=4096)
+def _read(line: str) -> Mapping[str, int | SegmentRegister | DescriptorTable | tuple[str, ...]] | None:
+    """What one line says, `None` where it is not understood. Most lines are those of the last dump again."""
+    if match := _STATE.fullmatch(line):
+        return {"": match.groups()}
+    if match := _SEGMENT.fullmatch(line):
+        selector, base, limit, flags = (int(group, 16) for group in match.groups()[1:])
+        return {match[1]: SegmentRegister(selector, base, limit, flags)}
+    if match := _TABLE.fullmatch(line):
+        return {match[1]: DescriptorTable(int(match[2], 16), int(match[3], 16))}
+    if match := _FPU.fullmatch(line):
+        return {"MXCSR": int(match[4], 16)}
+    if _IGNORED.fullmatch(line):
+        return {}
+    if _PAIRS.fullmatch(line) and all(name in _GENERAL for name, _ in _PAIR.findall(line)):
+        return {name: int(value, 16) for name, value in _PAIR.findall(line)}
+    return None
+
+
 def _parse_cpu(cpu: int, lines: list[str], text: str) -> CpuRegisters:
     general: dict[str, int] = {}
     segments: dict[str, SegmentRegister] = {}
     tables: dict[str, DescriptorTable] = {}
     state: tuple[str, ...] | None = None
-    mxcsr: int | None = None
     for line in lines:
-        if match := _STATE.fullmatch(line):
-            state = match.groups()
-        elif match := _SEGMENT.fullmatch(line):
-            selector, base, limit, flags = (int(group, 16) for group in match.groups()[1:])
-            segments[match[1]] = SegmentRegister(selector, base, limit, flags)
-        elif match := _TABLE.fullmatch(line):
-            tables[match[1]] = DescriptorTable(int(match[2], 16), int(match[3], 16))
-        elif match := _FPU.fullmatch(line):
-            mxcsr = int(match[4], 16)
-        elif _IGNORED.fullmatch(line):
-            pass
-        elif _PAIRS.fullmatch(line) and all(name in _GENERAL for name, _ in _PAIR.findall(line)):
-            general |= {name: int(value, 16) for name, value in _PAIR.findall(line)}
-        else:
+        found = _read(line)
+        if found is None:
             raise DumpError(_WHAT, line, text)
+        for name, value in found.items():
+            match value:
+                case int():
+                    general[name] = value
+                case SegmentRegister():
+                    segments[name] = value
+                case DescriptorTable():
+                    tables[name] = value
+                case _:
+                    state = value
+    mxcsr = general.get("MXCSR")
     if mxcsr is None:
         raise DumpError(_WHAT, "", text, f"a line FCW=… for CPU#{cpu}")
     if state is None:
