@@ -17,6 +17,7 @@ from typing import Final
 
 __all__ = ["Kept", "folder_of"]
 
+_BASES: Final = ("LOCALAPPDATA", "XDG_CACHE_HOME", "HOME")  # what decides where the folder is
 _DIGEST: Final = 32
 _MOST: Final = 4096
 """Entries; beyond them the older half is dropped when a process first writes."""
@@ -24,7 +25,11 @@ _MOST: Final = 4096
 
 def folder_of(kind: str) -> Path | None:
     """The folder of one kind of entries, or None where there is to be none."""
-    named = os.environ.get("TRAPGATE_CACHE")
+    return _folder(kind, *(os.environ.get(name) for name in ("TRAPGATE_CACHE", *_BASES)))
+
+
+@cache
+def _folder(kind: str, named: str | None, *bases: str | None) -> Path | None:
     if named is not None:
         return Path(named) / kind if named else None
     if sys.platform == "win32":

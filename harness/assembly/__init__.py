@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -12,8 +11,7 @@ from harness.assembly import cache
 from harness.assembly.call_site import source_from_call
 from harness.assembly.errors import AssemblyError, Problem
 from harness.assembly.listing import Assembled, ListingLine
-from harness.assembly.operands import RESERVED
-from harness.assembly.registers import REGISTERS
+from harness.assembly.names import Names, check_names
 from harness.assembly.source import Origin, SourceLine, source_from_text
 from harness.assembly.unit import Unit
 
@@ -21,6 +19,7 @@ __all__ = [
     "Assembled",
     "AssemblyError",
     "ListingLine",
+    "Names",
     "Origin",
     "Problem",
     "SourceLine",
@@ -29,10 +28,7 @@ __all__ = [
     "source_from_text",
 ]
 
-_NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
-_TAKEN = frozenset({*REGISTERS, *RESERVED})
-_good: set[str] = set()
-"""Names that were looked at before: most units get the same hundreds of them."""
+_NONE = Names({}, {})
 
 
 @contextlib.contextmanager
@@ -54,27 +50,27 @@ def assemble(
     mode: Literal[16, 32, 64] = 64,
     constants: Mapping[str, int] | None = None,
     symbols: Mapping[str, int] | None = None,
+    common: Names = _NONE,
 ) -> Assembled:
     """Assemble a unit to stand at `address`, starting in processor mode `mode` (bits).
 
-    `constants` are plain numbers; `symbols` are addresses of what was assembled elsewhere. Raises `AssemblyError` with
+    `constants` are plain numbers; `symbols` are addresses of what was assembled elsewhere; `common` are more of both,
+    which many units share. Raises `AssemblyError` with
     every problem found; raises `ValueError` for an address, a mode or a name from outside that cannot be.
     """
     if mode not in (16, 32, 64):
         raise ValueError(f"mode {mode}: a processor mode has 16, 32 or 64 bits")
     if not 0 <= address < 1 << 64:
         raise ValueError(f"address {address:#x} does not fit into 64 bits")
-    constants, symbols = constants or {}, symbols or {}
-    for name in (constants.keys() | symbols.keys()) - _good:
-        if name.lower() in _TAKEN or not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot name a constant or symbol: no identifier, or a register or keyword")
-        _good.add(name)
-    for name in constants.keys() & symbols.keys():
-        raise ValueError(f"{name!r} is given both as a constant and as a symbol")
-    key = cache.key(source, address, mode, constants, symbols)
+    constants, symbols = dict(constants or {}), dict(symbols or {})
+    check_names(constants, symbols)
+    for name in (*constants, *symbols):
+        if name in common:
+            raise ValueError(f"{name!r} is given twice: it is among the common names as well")
+    key = cache.key(source, address, mode, constants, symbols, common)
     done = cache.load(key, source, address)
     if done is None:
         with _without_collector():
-            done = Unit(source, address, mode, constants, symbols).assemble()
+            done = Unit(source, address, mode, common.constants | constants, common.symbols | symbols).assemble()
         cache.store(key, done)
     return done

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.assembly.listing import Assembled, Table
+from harness.assembly.names import Names
 from harness.assembly.source import SourceLine
 from harness.kept import Kept
 
@@ -44,11 +45,12 @@ def key(
     mode: int,
     constants: Mapping[str, int],
     symbols: Mapping[str, int],
+    common: Names,
 ) -> str | None:
     """The name of a unit's entry; None if there is no cache. Equal keys mean equal bytes."""
     if _KEPT.folder is None:
         return None
-    digest = blake2b(_tools(), digest_size=_DIGEST)
+    digest = blake2b(_tools() + common.digest, digest_size=_DIGEST)
     # Lines of an accepted source hold no control characters, so with their number the separator is not ambiguous.
     digest.update(f"{address} {mode} {len(source)}\n".encode())
     digest.update("\n".join([line.text for line in source]).encode("utf-8", "surrogatepass"))

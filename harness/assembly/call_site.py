@@ -43,11 +43,12 @@ def source_from_call(text: str, frame: FrameType, block: int = 0) -> list[Source
     file = frame.f_code.co_filename
     shown = _shown(file, os.getcwd())  # noqa: PTH109 - a plain string is all that is needed
     line = frame.f_lineno or frame.f_code.co_firstlineno
-    call = _call(frame)
+    end = _end(frame)
     places = None
-    if call is not None:
-        line = call.lineno
-        places = _places(text, call, _lines(file, _stamp(file)))
+    if end is not None:
+        found = _found(text, file, _stamp(file), end)
+        if found is not None:
+            line, places = found
     parts = text.splitlines()
     if places is None:
         return [SourceLine(part, Origin(shown, line, None, n), block) for n, part in enumerate(parts, start=1)]
@@ -95,14 +96,21 @@ def _calls(file: str, stamp: int) -> dict[tuple[int, int], ast.Call]:
     }
 
 
-def _call(frame: FrameType) -> ast.Call | None:
+def _end(frame: FrameType) -> tuple[int, int] | None:
+    """Where the call that a frame is making ends: line and column."""
     if frame.f_lasti < 0:
         return None
     position = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
     if position is None or position[1] is None or position[3] is None:
         return None
-    file = frame.f_code.co_filename
-    return _calls(file, _stamp(file)).get((position[1], position[3]))
+    return position[1], position[3]
+
+
+@lru_cache(maxsize=4096)
+def _found(text: str, file: str, stamp: int, end: tuple[int, int]) -> tuple[int, list[_Place] | None] | None:
+    """The line of the call that ends there, and the places of the text's lines; the same for each of a family."""
+    call = _calls(file, stamp).get(end)
+    return None if call is None else (call.lineno, _places(text, call, _lines(file, stamp)))
 
 
 def _places(text: str, call: ast.Call, lines: tuple[str, ...]) -> list[_Place] | None:

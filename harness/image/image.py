@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from harness import abi
 from harness.assembly import Assembled, ListingLine
@@ -36,6 +37,28 @@ class Parameters:
             offset, width = abi.PARAMETERS_STRUCT.fields[name]
             data[offset : offset + width] = value.to_bytes(width, "little")
         return bytes(data)
+
+
+class _Labels:
+    """The labels of a unit, by address."""
+
+    def __init__(self, symbols: Mapping[str, int]) -> None:
+        ordered = sorted((address, name) for name, address in symbols.items())
+        self._addresses = [address for address, _ in ordered]
+        self._names = [name for _, name in ordered]
+
+    def before(self, address: int) -> str | None:
+        """The last label at or before an address, and the distance from it."""
+        index = bisect_right(self._addresses, address) - 1
+        if index < 0:
+            return None
+        offset = address - self._addresses[index]
+        return f"{self._names[index]}+{offset:#x}" if offset else self._names[index]
+
+
+@cache
+def _runtime_labels() -> _Labels:
+    return _Labels(assembled_runtime().symbols)
 
 
 @dataclass(frozen=True)
@@ -85,23 +108,23 @@ class Image:
         return self.program.lines
 
     @cached_property
-    def _labels(self) -> tuple[list[int], list[str]]:
-        code = {**self.runtime.symbols, **self.program.symbols}
-        ordered = sorted((address, name) for name, address in code.items())
-        return [address for address, _ in ordered], [name for _, name in ordered]
+    def _labels(self) -> _Labels:
+        return _Labels(self.program.symbols)
 
     def symbolise(self, address: int) -> str:
         """`program+0x12 (guest/probes/…py:41)`; aliases are named, an address outside the image is a plain number."""
         for base, suffix in ((abi.USER_ALIAS, " user alias"), (abi.HIGH_ALIAS, " high alias")):
             if base <= address < base + (1 << 32):
                 return self.symbolise(address - base) + suffix
-        addresses, names = self._labels
-        index = bisect_right(addresses, address) - 1
-        end = max(abi.RUNTIME + len(self.runtime.code), abi.PROGRAM + len(self.program.code))
-        if index < 0 or address >= end or abi.RUNTIME + len(self.runtime.code) <= address < abi.PROGRAM:
+        if abi.RUNTIME <= address < abi.RUNTIME + len(self.runtime.code):
+            labels = _runtime_labels()
+        elif abi.PROGRAM <= address < abi.PROGRAM + len(self.program.code):
+            labels = self._labels
+        else:
             return f"{address:#x}"
-        offset = address - addresses[index]
-        name = f"{names[index]}+{offset:#x}" if offset else names[index]
+        name = labels.before(address)
+        if name is None:
+            return f"{address:#x}"
         line = self.line_at(address)
         return f"{name} ({line.origin})" if line is not None else name
 

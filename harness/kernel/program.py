@@ -13,12 +13,12 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from harness import abi
-from harness.assembly import Assembled, Origin, SourceLine, assemble
+from harness.assembly import Assembled, Names, Origin, SourceLine, assemble
 from harness.hardware.block import Value
 from harness.kernel.constants import register_constants
 from harness.kernel.runtime import assembled_runtime
 
-__all__ = ["Buffer", "Program", "ProgramError", "Step", "TargetLacks", "WaitPoint", "probe_frame"]
+__all__ = ["Buffer", "Program", "ProgramError", "Step", "TargetLacks", "WaitPoint", "common_names", "probe_frame"]
 
 T = TypeVar("T", bound=int)
 
@@ -234,13 +234,13 @@ class Program:
     # --- the end ---
 
     def constants(self) -> Mapping[str, int]:
-        """What k.asm may name: the layout, the register maps, this program's values and buffers."""
+        """This program's values and buffers, which k.asm may name beside the layout and the register maps."""
         own = {value.name: abi.VALUES + 8 * value.index for value in self.values}
         own |= {buffer.name: buffer.address for buffer in self.buffers.values()}
-        clash = own.keys() & (abi.constants().keys() | register_constants().keys())
+        clash = sorted(name for name in own if name in common_names())
         if clash:
-            raise self.error(f"{', '.join(sorted(clash))}: the name belongs to a constant of the harness")
-        return abi.constants() | register_constants() | own
+            raise self.error(f"{', '.join(clash)}: the name belongs to a constant or a routine of the harness")
+        return own
 
     def source(self) -> list[SourceLine]:
         """The whole program as assembly: header, program, routines, data."""
@@ -275,11 +275,17 @@ class Program:
             address=abi.PROGRAM,
             mode=64,
             constants=self.constants(),
-            symbols=dict(assembled_runtime().symbols),
+            common=common_names(),
         )
         if abi.PROGRAM + len(done.code) > abi.PROGRAM_END:
             raise ProgramError(f"{self.name}: the program is {len(done.code)} bytes long; 960 KiB fit")
         return done
+
+
+@cache
+def common_names() -> Names:
+    """What every program may name: the layout, the register maps, the runtime's labels."""
+    return Names(abi.constants() | register_constants(), assembled_runtime().symbols)
 
 
 def _printable(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -91,23 +92,23 @@ class Probe:
         """The function's name."""
         return self.function.__name__
 
-    @property
+    @cached_property
     def relative(self) -> str:
         """The file as ids show it: below the probes' root, with forward slashes."""
         return self.path.relative_to(self.root).as_posix() if self.path.is_relative_to(self.root) else self.path.name
 
-    @property
+    @cached_property
     def area(self) -> str:
         """The folder that the probe's file is in, below the probes' root."""
         parent = Path(self.relative).parent.as_posix()
         return self.root.name if parent == "." else parent
 
-    @property
+    @cached_property
     def id(self) -> str:
         """`timers/hpet.py::one_shot_fires_once`."""
         return f"{self.relative}::{self.name}"
 
-    @property
+    @cached_property
     def rule(self) -> str:
         """The rule in one sentence: the docstring's first paragraph."""
         text = (self.function.__doc__ or "").strip().split("\n\n")[0]
@@ -136,7 +137,7 @@ class Case:
     params: Mapping[str, Any]
     boot: str = "rom"
 
-    @property
+    @cached_property
     def label(self) -> str:
         """What stands in the id's brackets: `pin20`, `divide128-q`; empty without parameters."""
         parts = [_label(name, value) for name, value in self.params.items()]
@@ -144,7 +145,7 @@ class Case:
             parts.append(self.boot)
         return "-".join(parts)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """`timers/hpet.py::one_shot_fires_once[pin20]`."""
         return f"{self.probe.id}[{self.label}]" if self.label else self.probe.id

@@ -20,7 +20,7 @@ from harness.run.loader import load_file, load_probes
 from harness.run.record import Verdict
 
 Q35 = target("q35-tcg")
-SAMPLE = Shard(2, 25)  # of the catalogue, where not all of it is run
+SAMPLE = Shard(2, 60)  # of the catalogue, where not all of it is run
 ROUNDS = scaled(3, 50)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import abi
-from harness.kernel.program import Program, TargetLacks
+from harness.kernel.program import Program, TargetLacks, common_names
 from harness.kernel.runtime import assembled_runtime
 from harness.qemu.target import Target
 from harness.run.build import Built, build
@@ -34,7 +34,7 @@ def _built(probe: Probe, targets: list[Target]) -> Iterator[Built]:
 
 def _same(program: Program) -> None:
     done = program.finish()
-    source, constants = program.source(), program.constants()
+    source, constants = program.source(), common_names().constants | dict(program.constants())
     symbols = dict(assembled_runtime().symbols)
     text = gnu_text(source, {*done.symbols, *symbols}, constants, abi.PROGRAM)
     assert_same_image(done, gnu_image(text, 64, abi.PROGRAM, symbols))
