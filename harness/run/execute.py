@@ -90,6 +90,7 @@ class Executor:
 
     def _attempt(self, case: Case, options: RunOptions, *, last: bool = False) -> RunRecord | None:
         """One attempt; `None` where QEMU was killed from outside and it may be made again."""
+        options = replace(options, cold=options.cold or case.probe.cold)
         try:
             shape = self._shape(case, options)
             built = build(case, self.target, options.omit)

@@ -83,6 +83,7 @@ class Probe:
     interactive: bool = False  # COM1 both ways: the host may send
     watchdog_s: float = 10.0  # wall-clock seconds without any sign of the guest
     boots: tuple[str, ...] = ("rom",)  # the boot paths that the probe is run through
+    cold: bool = False  # a QEMU of its own for each run
     # filled in by the loader
     path: Path = Path()
     root: Path = Path()
@@ -174,12 +175,13 @@ class _Decorator:
         interactive: bool = False,
         watchdog_s: float = 10.0,
         boots: Iterable[str] = ("rom",),
+        cold: bool = False,
     ) -> Callable[[Callable[..., ProbeBody] | Probe], Probe]:
         """Declare a probe.
 
         `spec` cites document and section title. `needs` names devices (see `trapgate doctor`), `cpus` is 1 to 8.
         `covers` names the coverage ids that the probe answers. `interactive` gives the guest a COM1 that the host can
-        write to.
+        write to. `cold` boots a QEMU of its own, where what is tested would notice what a reset leaves behind.
         """
         deviations = (deviation,) if isinstance(deviation, Deviation) else tuple(deviation)
         ids = (covers,) if isinstance(covers, str) else tuple(covers)
@@ -200,6 +202,7 @@ class _Decorator:
                 interactive=interactive,
                 watchdog_s=watchdog_s,
                 boots=tuple(boots),
+                cold=cold,
             )
 
         return declare

@@ -74,3 +74,34 @@ def test_two_images_that_differ_in_one_immediate(tmp_path: Path) -> None:
     with Executor(Q35, RunOptions(cold=False)) as executor:
         verdicts = [executor.run(case).verdict for _ in range(25) for case in (first, second, second, first)]
     assert verdicts == [Verdict.PASS] * 100
+
+
+def test_a_cold_probe_gets_a_machine_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "processes.py"
+    file.write_text(
+        dedent('''
+        from harness import Kernel, ProbeBody, probe
+
+        seen = {"warm": set(), "cold": set()}
+
+
+        @probe(spec="SDM vol. 2, MOV—Move")
+        def warm(k: Kernel) -> ProbeBody:
+            """A machine that stays."""
+            run = yield
+            seen["warm"].add(run.machine.pid)
+            assert len(seen["warm"]) == 1
+
+
+        @probe(spec="SDM vol. 2, MOV—Move", cold=True)
+        def cold(k: Kernel) -> ProbeBody:
+            """A machine of its own."""
+            run = yield
+            assert run.machine.pid not in seen["warm"] | seen["cold"]
+            seen["cold"].add(run.machine.pid)
+        ''')
+    )
+    cases = {found.name: case for found in load_file(file, tmp_path) for case in found.cases()}
+    with Executor(Q35, RunOptions(cold=False)) as executor:
+        records = [executor.run(cases[name]) for name in ("warm", "cold", "warm", "cold", "warm")]
+    assert [record.verdict for record in records] == [Verdict.PASS] * 5, [record.reason for record in records]

@@ -205,7 +205,7 @@ def the_deepest_queue_completes_every_command_once(k: Kernel) -> ProbeBody:
 
 
 @probe(spec="NVM Express 1.4, Interrupt Mask Set; NVM Express 1.4, Interrupt Mask Clear", needs=NVME,
-       covers=["nvme.interrupt-mask", "nvme.intx"])  # fmt: skip
+       covers=["nvme.interrupt-mask", "nvme.intx"], cold=True)  # fmt: skip
 def interrupt_mask_holds_the_pin(k: Kernel) -> ProbeBody:
     """With INTx, INTMS bit 0 keeps the pin deasserted though a completion waits; INTMC asserts it."""
     window = Window.make(k, "identity", PAGE)
@@ -317,6 +317,7 @@ def a_bad_doorbell_is_ignored(k: Kernel, kind: str) -> ProbeBody:
     needs=NVME,
     covers=["nvme.reset"],
     deviation=Deviation("*", "INTx# outlives the reset", "docs/deviations/dma-nvme-reset-intx.md"),
+    cold=True,
 )
 def a_controller_reset_takes_the_interrupt_away(k: Kernel) -> ProbeBody:
     """Clearing CC.EN deletes the queues: a completion that nobody took asserts INTx# no more."""

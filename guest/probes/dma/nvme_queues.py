@@ -134,7 +134,7 @@ def the_deepest_queue_goes_round(k: Kernel) -> ProbeBody:
     assert set(memory[most * BLOCK :]) == {GUARD}
 
 
-@probe(spec=MASK, needs=NVME, covers=["nvme.interrupt-mask", "nvme.intx"])
+@probe(spec=MASK, needs=NVME, covers=["nvme.interrupt-mask", "nvme.intx"], cold=True)  # dma-nvme-reset-intx.md
 def the_mask_takes_an_asserted_pin_back(k: Kernel) -> ProbeBody:
     """INTMS deasserts INTx# while a completion waits, INTMC asserts it again, the head doorbell ends it."""
     window = Window.make(k, "identity", PAGE)
