@@ -30,8 +30,11 @@ class E1000eCard(E1000e):
         self.CTRL.write(SLU=1, ASDE=1, FD=1)
         self.ICR.read()
 
-    def receive(self, windows: Sequence[Window]) -> None:
-        """A receive ring with these buffers (2048 bytes each); every address is accepted."""
+    def receive(self, windows: Sequence[Window], *, tail: int | None = None) -> None:
+        """A receive ring with these buffers (2048 bytes each); every address is accepted.
+
+        `tail`: how many of them the card may use at first (all).
+        """
         content = b"".join(_bytes(ReceiveDescriptor.of(ADDRESS=window.address)) for window in windows)
         self.receive_ring = self.k.buffer("e1000e_rx", 16 * RING, align=128, fill=content)
         ring = self.RX[0]
@@ -39,7 +42,7 @@ class E1000eCard(E1000e):
         ring.RDBAH.write(0)
         ring.RDLEN.write(LEN=1)
         ring.RDH.write(0)
-        ring.RDT.write(len(windows))
+        ring.RDT.write(len(windows) if tail is None else tail)
         self.RCTL.write(EN=1, UPE=1, MPE=1, BAM=1, SECRC=1)
 
     def transmit(self, frames: Sequence[Sequence[Window]]) -> None:

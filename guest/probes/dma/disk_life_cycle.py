@@ -4,7 +4,6 @@ The host makes the medium slow (a throttle group below the disk), so that the tr
 the processor counts, and fast again when it has counted far enough.
 """
 
-from collections.abc import Callable
 from random import Random
 
 from harness import Kernel, ProbeBody, Run, probe
@@ -12,62 +11,24 @@ from harness.hardware.ata import AtaCommand
 from harness.hardware.dma8237 import TransferType
 from harness.hardware.floppy import FloppyCommand
 from harness.hardware.nvme import NvmOpcode
+from harness.hardware.virtio_devices import BlockRequest, BlockStatus
 from harness.kernel.ahci import AhciDisk
 from harness.kernel.floppy import FloppyDrive
 from harness.kernel.ide import IdeDisk
+from harness.kernel.life_cycle import WORK, LifeCycle
 from harness.kernel.nvme import NvmeController
 from harness.kernel.poll import wait_register
+from harness.kernel.virtio_blk import BlockOperation, VirtioDisk
 from harness.kernel.window import GUARD, Window
 
 BLOCK = 512
 VECTOR = 0x7C
 MS = 4000.0
-WORK = 100_000  # what the processor counts while the transfer is outstanding
 SLOW = {"bps-read": 1}  # after a first block the next one waits 512 seconds, or until the machine stops
 UNLIMITED = {"bps-read": 0}
-STORY = ["set-up", "start", "worked", VECTOR, "handler", "data"]
 
 
-def _prepare(k: Kernel) -> Window:
-    """The target of the transfer, and a handler that keeps how far the processor had counted."""
-    k.store(k.value("work"), 0)
-    k.value("at_interrupt")
-    with k.handler(VECTOR):
-        k.asm("mov rax, [work]\nmov [at_interrupt], rax")
-        k.mark("handler")
-    return Window.make(k, "target", BLOCK)
-
-
-def _work(k: Kernel, target: Window, interrupts: int, release: Callable[[], None]) -> None:
-    """Count while the transfer is outstanding, look at its target, `release` it, and count on until it is done."""
-    k.value("held")
-    k.asm(f"""
-    .Lwork:
-        inc qword ptr [work]
-        cmp qword ptr [work], {WORK}
-        jb .Lwork
-        mov rax, [{target.address:#x}]
-        mov [held], rax
-    """)
-    k.mark("worked")
-    release()
-    k.asm(f"""
-        mov ecx, 4000000
-    .Lwork:
-        inc qword ptr [work]
-        cmp dword ptr [COUNTS+{4 * VECTOR}], {interrupts}
-        loopne .Lwork
-    """)
-    k.wait_for(VECTOR, interrupts, ms=MS)
-    k.mark("data")
-
-
-def _stop(k: Kernel) -> Callable[[], None]:
-    """The checkpoint at which the host makes the disk fast; a machine that stops completes what is outstanding."""
-    return lambda: k.checkpoint("worked")
-
-
-def _judge(run: Run, device: str, target: Window, block: int) -> None:
+def _judge(run: Run, device: str, life: LifeCycle, block: int) -> None:
     """Play the host's part, then hold the whole story against what the manual says."""
     run.reached("disk")
     content = Random(51).randbytes(len(run.backing(device)))
@@ -78,18 +39,18 @@ def _judge(run: Run, device: str, target: Window, block: int) -> None:
     run.reached("worked")
     run.qmp("qom-set", path=limits, property="limits", value=UNLIMITED)
     run.resume()
-    _story(run, target, content[block * BLOCK : (block + 1) * BLOCK])
+    _story(run, life, content[block * BLOCK : (block + 1) * BLOCK])
 
 
-def _story(run: Run, target: Window, data: bytes) -> None:
+def _story(run: Run, life: LifeCycle, data: bytes) -> None:
     first = run.sequence.index("set-up")
-    assert run.sequence[first:] == STORY, "set-up, start, work, interrupt, data"
+    assert run.sequence[first:] == life.story, "set-up, start, work, interrupt, data"
     assert run["held"] == int.from_bytes(bytes([GUARD]) * 8, "little"), "the transfer is outstanding"
     assert run["at_interrupt"] >= WORK, "the processor had worked when the interrupt came"
     assert run["work"] >= run["at_interrupt"]
-    memory = run.memory(target.buffer)
-    assert target.inside(memory) == data
-    assert target.strays(memory) == []
+    memory = run.memory(life.target.buffer)
+    assert life.target.inside(memory) == data
+    assert life.target.strays(memory) == []
 
 
 @probe(
@@ -99,7 +60,7 @@ def _story(run: Run, target: Window, data: bytes) -> None:
 )
 def the_processor_works_while_nvme_transfers(k: Kernel) -> ProbeBody:
     """Set-up, doorbell; the processor works on until the completion's message; then the data is there."""
-    target = _prepare(k)
+    life = LifeCycle(k, VECTOR, BLOCK)
     nvme = NvmeController(k, start=False)
     nvme.msix.entry(0, VECTOR, masked=True)
     nvme.msix.entry(1, VECTOR)
@@ -113,23 +74,55 @@ def the_processor_works_while_nvme_transfers(k: Kernel) -> ProbeBody:
     queue.ring()
     k.wait_for(VECTOR, 1, ms=MS)
     k.mark("set-up")
-    queue.transfer(NvmOpcode.READ, cid=2, block=9, blocks=1, prps=(target.address, 0))
+    queue.transfer(NvmOpcode.READ, cid=2, block=9, blocks=1, prps=(life.target.address, 0))
     k.mark("start")
     with k.trigger():
         queue.ring()
-    _work(k, target, 2, _stop(k))
+    life.work(2)
     queue.consume(2)
 
     run = yield
 
-    _judge(run, "nvme", target, 9)
+    _judge(run, "nvme", life, 9)
     assert [(entry.CID, entry.SC) for entry in queue.completions(run.memory(queue.completion))[:2]] == [(1, 0), (2, 0)]
+
+
+@probe(
+    spec="VIRTIO 1.2, Supplying Buffers to The Device; VIRTIO 1.2, Receiving Used Buffers From The Device",
+    needs=["virtio-blk"],
+    covers=["virtio.blk-life-cycle"],
+)
+def the_processor_works_while_virtio_blk_transfers(k: Kernel) -> ProbeBody:
+    """A chain is offered and notified; the processor works on until the used buffer's message; the data is there."""
+    life = LifeCycle(k, VECTOR, BLOCK)
+    disk = VirtioDisk(k, vector=VECTOR)
+    queue = disk.queue
+    first = BlockOperation.make(k, "first", BlockRequest.IN, 0, [Window.make(k, "first_data", BLOCK)])
+    second = BlockOperation.make(k, "second", BlockRequest.IN, 9, [life.target])
+    queue.offer(queue.chain(first.parts))
+    k.checkpoint("disk")
+    k.sti()
+    queue.notify()
+    k.wait_for(VECTOR, 1, ms=MS)
+    k.mark("set-up")
+    head = queue.chain(second.parts, first=len(first.parts))
+    k.mark("start")
+    with k.trigger():
+        queue.offer(head)
+    queue.notify()  # a machine that stops and goes on looks at the queue without it
+    life.work(2)
+
+    run = yield
+
+    _judge(run, "virtio-blk", life, 9)
+    assert queue.used(run.memory(queue.buffer)).elements == ((0, BLOCK + 1), (3, BLOCK + 1))
+    assert second.status.inside(run.memory(second.status.buffer))[0] == BlockStatus.OK
 
 
 @probe(spec="Serial ATA AHCI 1.3.1, Command List Operation", needs=["ahci"], covers=["ahci.life-cycle"])
 def the_processor_works_while_ahci_transfers(k: Kernel) -> ProbeBody:
     """A command is built, PxCI set; the processor works on until the device's FIS interrupts; the data is there."""
-    target = _prepare(k)
+    life = LifeCycle(k, VECTOR, BLOCK)
     disk = AhciDisk(k)
     disk.function.enable_msi(VECTOR)
     disk.enable_interrupts()
@@ -141,17 +134,17 @@ def the_processor_works_while_ahci_transfers(k: Kernel) -> ProbeBody:
     k.wait_for(VECTOR, 1, ms=MS)
     disk.acknowledge()
     k.mark("set-up")
-    disk.prepare(AtaCommand.READ_DMA_EXT, 9, 1, [(target.address, target.size)], slot=1)
+    disk.prepare(AtaCommand.READ_DMA_EXT, 9, 1, [(life.target.address, life.target.size)], slot=1)
     k.mark("start")
     with k.trigger():
         disk.issue(1)
     busy = disk.port.CI.read("busy")
-    _work(k, target, 2, _stop(k))
+    life.work(2)
     done = disk.port.CI.read("done")
 
     run = yield
 
-    _judge(run, "ahci", target, 9)
+    _judge(run, "ahci", life, 9)
     assert (run[busy], run[done]) == (2, 0), "PxCI holds the slot until its command is complete"
 
 
@@ -163,7 +156,7 @@ def the_processor_works_while_ahci_transfers(k: Kernel) -> ProbeBody:
 )
 def the_processor_works_while_ide_transfers(k: Kernel) -> ProbeBody:
     """The engine shows active; the processor works on until INTRQ; then it is idle and the data there."""
-    target = _prepare(k)
+    life = LifeCycle(k, VECTOR, BLOCK)
     disk = IdeDisk(k)
     k.ioapic.redirect(14, VECTOR)
     first = k.buffer("first", BLOCK, align=BLOCK)
@@ -174,17 +167,17 @@ def the_processor_works_while_ide_transfers(k: Kernel) -> ProbeBody:
     k.wait_for(VECTOR, 1, ms=MS)
     disk.STATUS.read()  # clears INTRQ
     k.mark("set-up")
-    disk.prepare(AtaCommand.READ_DMA, 9, 1, [(target.address, target.size)])
+    disk.prepare(AtaCommand.READ_DMA, 9, 1, [(life.target.address, life.target.size)])
     k.mark("start")
     with k.trigger():
         disk.go(AtaCommand.READ_DMA)
     busy = disk.bus_master.STATUS.read("busy")
-    _work(k, target, 2, _stop(k))
+    life.work(2)
     done = disk.bus_master.STATUS.read("done")
 
     run = yield
 
-    _judge(run, "ide", target, 9)
+    _judge(run, "ide", life, 9)
     assert (run[busy].BMIDEA, run[busy].IDEINTS) == (1, 0)
     assert (run[done].BMIDEA, run[done].IDEINTS, run[done].ERROR) == (0, 1, 0)
 
@@ -196,17 +189,17 @@ def the_processor_works_while_ide_transfers(k: Kernel) -> ProbeBody:
 )
 def the_processor_works_while_the_floppy_waits_for_the_bus(k: Kernel) -> ProbeBody:
     """The drive requests its masked channel; the processor works on; unmasked, the data comes, then the interrupt."""
-    target = _prepare(k)
+    life = LifeCycle(k, VECTOR, BLOCK)
     drive = FloppyDrive(k, VECTOR)
     k.checkpoint("disk")
     k.mark("set-up")
-    drive.channel(target.address, target.size, TransferType.WRITE)
+    drive.channel(life.target.address, life.target.size, TransferType.WRITE)
     drive.dma.SINGLE_MASK.write(CHANNEL=2, SET=1)
     k.mark("start")
     with k.trigger():
         drive.go(FloppyCommand.READ_DATA, sector=10)
     wait_register(k, drive.dma.STATUS, DREQ=1 << 2)
-    _work(k, target, drive.interrupts + 1, lambda: drive.dma.SINGLE_MASK.write(CHANNEL=2))
+    life.work(drive.interrupts + 1, lambda: drive.dma.SINGLE_MASK.write(CHANNEL=2))
     results = drive.finish()
 
     run = yield
@@ -215,5 +208,5 @@ def the_processor_works_while_the_floppy_waits_for_the_bus(k: Kernel) -> ProbeBo
     content = Random(52).randbytes(len(run.backing("floppy")))
     run.backing("floppy")[:] = content
     run.resume()
-    _story(run, target, content[9 * BLOCK : 10 * BLOCK])
+    _story(run, life, content[9 * BLOCK : 10 * BLOCK])
     assert [int(run[value]) for value in results[:3]] == [0, 0, 0]

@@ -1,0 +1,107 @@
+"""The life cycle of a network card's DMA: set-up, reception while the processor works on, completion interrupt, data.
+
+The buffer is in the card's hands from the start, and the frame comes when the processor has counted far enough.
+"""
+
+from random import Random
+
+from harness import Kernel, ProbeBody, Run, probe
+from harness.hardware.e1000e import ReceiveDescriptor
+from harness.hardware.virtio_devices import NET_HEADER_SIZE, NET_RECEIVEQ
+from harness.kernel.e1000e import E1000eCard
+from harness.kernel.life_cycle import WORK, LifeCycle
+from harness.kernel.virtio import VirtioPci
+from harness.kernel.virtqueue import Part, SplitQueue
+from harness.kernel.window import GUARD, Window
+
+VECTOR = 0x7B
+MS = 4000.0
+BUFFER = 2048
+# Ethernet: broadcast, a local sender, an experimental type.
+FRAMES = [b"\xff" * 6 + b"\x02\0\0\0\0\1\x88\xb5" + Random(length).randbytes(length - 14) for length in (60, 1514)]
+
+
+def _judge(run: Run, device: str, life: LifeCycle, lead: int = 0) -> None:
+    """Play the cable's part, then hold the story and the second frame, `lead` bytes into the target, against it."""
+    cable = run.machine.networks[device]
+    run.reached("cable")
+    cable.send(FRAMES[0])
+    run.resume()
+    run.reached("worked")
+    run.trigger(cable.send, FRAMES[1])
+    run.resume()
+    first = run.sequence.index("set-up")
+    assert run.sequence[first:] == life.story, "set-up, start, work, interrupt, data"
+    assert run["held"] == int.from_bytes(bytes([GUARD]) * 8, "little"), "nothing has come yet"
+    assert run["at_interrupt"] >= WORK, "the processor had worked when the interrupt came"
+    assert run["work"] >= run["at_interrupt"]
+    memory = run.memory(life.target.buffer)
+    end = lead + len(FRAMES[1])
+    assert life.target.inside(memory)[lead:end] == FRAMES[1]
+    assert set(life.target.inside(memory)[end:]) == {GUARD}
+    assert life.target.strays(memory) == []
+
+
+@probe(
+    spec="VIRTIO 1.2, Network Device, Setting Up Receive Buffers; VIRTIO 1.2, Receiving Used Buffers From The Device",
+    needs=["virtio-net"],
+    covers=["virtio.net-life-cycle"],
+)
+def the_processor_works_while_virtio_net_receives(k: Kernel) -> ProbeBody:
+    """A buffer is offered and notified; the processor works on until the used buffer's message; the frame is there."""
+    life = LifeCycle(k, VECTOR, BUFFER, offset=2047)
+    first = Window.make(k, "first", BUFFER)
+    net = VirtioPci(k, "virtio-net")
+    msix = net.function.msix()
+    msix.entry(1, VECTOR)
+    msix.enable()
+    net.negotiate()
+    queue = SplitQueue(net, NET_RECEIVEQ, vector=1)
+    net.start()
+    queue.offer(queue.chain([Part(first.address, first.size, write=True)]))
+    queue.notify()
+    k.sti()
+    k.checkpoint("cable")
+    k.wait_for(VECTOR, 1, ms=MS)
+    k.mark("set-up")
+    queue.offer(queue.chain([Part(life.target.address, life.target.size, write=True)], first=1))
+    k.mark("start")
+    with k.trigger():
+        queue.notify()
+    life.work(2)
+
+    run = yield
+
+    _judge(run, "virtio-net", life, NET_HEADER_SIZE)
+    lengths = [NET_HEADER_SIZE + len(frame) for frame in FRAMES]
+    assert queue.used(run.memory(queue.buffer)).elements == ((0, lengths[0]), (1, lengths[1]))
+
+
+@probe(spec="Intel 82574 datasheet, Receive Descriptors", needs=["e1000e"], covers=["e1000e.life-cycle"])
+def the_processor_works_while_the_82574_receives(k: Kernel) -> ProbeBody:
+    """A descriptor is handed over by RDT; the processor works on until INTx#; the frame is there."""
+    first = Window.make(k, "first", BUFFER)
+    card = E1000eCard(k)
+    life = LifeCycle(k, VECTOR, BUFFER, offset=2047, acknowledge=lambda: card.ICR.read("cause"))
+    k.ioapic.redirect(card.function.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
+    card.IMS.write(RXT0=1)
+    card.receive([first, life.target], tail=1)
+    k.sti()
+    k.checkpoint("cable")
+    k.wait_for(VECTOR, 1, ms=MS)
+    k.mark("set-up")
+    before = card.RX[0].RDH.read("before")
+    k.mark("start")
+    with k.trigger():
+        card.RX[0].RDT.write(2)
+    life.work(2)
+    after = card.RX[0].RDH.read("after")
+
+    run = yield
+
+    _judge(run, "e1000e", life)
+    ring = run.memory(card.receive_ring)
+    descriptors = [ReceiveDescriptor(int.from_bytes(ring[16 * n : 16 * n + 16], "little")) for n in range(2)]
+    assert [(d.DD, d.EOP, d.LENGTH) for d in descriptors] == [(1, 1, len(frame)) for frame in FRAMES]
+    assert (int(run[before]), int(run[after])) == (1, 2), "RDH follows the descriptors that are done"
+    assert run["cause"] >> 7 & 1, "RXT0"
