@@ -99,9 +99,9 @@ def the_processor_works_while_virtio_blk_transfers(k: Kernel) -> ProbeBody:
     queue = disk.queue
     first = BlockOperation.make(k, "first", BlockRequest.IN, 0, [Window.make(k, "first_data", BLOCK)])
     second = BlockOperation.make(k, "second", BlockRequest.IN, 9, [life.target])
-    queue.offer(queue.chain(first.parts))
     k.checkpoint("disk")
     k.sti()
+    queue.offer(queue.chain(first.parts))
     queue.notify()
     k.wait_for(VECTOR, 1, ms=MS)
     k.mark("set-up")
