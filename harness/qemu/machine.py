@@ -56,6 +56,7 @@ class Machine:
         self._placed = placed
         self._console = Console(resources.com1, monitor)
         self._preparing: asyncio.Task[None] | None = None
+        self._witnessing: asyncio.Task[tuple[bytes, str]] | None = None
 
     @classmethod
     def launch(
@@ -120,9 +121,8 @@ class Machine:
         if not self._monitor.fresh:
             await self._reset()
         self._resources.place(place)
-        self._console.run_started()
-        await self._monitor.resume()
-        return await self._monitor.wait_stop(timeout)
+        await self._resume(None)
+        return await self._wait_stop(timeout)
 
     def prepare(self) -> None:
         """Begin the reset that the next run needs, and come back at once: it then costs that run nothing.
@@ -169,12 +169,20 @@ class Machine:
     async def _resume(self, guest_reset: GuestReset | None) -> None:
         if guest_reset is not None:
             await self._monitor.on_guest_reset(guest_reset)
+        self._witnessing = None
         self._console.run_started()
         await self._monitor.resume()
 
     def wait_stop(self, timeout: float = 10.0) -> Stop:
         """Wait until the guest stops, `timeout` seconds at most: then the Stop says TIMEOUT and the guest runs on."""
-        return self._do(self._monitor.wait_stop(timeout))
+        return self._do(self._wait_stop(timeout))
+
+    async def _wait_stop(self, timeout: float) -> Stop:
+        stop = await self._monitor.wait_stop(timeout)
+        if stop.signalled:  # `witness` will be asked for: QEMU answers while our caller looks at memory
+            self._witnessing = asyncio.ensure_future(self._ask_witnesses())
+            self._witnessing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return stop
 
     def stop(self) -> None:
         """Hold the guest where it is."""
@@ -268,12 +276,18 @@ class Machine:
 
     def witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
         """What every run is asked when it stops, in one go: `serial_output()` and `registers()`. Raises as they do."""
-        return self._do(self._witness())
+        output, dump = self._do(self._witness())
+        return output, parse_registers(dump)
 
-    async def _witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
+    async def _witness(self) -> tuple[bytes, str]:
+        if self._witnessing is None:
+            return await self._ask_witnesses()
+        return await asyncio.shield(self._witnessing)
+
+    async def _ask_witnesses(self) -> tuple[bytes, str]:
         registers = self._monitor.execute("human-monitor-command", {"command-line": "info registers -a"})
         output, dump = await asyncio.gather(self._console.output(), registers)
-        return output, parse_registers(str(dump).replace("\r\n", "\n"))
+        return output, str(dump).replace("\r\n", "\n")
 
     def lapic(self, cpu: int = 0) -> LapicState:
         """The local APIC of the CPU with that APIC ID. Raises DumpError."""
