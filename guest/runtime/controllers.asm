@@ -102,10 +102,20 @@ mask_io_apic:
     jns .Lentry
     ret
 
+# postpone_8254: channel 0 counts 55 ms in mode 0: no edge comes before, and whatever it was doing has reached the 8259.
+# clobbers: RAX. 8254 datasheet, "Mode 0: Interrupt on Terminal Count".
+postpone_8254:
+    mov al, 0x30
+    out 0x43, al
+    xor eax, eax
+    out 0x40, al
+    out 0x40, al
+    ret
+
 # silence_8254: OUT of channel 0 goes high once, now, and never moves again: mode 0 at its terminal count.
 # Not mode 1, which needs a gate edge on the chip but counts at once in QEMU and raises OUT when it is through.
 # One that is there already stays as it is. In real time QEMU moves the line some time after OUT: the edge is waited for at
-# the 8259, or it would come after a later ICW1.
+# the 8259, or it would come after a later ICW1. (Where IRR already has one that nobody took, this one is not seen.)
 # clobbers: RAX, RCX. 8254 datasheet, "Mode 0: Interrupt on Terminal Count".
 silence_8254:
     mov al, 0xE2                    # read-back: status of channel 0

@@ -11,8 +11,10 @@ entry64:
     call build_idt
     mov edi, 0
     call load_tables
+    call postpone_8254
+    call silence_8259               # ICW1 forgets the edges so far, so that the one that silencing makes can be waited for
     call silence_timers
-    call silence_8259               # after the timers: ICW1 forgets the edge that silencing made
+    call silence_8259               # and forgets that one
     call enable_local_apic
     call mask_io_apic
     lock or dword ptr [MAILBOX+MB_ONLINE], 1

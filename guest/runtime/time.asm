@@ -2,9 +2,9 @@
 
 .code64
 
-# measure_tsc: ticks of the time-stamp counter in a millisecond, from the host's parameter or against the 8254: the least of
-# three measurements, because a busy host can only lengthen one (the time-stamp counter is read before the count is written).
-# in: nothing. out: MB_TSC_KHZ. clobbers: RAX, RBX, RCX, RDX, RDI, RSI, R8.
+# measure_tsc: ticks of the time-stamp counter in a millisecond, from the host's parameter or against channel 2 of the 8254:
+# two readings of its counter some milliseconds apart, so that neither a busy host nor slow ports can lengthen what is measured.
+# in: nothing. out: MB_TSC_KHZ. clobbers: RAX, RBX, RCX, RDX, RDI, RSI, R8-R11.
 measure_tsc:
     mov rax, qword ptr [PARAMETERS+PARAM_TSC_KHZ]
     test rax, rax
@@ -13,47 +13,77 @@ measure_tsc:
     and al, 0xFC
     or al, 1
     out 0x61, al
-    mov r8, -1
-    mov ebx, 3
+    mov ebx, 16
 .Lmeasure:
     mov al, 0xB0                    # channel 2, both bytes, mode 0: OUT goes low
     out 0x43, al
-    mov al, 0x52                    # 2386 counts: 2 ms at 1193182 Hz
+    mov al, 0xFF                    # 65535 counts: 54.9 ms at 1193182 Hz
     out 0x42, al
-    rdtsc
-    shl rdx, 32
-    lea rsi, [rax+rdx]
-    mov al, 0x09
     out 0x42, al
-.Lpoll:
-    in al, 0x61
-    mov ecx, eax
-    rdtsc                           # after OUT was seen, for the same reason
-    shl rdx, 32
-    lea rdi, [rax+rdx]
-    sub rdi, rsi
-    bt rdi, 34                      # no 8254 here: give up after seconds
+    in al, 0x61                     # the count is loaded with the next clock
+    call sample_8254
+    mov r10, rsi
+    mov r11d, edi
+.Lsample:
+    call sample_8254
+    mov rcx, rsi
+    sub rcx, r10
+    bt rcx, 34                      # no 8254 here: give up after seconds
     jc .Lassume
-    test cl, 0x20                   # OUT of channel 2
-    jz .Lpoll
-    cmp rdi, r8
-    cmovb r8, rdi
+    mov eax, r11d
+    sub eax, edi
+    cmp eax, 6000                   # 5 ms
+    jb .Lsample
+    mov r8d, eax
+    in al, 0x61
+    test al, 0x20                   # OUT is high: the host was away until the count was over
+    jz .Lmeasured
     dec ebx
     jnz .Lmeasure
-    in al, 0x61
+    jmp .Lassume
+.Lmeasured:
     and al, 0xFC
     out 0x61, al
-    mov rax, r8
-    mov ecx, 1193182
+    mov eax, 1193182
     mul rcx
-    mov ecx, 2386000
-    div rcx
+    imul r8, r8, 1000
+    div r8
 .Lknown:
     mov qword ptr [MAILBOX+MB_TSC_KHZ], rax
     ret
 .Lassume:
     mov eax, 1000000
     jmp .Lknown
+
+# sample_8254: the counter of channel 2, and the time-stamp counter when it was latched: the narrowest of eight attempts.
+# out: RSI ticks, EDI count. clobbers: RAX, RCX, RDX, R8, R9. 8254 datasheet, "Counter Latch Command".
+sample_8254:
+    mov r8, -1
+    mov ecx, 8
+.Lattempt:
+    rdtsc
+    shl rdx, 32
+    lea r9, [rax+rdx]
+    mov al, 0x80                    # latch channel 2
+    out 0x43, al
+    rdtsc
+    shl rdx, 32
+    or rdx, rax
+    sub rdx, r9                     # how long the latch may have taken
+    in al, 0x42
+    mov ah, al
+    in al, 0x42
+    xchg al, ah
+    cmp rdx, r8
+    jae .Lwider
+    mov r8, rdx
+    shr rdx, 1
+    lea rsi, [r9+rdx]
+    movzx edi, ax
+.Lwider:
+    dec ecx
+    jnz .Lattempt
+    ret
 
 # deadline: the time-stamp counter's value RAX microseconds from now.
 # in: RAX. out: RAX. clobbers: RCX, RDX.
