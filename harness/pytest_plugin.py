@@ -157,6 +157,13 @@ def _session(config: pytest.Config) -> Session:
     return config.stash[_SESSION]
 
 
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Show vectors in hexadecimal."""
+    from harness.run.vectors import explain_vectors
+
+    return explain_vectors(op, left, right)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from _pytest.assertion import util
 from _pytest.assertion.rewrite import rewrite_asserts
 
+from harness.run.vectors import explain_vectors
+
 if TYPE_CHECKING:
     from _pytest.config import Config
 
@@ -47,21 +49,26 @@ def explained_comparisons() -> Iterator[None]:
 
 
 def _explain(op: str, left: object, right: object) -> str | None:
+    if (ours := explain_vectors(op, left, right)) is not None:
+        return _joined(ours)
     config = _config()
     if config is None:
         return None
     try:
-        explanations = config.hook.pytest_assertrepr_compare(config=config, op=op, left=left, right=right)
+        explanations: list[list[str] | None] = config.hook.pytest_assertrepr_compare(
+            config=config, op=op, left=left, right=right
+        )
     except Exception:  # a pytest that insists on its terminal reporter: the values alone must do
         return None
-    for lines in explanations:
-        if lines:
-            # the rewriter formats the result with %, and gives a new line a meaning of its own
-            kept = [line.replace("\n", "\\n") for line in lines if "Use -v" not in line]
-            while len(kept) > 1 and not kept[-1].strip():
-                kept.pop()
-            return "\n~".join(kept).replace("%", "%%")
-    return None
+    return next((_joined(lines) for lines in explanations if lines), None)
+
+
+def _joined(lines: list[str]) -> str:
+    # the rewriter formats the result with %, and gives a new line a meaning of its own
+    kept = [line.replace("\n", "\\n") for line in lines if "Use -v" not in line]
+    while len(kept) > 1 and not kept[-1].strip():
+        kept.pop()
+    return "\n~".join(kept).replace("%", "%%")
 
 
 @lru_cache(maxsize=1)

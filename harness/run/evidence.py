@@ -22,6 +22,7 @@ from harness.run.leftovers import undone_by_reset
 from harness.run.record import InterruptRecord
 from harness.run.recorder import Mailbox, Mark, Recording, read_mailbox, read_recording
 from harness.run.snapshots import PicPairState, Snapshot, compare_ioapic, compare_lapic, compare_pic
+from harness.run.vectors import Vectors
 from harness.run.witnesses import check_witnesses
 
 __all__ = ["Run"]
@@ -177,14 +178,14 @@ class Run:
         return tuple(event for event in self.events if isinstance(event, InterruptRecord))
 
     @property
-    def vectors(self) -> list[int]:
+    def vectors(self) -> Vectors[int]:
         """Their vectors, in order."""
-        return [interrupt.vector for interrupt in self.interrupts]
+        return Vectors(interrupt.vector for interrupt in self.interrupts)
 
     @property
-    def sequence(self) -> list[int | str]:
+    def sequence(self) -> Vectors[int | str]:
         """Vectors and the names of marks, in order: `[0x40, "unmasked", 0x40]`."""
-        return [event.vector if isinstance(event, InterruptRecord) else event.name for event in self.events]
+        return Vectors(event.vector if isinstance(event, InterruptRecord) else event.name for event in self.events)
 
     def count(self, vector: int, *, cpu: int | None = None) -> int:
         """How often a vector arrived, on one processor or on all. Exact however many there were."""

@@ -61,7 +61,7 @@ def vector_and_mask_read_back(k: Kernel, register: str, vector: int) -> ProbeBod
     covers=["lapic.lint0"],
     needs=["pc-testdev"],
     deviation=[
-        Deviation(targets=TCG, cases="fixed", sees=r"\[85, 71\] == \[71\]", ref="docs/deviations/lapic-lint0-fixed.md"),
+        Deviation(targets=TCG, cases="fixed", sees=r"\[0x55, 0x47\] == \[0x47\]", ref="docs/deviations/lapic-lint0-fixed.md"),
         Deviation("*-kvm", "waited for vector 0x(47|02) × 1, 0 came", "docs/deviations/lapic-kvm-lint.md"),
     ],
 )
@@ -95,7 +95,7 @@ def lint0_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Local Vector Table (delivery mode, mask)",
     covers=["lapic.lint1"],
-    deviation=Deviation("*-kvm", r"\[2\] == \[72, 2\]", "docs/deviations/lapic-kvm-lint.md", "fixed"),
+    deviation=Deviation("*-kvm", r"\[2\] == \[0x48, 2\]", "docs/deviations/lapic-kvm-lint.md", "fixed"),
 )
 def lint1_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
     """The board's NMI line is LINT1: an NMI or a fixed vector as its LVT says, and nothing while that is masked."""

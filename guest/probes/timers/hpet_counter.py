@@ -112,7 +112,7 @@ def every_timer_matches_on_time(k: Kernel, timer: int) -> ProbeBody:
     spec=COMPARE,
     needs=["hpet"],
     covers=["timers.hpet-past"],
-    deviation=Deviation(targets="*", sees=r"assert \[67\] == \[\]", ref="docs/deviations/timers-hpet-past.md"),
+    deviation=Deviation(targets="*", sees=r"assert \[0x43\] == \[\]", ref="docs/deviations/timers-hpet-past.md"),
 )
 def a_comparator_in_the_past_does_not_match(k: Kernel) -> ProbeBody:
     """A comparator that the main counter has passed matches only when the counter comes round to it again."""
