@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import SupportsIndex, TypeVar, overload
 
 __all__ = ["Vectors", "explain_vectors"]
 
+_MANY = 5  # from so many equal ones in a row on, their number is shown
+_MOST = 24  # entries that are shown of one list
 _EXCEPTIONS = 32  # vectors below are exceptions and the NMI (SDM vol. 3A, "Exception and Interrupt Vectors")
 
 
@@ -14,7 +17,7 @@ T = TypeVar("T", bound=int | str)
 
 
 class Vectors(list[T]):
-    """A list of vectors, and of the names of marks among them, that shows `[14, 0x50, 'unmasked']`."""
+    """A list of vectors, and of the names of marks among them, that shows `[14, 'unmasked', 0x50 × 101]`."""
 
     def __repr__(self) -> str:
         return _bracketed(self)
@@ -57,4 +60,10 @@ def _bracketed(items: Sequence[object]) -> str:
 
 
 def _items(items: Sequence[object]) -> str:
-    return ", ".join(map(_shown, items))
+    shown: list[str] = []
+    for text, run in groupby(map(_shown, items)):
+        times = len(list(run))
+        shown += [text] * times if times < _MANY else [f"{text} × {times}"]
+    if len(shown) > _MOST:
+        shown[_MOST // 2 : -_MOST // 2] = ["…"]
+    return ", ".join(shown)

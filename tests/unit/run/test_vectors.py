@@ -16,6 +16,16 @@ def test_exceptions_are_decimal_and_all_others_hexadecimal() -> None:
     assert repr(Vectors([0x50, 0x60, 0x70])[1:]) == "[0x60, 0x70]"
 
 
+def test_long_lists_are_abridged() -> None:
+    assert repr(Vectors([0x50] * 101)) == "[0x50 × 101]"
+    assert repr(Vectors([0x50, *[0x51] * 4, 3])) == "[0x50, 0x51, 0x51, 0x51, 0x51, 3]"
+    shown = repr(Vectors(range(32, 232)))
+    assert shown.startswith("[0x20, 0x21,")
+    assert shown.endswith(", 0xe7]")
+    assert shown.count(",") == 24
+    assert "…" in shown
+
+
 @pytest.mark.parametrize(
     ("left", "right", "said"),
     [
