@@ -1,4 +1,4 @@
-"""`trapgate bench`: how fast it is, against a bare QEMU; one table, and bench.json."""
+"""`trapgate bench`: how fast it is, against a bare QEMU; what devices get done; two tables, and bench.json."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from harness.campaign.crew import CrewError
 from harness.commands.planning import find_cases, usage_error
+from harness.commands.throughput import throughput_document, throughput_table
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.host import host_facts, qemu_version, version
@@ -25,12 +26,14 @@ from harness.run.targets import DEFAULT_TARGET, find_targets
 
 if TYPE_CHECKING:
     from harness.campaign.bench import Bench
+    from harness.qemu.target import Target
 
 __all__ = ["bench_command"]
 
 _REFERENCE = "lapic/self_ipi.py::request_collapses_in_the_irr"  # interrupts, then 1 ms of quiet: a probe like most
 _WAITING = "timers/hpet.py::one_shot_fires_once"  # waits for 1 ms, then for 5 ms of quiet
 _OTHERS = ("q35-tcg-rt", "pc-tcg", "microvm-tcg", "q35-kvm")
+_THROUGHPUT = ("q35-tcg", "q35-tcg-rt", "pc-tcg", "q35-kvm")  # microvm has no PCI: hardly any of the devices
 
 # Key, what it means, goal: (comparison, number) or None.
 _ROWS: tuple[tuple[str, str, tuple[str, float] | None], ...] = (
@@ -61,8 +64,12 @@ def bench_command(
         str, typer.Option("--reference", metavar="CASE", help="The probe that is run alone.")
     ] = _REFERENCE,
     no_catalogue: Annotated[bool, typer.Option("--no-catalogue", help="Leave the whole catalogue out.")] = False,
+    no_throughput: Annotated[
+        bool, typer.Option("--no-throughput", help="Leave the throughput of devices out.")
+    ] = False,
+    only_throughput: Annotated[bool, typer.Option("--only-throughput", help="Measure nothing else.")] = False,
 ) -> None:
-    """Measure cold and warm runs against a bare QEMU, and where the time goes.
+    """Measure cold and warm runs against a bare QEMU, where the time goes, and what devices get done in a second.
 
     Absolute times are this host's, now. Ratios are of samples taken in turns. Goals are shown, not enforced.
 
@@ -70,26 +77,38 @@ def bench_command(
     """
     from harness.campaign.bare import BareError
     from harness.campaign.bench import BenchError, measure
+    from harness.campaign.throughput.figures import ThroughputError, measure_throughput
 
     console, log = make_console(), make_console(stderr=True)
     started = time.monotonic()
+    if no_throughput and only_throughput:
+        usage_error("--no-throughput and --only-throughput leave nothing to measure")
     try:
         cases = find_cases([reference, _WAITING])
         (case,) = [case for case in cases if case.id != _WAITING]
         (waiting,) = [case for case in cases if case.id == _WAITING]
-        catalogue = [] if no_catalogue else find_cases([])
+        catalogue = [] if no_catalogue or only_throughput else find_cases([])
         (chosen,) = find_targets([target], None, None)
         others = find_targets([name for name in _OTHERS if name != target], None, None)
+        rivals = [chosen, *find_targets([name for name in _THROUGHPUT if name != target], None, None)]
     except (SelectionError, ProbeError, QemuError, ValueError) as error:
         usage_error(str(error))
+    document = _heading(chosen)
     try:
-        with log.status("measuring") as status:
-            bench = measure(case, chosen, others, waiting, catalogue, samples, lambda text: status.update(text))
-    except (BenchError, BareError, QemuError, CrewError) as error:
+        if not only_throughput:
+            with log.status("measuring") as status:
+                bench = measure(case, chosen, others, waiting, catalogue, samples, lambda text: status.update(text))
+            _show(console, bench)
+            document |= _document(bench, samples)
+        if not no_throughput:
+            with log.status("measuring") as status:
+                figures = measure_throughput(rivals, lambda text: status.update(text))
+            console.print(throughput_table(figures), soft_wrap=False)
+            document["throughput"] = throughput_document(figures)
+    except (BenchError, BareError, QemuError, CrewError, ThroughputError) as error:
         log.print(Text(f"trapgate bench: {error}", "bold magenta"), soft_wrap=True)
         raise typer.Exit(3) from None
-    _show(console, bench)
-    document = _document(bench, samples, time.monotonic() - started, str(chosen.find_binary()))
+    document["seconds"] = round(time.monotonic() - started, 1)
     try:
         write_atomic(output, (json.dumps(document, indent=2) + "\n").encode())
     except OSError as error:
@@ -128,19 +147,23 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
-def _document(bench: Bench, samples: int, seconds: float, qemu: str) -> dict[str, Any]:
+def _heading(target: Target) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "trapgate": version(),
+        "qemu": qemu_version(str(target.find_binary())),
+        "host": host_facts(),
+        "target": target.name,
+    }
+
+
+def _document(bench: Bench, samples: int) -> dict[str, Any]:
     def rounded(figures: dict[str, float]) -> dict[str, float]:
         return {name: round(value, 4) for name, value in figures.items()}
 
     return {
-        "schema": 1,
-        "trapgate": version(),
-        "qemu": qemu_version(qemu),
-        "host": host_facts(),
         "probe": bench.probe,
-        "target": bench.target,
         "samples": samples,
-        "seconds": round(seconds, 1),
         **rounded(bench.figures),
         "parts_ms": rounded(bench.parts_ms),
         "steps_ms": rounded(bench.steps_ms),

@@ -69,9 +69,10 @@ class DiskTransfers(Benchmark):
         if counted != claimed:
             raise RunFailure(f"QEMU's block layer counts {counted} bytes ({self.operation}), not {claimed}")
         if rounds:
-            what = f"{self.device}, {self.operation}"
-            found = run.backing(self.device) if self.write else run.memory(self._memory)
-            differs(what, found, self._content)
+            if self.write:
+                differs("the disk", run.backing(self.device), self._content)
+            else:
+                differs("guest memory", run.memory(self._memory), self._content)
 
 
 def _account(run: Run, *, write: bool) -> int:

@@ -37,6 +37,7 @@ class EduTransfers(Benchmark):
     def __init__(self, *, to_device: bool) -> None:
         self.to_device = to_device
         self.operation = "memory to device" if to_device else "device to memory"
+        self._in_device = bytes(_BLOCK)
 
     def prepare(self, k: Kernel) -> None:
         """Two pages: one goes into the device's buffer, the other gets it."""
@@ -64,17 +65,17 @@ class EduTransfers(Benchmark):
         k.program.step("sleep until the interrupt", *self._gate.sleep())
 
     def before(self, run: Run, rounds: int) -> None:
-        """New bytes for the device, and none of them where they shall be found."""
-        content = Random(rounds).randbytes(_BLOCK)
-        # From the device come those that `conclude` gave it after the sample before.
-        self._expected = content if self.to_device else run.memory(self._source)
+        """New bytes in memory, and none of those that are due where they shall be found."""
+        self._content = Random(rounds).randbytes(_BLOCK)
+        self._expected = self._content if self.to_device else self._in_device
         fill(run, self._found, bytes(byte ^ 0xFF for byte in self._expected))
-        fill(run, self._source, content)
+        fill(run, self._source, self._content)
 
     def after(self, run: Run, rounds: int) -> None:
-        """They have gone through the device."""
+        """Those that are due have come through the device."""
         if rounds:
-            differs(f"edu, {self.operation}", run.memory(self._found), self._expected)
+            differs("what edu gave", run.memory(self._found), self._expected)
+            self._in_device = self._content
 
 
 class E1000eFrames(Benchmark):

@@ -74,7 +74,7 @@ class Benchmark(ABC):
         """Write what follows the last round of a sample, inside its time: until all is really done."""
 
     def conclude(self, k: Kernel) -> None:  # noqa: B027
-        """Where `concludes` is set: what follows a sample, outside its time, so that the host can see what was done."""
+        """Where `concludes` is set: what follows a sample, outside its time, so that the host sees what was done."""
 
     def before(self, run: Run, rounds: int) -> None:  # noqa: B027
         """Ahead of a sample of so many rounds, while the guest stands still."""
@@ -146,7 +146,7 @@ class Sampling:
         self._tell(run, rounds)
         seconds = time.perf_counter() - started
         ticks = run[self._to] - run[self._from]
-        if benchmark.concludes:
+        if benchmark.concludes and rounds:
             self._tell(run, _CONCLUDE)
         if run[benchmark.failed]:
             raise RunFailure(f"the device reported an error in {rounds} rounds: {run[benchmark.failed]:#x}")
