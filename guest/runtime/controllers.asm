@@ -116,8 +116,27 @@ postpone_8254:
 # Not mode 1, which needs a gate edge on the chip but counts at once in QEMU and raises OUT when it is through.
 # One that is there already stays as it is. In real time QEMU moves the line some time after OUT: the edge is waited for at
 # the 8259, or it would come after a later ICW1. (Where IRR already has one that nobody took, this one is not seen.)
-# clobbers: RAX, RCX. 8254 datasheet, "Mode 0: Interrupt on Terminal Count".
+# KVM's own 8254, known by its IO APIC's version, reaches the IO APIC still later than the 8259, by a thread of its own. There
+# mode 5 is silent, as on the chip, where only a gate edge starts it; and a load in that mode waits for the thread.
+# clobbers: RAX, RCX. 8254 datasheet, "Mode 0: Interrupt on Terminal Count", "Mode 5: Hardware Triggered Strobe".
 silence_8254:
+    mov ecx, 0xFEC00000             # IO APIC: its index stays as it was
+    push rdx
+    mov edx, dword ptr [rcx]
+    mov dword ptr [rcx], 1          # version register
+    mov al, byte ptr [rcx+0x10]
+    mov dword ptr [rcx], edx
+    pop rdx
+    cmp al, 0x11
+    jne .Lmode0
+    mov al, 0x3A
+    out 0x43, al
+    mov al, 1
+    out 0x40, al
+    xor eax, eax
+    out 0x40, al
+    ret
+.Lmode0:
     mov al, 0xE2                    # read-back: status of channel 0
     out 0x43, al
     in al, 0x40
