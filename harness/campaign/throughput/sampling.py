@@ -120,23 +120,28 @@ class Sampling:
 
         self._empty_s = 0.0
         self._empty_s = min(self._sample(run, 0)[0] for _ in range(_EMPTY_SAMPLES))
-        rounds, first = self._enough_rounds(run)
-        samples = [first, *(self._sample(run, rounds) for _ in range(self._samples - 1))]
+        rounds, samples = self._long_samples(run)
         amount = rounds * self.benchmark.per_round
         seconds, guest_seconds = (median(column) for column in zip(*samples, strict=True))
         self.rate = Rate(amount / seconds, None if k.deterministic else amount / guest_seconds, amount)
         self._tell(run, _ENOUGH)
 
-    def _enough_rounds(self, run: Run) -> tuple[int, tuple[float, float]]:
-        """A number of rounds that takes long enough, and the sample that showed it."""
+    def _long_samples(self, run: Run) -> tuple[int, list[tuple[float, float]]]:
+        """A number of rounds that takes long enough each time, and the samples of it.
+
+        A busy host makes a sample longer, never shorter: so a short one shows that there were too few rounds.
+        """
         enough_s = max(self._at_least_s, _OVER_EMPTY * self._empty_s)
         rounds = _FIRST_ROUNDS
-        while True:
-            sample = self._sample(run, rounds)
-            if sample[0] >= enough_s:
-                return rounds, sample
-            factor = 1.25 * enough_s / sample[0] if sample[0] > 0 else _FASTER
-            rounds = max(int(rounds * min(factor, _FASTER)), rounds + 1)
+        samples: list[tuple[float, float]] = []
+        while len(samples) < self._samples:
+            samples.append(self._sample(run, rounds))
+            this_s = samples[-1][0]
+            if this_s < enough_s:
+                factor = 1.5 * enough_s / this_s if this_s > 0 else _FASTER
+                rounds = max(int(rounds * min(factor, _FASTER)), rounds + 1)
+                samples.clear()
+        return rounds, samples
 
     def _sample(self, run: Run, rounds: int) -> tuple[float, float]:
         """Seconds that so many rounds take, by the host's clock and by the guest's time-stamp counter."""
