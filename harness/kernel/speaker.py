@@ -13,6 +13,7 @@ __all__ = ["SpeakerChannel"]
 _PORT = 0x61
 _OUT = 0x20  # TMR2_OUT_STS
 _POLLS = 0x4_0000
+_TURNS = 1  # of the time-stamp counter's low half: 4 to 8 thousand million ticks
 
 
 class SpeakerChannel:
@@ -62,16 +63,22 @@ class SpeakerChannel:
     def wait_out(self, level: int, when: Value[Any]) -> None:
         """Poll until OUT has the level; the time-stamp counter of that moment goes into a value.
 
-        Gives up after some hundred thousand readings and leaves the value unwritten.
+        Gives up after some hundred thousand readings or seconds and leaves the value unwritten.
         """
         poll, done, late = (self._program.unique(stem) for stem in ("poll", "seen", "late"))
         self._program.step(
             f"{when.name} = when OUT 2 is {'high' if level else 'low'}",
+            "rdtsc",
+            "mov edi, edx",
             f"mov ecx, {_POLLS}",
             f"{poll}:",
             f"in al, {_PORT:#x}",
             f"test al, {_OUT:#x}",
             f"{'jnz' if level else 'jz'} {done}",
+            "rdtsc",
+            "sub edx, edi",
+            f"cmp edx, {_TURNS}",
+            f"ja {late}",
             "dec ecx",
             f"jnz {poll}",
             f"jmp {late}",

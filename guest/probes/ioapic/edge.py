@@ -132,10 +132,10 @@ def mask_bit_holds_the_pit(k: Kernel) -> ProbeBody:
     k.stay_quiet(ms=2)
     k.pit.READ_BACK.write(SC=3, COUNTER_0=1, COUNT=1)
     status = k.pit.STATUS[0].read()
+    with k.trigger():
+        k.pit.program(channel=0, mode=0, count=0)  # under KVM this waits until the first edge is through
     k.mark("unmask")
     k.ioapic.unmask(2)
-    with k.trigger():
-        k.pit.program(channel=0, mode=0, count=1000)
     k.wait_for(VECTOR)
     k.stay_quiet(ms=2)
 

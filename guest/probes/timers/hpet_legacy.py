@@ -68,7 +68,7 @@ def legacy_route_cuts_off_the_rtc(k: Kernel) -> ProbeBody:
     k.rtc.A.write(DV=2, RS=3)
     k.rtc.B.update(PIE=1)
     k.sti()
-    k.stay_quiet(ms=2)
+    k.stay_quiet(ms=2 if k.deterministic else 200)
     flags = k.rtc.C.read("flags")
     k.mark("legacy off")
     with k.trigger():
@@ -82,4 +82,5 @@ def legacy_route_cuts_off_the_rtc(k: Kernel) -> ProbeBody:
     assert run[flags].PF == 1
     assert run[flags].IRQF == 1, "the RTC asked for no interrupt: there was nothing to cut off"
     assert run.sequence[:2] == ["legacy off", VECTOR_8]
-    assert run["acknowledged"] & 0xC0 == 0xC0
+    # In real time another edge may come before the handler has read the flags of the first, and find them read.
+    assert run["acknowledged"] & 0xC0 == 0xC0 or not k.deterministic

@@ -122,8 +122,9 @@ def one_byte_access_modes(k: Kernel, access: str) -> ProbeBody:
         assert 1 <= run[first] <= top
         assert 1 <= run[second] <= top
     else:
-        assert run[first] in (top, top - 1)
-        assert run[second] in (top, top - 1)
+        latest = top - 1 if k.deterministic else 1
+        assert latest <= run[first] <= top
+        assert latest <= run[second] <= top
 
 
 @probe(
@@ -169,8 +170,9 @@ def a_new_count_waits_for_the_end_of_the_period(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert 0xE000 < run[before] < 0xF000
-    assert run[after] > 0xE000, f"the running period was cut: the count was {run[after]:#x} right after"
+    slowest = 0xE000 if k.deterministic else 0x4000
+    assert slowest < run[before] < 0xF000
+    assert run[after] > slowest, f"the running period was cut: the count was {run[after]:#x} right after"
     assert run[later] <= 0x4000, "the new count never came into effect"
 
 
@@ -189,7 +191,7 @@ def mode_0_takes_a_new_count_at_once(k: Kernel) -> ProbeBody:
     run = yield
 
     assert 1900 < run[reloaded] <= 2000 or (run[reloaded] <= 2000 and not k.deterministic)
-    assert run[wrapped] > 0x8000, "the counter stopped at its terminal count"
+    assert run[wrapped] > (0x8000 if k.deterministic else 2000), "the counter stopped at its terminal count"
 
 
 @probe(spec="8254, Mode 3: Square Wave Mode", covers=["timers.pit-mode3-by-two"])

@@ -18,6 +18,11 @@ MODE_5 = "8254, Mode 5: Hardware Triggered Strobe (Retriggerable)"
 GATE = "8254, Gate Pin Operations Summary"
 
 
+def one_shot(k: Kernel) -> int:
+    """A count that is not over before the guest has looked: in real time a busy host may take some milliseconds."""
+    return COUNT if k.deterministic else 12 * COUNT
+
+
 def least(k: Kernel, count: int) -> float:
     """The fewest clocks that may be measured: in real time the rate of the time-stamp counter is a measurement too."""
     return count if k.deterministic else 0.95 * count
@@ -47,7 +52,7 @@ def control_word_sets_out(k: Kernel, mode: int) -> ProbeBody:
     with k.trigger():
         k.pit.CONTROL_WORD.write(SC=2, RW=3, M=mode)
         if mode in (1, 5):
-            k.pit.load(channel=2, count=COUNT)  # waits for a trigger all the same
+            k.pit.load(channel=2, count=one_shot(k))  # waits for a trigger all the same
         elif mode:
             k.pit.load(channel=2, count=0xFFFF)
     k.pit.speaker.out(out)
@@ -94,9 +99,10 @@ def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
 def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
     """In mode 1 OUT stays high until the gate rises, is low for N clocks from there, and high again."""
     idle, before, fallen, risen = (k.value(name) for name in ("idle", "before", "fallen", "risen"))
+    count = one_shot(k)
     k.pit.speaker.gate(0)
-    k.pit.program(channel=2, mode=1, count=COUNT)
-    k.delay(us=6000)
+    k.pit.program(channel=2, mode=1, count=count)
+    k.delay(us=6000 if k.deterministic else 60_000)
     k.pit.speaker.low_samples(idle, 1000)
     k.read_tsc(before)
     with k.trigger():
@@ -108,8 +114,8 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
 
     assert run[idle] == 0, "OUT fell without a trigger"
     assert clocks(run, before, fallen) <= 3 or not k.deterministic
-    assert abs(clocks(run, fallen, risen) - COUNT) <= 2 or not k.deterministic
-    assert clocks(run, before, risen) >= least(k, COUNT)
+    assert abs(clocks(run, fallen, risen) - count) <= 2 or not k.deterministic
+    assert clocks(run, before, risen) >= least(k, count)
 
 
 @probe(
@@ -123,8 +129,9 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
 def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
     """A rising gate in the middle of a one-shot starts it anew: OUT rises N clocks after the last trigger."""
     before, risen = k.value("before"), k.value("risen")
+    count = one_shot(k)
     k.pit.speaker.gate(0)
-    k.pit.program(channel=2, mode=1, count=COUNT)
+    k.pit.program(channel=2, mode=1, count=count)
     k.pit.speaker.trigger()
     k.delay(us=2000)
     k.read_tsc(before)
@@ -135,8 +142,8 @@ def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
     run = yield
 
     after = clocks(run, before, risen)
-    assert after >= least(k, COUNT), f"OUT was high {after:.1f} clocks after the trigger"
-    assert after <= COUNT + 3 or not k.deterministic
+    assert after >= least(k, count), f"OUT was high {after:.1f} clocks after the trigger"
+    assert after <= count + 3 or not k.deterministic
 
 
 @probe(
