@@ -2,12 +2,11 @@
 
 from harness import Deviation, Kernel, ProbeBody, probe
 from harness.hardware.virtio import Feature
-from harness.hardware.virtio_devices import SECTOR_SIZE, BlockStatus, NetConfiguration, NetFeature
+from harness.hardware.virtio_devices import SECTOR_SIZE, NetConfiguration, NetFeature
 from harness.hardware.virtio_devices import BlockRequest as Kind
 from harness.kernel.virtio import VirtioPci
 from harness.kernel.virtio_blk import BlockOperation, VirtioDisk
-from harness.kernel.virtqueue import Part, SplitQueue
-from harness.kernel.window import GUARD, Window
+from harness.kernel.window import Window
 from harness.run.recorder import Mark
 
 VECTOR = 0x74
@@ -57,6 +56,58 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
     assert b"".join(w.inside(m) for w, m in zip(windows, memories, strict=True)) == data
     assert [w.strays(m) for w, m in zip(windows, memories, strict=True)] == [[]] * pieces
     assert disk.queue.used(run.memory(disk.queue.buffer)).elements == ((5, 1), (0, SECTOR_SIZE + 1))
+
+
+@probe.each(plain=[1, 2])
+@probe(
+    spec="VIRTIO 1.2, Device Requirements: Indirect Descriptors",
+    needs=BLK,
+    covers=["virtio.indirect"],
+    deviation=Deviation("*", "the chain was not served", "docs/deviations/dma-virtio-indirect-behind.md"),
+)
+def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> ProbeBody:
+    """A chain may be some normal descriptors and then a single one that names a table with the rest."""
+    window = Window.make(k, "data", SECTOR_SIZE)
+    disk = VirtioDisk(k, features=Feature.INDIRECT_DESC)
+    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    queue = disk.queue
+    for number, part in enumerate(operation.parts[:plain]):
+        queue.describe(number, part, next_index=number + 1)
+    queue.indirect(operation.parts[plain:], head=plain)
+    with k.trigger():
+        queue.offer(0)
+    queue.notify()
+    k.stay_quiet(ms=20)
+    status = disk.common.DEVICE_STATUS.read("status")
+
+    run = yield
+
+    assert window.strays(run.memory(window.buffer)) == []
+    assert run.memory(queue.layout.avail_index, 2) == b"\1\0"
+    used = queue.used(run.memory(queue.buffer))
+    assert (used.elements, int(run[status])) == (((0, SECTOR_SIZE + 1),), 0xF), "the chain was not served"
+    assert set(window.inside(run.memory(window.buffer))) == {0}, "the disk is empty"
+
+
+@probe(spec="VIRTIO 1.2, Device Requirements: Indirect Descriptors", needs=BLK, covers=["virtio.indirect"])
+def the_write_flag_of_an_indirect_descriptor_is_ignored(k: Kernel) -> ProbeBody:
+    """Whether the device writes is said by the table's descriptors, not by the one that names the table."""
+    window = Window.make(k, "data", SECTOR_SIZE)
+    disk = VirtioDisk(k, features=Feature.INDIRECT_DESC)
+    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    head = disk.queue.indirect(operation.parts)
+    k.asm(f"or word ptr [{disk.queue.layout.descriptor(head) + 12:#x}], 2  # WRITE")
+    with k.trigger():
+        disk.queue.offer(head)
+        disk.queue.notify()
+    disk.queue.wait_used(1, ms=MS)
+    status = disk.common.DEVICE_STATUS.read("status")
+
+    run = yield
+
+    assert int(run[status]) == 0xF
+    assert disk.queue.used(run.memory(disk.queue.buffer)).elements == ((head, SECTOR_SIZE + 1),)
+    assert set(window.inside(run.memory(window.buffer))) == {0}, "the disk is empty"
 
 
 @probe(spec="VIRTIO 1.2, The Virtqueue Used Ring", needs=BLK, covers=["virtio.used-ring"])
@@ -315,78 +366,3 @@ def a_configuration_change_has_its_own_vector(k: Kernel) -> ProbeBody:
     assert run[down].LINK_UP == 0
     assert run[before] != run[after], "config_generation must change with the configuration"
     assert run.vectors == [VECTOR]
-
-
-@probe(spec="VIRTIO 1.2, Device Requirements: Device Status Field", needs=BLK, covers=["virtio.hostile"])
-@probe.each(kind=["loop", "length", "index", "ring"])
-def a_broken_queue_needs_a_reset_and_survives_it(k: Kernel, kind: str) -> ProbeBody:
-    """On a chain that loops, a bad indirect length or a bad ring the device asks for a reset, and works after it."""
-    window = Window.make(k, "data", SECTOR_SIZE)
-    disk = VirtioDisk(k, features=Feature.INDIRECT_DESC)
-    queue = disk.queue
-    match kind:
-        case "loop":
-            queue.describe(0, Part(window.address, 16), next_index=0)
-            head = 0
-        case "length":
-            queue.describe(0, Part(window.address, 24), indirect=True)
-            head = 0
-        case "index":
-            head = 0
-            queue.describe(0, Part(window.address, 16))
-            queue.offered = 99
-        case _:
-            head = 777
-    with k.trigger():
-        queue.offer(head)
-    queue.notify()
-    k.stay_quiet(ms=10)
-    broken = disk.common.DEVICE_STATUS.read("broken")
-    isr = disk.isr.ISR.read("isr")
-    disk.negotiate()
-    fresh = SplitQueue(disk, 0, name="fresh")
-    disk.start()
-    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
-    fresh.offer(fresh.chain(operation.parts))
-    fresh.notify()
-    fresh.wait_used(1, ms=MS)
-    healed = disk.common.DEVICE_STATUS.read("healed")
-
-    run = yield
-
-    assert run[broken].DEVICE_NEEDS_RESET == 1
-    assert run[isr].DEVICE_CONFIGURATION_INTERRUPT == 1
-    assert int(run[healed]) == 0xF
-    memory = run.memory(window.buffer)
-    assert window.strays(memory) == []
-    assert set(window.inside(memory)) == {0}, "the disk is empty: the read after the reset brought zeros"
-    assert operation.status.inside(run.memory(operation.status.buffer))[0] == BlockStatus.OK
-
-
-@probe(spec="VIRTIO 1.2, The Virtqueue Descriptor Table", needs=BLK, covers=["virtio.hostile"])
-@probe.each(address=[0x7FFF_FFFF_F000, 0xFFFF_FFFF_FFFF_F000, 0xFEE0_0000, 0x4000_0000])
-def data_outside_memory_harms_nobody(k: Kernel, address: int) -> ProbeBody:
-    """A buffer where there is no RAM: the request fails or is dropped, QEMU lives, and the next one works."""
-    good = Window.make(k, "good", SECTOR_SIZE)
-    disk = VirtioDisk(k)
-    bad = BlockOperation.make(k, "bad", Kind.IN, 0, [])
-    parts = [bad.parts[0], Part(address, SECTOR_SIZE, True), bad.parts[1]]
-    with k.trigger():
-        disk.queue.offer(disk.queue.chain(parts))
-    disk.queue.notify()
-    k.stay_quiet(ms=20)
-    disk.negotiate()
-    fresh = SplitQueue(disk, 0, name="fresh")
-    disk.start()
-    operation = BlockOperation.make(k, "read", Kind.IN, 0, [good])
-    fresh.offer(fresh.chain(operation.parts))
-    fresh.notify()
-    fresh.wait_used(1, ms=MS)
-
-    run = yield
-
-    assert run.written(disk.multiplier)
-    assert set(good.inside(run.memory(good.buffer))) == {0}
-    assert good.strays(run.memory(good.buffer)) == []
-    assert run.memory(disk.queue.layout.avail_index, 2) == b"\1\0", "the bad request was offered"
-    assert GUARD not in run.memory(operation.status.address, 1)

@@ -79,107 +79,6 @@ def the_table_is_as_large_as_probes_take_it_to_be(k: Kernel, device: str) -> Pro
     assert msix.entries == run[control].TABLE_SIZE + 1
 
 
-@probe(spec=MASKING, needs=RNG, covers=["msix.vector-mask", "msix.pending"])
-def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel) -> ProbeBody:
-    """With an entry masked its message waits in the pending bit; clearing the mask sends it once and clears the bit."""
-    rng = _begin(k, masked=True)
-    for _ in range(3):
-        with k.trigger():
-            rng.ask()
-        rng.answered()
-    k.stay_quiet()
-    held = rng.msix.pba.PENDING[0].read("held")
-    k.mark("unmask")
-    rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
-    sent = rng.msix.pba.PENDING[0].read("sent")
-
-    run = yield
-
-    assert run[held] == 1 << ENTRY
-    assert run[sent] == 0
-    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
-    assert run.vectors == [VECTOR]
-
-
-@probe(spec=MASKING, needs=RNG, covers=["msix.vector-mask"])
-def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel) -> ProbeBody:
-    """A mask bit that is set and cleared while nothing pends causes no message; the next event does."""
-    rng = _begin(k)
-    for mask in (1, 0, 1, 0):
-        rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=mask)
-    k.stay_quiet()
-    k.mark("ask")
-    with k.trigger():
-        rng.ask()
-    k.wait_for(VECTOR)
-    k.stay_quiet()
-
-    run = yield
-
-    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
-    assert run.vectors == [VECTOR]
-
-
-@probe(spec=MASKING, needs=RNG, covers=["msix.function-mask", "msix.pending"])
-def the_function_mask_holds_every_vector(k: Kernel) -> ProbeBody:
-    """Function Mask holds a message of an unmasked entry in its pending bit; clearing it sends the message once."""
-    rng = _begin(k, function_mask=True)
-    with k.trigger():
-        rng.ask()
-    rng.answered()
-    k.stay_quiet()
-    held = rng.msix.pba.PENDING[0].read("held")
-    k.mark("unmask")
-    rng.msix.capability.CONTROL.update(FUNCTION_MASK=0)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
-    sent = rng.msix.pba.PENDING[0].read("sent")
-
-    run = yield
-
-    assert (run[held], run[sent]) == (1 << ENTRY, 0)
-    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
-
-
-@probe(spec=MASKING, needs=RNG, covers=["msix.function-mask"])
-def both_masks_must_be_clear(k: Kernel) -> ProbeBody:
-    """With the entry masked too, clearing Function Mask sends nothing; the entry's own mask then does."""
-    rng = _begin(k, masked=True, function_mask=True)
-    with k.trigger():
-        rng.ask()
-    rng.answered()
-    rng.msix.capability.CONTROL.update(FUNCTION_MASK=0)
-    k.stay_quiet()
-    held = rng.msix.pba.PENDING[0].read("held")
-    k.mark("unmask the entry")
-    rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
-    k.wait_for(VECTOR)
-
-    run = yield
-
-    assert run[held] == 1 << ENTRY
-    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
-
-
-@probe(spec=CONFIGURATION, needs=RNG, covers=["msix.rewrite"])
-def a_pending_message_goes_out_with_the_entrys_new_content(k: Kernel) -> ProbeBody:
-    """Address and data may be changed while masked: the pending message is sent with what the entry then holds."""
-    rng = _begin(k, masked=True)
-    with k.trigger():
-        rng.ask()
-    rng.answered()
-    rng.msix.entry(ENTRY, OTHER, masked=True)
-    rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
-    k.wait_for(OTHER)
-    k.stay_quiet()
-
-    run = yield
-
-    assert run.vectors == [OTHER]
-
-
 @probe(spec=CONFIGURATION, needs=RNG, covers=["msix.rewrite"])
 def each_vector_that_an_entry_names_arrives(k: Kernel) -> ProbeBody:
     """Rewriting an entry's vector under its mask retargets the next message: 16, 32, 64, 128, 254 in turn."""
@@ -196,32 +95,6 @@ def each_vector_that_an_entry_names_arrives(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run.vectors == vectors
-
-
-@probe.each(cpu=[0, 1])
-@probe(spec="SDM vol. 3A, Message Address Register Format", needs=RNG, cpus=2, covers=["msix.destination"])
-def an_entrys_address_selects_the_processor(k: Kernel, cpu: int) -> ProbeBody:
-    """The message goes to the processor in the entry's address, also when it pended under another address."""
-    rng = Entropy(k, entry=ENTRY)
-    rng.msix.entry(ENTRY, VECTOR, destination=1 - cpu, masked=True)
-    rng.msix.enable()
-    rng.begin()
-    k.smp.start()
-    with k.smp.on(1):
-        k.sti()
-        k.wait_for(VECTOR, ms=2000)
-        k.stay_quiet()
-    k.sti()
-    with k.trigger():
-        rng.ask()
-    rng.answered()
-    rng.msix.entry(ENTRY, VECTOR, destination=cpu)
-    k.wait_for(VECTOR, ms=2000)
-    k.smp.join(1, ms=4000)
-
-    run = yield
-
-    assert [run.count(VECTOR, cpu=number) for number in (0, 1)] == [1 - cpu, cpu]
 
 
 @probe(spec=OPERATION, needs=RNG, covers=["msix.silences-intx"])
@@ -243,28 +116,6 @@ def enabling_msix_silences_intx(k: Kernel) -> ProbeBody:
 
     assert rng.queue.used(run.memory(rng.queue.buffer)).index == 1
     assert run.vectors == []
-
-
-@probe(spec=OPERATION, needs=RNG, covers=["msix.disable"])
-def without_msix_enable_the_function_uses_intx(k: Kernel) -> ProbeBody:
-    """With MSI-X Enable cleared again the same event asserts INTx#; reading ISR status takes it away."""
-    rng = _begin(k)
-    k.ioapic.redirect(rng.function.pin, INTX, TRIGGER_MODE=1, POLARITY=1)
-    isr = k.value("isr_status")
-    with k.handler(INTX):
-        k.store(isr, rng.isr.ISR)
-    rng.ask()
-    k.wait_for(VECTOR)
-    rng.msix.capability.CONTROL.update(ENABLE=0)
-    with k.trigger():
-        rng.ask()
-    k.wait_for(INTX)
-    k.stay_quiet()
-
-    run = yield
-
-    assert run.vectors == [VECTOR, INTX]
-    assert run[isr] == 1
 
 
 @probe(spec=OPERATION, needs=RNG, covers=["msix.memory-write"])
