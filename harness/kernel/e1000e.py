@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from harness.hardware.e1000e import E1000e, ReceiveDescriptor, TransmitDescriptor
 from harness.kernel.builder import Kernel
+from harness.kernel.program import Buffer
 from harness.kernel.window import Window
 
 __all__ = ["E1000eCard"]
@@ -24,6 +25,10 @@ class E1000eCard(E1000e):
         self.function = k.pci.device("e1000e")
         self.function.enable()
         super().__init__(k.bus, self.function.bar(0))
+        self.reset()
+
+    def reset(self) -> None:
+        """Reset the card; then link up, everything masked, no rings."""
         self.IMC.write(0xFFFF_FFFF)
         self.CTRL.write(RST=1)
         self.IMC.write(0xFFFF_FFFF)
@@ -35,14 +40,18 @@ class E1000eCard(E1000e):
 
         `tail`: how many of them the card may use at first (all).
         """
-        content = b"".join(_bytes(ReceiveDescriptor.of(ADDRESS=window.address)) for window in windows)
-        self.receive_ring = self.k.buffer("e1000e_rx", 16 * RING, align=128, fill=content)
-        ring = self.RX[0]
-        ring.RDBAL.write(self.receive_ring.address)
-        ring.RDBAH.write(0)
-        ring.RDLEN.write(LEN=1)
-        ring.RDH.write(0)
-        ring.RDT.write(len(windows) if tail is None else tail)
+        self.receive_into([window.address for window in windows], tail=tail)
+
+    def receive_into(self, addresses: Sequence[int], *, tail: int | None = None, ring: int | None = None) -> None:
+        """The same with buffers at any address, in a ring of the card's own or at physical address `ring`."""
+        content = b"".join(_bytes(ReceiveDescriptor.of(ADDRESS=address)) for address in addresses)
+        self.receive_ring = self._ring("e1000e_rx", content)
+        registers = self.RX[0]
+        registers.RDBAL.write((self.receive_ring.address if ring is None else ring) & 0xFFFF_FFFF)
+        registers.RDBAH.write((ring or 0) >> 32)
+        registers.RDLEN.write(LEN=1)
+        registers.RDH.write(0)
+        registers.RDT.write(len(addresses) if tail is None else tail)
         self.RCTL.write(EN=1, UPE=1, MPE=1, BAM=1, SECRC=1)
 
     def transmit(self, frames: Sequence[Sequence[Window]]) -> None:
@@ -58,20 +67,26 @@ class E1000eCard(E1000e):
             for frame in frames
             for piece in frame
         ]
-        content = b"".join(map(_bytes, descriptors))
-        self.transmit_ring = self.k.buffer("e1000e_tx", 16 * RING, align=128, fill=content)
+        self.transmit_from(descriptors)
+
+    def transmit_from(self, descriptors: Sequence[int], *, ring: int | None = None) -> None:
+        """A transmit ring with any descriptors, in memory of the card's own or at physical address `ring`."""
+        self.transmit_ring = self._ring("e1000e_tx", b"".join(map(_bytes, descriptors)))
         self.waiting = len(descriptors)
-        ring = self.TX[0]
-        ring.TDBAL.write(self.transmit_ring.address)
-        ring.TDBAH.write(0)
-        ring.TDLEN.write(LEN=1)
-        ring.TDH.write(0)
-        ring.TDT.write(0)
+        registers = self.TX[0]
+        registers.TDBAL.write((self.transmit_ring.address if ring is None else ring) & 0xFFFF_FFFF)
+        registers.TDBAH.write((ring or 0) >> 32)
+        registers.TDLEN.write(LEN=1)
+        registers.TDH.write(0)
+        registers.TDT.write(0)
         self.TCTL.write(EN=1, PSP=1)
 
     def send(self) -> None:
         """Move the tail behind the last descriptor."""
         self.TX[0].TDT.write(self.waiting)
+
+    def _ring(self, stem: str, content: bytes) -> Buffer:
+        return self.k.buffer(self.k.program.unique(stem), 16 * RING, align=128, fill=content)
 
 
 def _bytes(descriptor: int) -> bytes:

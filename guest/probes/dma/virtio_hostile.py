@@ -293,7 +293,7 @@ def a_queue_outside_memory_harms_nobody(k: Kernel, victim: str, area: str) -> Pr
     if victim == "receive":
         k.checkpoint("bad frame")
     k.asm(f"mov word ptr [{good.avail_index:#x}], 1")
-    k.asm(f"mov rdi, [nowhere_doorbell]; mov eax, {device.index}; mov word ptr [rdi], ax")
+    k.asm(f"mov rdi, [nowhere_doorbell]\nmov word ptr [rdi], {device.index}")
     k.stay_quiet(ms=20)
     fresh = device.again()
 
@@ -321,7 +321,7 @@ def a_doorbell_of_no_queue_does_nothing(k: Kernel, victim: str) -> ProbeBody:
             add rdi, [{device.notify_base.name}]
             mov word ptr [rdi], {number:#x}
         """)
-    k.asm("mov rdi, [queue_doorbell]; mov word ptr [rdi], 0xFFFF")
+    k.asm("mov rdi, [queue_doorbell]\nmov word ptr [rdi], 0xFFFF")
     k.stay_quiet()
     status = device.common.DEVICE_STATUS.read("status")
     isr = device.isr.ISR.read("isr")
