@@ -119,7 +119,7 @@ def the_processor_works_while_virtio_blk_transfers(k: Kernel) -> ProbeBody:
     assert second.status.inside(run.memory(second.status.buffer))[0] == BlockStatus.OK
 
 
-@probe(spec="Serial ATA AHCI 1.3.1, Command List Operation", needs=["ahci"], covers=["ahci.life-cycle"])
+@probe(spec="Serial ATA AHCI 1.3.1, Processing Completed Commands", needs=["ahci"], covers=["ahci.life-cycle"])
 def the_processor_works_while_ahci_transfers(k: Kernel) -> ProbeBody:
     """A command is built, PxCI set; the processor works on until the device's FIS interrupts; the data is there."""
     life = LifeCycle(k, VECTOR, BLOCK)

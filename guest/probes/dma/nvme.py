@@ -123,7 +123,7 @@ def the_phase_tag_inverts_on_each_round(k: Kernel) -> ProbeBody:
     assert run.count(IO) == 0, "the queue was created without interrupts"
 
 
-@probe(spec="NVM Express 1.4, Multiple Message MSI and MSI-X Operation", needs=NVME, cpus=2, covers=["nvme.vectors"])
+@probe(spec="NVM Express 1.4, MSI-X Based Behavior", needs=NVME, cpus=2, covers=["nvme.vectors"])
 def each_queues_vector_goes_to_its_own_processor(k: Kernel) -> ProbeBody:
     """Two I/O queues, each with its own vector on its own processor: a completion interrupts only there."""
     windows = [Window.make(k, f"data{n}", BLOCK) for n in (0, 1)]

@@ -213,7 +213,7 @@ def an_admin_queue_to_nowhere_can_be_mended_by_a_reset(k: Kernel) -> ProbeBody:
 
 
 @probe(
-    spec="NVM Express 1.4, Full Queue; NVM Express 1.4, Completion Queue Head Doorbell",
+    spec="NVM Express 1.4, Full Queue; NVM Express 1.4, Completion Queue y Head Doorbell",
     needs=NVME,
     covers=["nvme.queue-full"],
 )

@@ -28,7 +28,7 @@ def fill_disk(run: Run) -> bytes:
 
 
 @probe(
-    spec=f"NVM Express 1.4, Multiple Message MSI and MSI-X Operation; {QUEUES}",
+    spec=f"NVM Express 1.4, MSI-X Based Behavior; {QUEUES}",
     needs=NVME,
     cpus=4,
     covers=["nvme.vectors", "nvme.phase"],
