@@ -10,6 +10,7 @@ from harness.hardware.cpu import Rflags
     spec="SDM vol. 3A, Initializing IA-32e Mode; System V psABI, The Stack Frame",
     covers="boot.initial-state",
     boots=["rom", "multiboot", "pvh"],
+    watchdog_s=60,  # firmware takes seconds where 16-bit code is executed in software
 )
 def the_program_starts_in_long_mode(k: Kernel) -> ProbeBody:
     """Every boot path hands a program 64-bit code, paging, NXE, IF, TF and DF clear and an aligned stack."""
@@ -89,6 +90,7 @@ def copy_loader_information(k: Kernel, size: int) -> str:
     spec="Multiboot Specification 0.6.96, Machine state; Boot information format",
     covers="boot.multiboot",
     boots=["multiboot"],
+    watchdog_s=60,
 )
 def multiboot_gives_its_magic_and_a_memory_map(k: Kernel) -> ProbeBody:
     """A multiboot loader passes 2BADB002h in EAX and in EBX an information structure whose memory map has our RAM."""
@@ -125,6 +127,7 @@ def multiboot_gives_its_magic_and_a_memory_map(k: Kernel) -> ProbeBody:
     spec="x86/HVM direct boot ABI (PVH), hvm_start_info; ACPI 6.5, Root System Description Pointer (RSDP)",
     covers="boot.pvh",
     boots=["pvh"],
+    watchdog_s=60,
 )
 def pvh_gives_its_start_information_and_the_rsdp(k: Kernel) -> ProbeBody:
     """A PVH loader passes in EBX a structure with magic 336EC578h that leads to a valid RSDP."""

@@ -59,11 +59,12 @@ def physical_destination(k: Kernel, destination: int) -> ProbeBody:
     listen(k)
     with k.trigger():
         k.lapic.send(destination=destination, VECTOR=VECTOR, LEVEL=1)
+    wanted = range(CPUS) if destination == 0xFF else [destination]
+    k.wait_for(VECTOR, len(wanted))
     finish(k)
 
     run = yield
 
-    wanted = range(CPUS) if destination == 0xFF else [destination]
     assert [run.count(VECTOR, cpu=cpu) for cpu in range(CPUS)] == [int(cpu in wanted) for cpu in range(CPUS)]
 
 
@@ -147,6 +148,8 @@ def lowest_priority_reaches_exactly_one(k: Kernel, destination: int) -> ProbeBod
     with k.trigger():
         for vector in range(0x80, 0x90):
             k.lapic.send(destination=destination, VECTOR=vector, LEVEL=1, DESTINATION_MODE=1, DELIVERY_MODE=1)
+    for vector in range(0x80, 0x90):
+        k.wait_for(vector)
     finish(k)
 
     run = yield

@@ -95,7 +95,7 @@ def one_shot_fires_once(k: Kernel, divisor: int, count: int) -> ProbeBody:
 )
 def periodic_reloads_and_keeps_its_period(k: Kernel, divisor: int) -> ProbeBody:
     """In periodic mode the count is reloaded when it reaches 0: ten periods last ten times count times divisor."""
-    count, periods = 128_000 // divisor, 10
+    count, periods = (128_000 if k.deterministic else 1_280_000) // divisor, 10  # KVM makes none shorter than 200 µs
     prepare(k, divisor, periodic=True)
     k.sti()
     with k.trigger():
@@ -190,7 +190,13 @@ def current_count_only_falls(k: Kernel) -> ProbeBody:
 
 
 @probe.each(unmasked=["in_time", "too_late"])
-@probe(spec="SDM vol. 3A, Local Vector Table; APIC Timer", covers=["lapic.timer-masked"])
+@probe(
+    spec="SDM vol. 3A, Local Vector Table; APIC Timer",
+    covers=["lapic.timer-masked"],
+    deviation=Deviation(
+        "*-kvm", "came after it was unmasked", "docs/deviations/lapic-kvm-timer-masked.md", cases="too_late"
+    ),
+)
 def masked_timer_counts_on(k: Kernel, unmasked: str) -> ProbeBody:
     """A masked timer counts down but requests nothing; unmasked before 0 it interrupts, after 0 it does not."""
     in_time = unmasked == "in_time"
@@ -211,8 +217,10 @@ def masked_timer_counts_on(k: Kernel, unmasked: str) -> ProbeBody:
     assert run[initial] != 0, "the timer was never started"
     assert run[irr] == 0
     assert (run[current] > 0) == in_time
-    order = [getattr(event, "vector", "unmasked") for event in run.events]
-    assert order == ["unmasked", VECTOR] if in_time else order == ["unmasked"]
+    if in_time:
+        assert run.sequence == ["unmasked", VECTOR]
+    else:
+        assert run.sequence == ["unmasked"], "an interrupt came after it was unmasked, though the count was over before"
 
 
 @probe(spec="SDM vol. 3A, Local Vector Table", covers=["lapic.timer-vector"])
@@ -271,7 +279,8 @@ def one_shot_after_periodic_fires_once(k: Kernel) -> ProbeBody:
 
     assert run.count(VECTOR) >= 2
     assert run.count(VECTOR + 1) == 1
-    assert run.vectors[-1] == VECTOR + 1
+    # In real time a last period may have ended before it was stopped: its request waits behind the higher vector.
+    assert run.vectors[-1] == VECTOR + 1 or (run.vectors[-2] == VECTOR + 1 and not k.deterministic)
     assert run[current] == 0
 
 

@@ -35,6 +35,8 @@ def every_processor_reaches_every_processor(k: Kernel) -> ProbeBody:
     send(0)
     k.count(turn)
     k.wait_until(turn, CPUS)
+    for vector in (0x40 + 16 * sender + receiver for sender in range(CPUS) for receiver in range(CPUS)):
+        k.wait_for(vector)
     k.stay_quiet()
     k.store(over, 1)
     for cpu in range(1, CPUS):
