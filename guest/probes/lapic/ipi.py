@@ -214,6 +214,7 @@ def writing_icr_high_sends_nothing(k: Kernel) -> ProbeBody:
     listen(k)
     k.lapic.ICR_LOW.write(VECTOR=VECTOR + 1, LEVEL=1, DESTINATION_SHORTHAND=1)
     k.lapic.ICR_HIGH.write(DESTINATION=2)
+    k.wait_for(VECTOR + 1)
     k.delay(us=200)
     high = k.lapic.ICR_HIGH.read("high")
     k.mark("low half")
