@@ -29,6 +29,7 @@ from harness.run.build import Built, build
 from harness.run.endings import QemuKilled, killed_from_outside
 from harness.run.evidence import Run
 from harness.run.failures import MonitorBroke, RunBroken, RunFailure
+from harness.run.host_faults import REFERENCE, fault_of, host_faults, kvm_is_software
 from harness.run.judge import failure_detail, judge
 from harness.run.leftovers import outlives_reset
 from harness.run.probe import Case, ProbeError
@@ -62,6 +63,7 @@ class Executor:
         self._pool = MachinePool()
         self._run_ids = itertools.count(1)
         self._tsc_khz = 1_000_000 if target.deterministic else 0
+        self._software_kvm = target.accelerator == "kvm" and kvm_is_software()
 
     def run(self, case: Case, options: RunOptions | None = None) -> RunRecord:
         """Boot once, observe, judge. Never raises for anything that a probe, a guest or QEMU does."""
@@ -93,6 +95,8 @@ class Executor:
         options = replace(options, cold=options.cold or case.probe.cold)
         try:
             shape = self._shape(case, options)
+            if self._software_kvm:
+                host_faults(case.probe.root)  # says now what is wrong with the file
             built = build(case, self.target, options.omit)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
             parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus)
@@ -158,6 +162,9 @@ class Executor:
             self._tsc_khz = run.tsc_khz
         if verdict in (Verdict.PASS, Verdict.FAIL) or isinstance(error, MonitorBroke | QemuDied):
             verdict, reason = self._deviation(case, verdict, reason)
+        excusable = verdict is Verdict.FAIL or isinstance(error, MonitorBroke)
+        if self._software_kvm and excusable and fault_of(case, reason) is not None:
+            verdict, reason = Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {REFERENCE})"
         record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
         return replace(
             record,
