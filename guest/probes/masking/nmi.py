@@ -201,7 +201,7 @@ BURST = 2000
 
 
 @probe.each(sent=[2, 3])
-@probe(spec=SPEC, covers="masking.nmi-repeated")
+@probe(spec=SPEC, covers="masking.nmi-repeated", watchdog_s=60)
 def nmis_never_get_lost_or_doubled(k: Kernel, sent: int) -> ProbeBody:
     """Two thousand times: of two or three NMIs close together, one is delivered at once and one held: two each time."""
     inner = k.value("inner")
