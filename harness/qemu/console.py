@@ -112,12 +112,10 @@ class Console:
                 return  # a flood must not keep the loop from everything else
 
     async def pull(self) -> None:
-        """Bring the log up to date."""
+        """Bring the log up to date. Raises QemuDied where QEMU cannot be asked any more."""
         if self._connection is not None:
             if not self.log.closed:
                 self._receive()
-            return
-        if not self.monitor.process.alive:
             return
         while True:
             answer: Any = await self.monitor.execute(
@@ -130,14 +128,16 @@ class Console:
             if self.monitor.running or len(data) < RING_BYTES:
                 return
 
-    async def output(self) -> bytes:
-        """The log, up to date where the process still lives."""
-        try:
-            await self.pull()
-        except QemuDied:
-            pass  # what was read before is still here
+    async def complete(self) -> bytes:
+        """All that the guest has said in this run. Raises QemuDied where QEMU cannot be asked any more."""
+        await self.pull()
         if not self.monitor.running:
             self._dirty = False
+        return self.log.content()
+
+    async def output(self) -> bytes:
+        """The log, up to date where the process still lives."""
+        await _quietly(self)
         return self.log.content()
 
     def run_started(self) -> None:

@@ -22,6 +22,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._spawned: set[asyncio.Task[object]] = set()
         self._thread = threading.Thread(target=self._serve, name="trapgate-qemu", daemon=True)
         self._thread.start()
 
@@ -30,20 +31,49 @@ class Engine:
         self.loop.run_forever()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` in the loop's thread and give its result; an interrupt here cancels it there."""
+        """Run `coroutine` in the loop's thread and give its result.
+
+        An interrupt here cancels it there, and is raised when it has ended: what it used is free then.
+        """
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("the synchronous face of harness.qemu cannot be used from its own event loop")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        tasks: list[asyncio.Task[T]] = []
+        ended = threading.Event()
+
+        def begin() -> None:
+            tasks.append(self.loop.create_task(coroutine))
+            tasks[0].add_done_callback(lambda _: ended.set())
+
+        def cancel() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:  # the interrupt came first
+                coroutine.close()
+                ended.set()
+
         try:
-            return future.result()
+            self.loop.call_soon_threadsafe(begin)
+            ended.wait()
         except BaseException:
-            future.cancel()
+            self.loop.call_soon_threadsafe(cancel)
+            ended.wait()
+            if tasks and not tasks[0].cancelled():
+                tasks[0].exception()  # nobody else will ask
             raise
+        return tasks[0].result()
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have `callback` called in the loop's thread, soon; nobody waits for it."""
         self.loop.call_soon_threadsafe(callback)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run `coroutine` in the loop's thread; nobody waits for it."""
+        self.post(lambda: self._keep(self.loop.create_task(coroutine)))
+
+    def _keep(self, task: asyncio.Task[object]) -> None:
+        self._spawned.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._spawned.discard)
 
 
 _engine: Engine | None = None

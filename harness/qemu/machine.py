@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import weakref
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,7 @@ __all__ = ["Machine"]
 
 T = TypeVar("T")
 Pieces = Iterable[tuple[int, bytes]]
+_REGISTERS = ("human-monitor-command", {"command-line": "info registers -a"})
 
 
 class Machine:
@@ -57,6 +59,9 @@ class Machine:
         self._console = Console(resources.com1, monitor)
         self._preparing: asyncio.Task[None] | None = None
         self._witnessing: asyncio.Task[tuple[bytes, str]] | None = None
+        # An interrupt may come before our caller has its hands on the machine.
+        self._abandoned = weakref.finalize(self, _abandon, monitor, self._console, resources)
+        self._abandoned.atexit = False
 
     @classmethod
     def launch(
@@ -82,28 +87,33 @@ class Machine:
         firmware = find_uefi(shape.target.machine) if shape.boot == "firmware" else None
         pieces = tuple(place)
         resources = Resources(shape, image, initrd, kernel_arguments, firmware)
+        made: list[Self] = []
         try:
             resources.place(pieces)
             arguments = qemu_arguments(shape, cpu, resources.endpoints(), sandbox=features(program).sandbox)
-            return engine().run(cls._launch(resources, program, cpu, arguments, pieces, timeout))
+            engine().run(cls._launch(made, resources, program, cpu, arguments, pieces, timeout))
         except BaseException:
+            for machine in made:  # an interrupt may come when all is done
+                machine.kill()
             resources.close()
             raise
+        return made[0]
 
     @classmethod
     async def _launch(
         cls,
+        made: list[Self],
         resources: Resources,
         program: str,
         cpu: str,
         arguments: Sequence[str],
         placed: tuple[tuple[int, bytes], ...],
         timeout: float,
-    ) -> Self:
+    ) -> None:
         def explain() -> str:
             return command_line(program, resources, cpu, placed)
 
-        return cls(resources, await start(program, arguments, resources, timeout, explain), program, cpu, placed)
+        made.append(cls(resources, await start(program, arguments, resources, timeout, explain), program, cpu, placed))
 
     # ---- the guest ----
 
@@ -171,7 +181,7 @@ class Machine:
             await self._monitor.on_guest_reset(guest_reset)
         self._witnessing = None
         self._console.run_started()
-        await self._monitor.resume()
+        await self._monitor.resume(_REGISTERS)
 
     def wait_stop(self, timeout: float = 10.0) -> Stop:
         """Wait until the guest stops, `timeout` seconds at most: then the Stop says TIMEOUT and the guest runs on."""
@@ -272,7 +282,10 @@ class Machine:
 
     def registers(self) -> tuple[CpuRegisters, ...]:
         """Every CPU's registers. Raises DumpError."""
-        return parse_registers(self.hmp("info registers -a"))
+        return parse_registers(self._do(self._dump_registers()))
+
+    async def _dump_registers(self) -> str:
+        return str(await self._monitor.execute(*_REGISTERS)).replace("\r\n", "\n")
 
     def witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
         """What every run is asked when it stops, in one go: `serial_output()` and `registers()`. Raises as they do."""
@@ -285,8 +298,7 @@ class Machine:
         return await asyncio.shield(self._witnessing)
 
     async def _ask_witnesses(self) -> tuple[bytes, str]:
-        registers = self._monitor.execute("human-monitor-command", {"command-line": "info registers -a"})
-        output, dump = await asyncio.gather(self._console.output(), registers)
+        dump, output = await asyncio.gather(self._monitor.execute(*_REGISTERS), self._console.complete())
         return output, str(dump).replace("\r\n", "\n")
 
     def lapic(self, cpu: int = 0) -> LapicState:
@@ -361,9 +373,8 @@ class Machine:
         if preparing is not None:
             # The end of the connection ends it; a command cancelled in the middle would stay pending in the client.
             await asyncio.gather(preparing, return_exceptions=True)
-        await self._monitor.close()
-        self._console.close()
-        self._resources.close()
+        await _close(self._monitor, self._console, self._resources)
+        self._abandoned.detach()
 
     def __enter__(self) -> Self:
         return self
@@ -372,3 +383,15 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+
+async def _close(monitor: Monitor, console: Console, resources: Resources) -> None:
+    """End QEMU, and give back all that was held for it."""
+    await monitor.process.end()
+    await monitor.close()
+    console.close()
+    resources.close()
+
+
+def _abandon(monitor: Monitor, console: Console, resources: Resources) -> None:
+    engine().spawn(_close(monitor, console, resources))

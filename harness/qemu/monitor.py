@@ -16,9 +16,10 @@ from harness.qemu.errors import QemuDied, QemuHung, QmpCommandError
 from harness.qemu.process import QemuProcess
 from harness.qemu.stop import Stop, StopKind
 
-__all__ = ["GuestReset", "Monitor"]
+__all__ = ["Command", "GuestReset", "Monitor"]
 
 Command = tuple[str, Mapping[str, object] | None]
+"""A QMP command and its arguments."""
 
 GuestReset = Literal["stop", "continue"]
 """What happens when the guest resets itself: "stop" holds it with its registers, "continue" lets it boot again."""
@@ -29,34 +30,54 @@ _RUN_STATES = {kind.value: kind for kind in StopKind if kind not in (StopKind.DI
 class _Client(QMPClient):
     """A QMP client for short round trips.
 
-    It formats messages for the log only when somebody reads it, and sends several commands before it waits for the
-    first answer. QEMU reads its monitor byte by byte, in about 4 µs each: the bytes of a command are most of what it
-    costs, so that identifiers are short.
+    QEMU reads its monitor byte by byte, in about 4 µs each, so that the bytes of a command are most of what it costs.
+    Identifiers are short; several commands go out before the first answer is waited for; and of a command that is
+    likely to come next QEMU gets all but the last byte while it has time. Messages are formatted for the log only when
+    somebody reads it.
     """
 
-    async def execute_all(self, commands: Sequence[Command]) -> list[object]:
-        """Execute the commands in order; gives their answers. Raises ExecuteError for the first that fails."""
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._begun: tuple[Command, Message] | None = None
+
+    async def execute_all(self, commands: Sequence[Command], then: Command | None = None) -> list[object]:
+        """Execute the commands in order; gives their answers. Raises ExecuteError for the first that fails.
+
+        `then`: the command that comes next, if all goes well; any other may come instead.
+        """
         writer = self._writer
         assert writer is not None
-        issued: list[tuple[Message, Any]] = []
+        data = b""
+        messages: list[Message] = []
+        if self._begun is not None:
+            (expected, message), self._begun = self._begun, None
+            data = bytes(message)[-1:]
+            if commands[0] == expected:
+                messages.append(message)
         try:
-            for name, arguments in commands:
-                self._execute_id = (self._execute_id + 1) % 100  # far more than are ever under way at once
-                command: dict[str, object] = {"execute": name, "id": self._execute_id}
-                if arguments:
-                    command["arguments"] = arguments
-                identity: Any = self._execute_id  # a number is shorter; qemu.qmp itself takes texts
-                self._pending[identity] = asyncio.Queue(maxsize=1)
-                issued.append((self._cb_outbound(Message(command)), identity))
-            writer.write(b"".join(bytes(message) for message, _ in issued))
-            answers = [(message, await self._reply(identity)) for message, identity in issued]
+            for command in commands[len(messages) :]:
+                messages.append(self._message(command))
+                data += bytes(messages[-1])
+            for message in messages:
+                self._pending[message["id"]] = asyncio.Queue(maxsize=1)  # type: ignore[index]  # takes any key
+            if then is not None:
+                self._begun = (then, self._message(then))
+                data += bytes(self._begun[1])[:-1]
+            writer.write(data)
+            answers = [await self._reply(message["id"]) for message in messages]  # type: ignore[arg-type]
         finally:  # when we are cancelled, or the first wait fails, nobody waits for the others any more
-            for _, identity in issued:
-                self._pending.pop(identity, None)
-        for message, answer in answers:
+            for message in messages:
+                self._pending.pop(message["id"], None)  # type: ignore[call-overload]
+        for message, answer in zip(messages, answers, strict=True):
             if "return" not in answer:
                 raise ExecuteError(ErrorResponse(answer), message, answer)
-        return [answer["return"] for _, answer in answers]
+        return [answer["return"] for answer in answers]
+
+    def _message(self, command: Command) -> Message:
+        name, arguments = command
+        self._execute_id = (self._execute_id + 1) % 100  # far more than are ever under way at once
+        content: dict[str, object] = {"execute": name, "id": self._execute_id}
+        return self._cb_outbound(Message(content | {"arguments": arguments} if arguments else content))
 
     def _cb_outbound(self, msg: Message) -> Message:
         return super()._cb_outbound(msg) if self.logger.isEnabledFor(logging.DEBUG) else msg
@@ -133,14 +154,17 @@ class Monitor:
         """One QMP command. Raises QmpCommandError, or QemuDied where the process is gone."""
         return (await self.execute_all([(command, arguments)]))[0]
 
-    async def execute_all(self, commands: Sequence[Command]) -> list[Any]:
-        """QMP commands in order, sent together; gives their answers. Raises as `execute`, and QemuHung."""
+    async def execute_all(self, commands: Sequence[Command], then: Command | None = None) -> list[Any]:
+        """QMP commands in order, sent together; gives their answers. Raises as `execute`, and QemuHung.
+
+        `then`: the command that most likely comes next.
+        """
         command = ", ".join(name for name, _ in commands)
         try:
             if self._client.runstate is not Runstate.RUNNING:
                 raise ExecInterruptedError("not connected")
             async with asyncio.timeout(self.patience):
-                return await self._client.execute_all(commands)
+                return await self._client.execute_all(commands, then)
         except TimeoutError:
             self.process.kill()
             await self._wait_gone()
@@ -157,8 +181,11 @@ class Monitor:
         # The connection closes a little before the process is gone; how it ended is worth the wait.
         await asyncio.wait({self.process.exited}, timeout=5)
 
-    async def resume(self) -> None:
-        """Let the guest run on. Raises QemuDied where the process is gone already."""
+    async def resume(self, then: Command | None = None) -> None:
+        """Let the guest run on. Raises QemuDied where the process is gone already.
+
+        `then`: the command that most likely comes next.
+        """
         if not self.process.alive:
             raise QemuDied(self.process.returncode, self.process.stderr, "cont")
         self._cause = None
@@ -166,7 +193,7 @@ class Monitor:
             self._stopped = asyncio.get_running_loop().create_future()
         self.fresh = False
         try:
-            await self.execute("cont")
+            await self.execute_all([("cont", None)], then)
         except QemuDied:
             pass  # the guest may end QEMU before QEMU has answered: the stop tells it
 

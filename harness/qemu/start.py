@@ -26,9 +26,9 @@ async def start(
         process = QemuProcess(program, arguments, resources.descriptors)
     except OSError as error:
         raise QemuStartError(f"{program} cannot be run: {error.strerror}", "", explain()) from None
+    monitor = Monitor(process)
     try:
         resources.started()
-        monitor = Monitor(process)
         try:
             async with asyncio.timeout(timeout):
                 await monitor.connect(resources.qmp)
@@ -41,5 +41,6 @@ async def start(
             raise QemuStartError(what, process.stderr, explain(), returncode) from None
     except BaseException:
         process.kill()
+        await monitor.close()  # its socket is the caller's again only when the connection has ended
         raise
     return monitor

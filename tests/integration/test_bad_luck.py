@@ -59,7 +59,7 @@ def text_of(record: RunRecord) -> str:
         ("waits_in_vain", Verdict.FAIL, ["time-out: waited for vector 0x40", "0 came"]),
         ("left_at_checkpoint", Verdict.ERROR, ["call run.resume()"]),
         ("stray_signal", Verdict.FAIL, ["signalled while its status was RUNNING"]),
-        ("fails_its_assertion", Verdict.FAIL, ["[128] == [129]"]),
+        ("fails_its_assertion", Verdict.FAIL, ["[0x80] == [0x81]"]),
     ],
 )
 def test_each_has_its_own_verdict_and_the_next_run_is_sound(

@@ -44,9 +44,9 @@ def with_deviation(case: Case, deviation: Deviation) -> Case:
 
 def test_a_recorded_deviation_is_one_only_if_it_is_that_failure() -> None:
     failing = WRONG["fails_its_assertion"]
-    assert run(with_deviation(failing, Deviation("q35-*", r"\[128\] == \[129\]", "x"))).verdict is Verdict.DEVIATION
+    assert run(with_deviation(failing, Deviation("q35-*", r"\[0x80\] == \[0x81\]", "x"))).verdict is Verdict.DEVIATION
     assert run(with_deviation(failing, Deviation("q35-*", "something else", "x"))).verdict is Verdict.FAIL
-    assert run(with_deviation(failing, Deviation("pc-*", r"\[128\] == \[129\]", "x"))).verdict is Verdict.FAIL
+    assert run(with_deviation(failing, Deviation("pc-*", r"\[0x80\] == \[0x81\]", "x"))).verdict is Verdict.FAIL
 
 
 def test_a_deviation_that_has_disappeared_is_a_failure() -> None:
