@@ -8,6 +8,7 @@ from harness.hardware.e1000e import ReceiveDescriptor, TransmitDescriptor
 from harness.kernel.e1000e import RING, E1000eCard
 from harness.kernel.window import GUARD, Window
 
+VECTOR = 0x7E
 MS = 400.0
 CARD = ["e1000e"]
 NOWHERE = 0x0800_0000  # 128 MiB: behind RAM, before any device
@@ -262,3 +263,62 @@ def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     card.judge(run)
     assert window.strays(run.memory(window.buffer)) == []
     assert int(run[tail]) == last
+
+
+@probe(
+    spec="Intel 82574 datasheet, Interrupt Moderation; PCI Local Bus Specification 3.0, MSI and MSI-X Operation",
+    needs=CARD,
+    covers=["e1000e.hostile"],
+    deviation=Deviation("*", "SIGABRT", "docs/deviations/dma-e1000e-msix-off.md", versions="<8"),
+)
+def msix_may_be_disabled_while_an_interval_runs(k: Kernel) -> ProbeBody:
+    """A driver that disables MSI-X before the interval of the last message is over gets no message at its end."""
+    card = Victim(k)
+    msix = card.function.msix()
+    msix.entry(0, VECTOR)
+    msix.enable()
+    card.IVAR.write(RXQ0=0, RXQ0_VALID=1)
+    card.EITR[0].write(INTERVAL=40_000)  # 10.24 ms
+    card.IMS.write(RXQ0=1)
+    k.sti()
+    with k.trigger():
+        card.ICS.write(RXQ0=1)
+    k.wait_for(VECTOR)
+    msix.capability.CONTROL.update(ENABLE=0)
+    k.stay_quiet(ms=50)
+    control = msix.capability.CONTROL.read("control")
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert run[control].ENABLE == 0
+
+
+@probe(
+    spec="Intel 82574 datasheet, Transmit Interrupt Delay Value; "
+    "PCI Local Bus Specification 3.0, MSI and MSI-X Operation",
+    needs=CARD,
+    covers=["e1000e.hostile"],
+    deviation=Deviation("*", "SIGABRT", "docs/deviations/dma-e1000e-msix-on.md", versions=">=8"),
+)
+def msix_may_be_enabled_while_an_interrupt_is_delayed(k: Kernel) -> ProbeBody:
+    """A driver that enables MSI-X before a delayed INTx# interrupt is due gets its messages from then on."""
+    card = Victim(k)
+    msix = card.function.msix()
+    msix.entry(0, VECTOR)
+    card.IVAR.write(RXQ0=0, RXQ0_VALID=1)
+    card.TIDV.write(10_000)  # 10.24 ms
+    card.transmit_from([_frame(card.source.address, len(GOOD), IDE=1)])
+    card.IMS.write(TXDW=1, RXQ0=1)
+    card.send()
+    k.wait_until(card.transmit_ring.address + 8, DONE, mask=DONE, ms=MS)
+    msix.enable()
+    k.sti()
+    with k.trigger():
+        card.ICS.write(RXQ0=1)
+    k.wait_for(VECTOR)
+
+    run = yield
+
+    assert run.count(VECTOR) >= 1
+    assert arrived(run) == [GOOD]

@@ -59,6 +59,8 @@ def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) ->
 )
 def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str) -> ProbeBody:
     """A mask bit that is set and cleared while nothing pends causes no message; the next event does."""
+    if device == "e1000e" and not k.deterministic:
+        k.unsupported("what the 82574's moderation sends besides is judged in virtual time")
     source = _begin(k, device)
     for mask in (1, 0, 1, 0):
         source.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=mask)
