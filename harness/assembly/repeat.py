@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from harness.assembly.directives import arguments
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Name, Value, evaluate, names_of
+from harness.assembly.hidden import refuse_hidden
 from harness.assembly.source import SourceLine
 from harness.assembly.statement import Directive, Statement, parse_line
 
@@ -18,11 +19,15 @@ _DEPTH: Final = 20
 
 
 def expand(
-    source: Sequence[SourceLine], constants: Mapping[str, int], refuse: Callable[[int, str, Refusal], None]
+    source: Sequence[SourceLine],
+    constants: Mapping[str, int],
+    symbols: Iterable[str],
+    refuse: Callable[[int, str, Refusal], None],
 ) -> list[tuple[int, Statement]]:
     """Every statement with the index of its source line; a line that is not understood is refused and left out."""
     statements: list[tuple[int, Statement]] = []
     repeats = False
+    doubtful: list[int] = []
     for index, line in enumerate(source):
         try:
             statement = parse_line(line.text)
@@ -33,7 +38,16 @@ def expand(
             continue
         if isinstance(statement.body, Directive) and statement.body.name == ".rept":
             repeats = True
+        if ";" in line.text:
+            doubtful.append(index)
         statements.append((index, statement))
+    if doubtful:
+        names = {*constants, *symbols, *(label for _, statement in statements for label in statement.labels)}
+        for index in doubtful:
+            try:
+                refuse_hidden(source[index].text, names)
+            except Refusal as refusal:
+                refuse(index, source[index].text.strip(), refusal)
     return _repeat(statements, constants, refuse) if repeats else statements
 
 

@@ -68,7 +68,7 @@ class Unit:
 
     def assemble(self) -> Assembled:
         """The assembled unit; raises `AssemblyError` with all problems."""
-        statements = expand(self.source, self.constants, self.refuse)
+        statements = expand(self.source, self.constants, self.symbols, self.refuse)
         self._find_reassigned(statements)
         self._collect(statements)
         self._encode()

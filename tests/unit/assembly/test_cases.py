@@ -84,7 +84,7 @@ _MORE: list[tuple[int, str, str]] = [
     (64, ".section .data", "refuse"),
     (64, ".align 4", "refuse"),
     (64, ".fill 3, 2, 0x1234", "341234123412"),
-    (64, "nop ; hlt", "90"),
+    (64, "nop ; hlt", "refuse"),
     (64, "nop // hlt", "90"),
     (64, '.ascii "a;b#c//d" # e', b"a;b#c//d".hex()),
     (64, ".byte ';', '#', '\\n', '\\''", "3b230a27"),

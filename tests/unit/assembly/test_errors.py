@@ -41,7 +41,29 @@ SUGGESTIONS = [
     ("a: nop\na: nop", "x.asm:2: `a:`: the label 'a' is defined twice (first at x.asm:1)"),
     (".byte 'ab'", "a quote is not closed, or holds more than one character"),
     ("mov eax, 1 + 2 & 3", "write the parentheses"),
+    ("mov eax, 1; mov ebx, 2", "x.asm:1:11: `mov eax, 1; mov ebx, 2`: ; begins a comment, but what stands behind it"),
+    ("nop ; .byte 3", "is a statement: .byte 3 (give it a line of its own; # begins a comment"),
+    ("back: nop\njmp back ; call back", "is a statement: call back"),
+    ("sti;hlt # wait", "is a statement: hlt"),
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nop ; loop back, it says",
+        "nop ; call nobody",
+        "; push rax",
+        "  ; mov eax, 1",
+        "nop # mov eax, 1; mov ebx, 2",
+        "nop // ret",
+        "nop ; in the end",
+        "nop ;",
+        "nop ; end:",
+    ],
+)
+def test_a_comment_is_a_comment(text: str) -> None:
+    assert assemble(source_from_text(text, "x.asm", 1), address=0).code in (b"\x90", b"")
 
 
 @pytest.mark.parametrize(("source", "told"), SUGGESTIONS, ids=[source for source, _ in SUGGESTIONS])
