@@ -1,6 +1,7 @@
 """`AhciDisk`: the disk on port 0 of an AHCI controller, driven by the guest.
 
-Serial ATA AHCI 1.3.1, "System Memory Structures", "Software Initialization of HBA", "Basic Steps when Building a Command".
+Serial ATA AHCI 1.3.1, "System Memory Structures", "Software Initialization of HBA", "Basic Steps
+when Building a Command".
 """
 
 from __future__ import annotations

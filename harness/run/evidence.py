@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
 from harness import abi
@@ -240,6 +241,17 @@ class Run:
     def backing(self, device: str) -> memoryview:
         """The content of a device's disk, shared with the device: `run.backing("virtio-blk")[:512]`."""
         return self.machine.backings[device]
+
+    def fill_disk(self, device: str, at: str = "disk") -> bytes:
+        """Put random bytes on a device's disk while the guest stands at that checkpoint, and let it go on; gives them.
+
+        They are other ones for each device, and the same in every run.
+        """
+        self.reached(at)
+        disk = self.backing(device)
+        disk[:] = content = Random(device).randbytes(len(disk))
+        self.resume()
+        return content
 
     # --- controllers ---
 

@@ -18,15 +18,6 @@ SIZES = [512, 1022, 2, 2560]  # eight sectors in even pieces
 OFFSETS = [0, 4094, 2, 3000]
 
 
-def fill_disk(run: Run, device: str) -> bytes:
-    """Put random bytes on the disk while the guest waits at `disk`, and let it go on."""
-    run.reached("disk")
-    content = Random(31).randbytes(BLOCKS * BLOCK)
-    run.backing(device)[:] = content
-    run.resume()
-    return content
-
-
 def _pieces(k: Kernel, data: bytes | None = None) -> list[Window]:
     """Four windows of odd places and even sizes, eight sectors together."""
     starts = [sum(SIZES[:n]) for n in range(4)]
@@ -77,7 +68,7 @@ def ahci_read_scatters(k: Kernel, interrupt: str) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run, "ahci")
+    content = run.fill_disk("ahci")
     assert _clean(run, windows) == content[300 * BLOCK : 308 * BLOCK]
     assert int.from_bytes(run.memory(disk.header_address() + 4, 4), "little") == 8 * BLOCK
     assert run[issued] == 0
@@ -99,7 +90,7 @@ def ahci_write_gathers(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = bytearray(fill_disk(run, "ahci"))
+    content = bytearray(run.fill_disk("ahci"))
     content[(BLOCKS - 8) * BLOCK :] = data
     assert bytes(run.backing("ahci")) == bytes(content)
     assert _clean(run, windows) == data
@@ -174,7 +165,7 @@ def ide_read_scatters(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run, "ide")
+    content = run.fill_disk("ide")
     assert _clean(run, windows) == content[300 * BLOCK : 308 * BLOCK]
     assert run.vectors == [VECTOR]
     assert run[status] & 0x89 == 0, "neither busy nor data request nor error"
@@ -199,7 +190,7 @@ def ide_write_gathers(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = bytearray(fill_disk(run, "ide"))
+    content = bytearray(run.fill_disk("ide"))
     content[(BLOCKS - 8) * BLOCK :] = data
     assert bytes(run.backing("ide")) == bytes(content)
     assert _clean(run, windows) == data

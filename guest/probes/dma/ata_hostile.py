@@ -1,7 +1,5 @@
 """ATA controllers and a guest that errs: pointers outside memory, tables too short, commands without an engine."""
 
-from random import Random
-
 from harness import Deviation, Kernel, ProbeBody, Run, probe
 from harness.hardware.ata import AtaCommand
 from harness.hardware.ide import PrdEntry
@@ -17,15 +15,6 @@ MS = 4000.0
 NOWHERE = 0x0800_0000  # 128 MiB: behind RAM, before any device
 AHCI = "Serial ATA AHCI 1.3.1"
 IDE = "Programming Interface for Bus Master IDE Controller, Bus Master IDE Status Register"
-
-
-def fill_disk(run: Run, device: str) -> bytes:
-    """Put random bytes on the disk while the guest waits at `disk`, and let it go on."""
-    run.reached("disk")
-    content = Random(61).randbytes(BLOCKS * BLOCK)
-    run.backing(device)[:] = content
-    run.resume()
-    return content
 
 
 def _again(k: Kernel, disk: AhciDisk) -> Window:
@@ -74,7 +63,7 @@ def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run, "ahci")
+    content = run.fill_disk("ahci")
     _works(run, again, content)
     assert window.strays(run.memory(window.buffer)) == []
     untouched = bytes([GUARD]) * BLOCK
@@ -130,7 +119,7 @@ def ahci_reports_an_overflow(k: Kernel, regions: int) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run, "ahci")
+    content = run.fill_disk("ahci")
     _works(run, again, content)
     assert window.strays(run.memory(window.buffer)) == []
     assert run[causes].OFS == 1, "no overflow was reported"
@@ -150,7 +139,7 @@ def ahci_leaves_the_rest_of_a_long_table(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run, "ahci")
+    content = run.fill_disk("ahci")
     memories = [run.memory(window.buffer) for window in windows]
     assert (
         b"".join(window.inside(memory) for window, memory in zip(windows[:2], memories[:2], strict=True))
@@ -180,7 +169,7 @@ def ahci_runs_no_command_while_stopped(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run, "ahci")
+    content = run.fill_disk("ahci")
     run.reached("stopped")
     assert set(run.memory(window.buffer)) == {GUARD}
     run.resume()
@@ -203,7 +192,7 @@ def ide_byte_count_zero_is_64_kib(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run, "ide")
+    content = run.fill_disk("ide")
     assert int(PrdEntry.to(buffer.address, 0x1_0000)) >> 32 == 0
     memory = run.memory(buffer)
     assert memory[:0x1_0000] == content[7 * BLOCK : 135 * BLOCK]
@@ -228,7 +217,7 @@ def ide_table_shorter_than_the_transfer(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    fill_disk(run, "ide")
+    run.fill_disk("ide")
     assert run[command].SSBM == 1, "the engine had been started"
     assert (run[engine].BMIDEA, run[engine].IDEINTS) == (0, 0)
     assert window.strays(run.memory(window.buffer)) == []
@@ -256,7 +245,7 @@ def ide_table_longer_than_the_transfer(k: Kernel, end: str) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run, "ide")
+    content = run.fill_disk("ide")
     memory = run.memory(first.buffer)
     assert first.inside(memory) == content[7 * BLOCK : 9 * BLOCK]
     assert first.strays(memory) == []
@@ -288,7 +277,7 @@ def ide_table_outside_memory(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    fill_disk(run, "ide")
+    run.fill_disk("ide")
     assert run[command].SSBM == 1, "the engine had been started"
     assert set(run.memory(0, 0x1000)) == {GUARD}, "memory at address 0 was written"
     assert run[engine].ERROR == 1, "no error was reported"

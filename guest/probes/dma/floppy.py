@@ -2,7 +2,7 @@
 
 from random import Random
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
+from harness import Deviation, Kernel, ProbeBody, probe
 from harness.hardware.dma8237 import TransferType
 from harness.hardware.floppy import FloppyCommand
 from harness.kernel.floppy import FloppyDrive
@@ -12,15 +12,6 @@ BLOCK = 512
 VECTOR = 0x59
 DMA = "Intel 8237A, Register Description"
 DRIVE = ["floppy"]
-
-
-def fill_disk(run: Run) -> bytes:
-    """Put random bytes on the disk while the guest waits at `disk`, and let it go on."""
-    run.reached("disk")
-    content = Random(41).randbytes(len(run.backing("floppy")))
-    run.backing("floppy")[:] = content
-    run.resume()
-    return content
 
 
 @probe.each(sectors=[1, 3])
@@ -41,7 +32,7 @@ def a_read_ends_at_terminal_count(k: Kernel, sectors: int) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("floppy")
     memory = run.memory(window.buffer)
     assert window.inside(memory) == content[4 * BLOCK : (4 + sectors) * BLOCK]
     assert window.strays(memory) == []
@@ -65,7 +56,7 @@ def a_write_puts_memory_on_the_disk(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = bytearray(fill_disk(run))
+    content = bytearray(run.fill_disk("floppy"))
     content[16 * BLOCK : 18 * BLOCK] = data
     assert bytes(run.backing("floppy")) == bytes(content)
     assert int(run[results[0]]) >> 6 == 0, "ST0.IC: normal termination"
@@ -90,7 +81,7 @@ def addresses_wrap_inside_64_kib(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("floppy")
     memory = run.memory(buffer)
     assert memory[0xFE00:0x10000] == content[:BLOCK]
     assert set(memory[0x10000:]) == {GUARD}, "the transfer went on into the next 64 KiB"
@@ -116,7 +107,7 @@ def address_decrement_fills_memory_backwards(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("floppy")
     memory = run.memory(window.buffer)
     assert window.strays(memory) == [], "bytes outside the window"
     assert window.inside(memory) == content[:BLOCK][::-1]
@@ -140,7 +131,7 @@ def a_masked_channel_transfers_nothing(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("floppy")
     run.reached("masked")
     assert run[request].DREQ == 1 << 2
     assert set(run.memory(window.buffer)) == {GUARD}
@@ -166,7 +157,7 @@ def terminal_count_inside_a_sector_ends_a_read(k: Kernel, count: int) -> ProbeBo
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("floppy")
     memory = run.memory(window.buffer)
     assert window.inside(memory) == content[2 * BLOCK : 2 * BLOCK + count]
     assert window.strays(memory) == []
@@ -193,7 +184,7 @@ def terminal_count_inside_a_sector_fills_a_write_with_zeros(k: Kernel) -> ProbeB
 
     run = yield
 
-    content = bytearray(fill_disk(run))
+    content = bytearray(run.fill_disk("floppy"))
     content[7 * BLOCK : 7 * BLOCK + len(data)] = data
     rest = slice(7 * BLOCK + len(data), 8 * BLOCK)
     written = bytearray(run.backing("floppy"))
@@ -223,7 +214,7 @@ def a_count_beyond_the_track_ends_at_its_last_sector(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("floppy")
     memory = run.memory(window.buffer)
     assert window.inside(memory) == content[17 * BLOCK : 18 * BLOCK]
     assert window.strays(memory) == [], "bytes of another track"

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
+from harness import Deviation, Kernel, ProbeBody, probe
 from harness.hardware.nvme import AdminOpcode, NvmOpcode
 from harness.kernel.nvme import NvmeController
 from harness.kernel.poll import wait_register
@@ -15,15 +15,6 @@ MS = 4000.0
 NVME = ["nvme"]
 PRP = "NVM Express 1.4, Physical Region Page Entry and List"
 QUEUES = "NVM Express 1.4, Submission Queue & Completion Queue Definition"
-
-
-def fill_disk(run: Run) -> bytes:
-    """Put random bytes into the namespace while the guest waits at `disk`, and let it go on."""
-    run.reached("disk")
-    content = Random(21).randbytes(BLOCKS * BLOCK)
-    run.backing("nvme")[:] = content
-    run.resume()
-    return content
 
 
 def _begin(k: Kernel) -> NvmeController:
@@ -86,7 +77,7 @@ def a_prp_list_scatters_over_pages(k: Kernel, write: bool) -> ProbeBody:
 
     run = yield
 
-    content = bytearray(fill_disk(run))
+    content = bytearray(run.fill_disk("nvme"))
     windows = [first, *pages]
     memories = [run.memory(window.buffer) for window in windows]
     assert [window.strays(memory) for window, memory in zip(windows, memories, strict=True)] == [[]] * 4
@@ -150,7 +141,7 @@ def each_queues_vector_goes_to_its_own_processor(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("nvme")
     assert [run.count(IO, cpu=cpu) for cpu in (0, 1)] == [1, 0]
     assert [run.count(OTHER, cpu=cpu) for cpu in (0, 1)] == [0, 1]
     for window, block in zip(windows, (1, 2), strict=True):
@@ -193,7 +184,7 @@ def the_deepest_queue_completes_every_command_once(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("nvme")
     assert depth == run[capabilities].MQES + 1
     entries = queue.completions(run.memory(queue.completion))
     assert sorted(entry.CID for entry in entries[: depth - 1]) == list(range(depth - 1))
@@ -304,7 +295,7 @@ def a_bad_doorbell_is_ignored(k: Kernel, kind: str) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("nvme")
     run.reached("ignored")
     assert set(run.memory(window.buffer)) == {GUARD}
     run.resume()

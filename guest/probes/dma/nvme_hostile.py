@@ -1,8 +1,6 @@
 """NVMe and a guest that errs: bad queues, bad pointers, a completion queue that nobody empties."""
 
-from random import Random
-
-from harness import Deviation, Kernel, ProbeBody, Run, probe
+from harness import Deviation, Kernel, ProbeBody, probe
 from harness.hardware.nvme import (
     AdminOpcode,
     CreateCompletionQueueDword11,
@@ -20,15 +18,6 @@ MS = 4000.0
 NVME = ["nvme"]
 NOWHERE = 0x0800_0000  # 128 MiB: behind RAM, before any device
 GENERIC, SPECIFIC = 0, 1  # status code types
-
-
-def fill_disk(run: Run) -> bytes:
-    """Put random bytes into the namespace while the guest waits at `disk`, and let it go on."""
-    run.reached("disk")
-    content = Random(25).randbytes(BLOCKS * BLOCK)
-    run.backing("nvme")[:] = content
-    run.resume()
-    return content
 
 
 CREATE_CQ, CREATE_SQ = AdminOpcode.CREATE_IO_COMPLETION_QUEUE, AdminOpcode.CREATE_IO_SUBMISSION_QUEUE
@@ -95,7 +84,7 @@ def a_bad_queue_command_is_refused(k: Kernel, case: str) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("nvme")
     entry = nvme.admin.completions(run.memory(nvme.admin.completion))[number - 1]
     assert entry.CID == 0x66
     assert status == NO_CQ or (entry.SCT, entry.SC) != NO_CQ, "the status is Completion Queue Invalid"
@@ -169,7 +158,7 @@ def a_prp_to_nowhere_harms_nobody(k: Kernel, kind: str) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("nvme")
     entries = queue.completions(run.memory(queue.completion))
     assert [entry.CID for entry in entries[:2]] == [1, 2]
     assert (entries[1].SCT, entries[1].SC) == (0, 0)

@@ -1,8 +1,6 @@
 """NVMe: many queues on many processors, the deepest queue round after round, the interrupt mask registers."""
 
-from random import Random
-
-from harness import Kernel, ProbeBody, Run, probe
+from harness import Kernel, ProbeBody, probe
 from harness.hardware.nvme import AdminOpcode, NvmOpcode
 from harness.kernel.nvme import NvmeController
 from harness.kernel.poll import wait_register
@@ -16,15 +14,6 @@ MS = 4000.0
 NVME = ["nvme"]
 QUEUES = "NVM Express 1.4, Submission Queue & Completion Queue Definition"
 MASK = "NVM Express 1.4, Interrupt Mask Set; NVM Express 1.4, Interrupt Mask Clear"
-
-
-def fill_disk(run: Run) -> bytes:
-    """Put random bytes into the namespace while the guest waits at `disk`, and let it go on."""
-    run.reached("disk")
-    content = Random(27).randbytes(BLOCKS * BLOCK)
-    run.backing("nvme")[:] = content
-    run.resume()
-    return content
 
 
 @probe(
@@ -67,7 +56,7 @@ def four_queues_serve_four_processors(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("nvme")
     for cpu, vector in enumerate(VECTORS):
         assert [run.count(vector, cpu=each) for each in range(4)] == [reads if each == cpu else 0 for each in range(4)]
         memory = run.memory(buffers[cpu])
@@ -121,7 +110,7 @@ def the_deepest_queue_goes_round(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("nvme")
     assert depth == run[capabilities].MQES + 1
     entries = queue.completions(run.memory(queue.completion))
     second = [entries[most], *entries[: most - 1]]

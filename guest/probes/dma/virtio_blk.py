@@ -15,15 +15,6 @@ SECTORS = 2048  # the harness's disk: 1 MiB
 OPERATION = "VIRTIO 1.2, Block Device, Device Operation"
 
 
-def fill_disk(run: Run, seed: int = 11) -> bytes:
-    """Put random bytes on the disk while the guest waits at `disk`, and let it go on."""
-    run.reached("disk")
-    content = Random(seed).randbytes(SECTORS * SECTOR_SIZE)
-    run.backing("virtio-blk")[:] = content
-    run.resume()
-    return content
-
-
 def status(run: Run, operation: BlockOperation) -> int:
     """The status byte of a request; nothing around it may have changed."""
     memory = run.memory(operation.status.buffer)
@@ -49,7 +40,7 @@ def a_read_brings_the_disks_bytes(k: Kernel, sector: int) -> ProbeBody:
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("virtio-blk")
     memory = run.memory(window.buffer)
     assert window.inside(memory) == content[sector * SECTOR_SIZE :][:SECTOR_SIZE]
     assert window.strays(memory) == []
@@ -76,7 +67,7 @@ def a_write_changes_its_sector_alone(k: Kernel, sector: int) -> ProbeBody:
 
     run = yield
 
-    content = bytearray(fill_disk(run))
+    content = bytearray(run.fill_disk("virtio-blk"))
     content[sector * SECTOR_SIZE : (sector + 1) * SECTOR_SIZE] = data
     assert bytes(run.backing("virtio-blk")) == bytes(content)
     memory = run.memory(window.buffer)
@@ -144,7 +135,7 @@ def a_request_beyond_the_capacity_fails(k: Kernel, sector: int, kind: Kind) -> P
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("virtio-blk")
     assert status(run, operation) == BlockStatus.IOERR
     assert set(run.memory(window.buffer)) == {GUARD}
     assert bytes(run.backing("virtio-blk")) == content
@@ -189,7 +180,7 @@ def a_read_scatters_over_pages_that_lie_apart(k: Kernel, seed: int) -> ProbeBody
 
     run = yield
 
-    content = fill_disk(run)
+    content = run.fill_disk("virtio-blk")
     memories = [run.memory(window.buffer) for window in windows]
     read = b"".join(window.inside(memory) for window, memory in zip(windows, memories, strict=True))
     assert read == content[77 * SECTOR_SIZE :][: 8 * SECTOR_SIZE]

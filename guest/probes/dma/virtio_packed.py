@@ -47,15 +47,6 @@ def _write(k: Kernel, sector: int) -> BlockOperation:
     return BlockOperation.make(k, f"write{sector}", Kind.OUT, sector, [window])
 
 
-def _fill(run: Run) -> bytes:
-    """Random bytes on the disk, while the guest waits at `disk`."""
-    run.reached("disk")
-    content = Random(12).randbytes(SECTORS * SECTOR_SIZE)
-    run.backing(DISK)[:] = content
-    run.resume()
-    return content
-
-
 def _written(run: Run, sectors: int) -> None:
     """The disk has the patterns of its first sectors, and zeros behind them."""
     disk = bytes(run.backing(DISK))
@@ -102,7 +93,7 @@ def a_read_comes_back_through_the_same_ring(k: Kernel, sector: int) -> ProbeBody
 
     run = yield
 
-    content = _fill(run)
+    content = run.fill_disk(DISK)
     memory = run.memory(window.buffer)
     assert window.inside(memory) == content[sector * SECTOR_SIZE :][:SECTOR_SIZE]
     assert window.strays(memory) == []
@@ -137,7 +128,7 @@ def a_chain_of_many_descriptors_is_one_buffer(k: Kernel, seed: int) -> ProbeBody
 
     run = yield
 
-    content = _fill(run)
+    content = run.fill_disk(DISK)
     memories = [run.memory(window.buffer) for window in windows]
     read = b"".join(window.inside(memory) for window, memory in zip(windows, memories, strict=True))
     assert read == content[77 * SECTOR_SIZE :][: 4 * SECTOR_SIZE]

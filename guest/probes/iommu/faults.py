@@ -1,8 +1,6 @@
 """VT-d fault events and pass-through, with an NVMe controller behind the unit."""
 
-from random import Random
-
-from harness import Kernel, ProbeBody, Run, probe
+from harness import Kernel, ProbeBody, probe
 from harness.hardware.nvme import NvmOpcode
 from harness.hardware.vtd_structures import FaultReason
 from harness.kernel.nvme import NvmeController, NvmeQueue
@@ -39,14 +37,6 @@ def _read(queue: NvmeQueue, number: int, address: int) -> None:
     queue.ring()
     queue.wait(queue.submitted, ms=MS)
     queue.consume(queue.submitted)
-
-
-def _fill(run: Run) -> bytes:
-    run.reached("disk")
-    content = Random(73).randbytes(16 * BLOCK)
-    run.backing("nvme")[: len(content)] = content
-    run.resume()
-    return content
 
 
 @probe(spec=f"{VTD}, Fault Event; {VTD}, Fault Event Control Register", needs=NEEDS, covers=["iommu.fault-event"])
@@ -125,7 +115,7 @@ def pass_through_is_not_translated(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    content = _fill(run)
+    content = run.fill_disk("nvme")
     run.reached("translated")
     if run[capability].PT == 0:
         run.unsupported("the unit has no pass-through (ECAP.PT is 0)")

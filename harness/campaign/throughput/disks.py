@@ -190,7 +190,7 @@ class NvmeTransfers(DiskTransfers):
 
 
 class AhciTransfers(DiskTransfers):
-    """A SATA disk on AHCI, sixteen command slots: AHCI 1.3.1, "Building a Command"."""
+    """A SATA disk on AHCI, sixteen command slots: AHCI 1.3.1, "Basic Steps when Building a Command"."""
 
     device = "ahci"
     needs = ("ahci",)
