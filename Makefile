@@ -4,12 +4,13 @@ PYTHON_VENV := .venv/bin/python
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup images run test test-all lint bench matrix vacuity qemu-10 lock clean distclean
+.PHONY: help setup images run test test-all soak lint bench matrix vacuity qemu-10 lock clean distclean
 
 help:
 	@echo 'make run        boot the catalogue, print the verdict table   (ARGS="timers -t pc-tcg" goes to trapgate run)'
 	@echo 'make test       lint, types and tests, the catalogue among them   (ARGS="-k hpet" goes to pytest)'
 	@echo 'make test-all   the same, on every target that this host can run'
+	@echo 'make soak       the catalogue 50 times on a busy host, 20,000 runs in one go: half an hour'
 	@echo 'make lint       ruff and mypy only'
 	@echo 'make bench      how fast it is, against a bare QEMU'
 	@echo 'make matrix     every target and QEMU that this host can run, side by side'
@@ -42,6 +43,9 @@ test: lint
 
 test-all: lint
 	@TRAPGATE_THOROUGH=1 $(PYTHON_VENV) -m pytest -n 2 tests guest/probes --trapgate-target all $(ARGS)
+
+soak: setup
+	@TRAPGATE_THOROUGH=1 TRAPGATE_ROUNDS=50 $(PYTHON_VENV) -m pytest -v tests/integration/test_repeat.py tests/integration/test_endurance.py $(ARGS)
 
 bench: setup
 	@.venv/bin/trapgate bench $(ARGS)
