@@ -12,7 +12,7 @@ __all__ = ["SpeakerChannel"]
 
 _PORT = 0x61
 _OUT = 0x20  # TMR2_OUT_STS
-_POLLS = 0x4_0000
+_POLLS = 0x10_0000
 _TURNS = 1  # of the time-stamp counter's low half: 4 to 8 thousand million ticks
 
 
@@ -63,7 +63,7 @@ class SpeakerChannel:
     def wait_out(self, level: int, when: Value[Any]) -> None:
         """Poll until OUT has the level; the time-stamp counter of that moment goes into a value.
 
-        Gives up after some hundred thousand readings or seconds and leaves the value unwritten.
+        Gives up after a million readings or some seconds and leaves the value unwritten.
         """
         poll, done, late = (self._program.unique(stem) for stem in ("poll", "seen", "late"))
         self._program.step(

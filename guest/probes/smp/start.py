@@ -70,7 +70,7 @@ def sipi(k: Kernel, cpu: int, page: int, *, starts: int | None = None) -> None:
     """A start-up IPI; then wait until the page counts so many starts, or (`None`) long enough for an unwanted one."""
     k.lapic.send(destination=cpu, DELIVERY_MODE=DeliveryMode.START_UP, LEVEL=1, VECTOR=page)
     if starts is None:
-        k.delay(us=10_000)
+        k.delay(us=10_000 if k.deterministic else 200_000)
     else:
         k.wait_until(REPORT, starts, mask=0xFFFF_FFFF)
         k.delay(us=100)

@@ -8,7 +8,6 @@ from harness.hardware.pit8254 import FREQUENCY_HZ
 
 NS_PER_CLK = 1e9 / FREQUENCY_HZ
 COUNT = 5000  # 4.19 ms
-TCG = "*-tcg *-tcg-rt"  # under KVM the 8254 is the kernel's
 
 MODE_1 = "8254, Mode 1: Hardware Retriggerable One-Shot"
 MODE_2 = "8254, Mode 2: Rate Generator"
@@ -39,7 +38,7 @@ def clocks(run: Run, before: Value[int], after: Value[int]) -> float:
     covers=["timers.pit-out-initial"],
     deviation=[
         Deviation("*", "OUT is initially high", "docs/deviations/timers-pit-out-inverted.md", "mode[245]"),
-        Deviation(TCG, "OUT is initially high", "docs/deviations/timers-pit-mode-1.md", "mode1", ">=8.2"),
+        Deviation("*", "OUT is initially high", "docs/deviations/timers-pit-mode-1.md", "mode1", ">=8.2"),
     ],
 )
 def control_word_sets_out(k: Kernel, mode: int) -> ProbeBody:
@@ -91,10 +90,7 @@ def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_1,
     covers=["timers.pit-ch2-mode1", "timers.pit-gate-trigger"],
-    deviation=[
-        Deviation(TCG, "OUT fell without a trigger", "docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
-        Deviation("*-kvm", "OUT fell without a trigger", "docs/deviations/timers-pit-mode-1.md"),
-    ],
+    deviation=Deviation("*", "OUT fell without a trigger", "docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
 )
 def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
     """In mode 1 OUT stays high until the gate rises, is low for N clocks from there, and high again."""
@@ -121,10 +117,7 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_1,
     covers=["timers.pit-gate-trigger"],
-    deviation=[
-        Deviation(TCG, "OUT was high", "docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
-        Deviation("*-kvm", "OUT was high", "docs/deviations/timers-pit-mode-1.md"),
-    ],
+    deviation=Deviation("*", "OUT was high", "docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
 )
 def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
     """A rising gate in the middle of a one-shot starts it anew: OUT rises N clocks after the last trigger."""

@@ -35,8 +35,10 @@ def periodic_rate_is_that_of_its_select_bits(k: Kernel, hertz: int) -> ProbeBody
     run = yield
 
     assert set(run.vectors) == {VECTOR}
-    assert RegisterC(run[flags] & ~CLOCK) == RegisterC.of(PF=1, IRQF=1)
-    assert run[others] == 0
+    # In real time another edge may come before the handler has read the flags of the first, and find them read.
+    late = not k.deterministic and run[others] == 1 << 6
+    assert RegisterC(run[flags] & ~CLOCK) == RegisterC.of(PF=1, IRQF=1) or (late and run[flags] & ~CLOCK == 0)
+    assert run[others] == 0 or late
     times = [interrupt.tsc * 1e6 / run.tsc_khz for interrupt in run.interrupts[:count]]
     period = 1e9 / hertz
     if k.deterministic:
@@ -47,9 +49,7 @@ def periodic_rate_is_that_of_its_select_bits(k: Kernel, hertz: int) -> ProbeBody
 @probe(
     spec="MC146818, Register C",
     covers=["timers.rtc-c-rearms"],
-    deviation=Deviation(
-        targets="*-tcg *-tcg-rt", sees=r"\[0x48 × ", ref="docs/deviations/ioapic-repeated-edge.md"
-    ),
+    deviation=Deviation(targets="*-tcg *-tcg-rt", sees=r"\[0x48 × ", ref="docs/deviations/ioapic-repeated-edge.md"),
 )
 def an_unread_register_c_holds_the_interrupt(k: Kernel) -> ProbeBody:
     """IRQ stays asserted until register C is read: no second edge before, the next period interrupts after."""
