@@ -208,7 +208,7 @@ def ide_nien_holds_the_interrupt(k: Kernel) -> ProbeBody:
     with k.trigger():
         disk.go(AtaCommand.READ_DMA)
     k.wait_until(window.address & ~7, 0, ms=MS)
-    k.stay_quiet(ms=5)
+    k.stay_quiet(ms=100)  # the engine ends when the host's disk says so, in real time
     engine = disk.bus_master.STATUS.read("engine")
 
     run = yield
