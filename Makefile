@@ -54,7 +54,7 @@ matrix: setup
 	@.venv/bin/trapgate matrix $(ARGS)
 
 vacuity: setup
-	@.venv/bin/trapgate vacuity $(if $(findstring --triggers,$(ARGS)),,--check docs/vacuity.json) $(ARGS)
+	@.venv/bin/trapgate vacuity $(if $(findstring --triggers,$(ARGS)),,--first --check docs/vacuity.json) $(ARGS)
 
 qemu-10:
 	@scripts/qemu-10.sh

@@ -1,4 +1,4 @@
-"""The scores that were reached before, as docs/vacuity.json keeps them: no probe's may fall."""
+"""The scores that were reached before, as docs/vacuity.json keeps them: no case's may fall."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.campaign.vacuity import ProbeScore
+from harness.campaign.vacuity import CaseScore
 
 __all__ = ["Baseline", "BaselineError", "document", "read_baseline", "total_score"]
 
@@ -21,55 +21,53 @@ class BaselineError(Exception):
 
 @dataclass(frozen=True)
 class Baseline:
-    """Target and score of each probe, between 0 and 1."""
+    """Target and score of each case, between 0 and 1."""
 
     target: str
-    probes: Mapping[str, float]
+    cases: Mapping[str, float]
 
-    def fallen(self, scores: Iterable[ProbeScore]) -> list[tuple[ProbeScore, float]]:
-        """The probes whose score is below what it was, with that."""
-        return [
-            (score, before) for score in scores if (before := self.probes.get(score.probe)) and score.score < before
-        ]
+    def fallen(self, scores: Iterable[CaseScore]) -> list[tuple[CaseScore, float]]:
+        """The cases whose score is below what it was, with that."""
+        return [(score, before) for score in scores if (before := self.cases.get(score.case)) and score.score < before]
 
-    def without(self, scores: Iterable[ProbeScore]) -> list[str]:
-        """Probes that were examined and have no score here yet."""
-        return [score.probe for score in scores if score.probe not in self.probes]
+    def without(self, scores: Iterable[CaseScore]) -> list[str]:
+        """Cases that were examined and have no score here yet."""
+        return [score.case for score in scores if score.case not in self.cases]
 
 
 def read_baseline(path: Path) -> Baseline:
     """Read one. Raises BaselineError."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        probes = {name: float(entry["score"]) for name, entry in data["probes"].items()}
+        cases = {name: float(entry["score"]) for name, entry in data["cases"].items()}
         if data["schema"] != _SCHEMA:
             raise BaselineError(f"{path}: schema {data['schema']} is not known; write it anew with --write-baseline")
-        return Baseline(str(data["target"]), probes)
+        return Baseline(str(data["target"]), cases)
     except OSError as error:
         raise BaselineError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BaselineError(f"{path}: is no vacuity baseline ({error}); write it anew with --write-baseline") from error
 
 
-def total_score(scores: Iterable[ProbeScore]) -> tuple[int, int]:
-    """Red removals and removable steps over all probes, each by its worst case."""
+def total_score(scores: Iterable[CaseScore]) -> tuple[int, int]:
+    """Red removals and removable steps over all of them."""
     chosen = list(scores)
     return sum(score.red for score in chosen), sum(score.removable for score in chosen)
 
 
-def document(target: str, scores: Mapping[str, ProbeScore], kept: Mapping[str, Any]) -> str:
-    """The file's text. `kept`: entries of probes that were not examined this time."""
-    entries = {**kept, **{name: _entry(score) for name, score in scores.items()}}
+def document(target: str, scores: Iterable[CaseScore], kept: Mapping[str, Any]) -> str:
+    """The file's text. `kept`: entries of cases that were not examined this time."""
+    entries = {**kept, **{score.case: _entry(score) for score in scores}}
     red = sum(entry["red"] for entry in entries.values())
     removable = sum(entry["removable"] for entry in entries.values())
     head = {
         "schema": _SCHEMA,
         "target": target,
         "score": round(red / removable, 4) if removable else 0.0,
-        "probes": dict(sorted(entries.items())),
+        "cases": dict(sorted(entries.items())),
     }
-    return json.dumps(head, indent=2) + "\n"
+    return json.dumps(head, indent=1, ensure_ascii=False) + "\n"
 
 
-def _entry(score: ProbeScore) -> dict[str, Any]:
+def _entry(score: CaseScore) -> dict[str, Any]:
     return {"score": score.score, "red": score.red, "removable": score.removable}

@@ -18,7 +18,16 @@ from harness.run.execute import Executor, RunOptions
 from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 
-__all__ = ["CaseVacuity", "Effect", "ProbeScore", "Removal", "TriggerFinding", "examine", "probe_scores"]
+__all__ = [
+    "CaseScore",
+    "CaseVacuity",
+    "Effect",
+    "Removal",
+    "TriggerFinding",
+    "case_scores",
+    "examine",
+    "probe_scores",
+]
 
 WATCHDOG_S = 2.0
 """Seconds that a mutant may be silent. Waits end by themselves in guest time; what does not is an endless loop."""
@@ -89,8 +98,8 @@ class CaseVacuity:
 
 
 @dataclass(frozen=True)
-class ProbeScore:
-    """A probe's score: that of its worst case."""
+class CaseScore:
+    """How many of a case's removable steps turn it red."""
 
     probe: str
     case: str
@@ -151,14 +160,20 @@ def _first_line(text: str) -> str:
     return text.partition("\n")[0]
 
 
-def probe_scores(cases: Iterable[CaseVacuity]) -> Mapping[str, ProbeScore]:
-    """Probe id → its worst case's score, of the cases that were examined step by step."""
-    scores: dict[str, ProbeScore] = {}
-    for case in cases:
-        if case.apart or not case.removals:
-            continue
-        mine = ProbeScore(case.probe, case.case, case.count(Effect.RED), case.removable)
-        before = scores.get(case.probe)
-        if before is None or mine.score < before.score:
-            scores[case.probe] = mine
-    return scores
+def case_scores(cases: Iterable[CaseVacuity]) -> list[CaseScore]:
+    """The scores of the cases that were examined step by step."""
+    return [
+        CaseScore(case.probe, case.case, case.count(Effect.RED), case.removable)
+        for case in cases
+        if not case.apart and case.removals
+    ]
+
+
+def probe_scores(scores: Iterable[CaseScore]) -> Mapping[str, CaseScore]:
+    """Probe id → the score of its worst case."""
+    worst: dict[str, CaseScore] = {}
+    for score in scores:
+        before = worst.get(score.probe)
+        if before is None or score.score < before.score:
+            worst[score.probe] = score
+    return worst

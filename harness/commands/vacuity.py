@@ -27,7 +27,7 @@ from harness.run.selection import SelectionError
 from harness.run.targets import DEFAULT_TARGET, find_targets
 
 if TYPE_CHECKING:
-    from harness.campaign.vacuity import CaseVacuity, ProbeScore
+    from harness.campaign.vacuity import CaseScore, CaseVacuity
     from harness.qemu.target import Target
 
 __all__ = ["vacuity_command"]
@@ -40,8 +40,9 @@ def vacuity_command(
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Areas, files, probes, cases or globs.")
     ] = None,
     target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="The target.")] = DEFAULT_TARGET,
-    triggers: Annotated[
-        bool, typer.Option("--triggers", help="Remove the triggers only, not each step: seconds instead of minutes.")
+    triggers: Annotated[bool, typer.Option("--triggers", help="Remove the triggers only, not each step.")] = False,
+    first: Annotated[
+        bool, typer.Option("--first", help="Of each probe only the first case: minutes instead of an hour.")
     ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every removal and its effect as JSON.")
@@ -72,7 +73,7 @@ def vacuity_command(
     ended in an error.
     """
     from harness.campaign.baseline import BaselineError, read_baseline
-    from harness.campaign.vacuity import probe_scores
+    from harness.campaign.vacuity import case_scores
 
     if triggers and (check or write):
         usage_error("--triggers gives no scores, so it cannot be used with --check or --write-baseline")
@@ -86,11 +87,13 @@ def vacuity_command(
         usage_error(f"--target {target}: name one target")
     if baseline is not None and baseline.target != chosen[0].name:
         usage_error(f"--check {check}: is of {baseline.target}, this is {chosen[0].name}")
+    if first:
+        cases = list({case.probe.id: case for case in reversed(cases)}.values())[::-1]
     found = _examine(chosen[0], cases, triggers, jobs)
-    scores = probe_scores(found)
+    scores = case_scores(found)
     _show(found, scores, verbose=verbose)
-    fallen = baseline.fallen(scores.values()) if baseline is not None else []
-    _show_baseline(fallen, baseline.without(scores.values()) if baseline is not None else [])
+    fallen = baseline.fallen(scores) if baseline is not None else []
+    _show_baseline(fallen, baseline.without(scores) if baseline is not None else [])
     _write(json_file, json.dumps([_plain(case) for case in found], indent=1) + "\n")
     if write is not None:
         _write(write, _baseline_text(write, chosen[0].name, scores, whole=not names and not probes))
@@ -129,10 +132,13 @@ def _is_finding(case: CaseVacuity) -> bool:
     return case.trigger is not None and case.trigger != "fail"
 
 
-def _show(found: Sequence[CaseVacuity], scores: Mapping[str, ProbeScore], *, verbose: bool) -> None:
+def _show(found: Sequence[CaseVacuity], scores: Sequence[CaseScore], *, verbose: bool) -> None:
+    from harness.campaign.vacuity import probe_scores
+
     console = make_console()
-    if scores:
-        console.print(_table(found, scores))
+    worst = probe_scores(scores)
+    if worst:
+        console.print(_table(found, worst))
     for title, cases in (
         ("Without its trigger, a probe must fail. These did not:", [case for case in found if _is_finding(case)]),
         (
@@ -156,18 +162,18 @@ def _show(found: Sequence[CaseVacuity], scores: Mapping[str, ProbeScore], *, ver
     examined = [case for case in found if not case.apart]
     good = sum(not _is_finding(case) for case in examined)
     console.print(f"Triggers: {good} of {plural(len(examined), 'case')} fail without theirs.", soft_wrap=True)
-    if scores:
+    if worst:
         from harness.campaign.baseline import total_score
 
-        red, removable = total_score(scores.values())
+        red, removable = total_score(worst.values())
         console.print(
             f"Score of all: {100 * red / max(removable, 1):.1f} % ({red} of {removable} steps of "
-            f"{plural(len(scores), 'probe')} turn red when removed, each probe by its worst case).",
+            f"{plural(len(worst), 'probe')} turn red when removed, each probe by its worst case).",
             soft_wrap=True,
         )
 
 
-def _table(found: Sequence[CaseVacuity], scores: Mapping[str, ProbeScore]) -> Table:
+def _table(found: Sequence[CaseVacuity], scores: Mapping[str, CaseScore]) -> Table:
     from harness.campaign.vacuity import Effect
 
     table = Table(
@@ -202,14 +208,14 @@ def _show_unnoticed(found: Sequence[CaseVacuity]) -> None:
     console.print()
 
 
-def _show_baseline(fallen: Sequence[tuple[ProbeScore, float]], new: Sequence[str]) -> None:
+def _show_baseline(fallen: Sequence[tuple[CaseScore, float]], new: Sequence[str]) -> None:
     console = make_console()
     for score, before in fallen:
-        text = f"fallen: {score.probe} was {before:.2f}, is {score.score:.2f} ({score.case})"
+        text = f"fallen: {score.case} was {before:.2f}, is {score.score:.2f}"
         console.print(Text(text, "bold red"), soft_wrap=True)
     if new:
         console.print(
-            f"{plural(len(new), 'probe')} not in the baseline yet: --write-baseline adds them.", soft_wrap=True
+            f"{plural(len(new), 'case')} not in the baseline yet: --write-baseline adds them.", soft_wrap=True
         )
 
 
@@ -231,14 +237,14 @@ def _plain(case: CaseVacuity) -> dict[str, Any]:
     }
 
 
-def _baseline_text(path: Path, target: str, scores: Mapping[str, ProbeScore], *, whole: bool) -> str:
-    """Probes that were not asked about keep their scores; those that have gone from the catalogue lose them."""
+def _baseline_text(path: Path, target: str, scores: Sequence[CaseScore], *, whole: bool) -> str:
+    """Cases that were not asked about keep their scores; those that have gone from the catalogue lose them."""
     from harness.campaign.baseline import document
 
     kept: dict[str, Any] = {}
     if not whole and path.exists():
         try:
-            kept = dict(json.loads(path.read_text(encoding="utf-8"))["probes"])
+            kept = dict(json.loads(path.read_text(encoding="utf-8"))["cases"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             usage_error(f"--write-baseline {path}: is no vacuity baseline ({error}); remove it first")
     return document(target, scores, kept)

@@ -169,13 +169,24 @@ def test_the_command_keeps_scores(tmp_path: Path) -> None:
     assert code == 0, output
     assert "1 of 1 case fail without theirs" in output
     document = json.loads(baseline.read_text())
-    entry = document["probes"]["cases.py::good"]
+    entry = document["cases"]["cases.py::good"]
     assert entry["score"] == round(entry["red"] / entry["removable"], 4) == document["score"]
     assert run("--probes", str(tmp_path), "--check", str(baseline))[0] == 0
     write(tmp_path, GOOD.replace("    assert run[seen] == 7\n", ""))
     code, output = run("--probes", str(tmp_path), "--check", str(baseline))
     assert code == 1
     assert "fallen: cases.py::good was" in output
+
+
+def test_only_the_first_case_of_each_probe(tmp_path: Path) -> None:
+    family = GOOD.replace("@probe(", "@probe.each(number=[1, 2])\n@probe(").replace(
+        "(k: Kernel)", "(k: Kernel, number: int)"
+    )
+    write(tmp_path, family)
+    baseline = tmp_path / "baseline.json"
+    code, output = run("--probes", str(tmp_path), "--first", "--write-baseline", str(baseline))
+    assert code == 0, output
+    assert list(json.loads(baseline.read_text())["cases"]) == ["cases.py::good[number1]"]
 
 
 def test_the_command_fails_for_a_vacuous_probe(tmp_path: Path) -> None:
@@ -185,7 +196,7 @@ def test_the_command_fails_for_a_vacuous_probe(tmp_path: Path) -> None:
     assert "cases.py::vacuous: still green without its trigger" in output
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema": 2, "target": "q35-tcg", "probes": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 2, "target": "q35-tcg", "cases": {}}'])
 def test_a_baseline_that_is_none(tmp_path: Path, text: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "baseline.json").write_text(text)
