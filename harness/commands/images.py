@@ -18,7 +18,7 @@ __all__ = ["images_command"]
 
 def images_command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Probes, as for run [one probe of each file].")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Probes, as for run; else one of each file.")
     ] = None,
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files go.")] = Path("images"),
     target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="Whose board it is for.")] = "q35-tcg",

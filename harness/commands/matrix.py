@@ -51,11 +51,11 @@ def matrix_command(
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", "-t", metavar="NAME", help="Target or list (repeatable) [all]."),
+        typer.Option("--target", "-t", metavar="NAME", help="Target or list (repeatable); else all."),
     ] = None,
     qemu: Annotated[
         list[str] | None,
-        typer.Option("--qemu", metavar="PATH", help=f"One more QEMU (repeatable) [TRAPGATE_QEMU; {_BESIDES}]."),
+        typer.Option("--qemu", metavar="PATH", help=f"One more QEMU (repeatable); else TRAPGATE_QEMU and {_BESIDES}."),
     ] = None,
     target_file: Annotated[
         Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
@@ -64,7 +64,7 @@ def matrix_command(
         Path | None, typer.Option("--json", metavar="FILE", help="Write every record as JSON, with its QEMU's version.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes [the cores].")
+        int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes; else one for each core.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show each probe, not only those that targets disagree about.")

@@ -81,7 +81,7 @@ def run_command(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            "--target", "-t", metavar="NAME", help=f"Target, comma list or 'all' (repeatable) [{DEFAULT_TARGET}]."
+            "--target", "-t", metavar="NAME", help=f"Target, comma list or 'all' (repeatable); else {DEFAULT_TARGET}."
         ),
     ] = None,
     keyword: Annotated[
@@ -109,7 +109,13 @@ def run_command(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every run, also on a terminal.")] = False,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes [the cores, one for a short plan]."),
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            min=1,
+            help="Worker processes; else one for each core, or one for a short plan.",
+        ),
     ] = None,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only part I of N, by the ids: for several CI jobs.")

@@ -59,7 +59,7 @@ def vacuity_command(
         typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes [the cores].")
+        int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes; else one for each core.")
     ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Name each step whose removal goes unnoticed.")
