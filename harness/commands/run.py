@@ -114,7 +114,7 @@ def run_command(
             "-j",
             metavar="N",
             min=1,
-            help="Worker processes; else one for each core, or one for a short plan.",
+            help="Worker processes; else one a core, for a short plan one.",
         ),
     ] = None,
     shard: Annotated[

@@ -61,7 +61,9 @@ def vector_and_mask_read_back(k: Kernel, register: str, vector: int) -> ProbeBod
     covers=["lapic.lint0"],
     needs=["pc-testdev"],
     deviation=[
-        Deviation(targets=TCG, cases="fixed", sees=r"\[0x55, 0x47\] == \[0x47\]", ref="docs/deviations/lapic-lint0-fixed.md"),
+        Deviation(
+            targets=TCG, cases="fixed", sees=r"\[0x55, 0x47\] == \[0x47\]", ref="docs/deviations/lapic-lint0-fixed.md"
+        ),
         Deviation("*-kvm", "waited for vector 0x(47|02) × 1, 0 came", "docs/deviations/lapic-kvm-lint.md"),
     ],
 )
