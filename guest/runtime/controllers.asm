@@ -174,11 +174,15 @@ silence_8254:
 .Lrest:
     ret
 
-# silence_timers: 8254 channel 0 at rest, channel 2 and speaker off, HPET halted with all comparators off, RTC interrupts
-# off and acknowledged, COM1's interrupts off.
+# silence_timers: 8254 channel 0 at rest, channels 1 and 2 in mode 0 without a count (a reset leaves them as they were), speaker
+# off, HPET halted with all comparators off, RTC interrupts off and acknowledged, COM1's interrupts off.
 # clobbers: RAX, RCX, RDX, RDI.
 silence_timers:
     call silence_8254
+    mov al, 0x70
+    out 0x43, al
+    mov al, 0xB0
+    out 0x43, al
     in al, 0x61
     and al, 0xFC
     out 0x61, al

@@ -24,6 +24,7 @@ LEFT_BY_RESET = {
 _WAITING = (
     "guest/runtime/time.asm"  # the runtime's waits: an interrupt that is waited for interrupts one of their loops
 )
+_TIMER_COUNT = f"LAPIC[{0x390 // 16}]"
 _PIT_MODE = 0x0F  # of a status byte (82C54, Read-Back Command): mode and BCD
 _HPET_WORDS = 13
 _FSB_WORDS = (6, 9, 12)  # of the snapshot's HPET: capabilities, configuration, status, counter, 3 × (…, …, FSB)
@@ -93,6 +94,9 @@ def warm_difference(case: Case, cold: RunRecord, warm: RunRecord) -> str | None:
     if len(cold.interrupts) != len(warm.interrupts):
         return f"{len(warm.interrupts)} interrupts came, cold {len(cold.interrupts)}"
     mine_, theirs_ = _state(cold.snapshot), _state(warm.snapshot)
+    if cold.host_acted or warm.host_acted:  # QEMU may leap to the next timer's time when a guest goes on
+        for state in (mine_, theirs_):
+            state.pop(_TIMER_COUNT, None)
     for name in mine_.keys() | theirs_.keys():
         if mine_.get(name) != theirs_.get(name):
             return f"{name} is {theirs_.get(name, 0):#x} at the end, cold {mine_.get(name, 0):#x}"
