@@ -52,7 +52,7 @@ def test_every_verdict_and_its_reports(project: Path, tmp_path: Path) -> None:
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("7", "2", "1")
     lines = done.stdout.splitlines()
     assert "> 28 │ assert run.vectors == [VECTOR]" in [line.strip() for line in lines]
-    assert "At index 0 diff: 81 != 80" in done.stdout
+    assert "First difference at 0: 0x51 came, 0x50 was expected" in done.stdout
     assert "https://example.org/issues/1" in done.stdout
     assert "the recorded deviation has disappeared" in done.stdout
     assert "  trapgate run 'ipi/self_ipi.py::vector_is_kept[number81]' --target q35-tcg --probes=probes" in lines
