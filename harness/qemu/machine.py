@@ -159,6 +159,7 @@ class Machine:
         return await coroutine
 
     async def _reset(self) -> None:
+        self._witnessing = None
         await self._monitor.reset()
         await self._console.restart()
 
@@ -298,8 +299,8 @@ class Machine:
         return await asyncio.shield(self._witnessing)
 
     async def _ask_witnesses(self) -> tuple[bytes, str]:
-        dump, output = await asyncio.gather(self._monitor.execute(*_REGISTERS), self._console.complete())
-        return output, str(dump).replace("\r\n", "\n")
+        dump, output = await asyncio.gather(self._dump_registers(), self._console.complete())
+        return output, dump
 
     def lapic(self, cpu: int = 0) -> LapicState:
         """The local APIC of the CPU with that APIC ID. Raises DumpError."""

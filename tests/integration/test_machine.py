@@ -269,3 +269,14 @@ def test_icount_gives_the_same_time_every_cold_run() -> None:
             assert machine.run_once().signalled
             seen.append(machine.registers()[0].rbx)
     assert seen[0] >= 1000 * 8 and seen == seen[:1] * 3
+
+
+def test_the_witnesses_are_asked_anew_after_a_reset() -> None:
+    with Machine.launch(Shape(target("q35-tcg")), guests.SAYS_HELLO) as machine:
+        assert machine.run_once().signalled
+        output, (ran,) = machine.witness()
+        assert output
+        machine.reset()
+        output, (fresh,) = machine.witness()
+        assert (output, fresh.rip) == (b"", 0xFFF0)
+        assert fresh != ran
