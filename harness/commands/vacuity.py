@@ -88,7 +88,10 @@ def vacuity_command(
     if baseline is not None and baseline.target != chosen[0].name:
         usage_error(f"--check {check}: is of {baseline.target}, this is {chosen[0].name}")
     if first:
-        cases = list({case.probe.id: case for case in reversed(cases)}.values())[::-1]
+        firsts: dict[str, Case] = {}
+        for case in cases:
+            firsts.setdefault(case.probe.id, case)
+        cases = list(firsts.values())
     found = _examine(chosen[0], cases, triggers, jobs)
     scores = case_scores(found)
     _show(found, scores, verbose=verbose)

@@ -134,6 +134,10 @@ class NvmeController(Nvme):
         self.CC.write(EN=1, IOSQES=6, IOCQES=4)
         wait_register(self.k, self.CSTS, RDY=1, ms=2000)
 
+    def identify(self, address: int, *, cid: int) -> None:
+        """Write Identify Controller into the admin queue's next slot: 4096 bytes to `address`, which starts a page."""
+        self.admin.command(AdminOpcode.IDENTIFY, cid=cid, prps=(address, 0), dwords=(1,))
+
     def doorbell(self, index: int) -> Value[int]:
         """Address of doorbell `index` (2n: tail of submission queue n, 2n+1: head of completion queue n)."""
         program = self.k.program

@@ -54,20 +54,21 @@ class _Client(QMPClient):
             data = bytes(message)[-1:]
             if commands[0] == expected:
                 messages.append(message)
+        for command in commands[len(messages) :]:
+            messages.append(self._message(command))
+            data += bytes(messages[-1])
+        identities: list[Any] = [message["id"] for message in messages]  # qemu.qmp's own are texts, which are longer
         try:
-            for command in commands[len(messages) :]:
-                messages.append(self._message(command))
-                data += bytes(messages[-1])
-            for message in messages:
-                self._pending[message["id"]] = asyncio.Queue(maxsize=1)  # type: ignore[index]  # takes any key
+            for identity in identities:
+                self._pending[identity] = asyncio.Queue(maxsize=1)
             if then is not None:
                 self._begun = (then, self._message(then))
                 data += bytes(self._begun[1])[:-1]
             writer.write(data)
-            answers = [await self._reply(message["id"]) for message in messages]  # type: ignore[arg-type]
+            answers = [await self._reply(identity) for identity in identities]
         finally:  # when we are cancelled, or the first wait fails, nobody waits for the others any more
-            for message in messages:
-                self._pending.pop(message["id"], None)  # type: ignore[call-overload]
+            for identity in identities:
+                self._pending.pop(identity, None)
         for message, answer in zip(messages, answers, strict=True):
             if "return" not in answer:
                 raise ExecuteError(ErrorResponse(answer), message, answer)

@@ -92,7 +92,8 @@ class Executor:
 
     def _attempt(self, case: Case, options: RunOptions, *, last: bool = False) -> RunRecord | None:
         """One attempt; `None` where QEMU was killed from outside and it may be made again."""
-        options = replace(options, cold=options.cold or case.probe.cold)
+        if case.probe.cold:
+            options = replace(options, cold=True)
         try:
             shape = self._shape(case, options)
             if self._software_kvm:

@@ -3,7 +3,7 @@
 from random import Random
 
 from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.nvme import AdminOpcode, NvmOpcode
+from harness.hardware.nvme import NvmOpcode
 from harness.kernel.nvme import NvmeController
 from harness.kernel.poll import wait_register
 from harness.kernel.window import GUARD, PAGE, Window
@@ -35,7 +35,7 @@ def identify_tells_the_serial_number(k: Kernel) -> ProbeBody:
     nvme = _begin(k)
     k.sti()
     with k.trigger():
-        nvme.admin.command(AdminOpcode.IDENTIFY, cid=0x1234, prps=(window.address, 0), dwords=(1,))
+        nvme.identify(window.address, cid=0x1234)
         nvme.admin.ring()
     k.wait_for(ADMIN, ms=MS)
     nvme.admin.consume(1)
@@ -207,7 +207,7 @@ def interrupt_mask_holds_the_pin(k: Kernel) -> ProbeBody:
     nvme.INTMS.write(VECTORS=1)
     k.sti()
     with k.trigger():
-        nvme.admin.command(AdminOpcode.IDENTIFY, cid=1, prps=(window.address, 0), dwords=(1,))
+        nvme.identify(window.address, cid=1)
         nvme.admin.ring()
     nvme.admin.wait(1, ms=MS)
     k.stay_quiet(ms=5)
@@ -315,7 +315,7 @@ def a_controller_reset_takes_the_interrupt_away(k: Kernel) -> ProbeBody:
     window = Window.make(k, "identity", PAGE)
     nvme = NvmeController(k)
     with k.trigger():
-        nvme.admin.command(AdminOpcode.IDENTIFY, cid=1, prps=(window.address, 0), dwords=(1,))
+        nvme.identify(window.address, cid=1)
         nvme.admin.ring()
     nvme.admin.wait(1, ms=MS)
     wait_register(k, nvme.function.STATUS, INTERRUPT_STATUS=1)

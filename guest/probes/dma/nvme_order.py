@@ -83,7 +83,7 @@ def an_event_request_waits_while_others_complete(k: Kernel) -> ProbeBody:
     nvme.admin.command(AdminOpcode.ASYNCHRONOUS_EVENT_REQUEST, cid=0xAE)
     nvme.admin.ring()
     for cid, window in ((0x51, first), (0x52, second)):
-        nvme.admin.command(AdminOpcode.IDENTIFY, cid=cid, prps=(window.address, 0), dwords=(1,))
+        nvme.identify(window.address, cid=cid)
         nvme.admin.ring()
         nvme.admin.wait(nvme.admin.submitted - 1, ms=MS)
     k.stay_quiet(ms=5)

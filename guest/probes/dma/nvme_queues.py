@@ -1,7 +1,7 @@
 """NVMe: many queues on many processors, the deepest queue round after round, the interrupt mask registers."""
 
 from harness import Kernel, ProbeBody, probe
-from harness.hardware.nvme import AdminOpcode, NvmOpcode
+from harness.hardware.nvme import NvmOpcode
 from harness.kernel.nvme import NvmeController
 from harness.kernel.poll import wait_register
 from harness.kernel.window import GUARD, PAGE, Window
@@ -129,7 +129,7 @@ def the_mask_takes_an_asserted_pin_back(k: Kernel) -> ProbeBody:
     window = Window.make(k, "identity", PAGE)
     nvme = NvmeController(k)
     with k.trigger():
-        nvme.admin.command(AdminOpcode.IDENTIFY, cid=1, prps=(window.address, 0), dwords=(1,))
+        nvme.identify(window.address, cid=1)
         nvme.admin.ring()
     nvme.admin.wait(1, ms=MS)
     wait_register(k, nvme.function.STATUS, INTERRUPT_STATUS=1)

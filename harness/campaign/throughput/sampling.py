@@ -73,10 +73,10 @@ class Benchmark(ABC):
     def drain(self, k: Kernel) -> None:  # noqa: B027 - most have nothing to add
         """Write what follows the last round of a sample, inside its time: until all is really done."""
 
-    def conclude(self, k: Kernel) -> None:  # noqa: B027
+    def conclude(self, k: Kernel) -> None:  # noqa: B027 - as above
         """Where `concludes` is set: what follows a sample, outside its time, so that the host sees what was done."""
 
-    def before(self, run: Run, rounds: int) -> None:  # noqa: B027
+    def before(self, run: Run, rounds: int) -> None:  # noqa: B027 - as above
         """Ahead of a sample of so many rounds, while the guest stands still."""
 
     @abstractmethod
