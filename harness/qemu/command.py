@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from harness.qemu.errors import Unsupported
 from harness.qemu.shape import Shape
 
-__all__ = ["RING_BYTES", "SANDBOX", "Endpoints", "qemu_arguments"]
-
-RING_BYTES = 1 << 20
-"""Size of COM1's ring buffer: a power of two (QEMU's manual, `-chardev ringbuf`); older output is dropped."""
+__all__ = ["SANDBOX", "Endpoints", "qemu_arguments"]
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 """The seccomp rules under which every machine runs (QEMU's manual, `-sandbox`)."""
@@ -26,7 +23,7 @@ class Endpoints:
 
     ram: str  # the -object that is "ram"
     qmp: tuple[str, ...]
-    com1: str  # the -chardev that is "com1"
+    com1: tuple[str, ...]  # with the -chardev that is "com1"
     image: str  # path of ROM, kernel or disk
     initrd: str | None = None
     kernel_arguments: str | None = None
@@ -64,7 +61,7 @@ def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) ->
         "-device", "pvpanic",
         "-action", f"panic=pause,reboot=shutdown,shutdown={_on_shutdown(shape, ends)}",
         *ends.qmp,
-        "-chardev", ends.com1,
+        *ends.com1,
         "-serial", "chardev:com1",
     ]  # fmt: skip
     if ends.paused:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import socket
 import threading
-from typing import Any
 
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
-from harness.qemu.command import RING_BYTES
 from harness.qemu.engine import engine
-from harness.qemu.errors import QemuDied, QemuError
+from harness.qemu.errors import QemuError
 from harness.qemu.monitor import Monitor
+from harness.qemu.printout import Printout
 
 __all__ = ["Console", "ConsoleLog", "SerialSpawn"]
 
 _HEAD = 256 * 1024
 _TAIL = 1024 * 1024
 _EXPECT_LIMIT = 16 * 1024 * 1024  # bytes of one run that `expect` looks at
-_RING_POLL = 0.002  # seconds between looks at the ring of a running guest: a ring announces nothing
+_POLL = 0.002  # seconds between looks at the file of a running guest: a file announces nothing
 
 
 class ConsoleLog:
@@ -75,23 +73,23 @@ class ConsoleLog:
 
 
 class Console:
-    """COM1 of one machine: over a socket where it is interactive, over QEMU's ring buffer where not."""
+    """COM1 of one machine: over a socket where it is interactive, into a file in memory where not."""
 
-    def __init__(self, connection: socket.socket | None, monitor: Monitor) -> None:
+    def __init__(self, com1: socket.socket | Printout, monitor: Monitor) -> None:
         """Belongs to the engine's thread, as do all methods but `spawn`."""
-        self._connection = connection
+        self._connection = com1 if isinstance(com1, socket.socket) else None
+        self._printout = com1 if isinstance(com1, Printout) else None
         self.monitor = monitor
         self.log = ConsoleLog()
         self._spawn: SerialSpawn | None = None
         self._loop = asyncio.get_running_loop()
-        self._dirty = False
-        if connection is not None:
-            self._loop.add_reader(connection, self._receive)
+        if self._connection is not None:
+            self._loop.add_reader(self._connection, self._receive)
 
     @property
     def interactive(self) -> bool:
         """Whether one can write to it."""
-        return self._connection is not None
+        return self._printout is None
 
     def _receive(self) -> None:
         if self._connection is None:
@@ -111,44 +109,27 @@ class Console:
             if len(data) < 1 << 18:
                 return  # a flood must not keep the loop from everything else
 
-    async def pull(self) -> None:
-        """Bring the log up to date. Raises QemuDied where QEMU cannot be asked any more."""
-        if self._connection is not None:
-            if not self.log.closed:
-                self._receive()
+    def pull(self) -> None:
+        """Bring the log up to date."""
+        if self.log.closed:
             return
-        while True:
-            answer: Any = await self.monitor.execute(
-                "ringbuf-read", {"device": "com1", "size": RING_BYTES, "format": "base64"}
-            )
-            if not answer:
-                return
-            data = base64.b64decode(answer)
-            self.log.append(data)
-            if self.monitor.running or len(data) < RING_BYTES:
-                return
+        if self._printout is None:
+            self._receive()
+        elif (length := self._printout.length) > self.log.total:
+            self.log.append(self._printout.read(self.log.total, length))
 
-    async def complete(self) -> bytes:
-        """All that the guest has said in this run. Raises QemuDied where QEMU cannot be asked any more."""
-        await self.pull()
-        if not self.monitor.running:
-            self._dirty = False
-        return self.log.content()
+    def output(self) -> bytes:
+        """The log, up to date."""
+        self.pull()
+        full = self._printout is not None and self.log.total >= Printout.SIZE
+        return self.log.content() + (b"\n[... the rest was dropped ...]\n" if full else b"")
 
-    async def output(self) -> bytes:
-        """The log, up to date where the process still lives."""
-        await _quietly(self)
-        return self.log.content()
-
-    def run_started(self) -> None:
-        """The guest will say something."""
-        self._dirty = True
-
-    async def restart(self) -> None:
+    def restart(self) -> None:
         """Begin the log of a new run: drop what the last one left unread."""
-        if self._dirty or self.interactive:
-            await self.pull()
-        self._dirty = False
+        if self._printout is None:
+            self.pull()
+        else:
+            self._printout.rewind()
         closed = self.log.closed
         self.log.close()
         self.log = ConsoleLog()
@@ -158,7 +139,7 @@ class Console:
     async def send(self, data: bytes, timeout: float) -> None:
         """Write to the guest; raises QemuError where COM1 is not interactive or the guest takes nothing in time."""
         if self._connection is None:
-            raise QemuError("COM1 of this machine is a ring buffer: ask for an interactive one to send to the guest")
+            raise QemuError("COM1 of this machine can only be read: ask for an interactive one to send to the guest")
         try:
             async with asyncio.timeout(timeout):
                 await self._loop.sock_sendall(self._connection, data)
@@ -167,8 +148,8 @@ class Console:
 
     def close(self) -> None:
         """Stop listening."""
+        self.pull()
         if self._connection is not None and not self.log.closed:
-            self._receive()
             self._loop.remove_reader(self._connection)
         self._connection = None
         self.log.close()
@@ -215,7 +196,7 @@ class SerialSpawn(SpawnBase):  # type: ignore[misc]  # pexpect has no types
             # In this order: what it said before it stopped is then surely in the log.
             over = not console.monitor.running
             if log is console.log:
-                engine().run(_quietly(console))
+                engine().run(_pulled(console))
             self._position, data = log.read(self._position, size)
             if data:
                 self._log(data, "read")
@@ -225,7 +206,7 @@ class SerialSpawn(SpawnBase):  # type: ignore[misc]  # pexpect has no types
                 raise EOF("the guest is stopped and has said no more")
             if timeout is not None and waited >= timeout:
                 raise TIMEOUT("Timeout exceeded.")
-            step = 0.05 if console.interactive else _RING_POLL
+            step = 0.05 if console.interactive else _POLL
             with log.changed:
                 log.changed.wait_for(lambda: log.total > self._position or log.closed, step)
             waited += step
@@ -250,8 +231,5 @@ class SerialSpawn(SpawnBase):  # type: ignore[misc]  # pexpect has no types
         """Do nothing: the console ends with its machine."""
 
 
-async def _quietly(console: Console) -> None:
-    try:
-        await console.pull()
-    except QemuDied:
-        pass
+async def _pulled(console: Console) -> None:
+    console.pull()

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import uvloop
+
 __all__ = ["Engine", "engine"]
 
 T = TypeVar("T")
@@ -21,7 +23,7 @@ class Engine:
     """An asyncio loop in a daemon thread, and the way in from synchronous code."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._spawned: set[asyncio.Task[object]] = set()
         self._thread = threading.Thread(target=self._serve, name="trapgate-qemu", daemon=True)
         self._thread.start()

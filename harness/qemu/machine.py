@@ -161,7 +161,7 @@ class Machine:
     async def _reset(self) -> None:
         self._witnessing = None
         await self._monitor.reset()
-        await self._console.restart()
+        self._console.restart()
 
     def clear(self, keep: tuple[int, int] = (0, 0)) -> None:
         """Zero guest RAM and every disk, as a fresh machine has them, but for the pages from `keep[0]` to `keep[1]`.
@@ -181,7 +181,6 @@ class Machine:
         if guest_reset is not None:
             await self._monitor.on_guest_reset(guest_reset)
         self._witnessing = None
-        self._console.run_started()
         await self._monitor.resume(_REGISTERS)
 
     def wait_stop(self, timeout: float = 10.0) -> Stop:
@@ -299,8 +298,8 @@ class Machine:
         return await asyncio.shield(self._witnessing)
 
     async def _ask_witnesses(self) -> tuple[bytes, str]:
-        dump, output = await asyncio.gather(self._dump_registers(), self._console.complete())
-        return output, dump
+        dump = await self._dump_registers()
+        return self._console.output(), dump
 
     def lapic(self, cpu: int = 0) -> LapicState:
         """The local APIC of the CPU with that APIC ID. Raises DumpError."""
@@ -327,7 +326,10 @@ class Machine:
 
     def serial_output(self) -> bytes:
         """What the guest sent to COM1 in this run; of a flood, the beginning and the end."""
-        return self._do(self._console.output())
+        return self._do(self._output())
+
+    async def _output(self) -> bytes:
+        return self._console.output()
 
     @property
     def backings(self) -> Mapping[str, memoryview]:

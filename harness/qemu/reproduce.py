@@ -43,7 +43,7 @@ def command_line(program: str, resources: Resources, cpu: str, placed: Pieces, *
         ram=f"memory-backend-ram,id=ram,size={shape.target.memory_mib}M",
         # The human monitor on a switch: Ctrl-a c.
         qmp=("-mon", "chardev=com1,mode=readline"),
-        com1="stdio,id=com1,mux=on,signal=off",
+        com1=("-chardev", "stdio,id=com1,mux=on,signal=off"),
         image=at(_image_name(resources)),
         initrd=at("initrd") if resources.initrd is not None else None,
         kernel_arguments=resources.kernel_arguments,

@@ -9,9 +9,10 @@ import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from harness.qemu.command import RING_BYTES, Endpoints
+from harness.qemu.command import Endpoints
 from harness.qemu.errors import TargetError
 from harness.qemu.firmware import FirmwareFiles
+from harness.qemu.printout import Printout
 from harness.qemu.shape import Shape
 
 __all__ = ["MemoryFile", "Resources"]
@@ -77,10 +78,16 @@ class Resources:
                 content = firmware.variables.read_bytes()  # a copy: what a guest stores there ends with its machine
                 self.variables = self._memory("variables", len(content), content)
             self.qmp, self._qmp_peer = self._pair(socket.SOCK_STREAM)
-            self.com1: socket.socket | None = None
+            self.com1: socket.socket | Printout
             if shape.interactive:
-                self.com1, self._com1_peer = self._pair(socket.SOCK_STREAM)
+                self.com1, peer = self._pair(socket.SOCK_STREAM)
                 self.com1.setblocking(False)
+                self._com1_arguments: tuple[str, ...] = ("-chardev", f"socket,id=com1,fd={peer.fileno()}")
+            else:
+                self.com1 = Printout()
+                self._undo.callback(self.com1.close)
+                self._inherited.append(self.com1.descriptor)
+                self._com1_arguments = self.com1.arguments("com1")
             self.backings: dict[str, MemoryFile] = {}
             self.networks: dict[str, socket.socket] = {}
             self._network_peers: dict[str, socket.socket] = {}
@@ -122,14 +129,10 @@ class Resources:
 
     def endpoints(self) -> Endpoints:
         """How QEMU reaches all this."""
-        if self.com1 is not None:
-            com1 = f"socket,id=com1,fd={self._com1_peer.fileno()}"
-        else:
-            com1 = f"ringbuf,id=com1,size={RING_BYTES}"
         return Endpoints(
             ram=f"memory-backend-file,id=ram,size={self.shape.target.memory_mib}M,mem-path={self.ram.path},share=on",
             qmp=("-chardev", f"socket,id=qmp,fd={self._qmp_peer.fileno()}", "-mon", "chardev=qmp,mode=control"),
-            com1=com1,
+            com1=self._com1_arguments,
             image=self.boot_image.path,
             initrd=self.initrd_file.path if self.initrd_file is not None else None,
             kernel_arguments=self.kernel_arguments,
@@ -146,6 +149,11 @@ class Resources:
         """QEMU has its copies: close our copies of its ends, so that its end is seen as end-of-file."""
         for peer in self._peers:
             peer.close()
+
+    def opened(self) -> None:
+        """QEMU has opened all its files."""
+        if isinstance(self.com1, Printout):
+            self.com1.opened()
 
     def close(self) -> None:
         """Close everything but the mappings, which views may still read."""

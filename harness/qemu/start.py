@@ -32,6 +32,7 @@ async def start(
         try:
             async with asyncio.timeout(timeout):
                 await monitor.connect(resources.qmp)
+            resources.opened()
         except TimeoutError:
             await process.end()
             raise QemuStartError(f"QEMU did not answer within {timeout:g} s:", process.stderr, explain()) from None

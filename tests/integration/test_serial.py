@@ -1,4 +1,4 @@
-"""COM1: the ring buffer, the conversation, and the flood."""
+"""COM1: the file, the conversation, and the flood."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import pexpect
 import pytest
 
 from harness.qemu import Machine, QemuError, Shape, StopKind, target
+from harness.qemu.printout import Printout
 
 import machine_guests as guests  # isort: skip
 
 HELLO = b"hello, world\n"
 
 
-@pytest.mark.parametrize("interactive", [False, True], ids=["ring", "socket"])
+@pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 @pytest.mark.parametrize("name", ["q35-tcg", "microvm-tcg"])
 def test_what_the_guest_says_is_kept_per_run(name: str, interactive: bool) -> None:
     with Machine.launch(Shape(target(name), interactive=interactive), guests.SAYS_HELLO) as machine:
@@ -24,7 +25,7 @@ def test_what_the_guest_says_is_kept_per_run(name: str, interactive: bool) -> No
                 assert machine.serial_output() == HELLO, "reading does not consume"
 
 
-@pytest.mark.parametrize("interactive", [False, True], ids=["ring", "socket"])
+@pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 def test_expect(interactive: bool) -> None:
     with Machine.launch(Shape(target("q35-tcg"), interactive=interactive), guests.SAYS_HELLO) as machine:
         for _ in range(2):
@@ -39,7 +40,7 @@ def test_expect(interactive: bool) -> None:
             assert machine.serial_output() == HELLO, "expect leaves the log whole"
 
 
-@pytest.mark.parametrize("interactive", [False, True], ids=["ring", "socket"])
+@pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 def test_expect_while_the_guest_runs(interactive: bool) -> None:
     rom = guests.rom(guests.talk(b"ready\n") + guests.HALT)
     with Machine.launch(Shape(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
@@ -60,7 +61,7 @@ def test_conversation() -> None:
         assert machine.serial_output().endswith(b"R")
 
 
-def test_a_ring_cannot_be_written() -> None:
+def test_a_file_cannot_be_written() -> None:
     with (
         Machine.launch(Shape(target("q35-tcg")), guests.SILENT) as machine,
         pytest.raises(QemuError, match="interactive"),
@@ -68,7 +69,7 @@ def test_a_ring_cannot_be_written() -> None:
         machine.serial.send("x")
 
 
-@pytest.mark.parametrize("interactive", [False, True], ids=["ring", "socket"])
+@pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 @pytest.mark.parametrize("rom", [guests.FLOODS, guests.FLOODS_FAST], ids=["polled", "unpolled"])
 def test_a_flood_neither_hangs_nor_fills_the_host(rom: bytes, interactive: bool) -> None:
     with Machine.launch(Shape(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
@@ -84,9 +85,22 @@ def test_a_flood_neither_hangs_nor_fills_the_host(rom: bytes, interactive: bool)
         assert machine.serial_output() == b"", "a new run begins with an empty log"
 
 
-def test_what_was_said_before_qemu_died_is_kept() -> None:
+def test_a_flood_ends_where_the_file_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Printout, "SIZE", 8192)
+    with Machine.launch(Shape(target("q35-tcg-rt")), guests.FLOODS_FAST) as machine:
+        for _ in range(2):
+            assert machine.run_once(timeout=0.5).kind is StopKind.TIMEOUT
+            machine.stop()
+            said = machine.serial_output()
+            assert said.endswith(b"\n[... the rest was dropped ...]\n")
+            assert len(said.partition(b"\n[")[0]) == Printout.SIZE
+            assert machine.registers()
+
+
+@pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
+def test_what_was_said_before_qemu_died_is_kept(interactive: bool) -> None:
     rom = guests.rom(guests.talk(b"last words\n") + guests.HALT)
-    with Machine.launch(Shape(target("q35-tcg-rt"), interactive=True), rom) as machine:
+    with Machine.launch(Shape(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
         machine.resume()
         machine.serial.expect_exact("last words")
         machine.kill()

@@ -106,7 +106,9 @@ def test_shapes_are_keys() -> None:
 
 
 def arguments(shape: Shape) -> list[str]:
-    ends = Endpoints(ram="memory-backend-ram,id=ram,size=64M", qmp=("-qmp", "q"), com1="null,id=com1", image="rom")
+    ends = Endpoints(
+        ram="memory-backend-ram,id=ram,size=64M", qmp=("-qmp", "q"), com1=("-chardev", "null,id=com1"), image="rom"
+    )
     return qemu_arguments(shape, "max", ends, sandbox=True)
 
 
