@@ -26,7 +26,7 @@ from harness.qemu.engine import engine
 from harness.qemu.errors import DumpError, QemuError
 from harness.qemu.features import cpu_model, features, require
 from harness.qemu.firmware import find_uefi
-from harness.qemu.monitor import GuestReset, Monitor
+from harness.qemu.monitor import Command, GuestReset, Monitor
 from harness.qemu.reproduce import command_line, export
 from harness.qemu.resources import Resources
 from harness.qemu.shape import Shape
@@ -284,8 +284,8 @@ class Machine:
         """Every CPU's registers. Raises DumpError."""
         return parse_registers(self._do(self._dump_registers()))
 
-    async def _dump_registers(self) -> str:
-        return str(await self._monitor.execute(*_REGISTERS)).replace("\r\n", "\n")
+    async def _dump_registers(self, then: Command | None = None) -> str:
+        return str((await self._monitor.execute_all([_REGISTERS], then))[0]).replace("\r\n", "\n")
 
     def witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
         """What every run is asked when it stops, in one go: `serial_output()` and `registers()`. Raises as they do."""
@@ -298,7 +298,7 @@ class Machine:
         return await asyncio.shield(self._witnessing)
 
     async def _ask_witnesses(self) -> tuple[bytes, str]:
-        dump = await self._dump_registers()
+        dump = await self._dump_registers(self._monitor.reset_begins)
         return self._console.output(), dump
 
     def lapic(self, cpu: int = 0) -> LapicState:

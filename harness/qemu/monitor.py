@@ -27,18 +27,24 @@ GuestReset = Literal["stop", "continue"]
 _RUN_STATES = {kind.value: kind for kind in StopKind if kind not in (StopKind.DIED, StopKind.TIMEOUT)}
 
 
+_CONT: Command = ("cont", None)
+_LIFT: Command = ("set-action", {"reboot": "reset"})
+_SPOILS = b',"":0}'  # ends a command with a member that none has (QMP specification, 2.3 Issuing Commands)
+
+
 class _Client(QMPClient):
     """A QMP client for short round trips.
 
     QEMU reads its monitor byte by byte, in about 4 µs each, so that the bytes of a command are most of what it costs.
     Identifiers are short; several commands go out before the first answer is waited for; and of a command that is
-    likely to come next QEMU gets all but the last byte while it has time. Messages are formatted for the log only when
-    somebody reads it.
+    likely to come next QEMU gets all but the last byte while it has time. If another one comes, what was begun ends as
+    a message that QEMU refuses. Messages are formatted for the log only when somebody reads it.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._begun: tuple[Command, Message] | None = None
+        self._spoilt: set[object] = set()  # identifiers of those that QEMU refuses
 
     async def execute_all(self, commands: Sequence[Command], then: Command | None = None) -> list[object]:
         """Execute the commands in order; gives their answers. Raises ExecuteError for the first that fails.
@@ -51,9 +57,12 @@ class _Client(QMPClient):
         messages: list[Message] = []
         if self._begun is not None:
             (expected, message), self._begun = self._begun, None
-            data = bytes(message)[-1:]
             if commands[0] == expected:
                 messages.append(message)
+                data = bytes(message)[-1:]
+            else:
+                self._spoilt.add(message["id"])
+                data = _SPOILS
         for command in commands[len(messages) :]:
             messages.append(self._message(command))
             data += bytes(messages[-1])
@@ -80,6 +89,12 @@ class _Client(QMPClient):
         content: dict[str, object] = {"execute": name, "id": self._execute_id}
         return self._cb_outbound(Message(content | {"arguments": arguments} if arguments else content))
 
+    async def _on_message(self, msg: Message) -> None:
+        if self._spoilt and msg.get("id") in self._spoilt:
+            self._spoilt.discard(msg["id"])
+        else:
+            await super()._on_message(msg)
+
     def _cb_outbound(self, msg: Message) -> Message:
         return super()._cb_outbound(msg) if self.logger.isEnabledFor(logging.DEBUG) else msg
 
@@ -95,6 +110,7 @@ class Monitor:
         self.patience = 30.0  # seconds in which QEMU must answer a command
         self.running = False
         self.fresh = True  # not run since power-on or reset
+        self.resets = 0  # by us
         self.guest_resets: list[str] = []  # reasons of the resets that a guest did under "continue", this run
         self.events: list[Mapping[str, Any]] = []  # of this run, as QMP gave them
         self._client = _Client(f"pid{process.pid}")
@@ -194,7 +210,7 @@ class Monitor:
             self._stopped = asyncio.get_running_loop().create_future()
         self.fresh = False
         try:
-            await self.execute_all([("cont", None)], then)
+            await self.execute_all([_CONT], then)
         except QemuDied:
             pass  # the guest may end QEMU before QEMU has answered: the stop tells it
 
@@ -208,6 +224,11 @@ class Monitor:
             await self.execute("set-action", {"reboot": "shutdown" if what == "stop" else "reset"})
             self._guest_reset = what
 
+    @property
+    def reset_begins(self) -> Command | None:
+        """The command that a reset begins with, where it is worth to be told of early."""
+        return _LIFT if self._guest_reset == "stop" and self.resets else None
+
     async def reset(self) -> None:
         """Reset the machine and leave it paused at the reset vector. RAM keeps its content."""
         if self.running:
@@ -218,19 +239,14 @@ class Monitor:
         if self._guest_reset == "stop":
             # `reboot=shutdown` turns our reset into a shutdown as well; lift it for this one. QEMU takes the action
             # when the reset is requested, so that it may be put back in the same breath.
-            await self.execute_all(
-                [
-                    ("set-action", {"reboot": "reset"}),
-                    ("system_reset", None),
-                    ("set-action", {"reboot": "shutdown"}),
-                ]
-            )
+            await self.execute_all([_LIFT, ("system_reset", None), ("set-action", {"reboot": "shutdown"})], _CONT)
         else:
             await self.execute("system_reset")
         # `cont` before the reset was done would run the old guest on for a moment.
         await self._was_reset
         self._was_reset = None
         self.fresh = True
+        self.resets += 1
         self.guest_resets = []
         self.events = []
 
