@@ -24,6 +24,8 @@ from enum import IntEnum
 from functools import cache
 from typing import Final
 
+from harness.structure import Struct
+
 __all__ = [
     "BOOT_MULTIBOOT",
     "BOOT_PVH",
@@ -155,33 +157,6 @@ class Flag(IntEnum):
     IN_SERVICE = 2
     MARK = 4  # not an interrupt: the program marked a moment
     HANDLED = 8  # the probe has a handler for the vector
-
-
-class Struct:
-    """Named, fixed offsets: `fields` maps name to (offset, size in bytes)."""
-
-    def __init__(self, prefix: str, size: int, **fields: tuple[int, int]) -> None:
-        self.prefix = prefix
-        self.size = size
-        self.fields = fields
-        for name, (offset, width) in fields.items():
-            if offset % width or offset + width > size:
-                raise ValueError(f"{prefix}.{name} is misaligned or outside the {size}-byte structure")
-
-    def offset(self, name: str) -> int:
-        """Offset of the field, in bytes."""
-        return self.fields[name][0]
-
-    def read(self, data: bytes | memoryview, name: str, base: int = 0) -> int:
-        """The unsigned little-endian field `name` of the structure at `base`."""
-        offset, width = self.fields[name]
-        return int.from_bytes(data[base + offset : base + offset + width], "little")
-
-    def constants(self) -> dict[str, int]:
-        """`PREFIX_NAME` → offset, and `PREFIX_SIZE`."""
-        return {f"{self.prefix}_{name}": offset for name, (offset, _) in self.fields.items()} | {
-            f"{self.prefix}_SIZE": self.size
-        }
 
 
 # Written by the host before the boot; all zero is valid.

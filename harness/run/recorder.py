@@ -64,7 +64,7 @@ class Recording:
 def read_mailbox(ram: memoryview, run_id: int) -> Mailbox:
     """The mailbox; a status of an earlier run counts as none."""
     data = bytes(ram[abi.MAILBOX : abi.MAILBOX + MAILBOX_STRUCT.size])
-    field = {name: MAILBOX_STRUCT.read(data, name) for name in MAILBOX_STRUCT.fields}
+    field = MAILBOX_STRUCT.read_all(data)
     current = field["RUN_ID"] == run_id
     try:
         status = Status(field["STATUS"]) if current else Status.BOOTING
@@ -111,7 +111,7 @@ def _counts(ram: memoryview) -> dict[tuple[int, int], int]:
 
 
 def _entry(data: bytes, at: int, mailbox: Mailbox, image: Image, marks: Sequence[str]) -> InterruptRecord | Mark:
-    field = {name: RECORD.read(data, name, at) for name in RECORD.fields}
+    field = RECORD.read_all(data, at)
     seq = field["SEQ"]
     if field["COMMIT"] != (mailbox.run_id + seq + 1) & 0xFFFF_FFFF:
         slot = at // RECORD.size

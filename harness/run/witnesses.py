@@ -70,8 +70,8 @@ def _as_printed(run: Run, event: InterruptRecord | Mark) -> dict[str, int | None
     seq = event.seq
     slot = seq if seq < abi.RECORDS else abi.RECORDS + (seq & (abi.TAIL - 1))
     at = abi.RECORDER + slot * abi.RECORD.size
-    data = run.machine.ram
-    fields = {name: abi.RECORD.read(data, name, at) for name in abi.RECORD.fields if name != "COMMIT"}
+    fields = abi.RECORD.read_all(run.machine.ram, at)
+    del fields["COMMIT"]
     error = fields["ERROR"]
     return {name.lower(): value for name, value in fields.items()} | {
         "error": None if error == abi.NO_ERROR_CODE and not fields["FLAGS"] & Flag.ERROR_CODE else error
@@ -86,7 +86,7 @@ def _check_registers(run: Run, cpus: tuple[CpuRegisters, ...]) -> None:
         raise WitnessDisagreement(f"witnesses disagree: the guest ended on processor {number}, QMP has {len(cpus)}")
     cpu = cpus[number]
     compare_registers(frozen, cpu)
-    symbols = run.built.image.symbols
+    symbols = run.built.image.runtime.symbols
     # Without icount the stop comes some instructions after the write: in `finish`, behind the call.
     if not symbols["finish"] <= cpu.rip < symbols["checkpoint"]:
         raise WitnessDisagreement(

@@ -40,6 +40,17 @@ _GENERAL = frozenset(
     + ["CR0", "CR2", "CR3", "CR4", "CR8", "DR0", "DR1", "DR2", "DR3", "DR6", "DR7", "EFER"]
 )
 
+_STATE_FIELDS = ("rip", "rflags", "cpl", "inhibit_interrupts", "a20", "smm", "halted")
+_LINES = {"MXCSR": "a line FCW=…", "rip": "a line RIP=…"}
+_ONLY_64 = [f"r{n}" for n in range(8, 16)]
+_TABLES = ("ES", "CS", "SS", "DS", "FS", "GS", "LDT", "TR", "GDT", "IDT")
+_CONTROL = ("CR0", "CR2", "CR3", "CR4", "EFER", "DR0", "DR1", "DR2", "DR3", "DR6", "DR7", "MXCSR")
+_COMMON = {name: name for name in _STATE_FIELDS} | {name.lower(): name for name in _TABLES + _CONTROL}
+_PAIRS_16 = ("AX", "BX", "CX", "DX", "SI", "DI", "BP", "SP")
+# Field → the name under which a dump of that mode shows it.
+_SHOWN_64 = _COMMON | {f"r{name.lower()}": f"R{name}" for name in _PAIRS_16} | {name: name.upper() for name in _ONLY_64}
+_SHOWN_32 = _COMMON | {f"r{name.lower()}": f"E{name}" for name in _PAIRS_16}
+
 
 @dataclass(frozen=True)
 class SegmentRegister:
@@ -126,7 +137,7 @@ def parse_registers(text: str) -> tuple[CpuRegisters, ...]:
         line = line.rstrip()
         if not line:
             continue
-        if start := _CPU.fullmatch(line):
+        if line.startswith("CPU#") and (start := _CPU.fullmatch(line)):
             blocks.append((int(start[1]), []))
         elif blocks:
             blocks[-1][1].append(line)
@@ -138,10 +149,12 @@ def parse_registers(text: str) -> tuple[CpuRegisters, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _read(line: str) -> Mapping[str, int | SegmentRegister | DescriptorTable | tuple[str, ...]] | None:
+def _read(line: str) -> Mapping[str, Any] | None:
     """What one line says, `None` where it is not understood. Most lines are those of the last dump again."""
     if match := _STATE.fullmatch(line):
-        return {"": match.groups()}
+        rip, rflags, cpl, *bits = match.groups()
+        values = (int(rip, 16), int(rflags, 16), int(cpl), *(bit == "1" for bit in bits))
+        return dict(zip(_STATE_FIELDS, values, strict=True))
     if match := _SEGMENT.fullmatch(line):
         selector, base, limit, flags = (int(group, 16) for group in match.groups()[1:])
         return {match[1]: SegmentRegister(selector, base, limit, flags)}
@@ -157,53 +170,17 @@ def _read(line: str) -> Mapping[str, int | SegmentRegister | DescriptorTable | t
 
 
 def _parse_cpu(cpu: int, lines: list[str], text: str) -> CpuRegisters:
-    general: dict[str, int] = {}
-    segments: dict[str, SegmentRegister] = {}
-    tables: dict[str, DescriptorTable] = {}
-    state: tuple[str, ...] | None = None
+    found: dict[str, Any] = {}
     for line in lines:
-        found = _read(line)
-        if found is None:
+        said = _read(line)
+        if said is None:
             raise DumpError(_WHAT, line, text)
-        for name, value in found.items():
-            match value:
-                case int():
-                    general[name] = value
-                case SegmentRegister():
-                    segments[name] = value
-                case DescriptorTable():
-                    tables[name] = value
-                case _:
-                    state = value
-    mxcsr = general.get("MXCSR")
-    if mxcsr is None:
-        raise DumpError(_WHAT, "", text, f"a line FCW=… for CPU#{cpu}")
-    if state is None:
-        raise DumpError(_WHAT, "", text, f"a line RIP=… for CPU#{cpu}")
-    bits64 = "RAX" in general
-    letter = "R" if bits64 else "E"
+        found |= said
+    bits64 = "RAX" in found
     try:
-        fields: dict[str, Any] = {
-            f"r{name.lower()}": general[letter + name] for name in ("AX", "BX", "CX", "DX", "SI", "DI", "BP", "SP")
-        }
-        fields |= {f"r{n}": general[f"R{n}"] if bits64 else None for n in range(8, 16)}
-        fields |= {name.lower(): segments[name] for name in ("ES", "CS", "SS", "DS", "FS", "GS", "LDT", "TR")}
-        fields |= {name.lower(): general[name] for name in ("CR0", "CR2", "CR3", "CR4", "EFER")}
-        fields |= {f"dr{n}": general[f"DR{n}"] for n in (0, 1, 2, 3, 6, 7)}
-        fields |= {"gdt": tables["GDT"], "idt": tables["IDT"]}
+        fields = {name: found[shown] for name, shown in (_SHOWN_64 if bits64 else _SHOWN_32).items()}
     except KeyError as missing:
-        raise DumpError(_WHAT, "", text, f"{missing.args[0]} of CPU#{cpu}") from None
-    return CpuRegisters(
-        cpu=cpu,
-        bits64=bits64,
-        rip=int(state[0], 16),
-        rflags=int(state[1], 16),
-        cpl=int(state[2]),
-        inhibit_interrupts=state[3] == "1",
-        a20=state[4] == "1",
-        smm=state[5] == "1",
-        halted=state[6] == "1",
-        cr8=general.get("CR8"),
-        mxcsr=mxcsr,
-        **fields,
-    )
+        raise DumpError(_WHAT, "", text, f"{_LINES.get(missing.args[0], missing.args[0])} of CPU#{cpu}") from None
+    if not bits64:
+        fields |= dict.fromkeys(_ONLY_64)
+    return CpuRegisters(cpu=cpu, bits64=bits64, cr8=found.get("CR8"), **fields)
