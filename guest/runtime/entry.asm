@@ -32,10 +32,9 @@ entry32:
     or al, 2
     and al, 0xFE
     out 0x92, al
-    xor eax, eax
     mov edi, DATA
-    mov ecx, (DATA_ZEROED_END-DATA)/4
-    rep stosd
+    mov ecx, DATA_ZEROED_END-DATA
+    call zero
     mov dword ptr [MAILBOX+MB_BOOT_MAGIC], ebp
     mov dword ptr [MAILBOX+MB_BOOT_INFO], ebx
     mov eax, dword ptr [PARAMETERS+PARAM_RUN_ID]
@@ -48,6 +47,24 @@ entry32:
     lgdt [gdt_pointer]
     call enter_long_mode
     jmp SEL_CODE:entry64
+
+# zero: ECX bytes from EDI on, a multiple of 32. An emulator takes as long for each turn of a string instruction as for
+# one of this loop. in: EDI, ECX. out: EDI behind them. clobbers: EAX, ECX.
+zero:
+    xor eax, eax
+.Lzero:
+    mov dword ptr [edi], eax
+    mov dword ptr [edi+4], eax
+    mov dword ptr [edi+8], eax
+    mov dword ptr [edi+12], eax
+    mov dword ptr [edi+16], eax
+    mov dword ptr [edi+20], eax
+    mov dword ptr [edi+24], eax
+    mov dword ptr [edi+28], eax
+    add edi, 32
+    sub ecx, 32
+    jnz .Lzero
+    ret
 
 # enter_long_mode: paging and long mode on; the caller's next far jump makes it 64-bit.
 # in: page tables built, GDT loaded. out: compatibility mode. clobbers: EAX, ECX, EDX.
@@ -67,12 +84,11 @@ enter_long_mode:
 
 # build_page_tables: 4 GiB one to one, thrice: at 0 (supervisor), at USER_ALIAS (user) and at HIGH_ALIAS (supervisor).
 # The page window has 4 KiB pages, all else 2 MiB pages; the fourth GiB, where the devices are, is uncached.
-# in: nothing. out: tables at PAGE_TABLES. clobbers: EAX, ECX, EDI.
+# in: nothing. out: tables at PAGE_TABLES. clobbers: EAX, ECX, EDX, EDI.
 build_page_tables:
-    xor eax, eax
     mov edi, PAGE_TABLES
-    mov ecx, 0x800                  # PML4 and page-directory-pointer table
-    rep stosd
+    mov ecx, 0x2000                 # PML4 and page-directory-pointer table
+    call zero
     mov eax, PAGE_TABLES+0x1003     # present, writable
     mov dword ptr [PAGE_TABLES], eax
     mov dword ptr [PAGE_TABLES+256*8], eax
@@ -89,29 +105,36 @@ build_page_tables:
     jnz .Lpdpt
     mov eax, 0x87                   # present, writable, user, 2 MiB
     mov edi, PAGE_TABLES+0x2000
-    mov ecx, 2048
-.Lpd:
-    cmp eax, 0xC0000087
-    jne .Lcached
-    or eax, 0x18                    # PWT, PCD
-.Lcached:
-    mov dword ptr [edi], eax
-    mov dword ptr [edi+4], 0
-    add eax, 0x200000
-    add edi, 8
-    dec ecx
-    jnz .Lpd
+    mov ecx, 3*512
+    mov edx, 0x200000
+    call map_run
+    mov eax, 0xC000009F             # and PWT, PCD
+    mov ecx, 512
+    call map_run
     mov dword ptr [PAGE_TABLES+0x2000+(PAGE_WINDOW>>21)*8], PAGE_TABLES+0x6007
     mov eax, PAGE_WINDOW+7
     mov edi, PAGE_TABLES+0x6000
     mov ecx, 512
-.Lpt:
+    mov edx, 0x1000
+
+# map_run: ECX entries of a paging structure from EDI on, a multiple of 4: the first is EAX, each next one EDX more.
+# in: EAX, ECX, EDX, EDI. out: EDI behind them. clobbers: EAX, ECX.
+map_run:
     mov dword ptr [edi], eax
     mov dword ptr [edi+4], 0
-    add eax, 0x1000
-    add edi, 8
-    dec ecx
-    jnz .Lpt
+    add eax, edx
+    mov dword ptr [edi+8], eax
+    mov dword ptr [edi+12], 0
+    add eax, edx
+    mov dword ptr [edi+16], eax
+    mov dword ptr [edi+20], 0
+    add eax, edx
+    mov dword ptr [edi+24], eax
+    mov dword ptr [edi+28], 0
+    add eax, edx
+    add edi, 32
+    sub ecx, 4
+    jnz map_run
     ret
 
 .balign 8

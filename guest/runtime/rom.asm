@@ -15,16 +15,39 @@ rom_protected:
     mov ebx, STAGING
     cmp dword ptr [ebx], MAGIC_STAGING
     jne .Lnothing
-    mov edx, dword ptr [ebx+8]
     lea ebp, [ebx+16]
 .Lsegment:
+    mov eax, dword ptr [ebx+8]
+    shl eax, 4
+    lea eax, [ebx+eax+16]
+    cmp ebp, eax
+    jae .Lall
     mov edi, dword ptr [ebp]        # a segment that is there already is left alone: writing it would throw away all
     mov ecx, dword ptr [ebp+4]      # that QEMU has translated of it
     mov esi, dword ptr [ebp+8]
     add esi, ebx
-    shr ecx, 2
-    repe cmpsd
-    je .Lplaced
+    xor eax, eax                    # gathers what differs
+    test ecx, ecx
+    jz .Lplaced
+.Lcompare:
+    mov edx, dword ptr [esi]
+    xor edx, dword ptr [edi]
+    or eax, edx
+    mov edx, dword ptr [esi+4]
+    xor edx, dword ptr [edi+4]
+    or eax, edx
+    mov edx, dword ptr [esi+8]
+    xor edx, dword ptr [edi+8]
+    or eax, edx
+    mov edx, dword ptr [esi+12]
+    xor edx, dword ptr [edi+12]
+    or eax, edx
+    add esi, 16
+    add edi, 16
+    sub ecx, 16
+    jnz .Lcompare
+    test eax, eax
+    jz .Lplaced
     mov edi, dword ptr [ebp]
     mov ecx, dword ptr [ebp+4]
     mov esi, dword ptr [ebp+8]
@@ -33,8 +56,8 @@ rom_protected:
     rep movsd
 .Lplaced:
     add ebp, 16
-    dec edx
-    jnz .Lsegment
+    jmp .Lsegment
+.Lall:
     mov ecx, dword ptr [ebx+4]
     xor ebx, ebx
     mov eax, BOOT_ROM

@@ -92,25 +92,29 @@ report_values:
 # report_counts: one line for each vector that arrived on a processor. clobbers: RAX, RCX, RDX, RSI, RDI, RBX.
 report_counts:
     xor ebx, ebx
-.Lcount:
-    cmp qword ptr [COUNTS+rbx*4], 0 # two vectors at a time: most are zero
-    je .Lnocount
-    cmp dword ptr [COUNTS+rbx*4], 0
-    je .Lodd
-    call report_count
-.Lodd:
-    inc ebx
-    cmp dword ptr [COUNTS+rbx*4], 0
-    je .Leven
-    call report_count
-.Leven:
-    inc ebx
+.Lsixteen:                          # vectors at a time: most never arrived
+    mov rax, qword ptr [COUNTS+rbx*4]
+    or rax, qword ptr [COUNTS+rbx*4+8]
+    or rax, qword ptr [COUNTS+rbx*4+16]
+    or rax, qword ptr [COUNTS+rbx*4+24]
+    or rax, qword ptr [COUNTS+rbx*4+32]
+    or rax, qword ptr [COUNTS+rbx*4+40]
+    or rax, qword ptr [COUNTS+rbx*4+48]
+    or rax, qword ptr [COUNTS+rbx*4+56]
+    jnz .Lcount
+    add ebx, 16
     jmp .Lcounted
+.Lcount:
+    cmp dword ptr [COUNTS+rbx*4], 0
+    je .Lnocount
+    call report_count
 .Lnocount:
-    add ebx, 2
+    inc ebx
+    test ebx, 15
+    jnz .Lcount
 .Lcounted:
     cmp ebx, CPUS*256
-    jb .Lcount
+    jb .Lsixteen
     ret
 
 # report_count: the line of one count. in: EBX = processor * 256 + vector. clobbers: RAX, RCX, RDX, RSI, RDI.

@@ -146,9 +146,11 @@ idle_away:
     pop r14
     ret
 
-# idle_until_near: count down until the time-stamp counter is less than LAST_TICKS before R14.
+# idle_until_near: run through NOPs until the time-stamp counter is less than LAST_TICKS before R14. Where time counts
+# instructions they are what lets it pass, and QEMU translates them to nothing: a millisecond takes some microseconds.
 # clobbers: RAX, RCX, RDX.
-.equ LAST_TICKS, 1<<17            # a count-down takes a quarter of them where an instruction takes 8
+.equ FAR_TICKS, 1<<17             # the long run takes less of them even where an instruction takes 256
+.equ LAST_TICKS, 1<<12
 idle_until_near:
     rdtsc
     shl rdx, 32
@@ -156,15 +158,19 @@ idle_until_near:
     mov rcx, r14
     sub rcx, rax
     jbe .Lnear
+    cmp rcx, FAR_TICKS
+    jb .Lnot_far
+    .skip 480, 0x90
+    jmp idle_until_near
+.Lnot_far:
     cmp rcx, LAST_TICKS
     jb .Lnear
-    mov ecx, 2000
-.Lcount_down:
-    dec ecx
-    jnz .Lcount_down
+    .skip 64, 0x90
     jmp idle_until_near
 .Lnear:
     ret
+
+.equ WAIT_NOPS, 200                # between two looks: time passes at little cost, as in idle_until_near
 
 # wait_vector: until vector EDI has arrived ESI times since the start, on all processors together; the run ends with
 # STATUS_TIMEOUT if that takes more than RDX microseconds.
@@ -184,6 +190,7 @@ wait_vector:
     call total_count
     cmp eax, r12d
     jae .Lcame
+    .skip WAIT_NOPS, 0x90
     call spin_once
     jae .Lwait
     call total_count                # it may have come in this last turn
@@ -247,6 +254,7 @@ wait_word:
     and rax, rsi
     cmp rax, rbx
     je .Lequal
+    .skip WAIT_NOPS, 0x90
     call spin_once
     jae .Lword
     mov rax, qword ptr [rdi]

@@ -41,25 +41,26 @@ class Engine:
             coroutine.close()
             raise RuntimeError("the synchronous face of harness.qemu cannot be used from its own event loop")
         tasks: list[asyncio.Task[T]] = []
-        ended = threading.Event()
+        ended = threading.Lock()  # free again at the end; an Event would be the same, at some times the cost
+        ended.acquire()
 
         def begin() -> None:
             tasks.append(self.loop.create_task(coroutine))
-            tasks[0].add_done_callback(lambda _: ended.set())
+            tasks[0].add_done_callback(lambda _: ended.release())
 
         def cancel() -> None:
             if tasks:
                 tasks[0].cancel()
             else:  # the interrupt came first
                 coroutine.close()
-                ended.set()
+                ended.release()
 
         try:
             self.loop.call_soon_threadsafe(begin)
-            ended.wait()
+            ended.acquire()
         except BaseException:
             self.loop.call_soon_threadsafe(cancel)
-            ended.wait()
+            ended.acquire()
             if tasks and not tasks[0].cancelled():
                 tasks[0].exception()  # nobody else will ask
             raise

@@ -189,9 +189,10 @@ class Machine:
 
     async def _wait_stop(self, timeout: float) -> Stop:
         stop = await self._monitor.wait_stop(timeout)
-        if stop.signalled:  # `witness` will be asked for: QEMU answers while our caller looks at memory
+        if stop.signalled:  # `witness` will be asked for: to wake our caller twice would cost more than the answers do
             self._witnessing = asyncio.ensure_future(self._ask_witnesses())
             self._witnessing.add_done_callback(lambda task: task.cancelled() or task.exception())
+            await asyncio.wait({self._witnessing})
         return stop
 
     def stop(self) -> None:
@@ -289,13 +290,10 @@ class Machine:
 
     def witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
         """What every run is asked when it stops, in one go: `serial_output()` and `registers()`. Raises as they do."""
-        output, dump = self._do(self._witness())
+        # Done since the stop, which our caller has waited for; an interrupt of that wait may have left it under way.
+        asked = self._witnessing
+        output, dump = asked.result() if asked is not None and asked.done() else self._do(self._ask_witnesses())
         return output, parse_registers(dump)
-
-    async def _witness(self) -> tuple[bytes, str]:
-        if self._witnessing is None:
-            return await self._ask_witnesses()
-        return await asyncio.shield(self._witnessing)
 
     async def _ask_witnesses(self) -> tuple[bytes, str]:
         dump = await self._dump_registers(self._monitor.reset_begins)

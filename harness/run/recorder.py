@@ -101,11 +101,14 @@ def read_recording(ram: memoryview, mailbox: Mailbox, image: Image, marks: Seque
     return Recording(tuple(events), head, zlib.crc32(data), _counts(ram))
 
 
+_NEVER = bytes(1024)
+
+
 def _counts(ram: memoryview) -> dict[tuple[int, int], int]:
     counts: dict[tuple[int, int], int] = {}
     for cpu in range(abi.CPUS):
         row = bytes(ram[abi.COUNTS + cpu * 1024 : abi.COUNTS + (cpu + 1) * 1024])
-        if any(row):
+        if row != _NEVER:
             counts |= {(cpu, vector): count for vector, count in enumerate(memoryview(row).cast("I")) if count}
     return counts
 
