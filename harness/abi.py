@@ -150,6 +150,14 @@ class Status(IntEnum):
     NO_CPU = 7  # an application processor did not start
 
 
+class Boots(IntEnum):
+    """Last dword of the staging area's header: how often the ROM boots what is staged."""
+
+    ALWAYS = 0
+    ONCE = 1
+    NO_MORE = 2  # the ROM writes it over ONCE; at the next reset it signals to the host, and halts
+
+
 class Flag(IntEnum):
     """Bits of a record's flags byte."""
 
@@ -158,6 +166,8 @@ class Flag(IntEnum):
     MARK = 4  # not an interrupt: the program marked a moment
     HANDLED = 8  # the probe has a handler for the vector
 
+
+STAGING_BOOTS: Final = STAGING + 12
 
 # Written by the host before the boot; all zero is valid.
 PARAMETERS_STRUCT: Final = Struct(
@@ -385,4 +395,5 @@ def _constants() -> dict[str, int]:
         found |= struct_.constants()
     found |= {f"STATUS_{s.name}": int(s) for s in Status}
     found |= {f"FLAG_{f.name}": int(f) for f in Flag}
+    found |= {f"BOOTS_{b.name}": int(b) for b in Boots}
     return found

@@ -2,7 +2,7 @@
 #
 # The host put the image into the staging area, which is never executed; the ROM copies it to its run address with guest
 # stores, so that QEMU's translator sees the code change (it does not see what the host writes behind its back).
-# Staging: magic, entry, number of segments, 0; then for each segment: destination, length (both multiples of 16), offset, 0.
+# Staging: magic, entry, number of segments, how often to boot it (BOOTS_…); then for each segment: destination, length (both multiples of 16), offset, 0.
 
 .code32
 
@@ -15,6 +15,12 @@ rom_protected:
     mov ebx, STAGING
     cmp dword ptr [ebx], MAGIC_STAGING
     jne .Lnothing
+    cmp dword ptr [ebx+12], BOOTS_NO_MORE
+    je .Lno_more
+    cmp dword ptr [ebx+12], BOOTS_ONCE
+    jne .Lboot
+    mov dword ptr [ebx+12], BOOTS_NO_MORE
+.Lboot:
     lea ebp, [ebx+16]
 .Lsegment:
     mov eax, dword ptr [ebx+8]
@@ -62,6 +68,10 @@ rom_protected:
     xor ebx, ebx
     mov eax, BOOT_ROM
     jmp ecx
+.Lno_more:                          # the guest has reset the machine: memory stays as it was then
+    mov edx, PVPANIC_PORT
+    mov al, 1
+    out dx, al
 .Lnothing:                          # nothing staged: the host sees a processor that halted here
     hlt
     jmp .Lnothing

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from harness import abi
+from harness.abi import Boots
 from harness.assembly import Assembled, ListingLine
 from harness.kernel.runtime import assembled_rom, assembled_runtime
 
@@ -90,11 +91,11 @@ class Image:
             (abi.PROGRAM, self.program.code),
         ]
 
-    def staged(self, parameters: Parameters) -> list[tuple[int, bytes]]:
+    def staged(self, parameters: Parameters, *, boots: Boots = Boots.ALWAYS) -> list[tuple[int, bytes]]:
         """The staging area's content: the header that `guest/runtime/rom.asm` describes, then the segments."""
         segments = self.segments(parameters)
         head = 16 + 16 * len(segments)
-        header = [abi.MAGIC_STAGING, self.runtime.symbols["entry32"], len(segments), 0]
+        header = [abi.MAGIC_STAGING, self.runtime.symbols["entry32"], len(segments), boots]
         body = bytearray()
         for address, code in segments:
             padded = code + bytes(-len(code) % _ALIGN)

@@ -183,6 +183,10 @@ class Machine:
         self._witnessing = None
         await self._monitor.resume(_REGISTERS)
 
+    def on_guest_reset(self, what: GuestReset) -> None:
+        """Choose what a reset by the guest does from now on."""
+        self._do(self._monitor.on_guest_reset(what))
+
     def wait_stop(self, timeout: float = 10.0) -> Stop:
         """Wait until the guest stops, `timeout` seconds at most: then the Stop says TIMEOUT and the guest runs on."""
         return self._do(self._wait_stop(timeout))
@@ -210,7 +214,7 @@ class Machine:
 
     @property
     def guest_resets(self) -> tuple[str, ...]:
-        """Why the guest reset itself in this run, each time; under `guest_reset="continue"`."""
+        """Why the guest reset itself in this run, each time, where that did not hold it."""
         return tuple(self._monitor.guest_resets)
 
     @property

@@ -21,14 +21,20 @@ __all__ = ["Command", "GuestReset", "Monitor"]
 Command = tuple[str, Mapping[str, object] | None]
 """A QMP command and its arguments."""
 
-GuestReset = Literal["stop", "continue"]
-"""What happens when the guest resets itself: "stop" holds it with its registers, "continue" lets it boot again."""
+GuestReset = Literal["stop", "continue", "unexpected"]
+"""What happens when the guest resets itself: "stop" holds it with its registers, "continue" lets it boot again.
+
+"unexpected" is as "continue", for a guest that is not to do it and is judged by `guest_resets`: it makes each reset of
+ours cheaper, for QEMU must not be told before it and after it what else a reset means.
+"""
 
 _RUN_STATES = {kind.value: kind for kind in StopKind if kind not in (StopKind.DIED, StopKind.TIMEOUT)}
 
 
 _CONT: Command = ("cont", None)
+_RESET: Command = ("system_reset", None)
 _LIFT: Command = ("set-action", {"reboot": "reset"})
+_HOLD: Command = ("set-action", {"reboot": "shutdown"})
 _SPOILS = b',"":0}'  # ends a command with a member that none has (QMP specification, 2.3 Issuing Commands)
 
 
@@ -111,7 +117,7 @@ class Monitor:
         self.running = False
         self.fresh = True  # not run since power-on or reset
         self.resets = 0  # by us
-        self.guest_resets: list[str] = []  # reasons of the resets that a guest did under "continue", this run
+        self.guest_resets: list[str] = []  # reasons of the resets that a guest did and that did not hold it, this run
         self.events: list[Mapping[str, Any]] = []  # of this run, as QMP gave them
         self._client = _Client(f"pid{process.pid}")
         # One of ours in the log is enough: qemu.qmp reports each end of a connection as an error.
@@ -220,14 +226,19 @@ class Monitor:
 
     async def on_guest_reset(self, what: GuestReset) -> None:
         """Choose what a guest's own reset does from now on."""
-        if what != self._guest_reset:
-            await self.execute("set-action", {"reboot": "shutdown" if what == "stop" else "reset"})
-            self._guest_reset = what
+        if (what == "stop") != (self._guest_reset == "stop"):
+            await self.execute_all([_HOLD if what == "stop" else _LIFT])
+        self._guest_reset = what
 
     @property
     def reset_begins(self) -> Command | None:
         """The command that a reset begins with, where it is worth to be told of early."""
-        return _LIFT if self._guest_reset == "stop" and self.resets else None
+        return self._reset_commands()[0] if self.resets else None
+
+    def _reset_commands(self) -> list[Command]:
+        # `reboot=shutdown` turns our reset into a shutdown as well; lift it for this one. QEMU takes the action when
+        # the reset is requested, so that it may be put back in the same breath.
+        return [_LIFT, _RESET, _HOLD] if self._guest_reset == "stop" else [_RESET]
 
     async def reset(self) -> None:
         """Reset the machine and leave it paused at the reset vector. RAM keeps its content."""
@@ -236,12 +247,7 @@ class Monitor:
         self._was_reset = asyncio.get_running_loop().create_future()
         # Where a command fails first, nobody asks for this one's error.
         self._was_reset.add_done_callback(lambda future: future.cancelled() or future.exception())
-        if self._guest_reset == "stop":
-            # `reboot=shutdown` turns our reset into a shutdown as well; lift it for this one. QEMU takes the action
-            # when the reset is requested, so that it may be put back in the same breath.
-            await self.execute_all([_LIFT, ("system_reset", None), ("set-action", {"reboot": "shutdown"})], _CONT)
-        else:
-            await self.execute("system_reset")
+        await self.execute_all(self._reset_commands(), _CONT)
         # `cont` before the reset was done would run the old guest on for a moment.
         await self._was_reset
         self._was_reset = None

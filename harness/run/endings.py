@@ -11,7 +11,7 @@ from harness.qemu.errors import QemuError, describe_exit
 from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
-from harness.run.failures import MonitorBroke, RunBroken, RunFailure
+from harness.run.failures import RESET_BY_GUEST, MonitorBroke, RunBroken, RunFailure
 from harness.run.recorder import Mailbox
 from harness.run.registers_text import registers_text
 
@@ -37,8 +37,7 @@ def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | Run
             )
         case StopKind.RESET:
             return RunFailure(
-                f"the guest reset the machine ({stop.reason}): a triple fault, port CF9h or the keyboard controller; "
-                f"{where}",
+                f"{RESET_BY_GUEST} ({stop.reason}): a triple fault, port CF9h or the keyboard controller; {where}",
                 sections,
             )
         case StopKind.SHUTDOWN:

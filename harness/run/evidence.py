@@ -18,7 +18,7 @@ from harness.qemu.monitor import GuestReset
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
 from harness.run.endings import explain_status, explain_stop
-from harness.run.failures import RunFailure
+from harness.run.failures import ResetUnseen, RunFailure
 from harness.run.leftovers import undone_by_reset
 from harness.run.record import InterruptRecord
 from harness.run.recorder import Mailbox, Mark, Recording, read_mailbox, read_recording
@@ -36,7 +36,9 @@ R = TypeVar("R", bound=int)
 class Run:
     """One run. At the `yield` the guest has booted and come to its first stop: a checkpoint, or its end."""
 
-    def __init__(self, machine: Machine, built: Built, run_id: int, timeout_s: float, *, act: bool = True) -> None:
+    def __init__(
+        self, machine: Machine, built: Built, run_id: int, timeout_s: float, *, act: bool = True, held: bool = True
+    ) -> None:
         self.machine = machine
         self.built = built
         self.ended = False
@@ -46,6 +48,7 @@ class Run:
         self._run_id = run_id
         self._timeout_s = timeout_s
         self._act = act
+        self.held = held  # a reset by the guest stops the machine as it is
         self.guest_ms = 0.0  # wall-clock milliseconds from reset to the first stop
         self._checkpoint = ""
         self._resumed = 0
@@ -59,6 +62,8 @@ class Run:
     def stopped(self, stop: Stop) -> None:
         """Take note of a stop. Raises `RunFailure` or `RunBroken` for any that is neither checkpoint nor end."""
         self._forget()
+        if not self.held and self.machine.guest_resets:
+            raise ResetUnseen(self.machine.guest_resets[0])
         if not stop.signalled:
             raise explain_stop(self.machine, self.built.image, stop)
         mailbox = self.mailbox
@@ -94,6 +99,7 @@ class Run:
 
         Fails by name where the guest does anything else.
         """
+        self.hold_reset()
         stop = self._run_on()
         if stop.kind is not StopKind.RESET:
             self.stopped(stop)
@@ -103,9 +109,17 @@ class Run:
         self.ended = True
         return stop
 
+    def hold_reset(self) -> None:
+        """From now on a reset by the guest holds the machine as it is: where the host causes it, say so before."""
+        self.held = True
+        self.machine.on_guest_reset("stop")
+
     def _run_on(self, guest_reset: GuestReset | None = None) -> Stop:
         if self.ended:
             raise RunFailure("run.resume(): the run has ended already")
+        if guest_reset is not None:
+            self.held = True
+            self.machine.ram[abi.STAGING_BOOTS] = abi.Boots.ALWAYS
         at = abi.MAILBOX + abi.MAILBOX_STRUCT.offset("RESUMED")
         self._resumed += 1
         self.acted = True

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from harness import abi
+from harness.abi import Boots
 from harness.assembly import AssemblyError
 from harness.hardware.block import PlaceholderError
 from harness.hardware.register import FieldError
@@ -28,7 +29,7 @@ from harness.qemu.target import Target
 from harness.run.build import Built, build
 from harness.run.endings import QemuKilled, killed_from_outside
 from harness.run.evidence import Run
-from harness.run.failures import MonitorBroke, RunBroken, RunFailure
+from harness.run.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunBroken, RunFailure
 from harness.run.host_faults import REFERENCE, fault_of, host_faults, kvm_is_software
 from harness.run.judge import failure_detail, judge
 from harness.run.leftovers import outlives_reset
@@ -127,6 +128,19 @@ class Executor:
                 if last:
                     return self._record(case, options, Verdict.ERROR, machine, reason=error.reason)
                 return None
+            except ResetUnseen as error:
+                unseen = error
+        return self._see_reset(case, options, unseen)
+
+    def _see_reset(self, case: Case, options: RunOptions, unseen: ResetUnseen) -> RunRecord:
+        """Once more on a fresh machine, which a reset holds with its registers. The verdict stays that of a reset."""
+        record = self._attempt(case, replace(options, cold=True), last=True)
+        assert record is not None
+        if record.reason.startswith(RESET_BY_GUEST):
+            return record
+        reason = f"{unseen.reason} on a warm machine; on a fresh one: {record.verdict} {record.reason}".rstrip()
+        verdict, reason = self._known(case, Verdict.FAIL, reason, unseen)
+        return replace(record, verdict=verdict, reason=reason)
 
     @staticmethod
     def _file(case: Case, built: Built, parameters: Parameters) -> bytes:
@@ -144,12 +158,13 @@ class Executor:
     ) -> RunRecord:
         watchdog_s = case.probe.watchdog_s if options.watchdog_s is None else options.watchdog_s
         machine.patience = max(watchdog_s, 3.0)
-        run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act)
+        held = options.cold or not machine.shape.reusable
+        run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act, held=held)
         pieces: list[tuple[int, bytes]] = []
         if case.boot == "rom":
             # The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
             machine.clear(keep=(abi.RUNTIME, abi.PARAMETERS))
-            pieces = built.image.staged(parameters)
+            pieces = built.image.staged(parameters, boots=Boots.ALWAYS if held else Boots.ONCE)
         started = time.perf_counter()
         verdict, error = _come_to_a_verdict(run, pieces, watchdog_s)
         reason = "" if error is None else _reason(error)
@@ -161,11 +176,7 @@ class Executor:
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
-        if verdict in (Verdict.PASS, Verdict.FAIL) or isinstance(error, MonitorBroke | QemuDied):
-            verdict, reason = self._deviation(case, verdict, reason)
-        excusable = verdict is Verdict.FAIL or isinstance(error, MonitorBroke)
-        if self._software_kvm and excusable and fault_of(case, reason) is not None:
-            verdict, reason = Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {REFERENCE})"
+        verdict, reason = self._known(case, verdict, reason, error)
         record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
         return replace(
             record,
@@ -190,6 +201,15 @@ class Executor:
         if missing is not None:
             raise Unsupported(missing)
         return shape
+
+    def _known(self, case: Case, verdict: Verdict, reason: str, error: BaseException | None) -> tuple[Verdict, str]:
+        """Hold the outcome against all that is recorded: of QEMU, and of a KVM without hardware behind it."""
+        if verdict in (Verdict.PASS, Verdict.FAIL) or isinstance(error, MonitorBroke | QemuDied):
+            verdict, reason = self._deviation(case, verdict, reason)
+        excusable = verdict is Verdict.FAIL or isinstance(error, MonitorBroke)
+        if self._software_kvm and excusable and fault_of(case, reason) is not None:
+            return Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {REFERENCE})"
+        return verdict, reason
 
     def _deviation(self, case: Case, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
         """Hold the outcome against what is recorded of this target: a failure, or a QEMU that the guest brings down."""
@@ -236,10 +256,10 @@ class Executor:
 def _come_to_a_verdict(
     run: Run, pieces: list[tuple[int, bytes]], watchdog_s: float
 ) -> tuple[Verdict, BaseException | None]:
-    """Boot, observe, judge. Raises `QemuKilled` alone: all else is a verdict, with what it was that spoke for it."""
+    """Boot, observe, judge: a verdict, and what spoke for it. Raises `QemuKilled` and `ResetUnseen` alone."""
     try:
         started = time.perf_counter()
-        stop = run.machine.run_once(pieces, watchdog_s)
+        stop = run.machine.run_once(pieces, watchdog_s, guest_reset="stop" if run.held else "unexpected")
         run.guest_ms = (time.perf_counter() - started) * 1e3
         run.stopped(stop)
         judge(run)
@@ -247,7 +267,7 @@ def _come_to_a_verdict(
         return Verdict.FAIL, error
     except TargetLacks as error:
         return Verdict.UNSUPPORTED, error
-    except QemuKilled:
+    except (QemuKilled, ResetUnseen):
         raise
     except QemuDied as error:
         if not isinstance(error, QemuHung) and killed_from_outside(run.machine, error.returncode):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["MonitorBroke", "RunBroken", "RunFailure", "WitnessDisagreement"]
+__all__ = ["RESET_BY_GUEST", "MonitorBroke", "ResetUnseen", "RunBroken", "RunFailure", "WitnessDisagreement"]
+
+RESET_BY_GUEST = "the guest reset the machine"
+"""How the reason of a run begins that ended this way."""
 
 
 class RunFailure(Exception):  # noqa: N818
@@ -29,6 +32,13 @@ class RunBroken(Exception):  # noqa: N818
         super().__init__(reason)
         self.reason = reason
         self.sections = sections
+
+
+class ResetUnseen(RunBroken):
+    """The guest reset a machine that does not stand still then: its registers are lost, all else must be asked anew."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{RESET_BY_GUEST} ({why})")
 
 
 class MonitorBroke(RunBroken):

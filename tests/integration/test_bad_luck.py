@@ -74,6 +74,15 @@ def test_each_has_its_own_verdict_and_the_next_run_is_sound(
     assert record.attempts == 1
 
 
+def test_a_reset_on_a_warm_machine_stays_a_fail_where_a_fresh_one_knows_of_none(guests: dict[str, Case]) -> None:
+    with Executor(target("q35-tcg"), RunOptions(cold=False)) as executor:
+        assert executor.run(guests["resets_where_another_was"]).verdict is Verdict.PASS
+        record = executor.run(guests["resets_where_another_was"])
+        assert record.verdict is Verdict.FAIL
+        assert record.reason == "the guest reset the machine (guest-reset) on a warm machine; on a fresh one: pass"
+        assert executor.run(guests["resets_where_another_was"]).verdict is Verdict.PASS, "that machine is gone"
+
+
 def test_a_flood_does_not_fill_the_host(guests: dict[str, Case]) -> None:
     with Executor(target("q35-tcg")) as executor:
         record = executor.run(guests["serial_flood"])

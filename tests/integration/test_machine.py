@@ -94,6 +94,10 @@ def test_a_guest_may_boot_again() -> None:
             assert machine.ram[0x8000] == 3
             assert machine.guest_resets == ("guest-reset", "guest-reset")
         assert machine.run_once([(0x8000, b"\0")]).kind is StopKind.RESET, "and the next run is held again"
+        for _ in range(2):
+            assert machine.run_once([(0x8000, b"\0")], guest_reset="unexpected").signalled
+            assert machine.guest_resets == ("guest-reset", "guest-reset")
+        assert machine.run_once([(0x8000, b"\0")]).kind is StopKind.RESET
 
 
 def test_power_off() -> None:

@@ -196,6 +196,7 @@ def a_machine_check_without_mce_is_shutdown(k: Kernel) -> ProbeBody:
     run = yield
 
     run.reached("armed")
+    run.hold_reset()
     run.trigger(run.hmp, "mce 0 1 0xb200000000000000 0x5 0 0")
     run.resume()
     reasons = [event["data"]["reason"] for event in run.machine.events if event["event"] == "SHUTDOWN"]

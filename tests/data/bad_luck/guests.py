@@ -193,3 +193,30 @@ def _many(k: Kernel) -> None:
         dec ebx
         jnz .Lagain
     """)
+
+
+@probe(spec="MC146818, RAM (what it holds outlives a reset)")
+def resets_where_another_was(k: Kernel) -> ProbeBody:
+    """Resets the machine where a guest of its kind has run before: the CMOS RAM tells it."""
+    k.asm(
+        """
+        mov al, 0x50
+        out 0x70, al
+        in al, 0x71
+        cmp al, 0x5A
+        jne first_here
+        mov edx, 0xCF9
+        mov al, 6
+        out dx, al
+        hlt
+        first_here:
+        mov al, 0x50
+        out 0x70, al
+        mov al, 0x5A
+        out 0x71, al
+        """
+    )
+
+    run = yield
+
+    assert run.vectors == []
