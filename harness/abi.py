@@ -177,6 +177,7 @@ PARAMETERS_STRUCT: Final = Struct(
     RUN_ID=(8, 4),  # base of the commit words: tells this run's records from an earlier run's
     CPUS=(12, 4),
     HOSTED=(16, 4),  # 1: a host acts at checkpoints and says when to go on
+    PACED=(20, 4),  # 1: a device does part of its work in the host's time: virtual time must not run ahead of it
 )
 
 MAILBOX_STRUCT: Final = Struct(

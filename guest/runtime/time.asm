@@ -146,8 +146,9 @@ idle_away:
     pop r14
     ret
 
-# idle_until_near: run through NOPs until the time-stamp counter is less than LAST_TICKS before R14. Where time counts
-# instructions they are what lets it pass, and QEMU translates them to nothing: a millisecond takes some microseconds.
+# idle_until_near: let time pass until the time-stamp counter is less than LAST_TICKS (or FAR_TICKS) before R14.
+# Where time counts instructions NOPs let it pass for nothing, as QEMU translates them to nothing: a millisecond takes some
+# microseconds. A device with a part in the host's time must be waited for at the pace of a count-down: half of real time.
 # clobbers: RAX, RCX, RDX.
 .equ FAR_TICKS, 1<<17             # the long run takes less of them even where an instruction takes 256
 .equ LAST_TICKS, 1<<12
@@ -160,17 +161,33 @@ idle_until_near:
     jbe .Lnear
     cmp rcx, FAR_TICKS
     jb .Lnot_far
+    cmp dword ptr [PARAMETERS+PARAM_PACED], 0
+    jne .Lpaced
     .skip 480, 0x90
+    jmp idle_until_near
+.Lpaced:
+    mov ecx, 2000
+.Lcount_down:
+    dec ecx
+    jnz .Lcount_down
     jmp idle_until_near
 .Lnot_far:
     cmp rcx, LAST_TICKS
     jb .Lnear
+    cmp dword ptr [PARAMETERS+PARAM_PACED], 0
+    jne .Lnear
     .skip 64, 0x90
     jmp idle_until_near
 .Lnear:
     ret
 
-.equ WAIT_NOPS, 200                # between two looks: time passes at little cost, as in idle_until_near
+# pause_between_looks: a moment of virtual time, for nothing, between two looks at what is waited for; see idle_until_near.
+pause_between_looks:
+    cmp dword ptr [PARAMETERS+PARAM_PACED], 0
+    jne .Lno_pause
+    .skip 200, 0x90
+.Lno_pause:
+    ret
 
 # wait_vector: until vector EDI has arrived ESI times since the start, on all processors together; the run ends with
 # STATUS_TIMEOUT if that takes more than RDX microseconds.
@@ -190,7 +207,7 @@ wait_vector:
     call total_count
     cmp eax, r12d
     jae .Lcame
-    .skip WAIT_NOPS, 0x90
+    call pause_between_looks
     call spin_once
     jae .Lwait
     call total_count                # it may have come in this last turn
@@ -254,7 +271,7 @@ wait_word:
     and rax, rsi
     cmp rax, rbx
     je .Lequal
-    .skip WAIT_NOPS, 0x90
+    call pause_between_looks
     call spin_once
     jae .Lword
     mov rax, qword ptr [rdi]

@@ -25,6 +25,7 @@ class Parameters:
     run_id: int = 0
     cpus: int = 1
     hosted: bool = True  # a host acts at checkpoints
+    paced: bool = False  # virtual time must not run ahead of the host's
 
     def encode(self) -> bytes:
         """The structure's bytes."""
@@ -34,6 +35,7 @@ class Parameters:
             ("RUN_ID", self.run_id),
             ("CPUS", self.cpus),
             ("HOSTED", int(self.hosted)),
+            ("PACED", int(self.paced)),
         ):
             offset, width = abi.PARAMETERS_STRUCT.fields[name]
             data[offset : offset + width] = value.to_bytes(width, "little")

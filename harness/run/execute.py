@@ -101,7 +101,8 @@ class Executor:
                 host_faults(case.probe.root)  # says now what is wrong with the file
             built = build(case, self.target, options.omit)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
-            parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus)
+            paced = bool(case.probe.needs) or case.probe.interactive
+            parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus, paced=paced)
         except (TargetLacks, Unsupported) as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
         except _BUILD_ERRORS as error:

@@ -6,6 +6,7 @@ from harness import Kernel, ProbeBody, Run, probe
 from harness.hardware.ata import AtaCommand
 from harness.kernel.ahci import AhciDisk
 from harness.kernel.ide import IdeDisk
+from harness.kernel.poll import wait_register
 from harness.kernel.window import GUARD, Window
 
 BLOCK = 512
@@ -208,7 +209,8 @@ def ide_nien_holds_the_interrupt(k: Kernel) -> ProbeBody:
     with k.trigger():
         disk.go(AtaCommand.READ_DMA)
     k.wait_until(window.address & ~7, 0, ms=MS)
-    k.stay_quiet(ms=100)  # the engine ends when the host's disk says so, in real time
+    wait_register(k, disk.bus_master.STATUS, BMIDEA=0, ms=MS)
+    k.stay_quiet(ms=5)
     engine = disk.bus_master.STATUS.read("engine")
 
     run = yield
