@@ -93,9 +93,16 @@ class Image:
             (abi.PROGRAM, self.program.code),
         ]
 
-    def staged(self, parameters: Parameters, *, boots: Boots = Boots.ALWAYS) -> list[tuple[int, bytes]]:
-        """The staging area's content: the header that `guest/runtime/rom.asm` describes, then the segments."""
+    def staged(
+        self, parameters: Parameters, *, boots: Boots = Boots.ALWAYS, ram: memoryview | None = None
+    ) -> list[tuple[int, bytes]]:
+        """The staging area's content: the header that `guest/runtime/rom.asm` describes, then the segments.
+
+        Segments that stand in `ram` already are left out.
+        """
         segments = self.segments(parameters)
+        if ram is not None:
+            segments = [(at, code) for at, code in segments if bytes(ram[at : at + len(code)]) != code]
         head = 16 + 16 * len(segments)
         header = [abi.MAGIC_STAGING, self.runtime.symbols["entry32"], len(segments), boots]
         body = bytearray()

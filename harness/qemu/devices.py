@@ -56,6 +56,9 @@ class Device:
     kvm_machine_options: tuple[str, ...] = ()
     resets: bool = True  # False: QEMU gives it no reset method, so a machine that has it serves one run only
     first: bool = False  # must come before the devices that it serves
+    in_virtual_time: bool = (
+        False  # nothing that it does takes the host's time: no disk, no network, no thread of its own
+    )
 
     @property
     def platforms(self) -> tuple[MachineType, ...]:
@@ -87,13 +90,15 @@ def _virtio(
 
 
 _LIST = (
-    Device("hpet", "high precision event timer", _on(_PCI), ("hpet",), machine_options=("hpet=on",)),
+    Device("hpet", "high precision event timer", _on(_PCI), ("hpet",), machine_options=("hpet=on",),
+           in_virtual_time=True),
     Device(
         "hpet-fsb",
         "high precision event timer whose comparators can send FSB messages",
         _on(_PCI, "-global", "hpet.msi=on"),
         ("hpet",),
         machine_options=("hpet=on",),
+        in_virtual_time=True,
     ),
     # hw/misc/edu.c: a pending interrupt and a transfer under way outlive system_reset.
     Device(
@@ -108,18 +113,21 @@ _LIST = (
         "ports that raise any ISA interrupt line",
         _on(_ALL, "-device", "pc-testdev"),
         ("pc-testdev",),
+        in_virtual_time=True,
     ),
     Device(
         "pci-testdev",
         "PCI device with I/O and memory test BARs",
         _on(_PCI, *_pci("pci-testdev", "pci-testdev")),
         ("pci-testdev",),
+        in_virtual_time=True,
     ),
     Device(
         "isa-debug-exit",
         "port F4h ends QEMU with status value*2+1",
         _on(_ALL, "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"),
         ("isa-debug-exit",),
+        in_virtual_time=True,
     ),
     _virtio("virtio-rng", "rng", "entropy device; its bytes come from QEMU itself",
             before=("-object", "rng-builtin,id={id}-source"), options=",rng={id}-source"),
@@ -204,6 +212,7 @@ _LIST = (
         "PCI Express root port with an empty slot: MSI with two messages and mask bits",
         _on(_PCI, *_pci("root-port", "ioh3420", ",chassis=1,slot=1")),
         ("ioh3420",),
+        in_virtual_time=True,
     ),
     Device(
         "ivshmem",
@@ -212,6 +221,7 @@ _LIST = (
             *_pci("ivshmem", "ivshmem-plain", ",memdev={id}-memory")),
         ("ivshmem-plain",),
         backing=_MIB,
+        in_virtual_time=True,
     ),
     Device(
         "intel-iommu",
@@ -221,6 +231,7 @@ _LIST = (
         # Interrupt remapping needs the IO APIC in QEMU: KVM's own one does not ask it.
         kvm_machine_options=("kernel-irqchip=split",),
         first=True,
+        in_virtual_time=True,
     ),
 )  # fmt: skip
 

@@ -58,7 +58,7 @@ class Machine:
         self._placed = placed
         self._console = Console(resources.com1, monitor)
         self._preparing: asyncio.Task[None] | None = None
-        self._witnessing: asyncio.Task[tuple[bytes, str]] | None = None
+        self._witnessed: tuple[bytes, str] | None = None
         # An interrupt may come before our caller has its hands on the machine.
         self._abandoned = weakref.finalize(self, _abandon, monitor, self._console, resources)
         self._abandoned.atexit = False
@@ -159,7 +159,7 @@ class Machine:
         return await coroutine
 
     async def _reset(self) -> None:
-        self._witnessing = None
+        self._witnessed = None
         await self._monitor.reset()
         self._console.restart()
 
@@ -180,7 +180,7 @@ class Machine:
     async def _resume(self, guest_reset: GuestReset | None) -> None:
         if guest_reset is not None:
             await self._monitor.on_guest_reset(guest_reset)
-        self._witnessing = None
+        self._witnessed = None
         await self._monitor.resume(_REGISTERS)
 
     def on_guest_reset(self, what: GuestReset) -> None:
@@ -194,9 +194,10 @@ class Machine:
     async def _wait_stop(self, timeout: float) -> Stop:
         stop = await self._monitor.wait_stop(timeout)
         if stop.signalled:  # `witness` will be asked for: to wake our caller twice would cost more than the answers do
-            self._witnessing = asyncio.ensure_future(self._ask_witnesses())
-            self._witnessing.add_done_callback(lambda task: task.cancelled() or task.exception())
-            await asyncio.wait({self._witnessing})
+            try:
+                self._witnessed = await self._ask_witnesses()
+            except QemuError:
+                pass  # `witness` will raise it, if it is called
         return stop
 
     def stop(self) -> None:
@@ -294,9 +295,7 @@ class Machine:
 
     def witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
         """What every run is asked when it stops, in one go: `serial_output()` and `registers()`. Raises as they do."""
-        # Done since the stop, which our caller has waited for; an interrupt of that wait may have left it under way.
-        asked = self._witnessing
-        output, dump = asked.result() if asked is not None and asked.done() else self._do(self._ask_witnesses())
+        output, dump = self._witnessed or self._do(self._ask_witnesses())
         return output, parse_registers(dump)
 
     async def _ask_witnesses(self) -> tuple[bytes, str]:

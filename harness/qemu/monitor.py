@@ -114,6 +114,7 @@ class Monitor:
     def __init__(self, process: QemuProcess) -> None:
         self.process = process
         self.patience = 30.0  # seconds in which QEMU must answer a command
+        self._hung = False  # it did not, and was killed for it
         self.running = False
         self.fresh = True  # not run since power-on or reset
         self.resets = 0  # by us
@@ -152,7 +153,7 @@ class Monitor:
         name = message["event"]
         data: Any = message.get("data", {})
         if len(self.events) < 1000:
-            self.events.append(dict(message))
+            self.events.append(message)
         match name:
             case "RESUME":
                 self.running = True
@@ -183,22 +184,27 @@ class Monitor:
         `then`: the command that most likely comes next.
         """
         command = ", ".join(name for name, _ in commands)
+        patience = asyncio.get_running_loop().call_later(self.patience, self._lose_patience)
         try:
             if self._client.runstate is not Runstate.RUNNING:
                 raise ExecInterruptedError("not connected")
-            async with asyncio.timeout(self.patience):
-                return await self._client.execute_all(commands, then)
-        except TimeoutError:
-            self.process.kill()
-            await self._wait_gone()
-            raise QemuHung(self.process.returncode, self.process.stderr, command, self.patience) from None
+            return await self._client.execute_all(commands, then)
         except ExecuteError as error:
             raise QmpCommandError(command, error.error_class, str(error)) from None
         except QMPError as error:
+            if self._hung:
+                await self._wait_gone()
+                raise QemuHung(self.process.returncode, self.process.stderr, command, self.patience) from None
             if not self.process.alive or self._client.runstate is not Runstate.RUNNING:
                 await self._wait_gone()
                 raise QemuDied(self.process.returncode, self.process.stderr, command) from None
             raise QmpCommandError(command, type(error).__name__, str(error)) from error
+        finally:
+            patience.cancel()
+
+    def _lose_patience(self) -> None:
+        self._hung = True
+        self.process.kill()
 
     async def _wait_gone(self) -> None:
         # The connection closes a little before the process is gone; how it ended is worth the wait.

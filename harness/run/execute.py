@@ -101,7 +101,7 @@ class Executor:
                 host_faults(case.probe.root)  # says now what is wrong with the file
             built = build(case, self.target, options.omit)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
-            paced = bool(case.probe.needs) or case.probe.interactive
+            paced = case.probe.interactive or not all(device.in_virtual_time for device in shape.devices)
             parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus, paced=paced)
         except (TargetLacks, Unsupported) as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
@@ -165,7 +165,8 @@ class Executor:
         if case.boot == "rom":
             # The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
             machine.clear(keep=(abi.RUNTIME, abi.PARAMETERS))
-            pieces = built.image.staged(parameters, boots=Boots.ALWAYS if held else Boots.ONCE)
+            boots = Boots.ALWAYS if held else Boots.ONCE
+            pieces = built.image.staged(parameters, boots=boots, ram=machine.ram)
         started = time.perf_counter()
         verdict, error = _come_to_a_verdict(run, pieces, watchdog_s)
         reason = "" if error is None else _reason(error)
