@@ -32,6 +32,9 @@ __all__ = ["Bench", "BenchError", "measure"]
 
 Figures = dict[str, float]
 
+WARM_RUNS = 20
+"""Warm runs for each cold one: a warm machine serves many runs in a row, and is slower just after the host was busy."""
+
 
 class BenchError(Exception):
     """A run that should only be fast did not pass: its time would mean nothing."""
@@ -108,7 +111,7 @@ def _runs(bench: Bench, reference: Case, target: Target, samples: int) -> None:
             floors.append(floor_ms(target))
             alone.append(guest_alone_ms(target, image))
             cold.append(_passed(executor.run(reference, RunOptions(cold=True))).ms)
-            for _ in range(5):
+            for _ in range(WARM_RUNS):
                 record = _passed(executor.run(reference))
                 warm.append(record.ms)
                 for name, value in record.parts_ms.items():
@@ -215,7 +218,7 @@ def _cold_and_warm(reference: Case, target: Target, samples: int) -> Figures:
         _passed(first)
         for _ in range(samples):
             cold.append(_passed(executor.run(reference, RunOptions(cold=True))).ms)
-            warm += [_passed(executor.run(reference)).ms for _ in range(5)]
+            warm += [_passed(executor.run(reference)).ms for _ in range(WARM_RUNS)]
     figures = {"cold_ms": median(cold), "warm_ms": median(warm)}
     return {**figures, "cold_over_warm": figures["cold_ms"] / figures["warm_ms"]}
 
