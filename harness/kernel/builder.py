@@ -235,6 +235,14 @@ class Kernel(Faults):
         """Let `us` microseconds of guest time pass."""
         self.program.step(f"delay {us} µs", f"mov edi, {round(us)}", "call stay")
 
+    def keep_host_pace(self) -> None:
+        """Let waits take about half as long for the host as for the guest, where time counts instructions.
+
+        Else a wait in virtual time takes the host next to nothing, and what the host does meanwhile comes too late.
+        Implied for a probe that needs a disk, a network or the like, or an interactive console.
+        """
+        self.program.host_paced = True
+
     def settle(self) -> None:
         """Let whatever can arrive now arrive: 20 µs of virtual time, 5 ms where time is the host's."""
         self.delay(us=20 if self.deterministic else 5000)

@@ -92,6 +92,7 @@ class Program:
     marks: list[str] = field(default_factory=list)
     waits: list[WaitPoint] = field(default_factory=list)
     uses: set[str] = field(default_factory=set)  # "pci": what the program's start must prepare
+    host_paced: bool = False  # virtual time must not run ahead of the host's
 
     def __post_init__(self) -> None:
         self._main: list[SourceLine] = []

@@ -100,13 +100,15 @@ _LIST = (
         machine_options=("hpet=on",),
         in_virtual_time=True,
     ),
-    # hw/misc/edu.c: a pending interrupt and a transfer under way outlive system_reset.
+    # hw/misc/edu.c: a pending interrupt and a transfer under way outlive system_reset. Transfers take virtual time; a
+    # factorial is a thread's: `k.keep_host_pace()`.
     Device(
         "edu",
         "QEMU's teaching device: PCI, DMA engine, INTx, MSI",
         _on(_PCI, *_pci("edu", "edu")),
         ("edu",),
         resets=False,
+        in_virtual_time=True,
     ),
     Device(
         "pc-testdev",

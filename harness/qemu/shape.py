@@ -43,6 +43,11 @@ class Shape:
         return self.target.memory_mib << 20
 
     @property
+    def host_paced(self) -> bool:
+        """Whether something in it works in the host's time, so that virtual time must not run ahead of it."""
+        return self.interactive or bool(self.extra_args) or not all(device.in_virtual_time for device in self.devices)
+
+    @property
     def reusable(self) -> bool:
         """Whether a machine can do one run after another."""
         return self.why_single() is None

@@ -101,8 +101,9 @@ class Executor:
                 host_faults(case.probe.root)  # says now what is wrong with the file
             built = build(case, self.target, options.omit)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
-            paced = case.probe.interactive or not all(device.in_virtual_time for device in shape.devices)
-            parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus, paced=paced)
+            parameters = Parameters(
+                self._tsc_khz, run_id, case.probe.cpus, paced=built.program.host_paced or shape.host_paced
+            )
         except (TargetLacks, Unsupported) as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
         except _BUILD_ERRORS as error:
