@@ -29,8 +29,10 @@ __all__ = [
     "probe_scores",
 ]
 
-WATCHDOG_S = 2.0
-"""Seconds that a mutant may be silent. Waits end by themselves in guest time; what does not is an endless loop."""
+WATCHDOG_S = 0.75
+WATCHDOG_RUNS = 10
+"""Seconds that a mutant may be silent, or as many times the whole run. Waits end by themselves in guest time; what does
+not is an endless loop, or a processor that sleeps for ever."""
 
 
 class Effect(StrEnum):
@@ -124,7 +126,8 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     if found.apart:
         return found
     steps = tuple(build(case, target).program.steps)  # it has just been built, so it can be
-    options = replace(options, watchdog_s=min(WATCHDOG_S, case.probe.watchdog_s))
+    patience_s = max(WATCHDOG_S, WATCHDOG_RUNS * whole.ms / 1e3)
+    options = replace(options, watchdog_s=min(patience_s, case.probe.watchdog_s))
     finding, reason = _without_triggers(executor, case, options, steps, whole)
     removals: tuple[Removal, ...] = ()
     if not triggers_only:
