@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.kernel.program import Step
-from harness.qemu.target import Target
 from harness.run.build import build
 from harness.run.execute import Executor, RunOptions
 from harness.run.probe import Case
@@ -29,6 +28,9 @@ __all__ = [
     "probe_scores",
 ]
 
+LONGEST_WAIT_MS = 250.0
+"""Milliseconds of guest time after which each wait of a mutant gives up: most mutants wait for what does not come."""
+
 WATCHDOG_S = 0.75
 WATCHDOG_RUNS = 10
 """Seconds that a mutant may be silent, or as many times the whole run. Waits end by themselves in guest time; what does
@@ -40,9 +42,8 @@ class Effect(StrEnum):
 
     RED = "red"  # the probe failed: it depends on the step
     GREEN = "green"  # the probe passed all the same
-    BROKEN = (
-        "broken"  # without the step the program cannot be assembled or the judgement cannot run: counts for nothing
-    )
+    BROKEN = "broken"  # without it the program cannot be assembled or the judgement cannot run: counts for nothing
+    CHANCE = "chance"  # not removed: whether the host was done without that wait is by chance; counts for nothing
 
 
 class TriggerFinding(StrEnum):
@@ -126,12 +127,15 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     if found.apart:
         return found
     steps = tuple(build(case, target).program.steps)  # it has just been built, so it can be
+    short = replace(options, longest_wait_ms=LONGEST_WAIT_MS)
+    if executor.run(case, short).verdict is Verdict.PASS:  # else it waits for long, and not in vain
+        options = short
     patience_s = max(WATCHDOG_S, WATCHDOG_RUNS * whole.ms / 1e3)
     options = replace(options, watchdog_s=min(patience_s, case.probe.watchdog_s))
     finding, reason = _without_triggers(executor, case, options, steps, whole)
     removals: tuple[Removal, ...] = ()
     if not triggers_only:
-        removals = tuple(_without(executor, case, options, step, target) for step in steps)
+        removals = tuple(_without(executor, case, options, step) for step in steps)
     return replace(found, trigger=finding, trigger_reason=reason, host_trigger=whole.host_triggered, removals=removals)
 
 
@@ -152,7 +156,9 @@ def _without_triggers(
             return TriggerFinding.STILL_GREEN, reason
 
 
-def _without(executor: Executor, case: Case, options: RunOptions, step: Step, target: Target) -> Removal:
+def _without(executor: Executor, case: Case, options: RunOptions, step: Step) -> Removal:
+    if step.waits and executor.host_paced(case):
+        return Removal(step.what, str(step.origin), step.trigger, Effect.CHANCE)
     record = executor.run(case, replace(options, omit=frozenset({step.index})))
     effects = {Verdict.FAIL: Effect.RED, Verdict.ERROR: Effect.BROKEN}
     effect = effects.get(record.verdict, Effect.GREEN)

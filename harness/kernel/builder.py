@@ -6,6 +6,7 @@ code clobbers RAX, RCX, RDX, RSI, RDI and the flags; RBX, RBP and R8–R15 are t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
@@ -23,6 +24,7 @@ from harness.kernel.cpus import Processors
 from harness.kernel.faults import Faults
 from harness.kernel.lines import IsaLines
 from harness.kernel.pages import PageWindow
+from harness.kernel.patience import Patience
 from harness.kernel.pci import PciBus
 from harness.kernel.program import Buffer, Program, TargetLacks, WaitPoint, probe_frame
 from harness.kernel.tables import DescriptorTables
@@ -47,13 +49,14 @@ class Kernel(Faults):
         *,
         deterministic: bool = True,
         accelerator: str = "tcg",
+        longest_wait_ms: float = math.inf,
     ) -> None:
         super().__init__(program)
         self.platform = platform
         self.cpus = cpus
         self.deterministic = deterministic  # virtual time counts instructions: timers are exact to the tick
         # In real time a busy host may leave a processor standing: what a wait gives up after is no measurement there.
-        self.patience = 1 if deterministic else 40
+        self.patience = Patience(1 if deterministic else 40, longest_wait_ms)
         self.accelerator = accelerator
         self.bus = StagedBus(program)
         self.lapic = LocalApicControl(self.bus)
@@ -199,8 +202,8 @@ class Kernel(Faults):
         if halt:
             lines += ["call halt_until"]
         else:
-            lines += [f"mov edx, {round(ms * 1000 * self.patience)}", f"mov ecx, {number}", "call wait_vector"]
-        self.program.step(f"wait for {vector:#04x} × {count}", *lines)
+            lines += [f"mov edx, {self.patience.us(ms)}", f"mov ecx, {number}", "call wait_vector"]
+        self.program.step(f"wait for {vector:#04x} × {count}", *lines, waits=True)
 
     def wait_until(
         self, what: Value[Any] | Buffer | int, equals: int, *, mask: int = (1 << 64) - 1, ms: float = 100.0
@@ -219,21 +222,21 @@ class Kernel(Faults):
         number = len(self.program.waits)
         lines = [f"mov edi, {address:#x}", f"movabs rsi, {mask:#x}", f"movabs rdx, {equals:#x}"]
         lines += [
-            f"mov ecx, {round(ms * 1000 * self.patience)}",
+            f"mov ecx, {self.patience.us(ms)}",
             f"mov r8d, {number}",
             "push r8",
             "call wait_word",
             "pop r8",
         ]
-        self.program.step(f"wait until {shown} == {equals:#x}", "push r8", *lines, "pop r8")
+        self.program.step(f"wait until {shown} == {equals:#x}", "push r8", *lines, "pop r8", waits=True)
 
     def stay_quiet(self, ms: float = 1.0) -> None:
         """Let `ms` milliseconds of guest time pass, so that anything late or doubled shows in the record."""
-        self.program.step(f"stay quiet {ms} ms", f"mov edi, {round(ms * 1000)}", "call stay")
+        self.program.step(f"stay quiet {ms} ms", f"mov edi, {round(ms * 1000)}", "call stay", waits=True)
 
     def delay(self, us: float) -> None:
         """Let `us` microseconds of guest time pass."""
-        self.program.step(f"delay {us} µs", f"mov edi, {round(us)}", "call stay")
+        self.program.step(f"delay {us} µs", f"mov edi, {round(us)}", "call stay", waits=True)
 
     def keep_host_pace(self) -> None:
         """Let waits take about half as long for the host as for the guest, where time counts instructions.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from harness import abi
 from harness.hardware.block import Value
+from harness.kernel.patience import Patience
 from harness.kernel.program import Program, WaitPoint
 
 __all__ = ["Processors"]
@@ -15,7 +16,7 @@ __all__ = ["Processors"]
 class Processors:
     """Starts the other processors and gives them routines to run. A processor's number is its APIC ID."""
 
-    def __init__(self, program: Program, cpus: int, patience: int = 1) -> None:
+    def __init__(self, program: Program, cpus: int, patience: Patience) -> None:
         self._program = program
         self.count = cpus
         self._patience = patience
@@ -49,7 +50,7 @@ class Processors:
         """Until the processor has ended every routine it was given so far; fails by name after `ms` milliseconds."""
         done = abi.PER_CPU + abi.PERCPU.size * cpu + abi.PERCPU.offset("DONE")
         lines = self._wait(done, self._routines[cpu], f"processor {cpu} to end its routine", ms)
-        self._program.step(f"join processor {cpu}", *lines)
+        self._program.step(f"join processor {cpu}", *lines, waits=True)
 
     def listen(self, *, ms: float = 100.0) -> None:
         """Start all, and let each take interrupts, running, until `hush`; goes on when every one of them does.
@@ -76,7 +77,7 @@ class Processors:
                 )
         for cpu, flag in enumerate(ready, 1):
             lines = self._wait(abi.VALUES + 8 * flag.index, 1, f"processor {cpu} to listen", ms)
-            program.step(f"wait for processor {cpu}", *lines)
+            program.step(f"wait for processor {cpu}", *lines, waits=True)
 
     def hush(self) -> None:
         """End what `listen` began: interrupts off on the others, their local APICs frozen for `run.lapic_of`."""
@@ -90,5 +91,5 @@ class Processors:
         """Until the quadword at an address equals a number; the run fails by name after `ms` milliseconds."""
         self._program.waits.append(WaitPoint(what, self._program.origin()))
         lines = ["push r8", f"mov edi, {address:#x}", "mov rsi, -1", f"mov edx, {equals}"]
-        lines += [f"mov ecx, {round(ms * 1000 * self._patience)}", f"mov r8d, {len(self._program.waits)}"]
+        lines += [f"mov ecx, {self._patience.us(ms)}", f"mov r8d, {len(self._program.waits)}"]
         return [*lines, "call wait_word", "pop r8"]

@@ -83,5 +83,6 @@ class EduDevice(Edu):
             f"jmp {again}",
             f"{woke}:",
             "popfq",
+            waits=True,
         )
         wait_register(k, self.DMA_COMMAND, START=0, ms=ms)

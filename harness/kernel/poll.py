@@ -26,7 +26,7 @@ def wait_register(k: Kernel, register: Bound[Any], *, ms: float = 100.0, bits: i
     k.program.step(
         f"wait for {place.name}: {shown}",
         "push r14",
-        f"mov eax, {round(ms * 1000)}",
+        f"mov eax, {k.patience.us(ms)}",
         "call deadline",
         "mov r14, rax",
         f"{again}:",
@@ -45,4 +45,5 @@ def wait_register(k: Kernel, register: Bound[Any], *, ms: float = 100.0, bits: i
         "jmp finish",
         f"{good}:",
         "pop r14",
+        waits=True,
     )

@@ -42,6 +42,7 @@ class Step:
     what: str
     origin: Origin
     trigger: bool
+    waits: bool = False  # all that it does is to let time pass
 
 
 @dataclass(frozen=True)
@@ -144,15 +145,18 @@ class Program:
             self.marks.append(name)
         return self.marks.index(name)
 
-    def step(self, what: str, *lines: str) -> None:
-        """Add one step made of generated lines. Clobbers of generated code: RAX, RCX, RDX, RSI, RDI, flags."""
-        origin = self.origin()
-        self.step_lines(what, [SourceLine(line, origin, 0) for line in lines], origin)
+    def step(self, what: str, *lines: str, waits: bool = False) -> None:
+        """Add one step made of generated lines; `waits`: all that it does is to let time pass.
 
-    def step_lines(self, what: str, lines: Sequence[SourceLine], origin: Origin) -> None:
+        Clobbers of generated code: RAX, RCX, RDX, RSI, RDI, flags.
+        """
+        origin = self.origin()
+        self.step_lines(what, [SourceLine(line, origin, 0) for line in lines], origin, waits=waits)
+
+    def step_lines(self, what: str, lines: Sequence[SourceLine], origin: Origin, *, waits: bool = False) -> None:
         """Add one step made of lines that know their own places."""
         index = len(self.steps)
-        self.steps.append(Step(index, what, origin, self._in_trigger > 0))
+        self.steps.append(Step(index, what, origin, self._in_trigger > 0, waits))
         if index not in self.omit:
             self._section.extend(lines)
 

@@ -103,7 +103,9 @@ class VirtioPci:
         self.common.DEVICE_STATUS.write(0)
         again = self.k.program.unique("resetting")
         load = self.k.bus.load(self.common.DEVICE_STATUS.place)
-        self.k.program.step(f"wait for the reset of {self.name}", f"{again}:", *load, "test eax, eax", f"jnz {again}")
+        self.k.program.step(
+            f"wait for the reset of {self.name}", f"{again}:", *load, "test eax, eax", f"jnz {again}", waits=True
+        )
 
     def negotiate(self, features: int = 0) -> None:
         """Reset, ACKNOWLEDGE, DRIVER, exactly these features and VERSION_1, FEATURES_OK: "Device Initialization" 1–5.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -44,7 +45,9 @@ class Built:
         return self.image.symbols
 
 
-def build(case: Case, target: Target, omit: frozenset[int] = frozenset()) -> Built:
+def build(
+    case: Case, target: Target, omit: frozenset[int] = frozenset(), *, longest_wait_ms: float = math.inf
+) -> Built:
     """Let the probe write its program and assemble it; `omit` leaves steps out.
 
     Raises what the probe raises, `ProgramError`, `FieldError`, `PlaceholderError`, `AssemblyError`.
@@ -57,6 +60,7 @@ def build(case: Case, target: Target, omit: frozenset[int] = frozenset()) -> Bui
         case.probe.cpus,
         deterministic=target.deterministic,
         accelerator=target.accelerator,
+        longest_wait_ms=longest_wait_ms,
     )
     judgement = case.probe.function(kernel, **case.params)
     try:

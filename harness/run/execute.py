@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import shlex
 import time
@@ -45,7 +46,8 @@ _BUILD_ERRORS = (ProgramError, ProbeError, FieldError, PlaceholderError, Assembl
 class RunOptions:
     """How runs are made. `omit` leaves steps of the program out, `act=False` the host's triggers: for vacuity.
 
-    `watchdog_s`: seconds that a guest may be silent, instead of what its probe says.
+    `watchdog_s`: seconds that a guest may be silent, instead of what its probe says. `longest_wait_ms`: milliseconds of
+    guest time after which every wait of the program gives up, whatever it says.
     """
 
     cold: bool = True
@@ -53,6 +55,7 @@ class RunOptions:
     omit: frozenset[int] = frozenset()
     act: bool = True
     watchdog_s: float | None = None
+    longest_wait_ms: float = math.inf
 
 
 class Executor:
@@ -77,6 +80,10 @@ class Executor:
             record = replace(record, attempts=2)
         return replace(record, ms=(time.perf_counter() - started) * 1e3)
 
+    def host_paced(self, case: Case) -> bool:
+        """Whether the case's machine does something in the host's time. Raises Unsupported."""
+        return self._shape(case, self.options).host_paced
+
     def close(self) -> None:
         """End all machines."""
         self._pool.close()
@@ -99,7 +106,7 @@ class Executor:
             shape = self._shape(case, options)
             if self._software_kvm:
                 host_faults(case.probe.root)  # says now what is wrong with the file
-            built = build(case, self.target, options.omit)
+            built = build(case, self.target, options.omit, longest_wait_ms=options.longest_wait_ms)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
             parameters = Parameters(
                 self._tsc_khz, run_id, case.probe.cpus, paced=built.program.host_paced or shape.host_paced

@@ -1,0 +1,20 @@
+"""How long the waits of a guest program may take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Patience"]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What waits give up after: so many times what they say, and never more than `at_most_ms` of that."""
+
+    factor: int = 1
+    at_most_ms: float = math.inf
+
+    def us(self, ms: float) -> int:
+        """Microseconds of guest time for a wait of `ms` milliseconds."""
+        return round(min(ms, self.at_most_ms) * 1000 * self.factor)
