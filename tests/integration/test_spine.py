@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -11,7 +12,7 @@ from harness.abi import MAILBOX, MAILBOX_STRUCT, RECORDER
 from harness.qemu.target import target
 from harness.run.evidence import Run
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_probes
+from harness.run.loader import load_file, load_probes
 from harness.run.probe import Case, Deviation
 from harness.run.record import RunRecord, Verdict
 
@@ -106,3 +107,58 @@ def immediate(k: Kernel, number: int) -> ProbeBody:
     with Executor(target("q35-tcg"), RunOptions(cold=False)) as executor:
         verdicts = [executor.run(case).verdict for _ in range(10) for case in (first, second)]
     assert verdicts == [Verdict.PASS] * 20
+
+
+def test_virtual_time_keeps_the_hosts_pace_where_the_host_has_a_part(tmp_path: Path) -> None:
+    file = tmp_path / "pace.py"
+    file.write_text(
+        dedent("""
+        from harness import Kernel, ProbeBody, Run, abi, probe
+
+        PACED = abi.PARAMETERS + abi.PARAMETERS_STRUCT.offset("PACED")
+        QUIET_MS = 20
+
+
+        def waits(k: Kernel) -> None:
+            k.mark("before")
+            k.stay_quiet(ms=QUIET_MS)
+            k.mark("after")
+
+
+        def is_exact(run: Run, paced: bool) -> bool:
+            before, after = run.events
+            took = (after.tsc - before.tsc) / run.tsc_khz
+            return QUIET_MS <= took < QUIET_MS + 0.1 and run.machine.memory(PACED, 4)[0] == paced
+
+
+        @probe.each(said=[False, True])
+        @probe(spec="none: the harness itself")
+        def bare(k: Kernel, said: bool) -> ProbeBody:
+            \"""Only what says so keeps pace.\"""
+            if said:
+                k.keep_host_pace()
+            waits(k)
+            run = yield
+            assert is_exact(run, said)
+
+
+        @probe(spec="none: the harness itself", needs=["hpet"])
+        def timer(k: Kernel) -> ProbeBody:
+            \"""A timer has no part in the host's time.\"""
+            waits(k)
+            run = yield
+            assert is_exact(run, False)
+
+
+        @probe(spec="none: the harness itself", needs=["virtio-blk"])
+        def disk(k: Kernel) -> ProbeBody:
+            \"""A disk has.\"""
+            waits(k)
+            run = yield
+            assert is_exact(run, True)
+        """)
+    )
+    cases = [case for found in load_file(file, tmp_path) for case in found.cases()]
+    with Executor(target("q35-tcg"), RunOptions(cold=False)) as executor:
+        records = [executor.run(case) for case in cases]
+    assert [record.verdict for record in records] == [Verdict.PASS] * 4, [record.reason for record in records]
