@@ -27,8 +27,11 @@ class Baseline:
     cases: Mapping[str, float]
 
     def fallen(self, scores: Iterable[CaseScore]) -> list[tuple[CaseScore, float]]:
-        """The cases whose score is below what it was, with that."""
-        return [(score, before) for score in scores if (before := self.cases.get(score.case)) and score.score < before]
+        """The cases whose score is below what it was, with that.
+
+        Where the host has a part in the run one step more or less is no fall: whether it is noticed is by chance.
+        """
+        return [(score, before) for score in scores if (before := self.cases.get(score.case)) and _fell(score, before)]
 
     def without(self, scores: Iterable[CaseScore]) -> list[str]:
         """Cases that were examined and have no score here yet."""
@@ -47,6 +50,11 @@ def read_baseline(path: Path) -> Baseline:
         raise BaselineError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BaselineError(f"{path}: is no vacuity baseline ({error}); write it anew with --write-baseline") from error
+
+
+def _fell(score: CaseScore, before: float) -> bool:
+    steps = (before - score.score) * score.removable
+    return score.score < before if not score.host_part else steps > 1.01
 
 
 def total_score(scores: Iterable[CaseScore]) -> tuple[int, int]:

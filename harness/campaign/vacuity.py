@@ -78,6 +78,7 @@ class CaseVacuity:
     trigger: TriggerFinding | None = None
     trigger_reason: str = ""
     host_trigger: bool = False
+    host_part: bool = False  # the host acts in the run, or a device works in its time: not every removal ends the same
     removals: tuple[Removal, ...] = ()
 
     @property
@@ -108,6 +109,7 @@ class CaseScore:
     case: str
     red: int
     removable: int
+    host_part: bool = False
 
     @property
     def score(self) -> float:
@@ -136,7 +138,14 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     removals: tuple[Removal, ...] = ()
     if not triggers_only:
         removals = tuple(_without(executor, case, options, step) for step in steps)
-    return replace(found, trigger=finding, trigger_reason=reason, host_trigger=whole.host_triggered, removals=removals)
+    return replace(
+        found,
+        trigger=finding,
+        trigger_reason=reason,
+        host_trigger=whole.host_triggered,
+        host_part=whole.host_acted or executor.host_paced(case),
+        removals=removals,
+    )
 
 
 def _without_triggers(
@@ -172,7 +181,7 @@ def _first_line(text: str) -> str:
 def case_scores(cases: Iterable[CaseVacuity]) -> list[CaseScore]:
     """The scores of the cases that were examined step by step."""
     return [
-        CaseScore(case.probe, case.case, case.count(Effect.RED), case.removable)
+        CaseScore(case.probe, case.case, case.count(Effect.RED), case.removable, case.host_part)
         for case in cases
         if not case.apart and case.removals
     ]

@@ -115,7 +115,7 @@ def arguments(shape: Shape) -> list[str]:
 @pytest.mark.parametrize("name", sorted(builtin_targets()))
 def test_command_line(name: str) -> None:
     line = arguments(Shape(target(name), cpus=3))
-    assert line[line.index("-accel") + 1] == target(name).accelerator
+    assert line[line.index("-accel") + 1].split(",")[0] == target(name).accelerator
     assert line[line.index("-machine") + 1].startswith(target(name).machine + ",memory-backend=ram")
     assert ("-icount" in line) == ("-rtc" in line) == target(name).deterministic
     assert line[line.index("-smp") + 1] == "3" and "-S" in line and "-nodefaults" in line
