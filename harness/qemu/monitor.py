@@ -223,6 +223,8 @@ class Monitor:
         self.fresh = False
         try:
             await self.execute_all([_CONT], then)
+        except QemuHung:
+            raise
         except QemuDied:
             pass  # the guest may end QEMU before QEMU has answered: the stop tells it
 

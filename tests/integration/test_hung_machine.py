@@ -21,3 +21,12 @@ def test_a_command_that_is_not_answered_ends_the_machine() -> None:
         assert not machine.alive
         with pytest.raises(QemuDied):
             machine.qmp("query-status")
+
+
+def test_a_machine_that_hangs_as_it_goes_on_hangs_and_was_not_killed_from_outside() -> None:
+    with Machine.launch(Shape(target("q35-tcg")), guests.SILENT) as machine:
+        os.kill(machine.pid, signal.SIGSTOP)
+        machine.patience = 0.5
+        with pytest.raises(QemuHung, match=r"did not answer cont within 0\.5 s, and was killed"):
+            machine.resume()
+        assert not machine.alive
