@@ -182,7 +182,10 @@ idle_until_near:
     ret
 
 # pause_between_looks: a moment of virtual time, for nothing, between two looks at what is waited for; see idle_until_near.
+# Several processors take turns instead, at each `pause` of spin_once: time that one of them wastes is the others'.
 pause_between_looks:
+    cmp dword ptr [PARAMETERS+PARAM_CPUS], 1
+    ja .Lno_pause
     cmp dword ptr [PARAMETERS+PARAM_PACED], 0
     jne .Lno_pause
     .skip 200, 0x90

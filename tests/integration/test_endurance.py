@@ -56,8 +56,11 @@ def right_verdict(case: Case) -> Verdict:
     return Verdict.FAIL if case.probe.name == "wrong" else Verdict.PASS
 
 
-def resident_kib() -> int:
-    text = Path("/proc/self/status").read_text()
+QEMU_KIB = 256 * 1024  # its own, and 64 MiB of translated code
+
+
+def resident_kib(pid: int | str = "self") -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
     return int(text.partition("VmRSS:")[2].split()[0])
 
 
@@ -78,6 +81,7 @@ def test_many_runs(cases: list[Case]) -> None:
             assert record.attempts == 1
         assert resources() == before
         assert resident_kib() - memory < 8 * 1024
+        assert [kib for pid in machines() if (kib := resident_kib(pid)) > QEMU_KIB] == []
 
 
 def machines() -> list[int]:
