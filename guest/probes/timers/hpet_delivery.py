@@ -108,7 +108,7 @@ def a_disabled_timer_still_shows_its_status(k: Kernel) -> ProbeBody:
     k.sti()
     with k.trigger():
         k.hpet.CONFIG.write(ENABLE=1)
-    k.stay_quiet(ms=2)
+    k.stay_quiet(ms=2 if k.deterministic else 100)  # a busy host may serve the timer late
     status = k.hpet.INTERRUPT_STATUS.read()
 
     run = yield
