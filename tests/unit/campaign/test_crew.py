@@ -117,6 +117,6 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, number: signal.Signals) -
     assert parent.stdout is not None
     workers = [int(parent.stdout.readline()), int(parent.stdout.readline())]
     os.kill(parent.pid, number)
-    parent.communicate()
+    parent.communicate(timeout=60)
     for pid in workers:
         assert_gone(pid)
