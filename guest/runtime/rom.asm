@@ -2,7 +2,8 @@
 #
 # The host put the image into the staging area, which is never executed; the ROM copies it to its run address with guest
 # stores, so that QEMU's translator sees the code change (it does not see what the host writes behind its back).
-# Staging: magic, entry, number of segments, how often to boot it (BOOTS_…); then for each segment: destination, length (both multiples of 16), offset, 0.
+# Staging: magic, entry, number of segments, how often to boot it (BOOTS_…); then for each segment: destination, length
+# (both multiples of 16), offset, 0.
 
 .code32
 

@@ -128,7 +128,8 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     found = CaseVacuity(case.id, case.probe.id, target.name, whole.verdict, _first_line(whole.reason))
     if found.apart:
         return found
-    steps = tuple(build(case, target).program.steps)  # it has just been built, so it can be
+    built = build(case, target)  # it has just been built, so it can be
+    steps, paced = tuple(built.program.steps), executor.host_paced(case, built)
     short = replace(options, longest_wait_ms=LONGEST_WAIT_MS)
     if executor.run(case, short).verdict is Verdict.PASS:  # else it waits for long, and not in vain
         options = short
@@ -137,13 +138,13 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     finding, reason = _without_triggers(executor, case, options, steps, whole)
     removals: tuple[Removal, ...] = ()
     if not triggers_only:
-        removals = tuple(_without(executor, case, options, step) for step in steps)
+        removals = tuple(_without(executor, case, options, step, paced=paced) for step in steps)
     return replace(
         found,
         trigger=finding,
         trigger_reason=reason,
         host_trigger=whole.host_triggered,
-        host_part=whole.host_acted or executor.host_paced(case),
+        host_part=whole.host_acted or paced,
         removals=removals,
     )
 
@@ -165,8 +166,8 @@ def _without_triggers(
             return TriggerFinding.STILL_GREEN, reason
 
 
-def _without(executor: Executor, case: Case, options: RunOptions, step: Step) -> Removal:
-    if step.waits and executor.host_paced(case):
+def _without(executor: Executor, case: Case, options: RunOptions, step: Step, *, paced: bool) -> Removal:
+    if step.waits and paced:
         return Removal(step.what, str(step.origin), step.trigger, Effect.CHANCE)
     record = executor.run(case, replace(options, omit=frozenset({step.index})))
     effects = {Verdict.FAIL: Effect.RED, Verdict.ERROR: Effect.BROKEN}

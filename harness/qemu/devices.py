@@ -56,9 +56,7 @@ class Device:
     kvm_machine_options: tuple[str, ...] = ()
     resets: bool = True  # False: QEMU gives it no reset method, so a machine that has it serves one run only
     first: bool = False  # must come before the devices that it serves
-    in_virtual_time: bool = (
-        False  # nothing that it does takes the host's time: no disk, no network, no thread of its own
-    )
+    in_virtual_time: bool = False  # nothing that it does takes the host's time: no disk, no network, no thread
 
     @property
     def platforms(self) -> tuple[MachineType, ...]:

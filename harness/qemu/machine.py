@@ -18,12 +18,13 @@ from harness.qemu.dumps import (
     PciFunction,
     parse_ioapics,
     parse_lapic,
+    parse_memory,
     parse_pci,
     parse_pics,
     parse_registers,
 )
 from harness.qemu.engine import engine
-from harness.qemu.errors import DumpError, QemuError
+from harness.qemu.errors import QemuError
 from harness.qemu.features import cpu_model, features, require
 from harness.qemu.firmware import find_uefi
 from harness.qemu.monitor import Command, GuestReset, Monitor
@@ -268,23 +269,7 @@ class Machine:
         """
         if address % 4 or length % 4 or length <= 0:
             raise ValueError(f"address {address:#x} and length {length} must be multiples of 4")
-        text = self.hmp(f"xp /{length // 4}xw {address:#x}")
-        words: list[int] = []
-        for line in text.splitlines():
-            if not line.strip():
-                continue
-            if line.endswith("Cannot access memory"):
-                raise QemuError(f"nothing answers at physical address {address + 4 * len(words):#x}")
-            at, colon, values = line.partition(":")
-            try:
-                if not colon or int(at, 16) != address + 4 * len(words):
-                    raise ValueError
-                words += [int(value, 16) for value in values.split()]
-            except ValueError:
-                raise DumpError("xp", line, text) from None
-        if len(words) != length // 4:
-            raise DumpError("xp", "", text, f"{length // 4} words")
-        return b"".join(word.to_bytes(4, "little") for word in words)
+        return parse_memory(self.hmp(f"xp /{length // 4}xw {address:#x}"), address, length)
 
     def registers(self) -> tuple[CpuRegisters, ...]:
         """Every CPU's registers. Raises DumpError."""

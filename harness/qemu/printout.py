@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
+
+from harness.qemu.memory_file import map_sealed
 
 __all__ = ["Printout"]
 
@@ -30,11 +31,8 @@ class Printout:
         return ("-add-fd", f"fd={self.descriptor},set=1", "-chardev", f"file,id={name},path=/dev/fdset/1")
 
     def opened(self) -> None:
-        """QEMU has opened it, and made it empty: give it its size, for good."""
-        os.ftruncate(self._file, self.SIZE)
-        # A file that shrank under the mapping would end us with SIGBUS; one that grew would fill the host.
-        fcntl.fcntl(self._file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-        self._map = mmap.mmap(self._file, self.SIZE)
+        """QEMU has opened it, and made it empty: give it its size."""
+        self._map = map_sealed(self._file, self.SIZE)
 
     @property
     def length(self) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import mmap
-import os
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -12,41 +9,13 @@ from contextlib import ExitStack
 from harness.qemu.command import Endpoints
 from harness.qemu.errors import TargetError
 from harness.qemu.firmware import FirmwareFiles
+from harness.qemu.memory_file import MemoryFile
 from harness.qemu.printout import Printout
 from harness.qemu.shape import Shape
 
-__all__ = ["MemoryFile", "Resources"]
+__all__ = ["Resources"]
 
 _MIB = 1 << 20
-
-
-class MemoryFile:
-    """An anonymous file in memory, mapped here and inherited by QEMU."""
-
-    def __init__(self, name: str, size: int, content: bytes = b"") -> None:
-        self.size = size
-        self.descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.descriptor, size)
-        # A file that shrank under the mapping would end us with SIGBUS.
-        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-        self._map = mmap.mmap(self.descriptor, size)
-        self.view = memoryview(self._map)
-        self.view[: len(content)] = content
-
-    @property
-    def path(self) -> str:
-        """The path under which a process that inherited it can open it."""
-        return f"/proc/self/fd/{self.descriptor}"
-
-    def clear(self, start: int = 0, end: int | None = None) -> None:
-        """Make bytes zero, for QEMU's mapping too, by giving the pages back. `start` and `end` are page-aligned."""
-        stop = self.size if end is None else end
-        if start < stop:
-            self._map.madvise(mmap.MADV_REMOVE, start, stop - start)
-
-    def close(self) -> None:
-        """Close the descriptor. The mapping lives on as long as somebody holds a view of it."""
-        os.close(self.descriptor)
 
 
 class Resources:

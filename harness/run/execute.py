@@ -80,9 +80,9 @@ class Executor:
             record = replace(record, attempts=2)
         return replace(record, ms=(time.perf_counter() - started) * 1e3)
 
-    def host_paced(self, case: Case) -> bool:
-        """Whether the case's machine does something in the host's time. Raises Unsupported."""
-        return self._shape(case, self.options).host_paced
+    def host_paced(self, case: Case, built: Built) -> bool:
+        """Whether something in the case's run works in the host's time. Raises Unsupported."""
+        return _host_paced(built, self._shape(case, self.options))
 
     def close(self) -> None:
         """End all machines."""
@@ -108,9 +108,8 @@ class Executor:
                 host_faults(case.probe.root)  # says now what is wrong with the file
             built = build(case, self.target, options.omit, longest_wait_ms=options.longest_wait_ms)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
-            parameters = Parameters(
-                self._tsc_khz, run_id, case.probe.cpus, paced=built.program.host_paced or shape.host_paced
-            )
+            paced = _host_paced(built, shape)
+            parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus, paced=paced)
         except (TargetLacks, Unsupported) as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
         except _BUILD_ERRORS as error:
@@ -261,6 +260,10 @@ class Executor:
             command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
             rerun=shlex.join(["trapgate", "run", case.id, "--target", self.target.name, *extra]),
         )
+
+
+def _host_paced(built: Built, shape: Shape) -> bool:
+    return built.program.host_paced or shape.host_paced
 
 
 def _come_to_a_verdict(

@@ -1,6 +1,7 @@
 """QEMU's state dumps, parsed into frozen dataclasses; an unknown line is a DumpError that shows it."""
 
 from harness.qemu.dumps.lapic import parse_lapic
+from harness.qemu.dumps.memory import parse_memory
 from harness.qemu.dumps.pci import PciFunction, PciRegion, parse_pci
 from harness.qemu.dumps.pic import parse_ioapics, parse_pics
 from harness.qemu.dumps.registers import CpuRegisters, DescriptorTable, SegmentRegister, parse_registers
@@ -13,6 +14,7 @@ __all__ = [
     "SegmentRegister",
     "parse_ioapics",
     "parse_lapic",
+    "parse_memory",
     "parse_pci",
     "parse_pics",
     "parse_registers",
