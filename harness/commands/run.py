@@ -263,12 +263,15 @@ def _write_reports(plan: Plan, terminal: Terminal, report: JsonReport | None, co
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the run as Ctrl-C does: reports written, machines closed."""
+    """SIGTERM and SIGHUP end the run as Ctrl-C does: reports written, machines closed.
+
+    The handler also tells Ctrl-C from a KeyboardInterrupt that a probe raises.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from harness.image.image import Image
 from harness.kernel.builder import Kernel
 from harness.kernel.program import Program
 from harness.run.probe import Case, ProbeError
+from harness.run.probe_code import probe_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,9 +63,10 @@ def build(
         accelerator=target.accelerator,
         longest_wait_ms=longest_wait_ms,
     )
-    judgement = case.probe.function(kernel, **case.params)
     try:
-        next(judgement)
+        with probe_code():
+            judgement = case.probe.function(kernel, **case.params)
+            next(judgement)
     except StopIteration:
         raise ProbeError(f"{case.id}: the probe ended before its yield") from None
     written = time.perf_counter()

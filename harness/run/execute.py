@@ -35,6 +35,7 @@ from harness.run.host_faults import REFERENCE, fault_of, host_faults, kvm_is_sof
 from harness.run.judge import failure_detail, judge
 from harness.run.leftovers import outlives_reset
 from harness.run.probe import Case, ProbeError
+from harness.run.probe_code import ProbeExit
 from harness.run.record import FailureDetail, InterruptRecord, RunRecord, Verdict
 
 __all__ = ["Executor", "RunOptions", "build"]
@@ -114,6 +115,9 @@ class Executor:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
         except _BUILD_ERRORS as error:
             return self._record(case, options, Verdict.ERROR, reason=str(error), detail=failure_detail(case, error))
+        except ProbeExit as error:
+            reason = f"the probe's program: {error}"
+            return self._record(case, options, Verdict.ERROR, reason=reason, detail=failure_detail(case, error))
         except Exception as error:  # the probe's own code above the yield
             reason = f"the probe raised {type(error).__name__} while it wrote its program: {error}"
             return self._record(case, options, Verdict.ERROR, reason=reason, detail=failure_detail(case, error))
@@ -300,6 +304,8 @@ def _reason(error: BaseException) -> str:
             return str(error) or "an assertion without a message failed"
         case QemuError() | TargetLacks():
             return str(error)
+        case ProbeExit():
+            return f"the probe's judgement: {error}"
         case _:
             return f"the probe's judgement raised {type(error).__name__}: {error}"
 

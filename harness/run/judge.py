@@ -10,6 +10,7 @@ from harness.run.assertions import explained_comparisons
 from harness.run.evidence import Run
 from harness.run.failures import RunBroken, RunFailure
 from harness.run.probe import Case
+from harness.run.probe_code import probe_code
 from harness.run.record import FailureDetail
 from harness.run.registers_text import ioapic_text, lapic_text, pic_text, registers_text
 
@@ -21,7 +22,7 @@ _SERIAL_WIDTH = 400  # characters of one line
 
 def judge(run: Run) -> None:
     """Let the probe judge. Raises whatever it raises."""
-    with explained_comparisons():
+    with explained_comparisons(), probe_code():
         try:
             run.built.judgement.send(run)
         except StopIteration:

@@ -18,6 +18,7 @@ from types import CodeType, ModuleType
 from harness.run.compiled import Compiled, compiled, known
 from harness.run.form import FunctionNode, function_findings, module_findings
 from harness.run.probe import Probe, ProbeError
+from harness.run.probe_code import probe_code
 
 __all__ = ["Discovery", "LoadError", "Problem", "catalogue_root", "discover", "load_file", "load_probes", "probe_files"]
 
@@ -247,8 +248,9 @@ def _execute(code: CodeType, path: Path, root: Path) -> ModuleType:
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and typing look their module up
     try:
-        exec(code, module.__dict__)
-    except (Exception, SystemExit) as error:
+        with probe_code():
+            exec(code, module.__dict__)
+    except Exception as error:
         if before is None:
             del sys.modules[name]
         else:

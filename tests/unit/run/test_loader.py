@@ -204,7 +204,11 @@ REFUSED = {
     "async": (GOOD.replace("def rule", "async def rule"), 4, "is an async function"),
     "import error": ("import nowhere_at_all  # probe\n" + GOOD, 1, "cannot be imported: ModuleNotFoundError"),
     "error while importing": (GOOD + "\n\n1 / 0\n", 11, "cannot be imported: ZeroDivisionError"),
-    "exit while importing": (GOOD + "\n\nraise SystemExit(3)\n", 11, "cannot be imported: SystemExit"),
+    "exit while importing": (
+        GOOD + "\n\nraise SystemExit(3)\n",
+        11,
+        "cannot be imported: ProbeExit: sys.exit(3) was called",
+    ),
     "syntax error": (GOOD + "\ndef (\n", 10, "SyntaxError"),
     "lambda": (HEAD + '\nrule = probe(spec="S")(lambda k: (yield))\n', 3, "is not defined by `def`"),
 }
