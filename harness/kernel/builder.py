@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 from harness import abi
@@ -18,13 +17,15 @@ from harness.hardware.cpu import ControlRegisters, DebugRegisters
 from harness.hardware.msr import Msr
 from harness.hardware.platform import Platform
 from harness.hardware.rtc import Cmos
+from harness.kernel.blocks import block
 from harness.kernel.bus import StagedBus, slot
+from harness.kernel.checks import check_count, check_duration, check_vector
 from harness.kernel.controllers import HpetControl, IoApicControl, LocalApicControl, PicPair, PitControl
 from harness.kernel.cpus import Processors
 from harness.kernel.faults import Faults
 from harness.kernel.lines import IsaLines
 from harness.kernel.pages import PageWindow
-from harness.kernel.patience import Patience
+from harness.kernel.patience import LONGEST_MS, Patience
 from harness.kernel.pci import PciBus
 from harness.kernel.program import Buffer, Program, TargetLacks, WaitPoint, probe_frame
 from harness.kernel.tables import DescriptorTables
@@ -138,14 +139,13 @@ class Kernel(Faults):
 
     # --- interrupts ---
 
-    @contextmanager
+    @block
     def handler(self, vector: int, *, eoi: bool = True) -> Iterator[None]:
         """What to do when `vector` arrives, after the stub has recorded it; EOI follows unless `eoi=False`.
 
         Runs with interrupts off, on the interrupted stack, every register saved; RDI points to the frame (`FRAME_…`).
         """
-        if not 0 <= vector <= 255:
-            raise self.program.error(f"vector {vector}: 0 to 255 exist")
+        check_vector(self.program, vector)
         label = self.program.unique(f"handler_{vector:02x}")
         lines = [f"lea rax, [rip+{label}]", f"mov qword ptr [{abi.HANDLERS + 8 * vector:#x}], rax"]
         lines += [f"mov byte ptr [{abi.NO_EOI + vector:#x}], {int(not eoi)}"]
@@ -179,9 +179,10 @@ class Kernel(Faults):
 
     def int_n(self, vector: int) -> None:
         """INT n."""
+        check_vector(self.program, vector)
         self.program.step(f"int {vector:#x}", "int3" if vector == 3 else f"int {vector:#x}")
 
-    @contextmanager
+    @block
     def trigger(self) -> Iterator[None]:
         """The cause of what the probe judges: without these steps it must turn red."""
         with self.program.triggering():
@@ -195,6 +196,9 @@ class Kernel(Faults):
         Fails by name after `ms` milliseconds of virtual time, or 40 times that in real time. `halt=True` sleeps with
         HLT between interrupts: the way to wait for slow clocks, ended by the host's watchdog only.
         """
+        check_vector(self.program, vector)
+        check_count(self.program, count)
+        check_duration(self.program, "ms", ms, most=LONGEST_MS)
         origin = self.program.origin()
         self.program.waits.append(WaitPoint(f"vector {vector:#04x}", origin))
         number = len(self.program.waits)
@@ -212,6 +216,7 @@ class Kernel(Faults):
 
         Fails by name after `ms` milliseconds of virtual time, or 40 times that in real time.
         """
+        check_duration(self.program, "ms", ms, most=LONGEST_MS)
         if isinstance(what, Value):
             address, shown = abi.VALUES + 8 * what.index, what.name
         elif isinstance(what, Buffer):
@@ -232,10 +237,12 @@ class Kernel(Faults):
 
     def stay_quiet(self, ms: float = 1.0) -> None:
         """Let `ms` milliseconds of guest time pass, so that anything late or doubled shows in the record."""
+        check_duration(self.program, "ms", ms, most=LONGEST_MS)
         self.program.step(f"stay quiet {ms} ms", f"mov edi, {round(ms * 1000)}", "call stay", waits=True)
 
     def delay(self, us: float) -> None:
         """Let `us` microseconds of guest time pass."""
+        check_duration(self.program, "us", us, most=LONGEST_MS * 1000)
         self.program.step(f"delay {us} µs", f"mov edi, {round(us)}", "call stay", waits=True)
 
     def keep_host_pace(self) -> None:

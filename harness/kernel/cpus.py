@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from harness import abi
 from harness.hardware.block import Value
-from harness.kernel.patience import Patience
+from harness.kernel.blocks import block
+from harness.kernel.checks import check_duration
+from harness.kernel.patience import LONGEST_MS, Patience
 from harness.kernel.program import Program, WaitPoint
 
 __all__ = ["Processors"]
@@ -17,40 +18,53 @@ class Processors:
     """Starts the other processors and gives them routines to run. A processor's number is its APIC ID."""
 
     def __init__(self, program: Program, cpus: int, patience: Patience) -> None:
-        self._program = program
+        self.program = program
         self.count = cpus
         self._patience = patience
         self._routines = dict.fromkeys(range(1, cpus), 0)
         self._hush: Value[int] | None = None
+        self._started = False
 
     def start(self) -> None:
         """INIT–SIPI–SIPI to each, and wait until it runs the runtime; the run fails by name if one does not."""
         if self.count < 2:
-            raise self._program.error("this probe has one processor: say @probe(cpus=2)")
-        self._program.step("start processors", f"mov edi, {self.count}", "call start_cpus")
+            raise self.program.error("k.smp.start(): this probe has one processor. To fix: @probe(cpus=2)")
+        self._started = True
+        self.program.step("start processors", f"mov edi, {self.count}", "call start_cpus")
 
-    @contextmanager
+    @block
     def on(self, cpu: int) -> Iterator[None]:
         """A routine for another processor, which starts it at this point of the program while this one goes on.
 
         It begins with interrupts off. `join` waits for its end.
         """
-        if cpu not in self._routines:
-            raise self._program.error(f"processor {cpu}: 1 to {self.count - 1} can be given work")
-        label = self._program.unique(f"cpu{cpu}")
+        self._check_started("on", cpu)
+        label = self.program.unique(f"cpu{cpu}")
         work = abi.PER_CPU + abi.PERCPU.size * cpu + abi.PERCPU.offset("WORK")
         self._routines[cpu] += 1
-        self._program.step(
+        self.program.step(
             f"start routine on processor {cpu}", f"lea rax, [rip+{label}]", f"mov qword ptr [{work:#x}], rax"
         )
-        with self._program.elsewhere(label):
+        with self.program.elsewhere(label):
             yield
 
     def join(self, cpu: int, *, ms: float = 100.0) -> None:
         """Until the processor has ended every routine it was given so far; fails by name after `ms` milliseconds."""
+        self._check_started("join", cpu)
+        if not self._routines[cpu]:
+            text = f"k.smp.join({cpu}): processor {cpu} was given no routine. To fix: `with k.smp.on({cpu}):` before it"
+            raise self.program.error(text)
+        check_duration(self.program, "ms", ms, most=LONGEST_MS)
         done = abi.PER_CPU + abi.PERCPU.size * cpu + abi.PERCPU.offset("DONE")
         lines = self._wait(done, self._routines[cpu], f"processor {cpu} to end its routine", ms)
-        self._program.step(f"join processor {cpu}", *lines, waits=True)
+        self.program.step(f"join processor {cpu}", *lines, waits=True)
+
+    def _check_started(self, verb: str, cpu: int) -> None:
+        if cpu not in self._routines:
+            has = f"1 to {self.count - 1}" if self.count > 1 else "none, as the probe has one processor: @probe(cpus=2)"
+            raise self.program.error(f"k.smp.{verb}({cpu!r}): there is no such application processor. Expected: {has}")
+        if not self._started:
+            raise self.program.error(f"k.smp.{verb}({cpu}): no processor was started. To fix: k.smp.start() before it")
 
     def listen(self, *, ms: float = 100.0) -> None:
         """Start all, and let each take interrupts, running, until `hush`; goes on when every one of them does.
@@ -58,7 +72,7 @@ class Processors:
         Their logical APIC IDs are bit n of the flat model, as the runtime sets them.
         """
         self.start()
-        program = self._program
+        program = self.program
         self._hush = program.add_value(program.fresh_value_name("hush"), int)
         ready = [program.add_value(program.fresh_value_name(f"ready_{cpu}"), int) for cpu in range(1, self.count)]
         program.step("let processors listen", f"mov qword ptr [{self._hush.name}], 0")
@@ -82,14 +96,14 @@ class Processors:
     def hush(self) -> None:
         """End what `listen` began: interrupts off on the others, their local APICs frozen for `run.lapic_of`."""
         if self._hush is None:
-            raise self._program.error("k.smp.hush() without k.smp.listen() before it")
-        self._program.step("hush processors", f"mov qword ptr [{self._hush.name}], 1")
+            raise self.program.error("k.smp.hush() without k.smp.listen() before it")
+        self.program.step("hush processors", f"mov qword ptr [{self._hush.name}], 1")
         for cpu in range(1, self.count):
             self.join(cpu)
 
     def _wait(self, address: int, equals: int, what: str, ms: float) -> list[str]:
         """Until the quadword at an address equals a number; the run fails by name after `ms` milliseconds."""
-        self._program.waits.append(WaitPoint(what, self._program.origin()))
+        self.program.waits.append(WaitPoint(what, self.program.origin()))
         lines = ["push r8", f"mov edi, {address:#x}", "mov rsi, -1", f"mov edx, {equals}"]
-        lines += [f"mov ecx, {self._patience.us(ms)}", f"mov r8d, {len(self._program.waits)}"]
+        lines += [f"mov ecx, {self._patience.us(ms)}", f"mov r8d, {len(self.program.waits)}"]
         return [*lines, "call wait_word", "pop r8"]

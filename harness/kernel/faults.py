@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from harness import abi
+from harness.kernel.blocks import block
+from harness.kernel.checks import check_vector
 from harness.kernel.program import Program
 
 __all__ = ["Faults"]
@@ -24,9 +25,11 @@ class Faults:
         """
         self.program.step(f"recover at {label}", *self._arm(label, vector))
 
-    @contextmanager
+    @block
     def faults(self, vector: int | None = None) -> Iterator[None]:
         """A block in which an exception is expected: it is recorded, then the program goes on after the block."""
+        if vector is not None:
+            check_vector(self.program, vector)
         label = self.program.unique("after_fault")
         self.program.plain(*self._arm(label, vector))
         yield
@@ -58,7 +61,7 @@ class Faults:
             f"add rax, {abi.PER_CPU:#x}",
         ]
 
-    @contextmanager
+    @block
     def ring3(self, *, interrupts: bool = False) -> Iterator[None]:
         """A block that runs at CPL 3, in 64-bit code at the user alias of the program's own addresses.
 
@@ -98,7 +101,7 @@ class Faults:
         yield
         self.program.plain(f"int {abi.USER_EXIT_VECTOR:#x}", f"{leave}:", "popfq")
 
-    @contextmanager
+    @block
     def compatibility_mode(self) -> Iterator[None]:
         """A block of 32-bit code at CPL 0: raw assembly only, leave it by reaching its end."""
         enter, leave = self.program.unique("compatibility"), self.program.unique("long")

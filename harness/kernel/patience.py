@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Patience"]
+__all__ = ["LONGEST_MS", "Patience"]
+
+LONGEST_MS = 100_000.0
+"""Milliseconds that a wait may name: in microseconds, and 40 times in real time, it fits into 32 bits."""
 
 
 @dataclass(frozen=True)

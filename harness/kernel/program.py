@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from harness import abi
 from harness.assembly import Assembled, Names, Origin, SourceLine, assemble
 from harness.hardware.block import Value
+from harness.kernel.blocks import Block
 from harness.kernel.constants import register_constants
 from harness.kernel.runtime import assembled_runtime
 
@@ -93,6 +94,7 @@ class Program:
     marks: list[str] = field(default_factory=list)
     waits: list[WaitPoint] = field(default_factory=list)
     uses: set[str] = field(default_factory=set)  # "pci": what the program's start must prepare
+    blocks: list[Block] = field(default_factory=list)
     host_paced: bool = False  # virtual time must not run ahead of the host's
 
     def __post_init__(self) -> None:
@@ -274,7 +276,16 @@ class Program:
         return lines
 
     def finish(self) -> Assembled:
-        """Assemble it at its run address. Raises `AssemblyError` with the probe's own lines."""
+        """Assemble it at its run address.
+
+        Raises `ProgramError` for a block that was never entered, `AssemblyError` with the probe's own lines.
+        """
+        for block in self.blocks:
+            if not block.entered:
+                raise ProgramError(
+                    f"{block.origin}: {block.name}(…) opens a block, but the block was never entered, so it has no "
+                    f"effect. To fix: write `with k.{block.name}(…):` and indent the steps of the block"
+                )
         done = assemble(
             self.source(),
             address=abi.PROGRAM,

@@ -1,0 +1,63 @@
+"""Blocks of the guest program: verbs of the builder that are written `with k.verb(…):`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from harness.assembly import Origin
+
+__all__ = ["Block", "block"]
+
+
+class _Program(Protocol):
+    blocks: list[Block]
+
+    def origin(self) -> Origin: ...
+    def error(self, text: str) -> Exception: ...
+
+
+class _Builder(Protocol):
+    @property
+    def program(self) -> Any: ...
+
+
+P = ParamSpec("P")
+B = TypeVar("B", bound=_Builder)
+
+
+class Block(AbstractContextManager[None]):
+    """A block that the program must enter once. A block that is never entered is an error when the program ends."""
+
+    def __init__(self, program: _Program, name: str, inner: AbstractContextManager[None]) -> None:
+        self._program = program
+        self._inner = inner
+        self.name = name
+        self.origin = program.origin()
+        self.entered = False
+        program.blocks.append(self)
+
+    def __enter__(self) -> None:
+        if self.entered:
+            raise self._program.error(f"the block {self.name}(…) is entered a second time; call {self.name} again")
+        self.entered = True
+        self._inner.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._inner.__exit__(kind, error, trace)
+
+
+def block(method: Callable[Concatenate[B, P], Iterator[None]]) -> Callable[Concatenate[B, P], Block]:
+    """Decorator of a builder's verb that opens a block, in place of `contextlib.contextmanager`."""
+    inner = contextmanager(method)
+
+    @wraps(method)
+    def verb(self: B, /, *args: P.args, **kwargs: P.kwargs) -> Block:
+        return Block(self.program, method.__name__, inner(self, *args, **kwargs))
+
+    return verb
