@@ -11,6 +11,7 @@ entry64:
     call build_idt
     mov edi, 0
     call load_tables
+    call restore_ports
     call postpone_8254
     call silence_8259               # ICW1 forgets the edges so far, so that the one that silencing makes can be waited for
     call silence_timers
@@ -28,6 +29,22 @@ entry64:
     call qword ptr [PROGRAM+PROG_ENTRY]
     mov edi, STATUS_DONE
     jmp finish
+
+# restore_ports: ports that a reset of the machine leaves as the last guest wrote them: port B (channel 2's gate and the
+# speaker off) and the page registers of the 8237s (zero).
+# in: nothing. out: nothing. clobbers: EAX, EDX.
+restore_ports:
+    xor eax, eax
+    out 0x61, al
+    out 0x81, al                    # channel 2
+    out 0x82, al                    # channel 3
+    out 0x83, al                    # channel 1
+    out 0x87, al                    # channel 0
+    out 0x89, al                    # channel 6
+    out 0x8A, al                    # channel 7
+    out 0x8B, al                    # channel 5
+    out 0x8F, al                    # refresh
+    ret
 
 # load_segments: flat data segments; FS and GS null. clobbers: EAX.
 load_segments:

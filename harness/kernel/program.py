@@ -240,6 +240,12 @@ class Program:
 
     # --- the end ---
 
+    def statements(self) -> Iterator[str]:
+        """The text of every statement that the steps added, without what `source` generates around them."""
+        for section in (self._main, *self._elsewhere):
+            for line in section:
+                yield line.text
+
     def constants(self) -> Mapping[str, int]:
         """This program's values and buffers, which k.asm may name beside the layout and the register maps."""
         own = {value.name: abi.VALUES + 8 * value.index for value in self.values}

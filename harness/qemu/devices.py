@@ -148,6 +148,7 @@ _LIST = (
               "-device", f"virtio-serial-pci,id={{id}}-bus,addr={PCI_SLOTS['virtio-console']:#x}",
               "-device", "virtconsole,id={id},bus={id}-bus.0,chardev={id}-ring"),
         ("virtio-serial-device", "virtconsole"),
+        resets=False,  # the ring buffer keeps what the host did not read
     ),
     Device(
         "nvme",

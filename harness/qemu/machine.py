@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import socket
 import weakref
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
@@ -60,6 +61,7 @@ class Machine:
         self._console = Console(resources.com1, monitor)
         self._preparing: asyncio.Task[None] | None = None
         self._witnessed: tuple[bytes, str] | None = None
+        self.host_wrote = False  # a cable was asked for: what is in it survives a reset
         # An interrupt may come before our caller has its hands on the machine.
         self._abandoned = weakref.finalize(self, _abandon, monitor, self._console, resources)
         self._abandoned.atexit = False
@@ -165,12 +167,15 @@ class Machine:
         self._console.restart()
 
     def clear(self, keep: tuple[int, int] = (0, 0)) -> None:
-        """Zero guest RAM and every disk, as a fresh machine has them, but for the pages from `keep[0]` to `keep[1]`.
+        """Zero guest RAM and every disk, as a fresh machine has them, but for the bytes from `keep[0]` to `keep[1]`.
 
         The guest must be stopped, and must write code anew before it runs any: TCG does not see what the host changes.
         """
-        self._resources.ram.clear(0, keep[0])
-        self._resources.ram.clear(keep[1])
+        start, end = keep
+        page_end = -(-end // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._resources.ram.clear(0, start)
+        self._resources.ram.view[end:page_end] = bytes(page_end - end)
+        self._resources.ram.clear(page_end)
         for disk in self._resources.backings.values():
             disk.clear()
 
@@ -324,7 +329,11 @@ class Machine:
 
     @property
     def networks(self) -> Mapping[str, socket.socket]:
-        """The host's end of each network card's cable, by device: one datagram is one Ethernet frame."""
+        """The host's end of each network card's cable, by device: one datagram is one Ethernet frame.
+
+        Frames stay in the cable, and in QEMU, over a reset: a machine whose cable was asked for serves no further run.
+        """
+        self.host_wrote |= bool(self._resources.networks)
         return dict(self._resources.networks)
 
     # ---- the process ----

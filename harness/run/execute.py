@@ -37,6 +37,7 @@ from harness.run.leftovers import outlives_reset
 from harness.run.probe import Case, ProbeError
 from harness.run.probe_code import ProbeExit
 from harness.run.record import FailureDetail, InterruptRecord, RunRecord, Verdict
+from harness.run.sticky_ports import sticky_port
 
 __all__ = ["Executor", "RunOptions", "build"]
 
@@ -175,7 +176,7 @@ class Executor:
         pieces: list[tuple[int, bytes]] = []
         if case.boot == "rom":
             # The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
-            machine.clear(keep=(abi.RUNTIME, abi.PARAMETERS))
+            machine.clear(keep=(abi.RUNTIME, abi.RUNTIME + len(built.image.runtime.code)))
             boots = Boots.ALWAYS if held else Boots.ONCE
             pieces = built.image.staged(parameters, boots=boots, ram=machine.ram)
         started = time.perf_counter()
@@ -184,8 +185,7 @@ class Executor:
         detail = FailureDetail() if error is None else failure_detail(case, error, run)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
         snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
-        leftovers = run.changed_machine or outlives_reset(snapshot)
-        if run.ended and not options.cold and machine.shape.reusable and not leftovers:
+        if run.ended and not options.cold and machine.shape.reusable and not _leaves_state(run, snapshot):
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
@@ -264,6 +264,16 @@ class Executor:
             command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
             rerun=shlex.join(["trapgate", "run", case.id, "--target", self.target.name, *extra]),
         )
+
+
+def _leaves_state(run: Run, snapshot: bytes) -> bool:
+    """Whether the machine may hold state of this run that a reset does not restore."""
+    return (
+        run.changed_machine
+        or run.machine.host_wrote
+        or outlives_reset(snapshot)
+        or sticky_port(run.built.program.statements()) is not None
+    )
 
 
 def _host_paced(built: Built, shape: Shape) -> bool:
