@@ -1,13 +1,15 @@
 """Entries on disk that save work done before: sealed, safe under parallel processes, and missing where they cannot be.
 
 `TRAPGATE_CACHE` names the folder; an empty value turns it off. An entry that is damaged, or a folder that cannot be
-used (full, read-only), is as if there were no entry.
+used (full, read-only), is as if there were no entry. Entries may be code, so a folder or an entry that another user
+owns, or that others may write, is not used; a warning on standard error names it once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import tempfile
 from functools import cache
@@ -60,8 +62,13 @@ class Kept:
         place = self.folder
         if name is None or place is None:
             return None
+        if not _private(place):
+            return None
         try:
-            content = (place / name).read_bytes()
+            with os.fdopen(os.open(place / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+                if _foreign(os.fstat(file.fileno())):
+                    return None
+                content = file.read()
         except OSError:
             return None
         start = len(self.form) + _DIGEST
@@ -78,6 +85,8 @@ class Kept:
         temporary = None
         try:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not _private(place):
+                return
             prune(place)
             handle, temporary = tempfile.mkstemp(dir=place, prefix="new-")
             with os.fdopen(handle, "wb") as file:
@@ -88,6 +97,31 @@ class Kept:
             if temporary is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)  # noqa: PTH108
+
+
+def _foreign(status: os.stat_result) -> bool:
+    """Whether somebody else may have written it."""
+    return status.st_uid != os.geteuid() or bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _private(place: Path) -> bool:
+    """Whether only this user can have written into the folder. A folder that is not there yet holds nothing foreign."""
+    try:
+        foreign = _foreign(place.lstat())
+    except OSError:
+        return True
+    if foreign:
+        _warn(place)
+    return not foreign
+
+
+@cache
+def _warn(place: Path) -> None:
+    print(
+        f"trapgate: the cache {place} belongs to another user or can be written by others, so it is not used. "
+        f"To fix: chmod go-w, or name another folder with TRAPGATE_CACHE",
+        file=sys.stderr,
+    )
 
 
 def _sealed(name: str, payload: bytes) -> bytes:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from qemu.qmp import QMPError
-
 from harness.qemu.errors import QemuStartError, describe_exit
 from harness.qemu.monitor import Monitor
 from harness.qemu.process import QemuProcess
@@ -36,7 +34,7 @@ async def start(
         except TimeoutError:
             await process.end()
             raise QemuStartError(f"QEMU did not answer within {timeout:g} s:", process.stderr, explain()) from None
-        except QMPError:
+        except Exception:  # QMPError, and what the library does not turn into one: a greeting that is no QMP
             returncode = await process.end(patience=5)
             what = f"QEMU {describe_exit(returncode)} before the guest could start:"
             raise QemuStartError(what, process.stderr, explain(), returncode) from None

@@ -69,6 +69,12 @@ class Target:
         return self.machine
 
     @property
+    def kind(self) -> str:
+        """What the target is, whatever its name: `q35-tcg`, `pc-tcg-rt`, `q35-kvm`. Recorded deviations match on it."""
+        real_time = "-rt" if self.accelerator == "tcg" and self.clock == "realtime" else ""
+        return f"{self.machine}-{self.accelerator}{real_time}"
+
+    @property
     def deterministic(self) -> bool:
         """Whether virtual time is a function of the instructions executed."""
         return self.clock == "icount"

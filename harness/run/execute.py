@@ -230,7 +230,7 @@ class Executor:
             return verdict, reason
         version = features(str(self.target.find_binary())).version
         for deviation in case.probe.deviations:
-            if not deviation.applies(self.target.name, case.label, version):
+            if not deviation.applies(self.target.kind, case.label, version):
                 continue
             if verdict is not Verdict.PASS and deviation.matches(reason):
                 return Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {deviation.ref})"
@@ -323,7 +323,9 @@ def _reason(error: BaseException) -> str:
 def _start_reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"the host could not make the machine: {error.strerror or error}: {os.strerror(error.errno or 0)}"
-    return str(error).splitlines()[0]
+    lines = str(error).splitlines()
+    said = next((line.strip() for line in lines[1:] if line.strip()), "")
+    return f"{lines[0]} {said}" if lines[0].endswith(":") and said else lines[0]
 
 
 def _start_detail(error: Exception) -> FailureDetail:

@@ -12,9 +12,11 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from harness.qemu.devices import DEVICES
 from harness.run.compiled import Compiled, compiled, known
 from harness.run.form import FunctionNode, function_findings, module_findings
 from harness.run.probe import Probe, ProbeError
@@ -213,6 +215,12 @@ def _findings(tree: ast.Module, path: Path, probes: Sequence[Probe]) -> list[Pro
     }
     problems: list[Problem] = []
     for found in probes:
+        for name in found.needs:
+            if name not in DEVICES:
+                near = get_close_matches(name, DEVICES, n=1, cutoff=0.4)
+                hint = f"; did you mean {near[0]!r}?" if near else "."
+                text = f"{found.name}: needs: no device is named {name!r}{hint} Known: {', '.join(sorted(DEVICES))}"
+                problems.append(Problem(path, found.line, text))
         node = functions.get(found.line)
         if node is None:
             text = f"{found.name}: is not defined by `def` below its own @probe; write it as a function of this file"

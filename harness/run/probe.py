@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from fnmatch import fnmatch
 from functools import cached_property
 from itertools import product
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Deviation", "Probe", "ProbeBody", "ProbeError", "probe"]
 
 ProbeBody: TypeAlias = "Generator[None, Run, None]"
+
+
+BOOT_PATHS = ("rom", "multiboot", "pvh")
+"""What `boots=` may name."""
 
 
 class ProbeError(Exception):
@@ -38,7 +43,8 @@ def _holds(version: str, comparison: str) -> bool:
 class Deviation:
     """A known difference between a target and the manual: strict, so its disappearance is a failure.
 
-    `targets` is a glob over target names (several separated by spaces). `sees` is a regular expression that the
+    `targets` is a glob over kinds of target, machine-accelerator[-rt] as `q35-tcg` or `pc-tcg-rt` (several separated
+    by spaces); the name that somebody gave the target does not count. `sees` is a regular expression that the
     failure message must match: any other failure on the same target stays a `fail`. `ref` is the upstream issue, the
     commit, or the anchor in `docs/deviations.md`. `cases` is a glob over the bracketed part of the case id.
     `versions` are QEMU's that have it, as comparisons that all hold: `"<10"`, `">=7.2 <9.1"`; empty for all.
@@ -51,7 +57,15 @@ class Deviation:
     versions: str = ""
 
     def __post_init__(self) -> None:
-        """Raise `ProbeError` for a `versions` that is no list of comparisons."""
+        """Raise `ProbeError` for a field of a wrong type, an empty one, a malformed `sees` or `versions`."""
+        for name in ("targets", "sees", "ref", "cases", "versions"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or (not value.strip() and name != "versions"):
+                raise ProbeError(f"Deviation({name}={value!r}): expected a text that is not empty")
+        try:
+            re.compile(self.sees)
+        except re.error as error:
+            raise ProbeError(f"Deviation(sees={self.sees!r}): is no regular expression: {error}") from error
         for comparison in self.versions.split():
             if not _VERSION.fullmatch(comparison):
                 raise ProbeError(f"Deviation(versions={self.versions!r}): {comparison!r} is no comparison like '<10'")
@@ -161,6 +175,16 @@ def _label(name: str, value: object) -> str:
     return re.sub(r"[^\w.+=]+", "_", str(text))
 
 
+def _texts(option: str, given: object) -> tuple[str, ...]:
+    """A list of different texts. Raises ProbeError for anything else: a single text would be read letter by letter."""
+    entries = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else None
+    if entries is None or not all(isinstance(entry, str) for entry in entries):
+        raise ProbeError(f"{option}={given!r}: expected a list of texts, as {option}=[{str(given)!r}]")
+    if len(set(entries)) < len(entries):
+        raise ProbeError(f"{option}={list(entries)}: an entry comes twice")
+    return entries
+
+
 class _Decorator:
     """`@probe(…)` and `@probe.each(name=[…])`."""
 
@@ -185,6 +209,19 @@ class _Decorator:
         """
         deviations = (deviation,) if isinstance(deviation, Deviation) else tuple(deviation)
         ids = (covers,) if isinstance(covers, str) else tuple(covers)
+        for entry in deviations:
+            if not isinstance(entry, Deviation):
+                raise ProbeError(f"deviation={deviation!r}: expected Deviation(…), or a list of them")
+        devices, paths = _texts("needs", needs), _texts("boots", boots)
+        if not paths:
+            raise ProbeError(f"boots=[]: the probe would not run. Expected: at least one of {', '.join(BOOT_PATHS)}")
+        for path in paths:
+            if path not in BOOT_PATHS:
+                near = get_close_matches(path, BOOT_PATHS, n=1, cutoff=0.3)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ProbeError(f"boots: no boot path is named {path!r}{hint} Known: {', '.join(BOOT_PATHS)}")
+        if not isinstance(watchdog_s, int | float) or not 0 < watchdog_s <= 3600:
+            raise ProbeError(f"watchdog_s={watchdog_s!r}: expected seconds, more than 0 and at most 3600")
 
         def declare(function: Callable[..., ProbeBody] | Probe) -> Probe:
             base = function if isinstance(function, Probe) else Probe(function, "")
@@ -195,13 +232,13 @@ class _Decorator:
             return replace(
                 base,
                 spec=spec,
-                needs=tuple(needs),
+                needs=devices,
                 cpus=cpus,
                 deviations=deviations,
                 covers=ids,
                 interactive=interactive,
                 watchdog_s=watchdog_s,
-                boots=tuple(boots),
+                boots=paths,
                 cold=cold,
             )
 
@@ -212,6 +249,10 @@ class _Decorator:
 
         def declare(function: Callable[..., ProbeBody] | Probe) -> Probe:
             base = function if isinstance(function, Probe) else Probe(function, "")
+            for name, values in parameters.items():
+                if isinstance(values, str) or not isinstance(values, Iterable):
+                    text = f"expected a list of values, as {name}=[{values!r}]"
+                    raise ProbeError(f"{base.name}: @probe.each({name}={values!r}): {text}")
             chosen = {name: tuple(values) for name, values in parameters.items()}
             for name, values in chosen.items():
                 if not values:

@@ -88,6 +88,22 @@ def test_memory_keeps_and_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert memory.read() == {"b": 1}
 
 
+def test_memory_that_was_edited_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAPGATE_CACHE", str(tmp_path / "cache"))
+    memory = Memory("features", [])
+    memory.write({"machines": ["q35"], "version": "7.2.22"})
+    (path,) = (tmp_path / "cache" / "qemu").iterdir()
+    path.write_bytes(path.read_bytes().replace(b"q35", b"xxx"))
+    assert memory.read() == {}
+
+
+def test_an_empty_cache_variable_switches_memory_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAPGATE_CACHE", "")
+    memory = Memory("topic", [])
+    memory.write({"a": 1})
+    assert memory.read() == {}
+
+
 def test_memory_survives_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRAPGATE_CACHE", str(tmp_path / "file" / "below"))
