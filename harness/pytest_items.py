@@ -229,6 +229,27 @@ class _Listener:
 
     def __init__(self, report: JsonReport) -> None:
         self._report = report
+        self._lost: list[str] = []
+
+    def cause(self, session: pytest.Session, exitstatus: int) -> str:
+        """Why the report does not hold every probe that was asked for; empty if it does."""
+        if session.shouldfail or session.shouldstop:
+            return str(session.shouldfail or session.shouldstop)
+        if self._lost:
+            return "; ".join(dict.fromkeys(self._lost))
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return f"pytest ended with exit status {int(exitstatus)}"
+        return ""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._lost.append(f"{report.nodeid or 'the session'} could not be collected")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """A worker of xdist ended; `error` is set where it crashed."""
+        if error:
+            self._lost.append(f"the worker process {node.gateway.id} crashed")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         record: Mapping[str, Any] | None = getattr(report, "trapgate_record", None)

@@ -181,9 +181,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if _SESSION in config.stash:
         config.stash[_SESSION].close()
     if _JSON in config.stash:
-        whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         report = config.stash[_JSON]
-        report.close(complete=whole and not session.shouldfail and not session.shouldstop)
+        listener: Any = config.pluginmanager.get_plugin("trapgate-json")
+        report.close(cause=listener.cause(session, exitstatus))
         if report.problem is not None:
             raise pytest.UsageError(f"--trapgate-json {report.path}: {report.problem.strerror}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -9,19 +10,38 @@ from typing import NoReturn
 import typer
 from rich.text import Text
 
+from harness.qemu.errors import QemuError, QemuStartError
+from harness.qemu.target import Target
 from harness.report.terminal import make_console
 from harness.report.text import plural
 from harness.run.loader import Discovery, LoadError, Problem, catalogue_root, discover, shown
 from harness.run.probe import Case, Probe
 from harness.run.selection import Keywords, SelectionError, select
 
-__all__ = ["find_cases", "usage_error"]
+__all__ = ["check_programs", "find_cases", "usage_error"]
 
 
 def usage_error(message: str) -> NoReturn:
     """Say what was wrong with the call, and leave with exit code 2."""
     make_console(stderr=True).print(Text.assemble(("trapgate: ", "bold red"), message), soft_wrap=True)
     raise typer.Exit(2)
+
+
+def check_programs(targets: Iterable[Target]) -> None:
+    """Refuse a QEMU program that cannot serve any run: once, before the first run. Raises QemuError."""
+    from harness.qemu.features import features  # starts QEMU where its answer is not known yet
+
+    for target in {target.binary: target for target in targets}.values():
+        wanted = Path(target.binary or "")
+        if wanted.parent != Path() and wanted.is_dir():
+            raise QemuError(f"{wanted}: is a folder. Expected: the QEMU program, as qemu-system-x86_64")
+        if wanted.parent != Path() and wanted.is_file() and not os.access(wanted, os.X_OK):
+            raise QemuError(f"{wanted}: is not executable. To fix: chmod +x, or give another --qemu")
+        program = str(target.find_binary())
+        try:
+            features(program)
+        except QemuStartError as error:
+            raise QemuError(f"{program}: {' '.join(str(error).splitlines()[:2])}") from error
 
 
 def find_cases(names: Sequence[str], folders: Sequence[Path] = (), keywords: Keywords | None = None) -> list[Case]:

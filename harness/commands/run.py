@@ -21,7 +21,7 @@ from rich.text import Text
 from harness.campaign.crew import CrewError
 from harness.campaign.order import Shard
 from harness.campaign.rounds import Repeats
-from harness.commands.planning import find_cases, usage_error
+from harness.commands.planning import check_programs, find_cases, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
@@ -137,6 +137,7 @@ def run_command(
         part = Shard.parse(shard) if shard else None
         cases = find_cases(names or (), probes or ())
         targets = find_targets(target or (), target_file, qemu)
+        check_programs(targets)
         runs = [(t, [case for case in cases if keywords is None or keywords.match(case, t.name)]) for t in targets]
     except (SelectionError, ProbeError, QemuError) as error:
         usage_error(str(error))
@@ -181,7 +182,8 @@ def execute(plan: Plan, open_runner: OpenRunner) -> int:
     except CrewError as error:
         note, code = str(error), 3
     finally:  # also for what should not happen: a report says what is known
-        problems = _write_reports(plan, terminal, report, complete)
+        cause = "" if complete else note or f"the command broke: {sys.exc_info()[1]!r}"
+        problems = _write_reports(plan, terminal, report, cause)
     notes = [note, str(repeats) if repeats is not None else ""]
     notes += [f"random order: --seed {plan.stream.seed}"] if plan.stream.seed is not None else []
     terminal.summary("\n".join(filter(None, notes)), (time.monotonic() - started) * 1000)
@@ -245,15 +247,15 @@ def _binary(target: Target) -> Path | str:
         return target.binary or ""
 
 
-def _write_reports(plan: Plan, terminal: Terminal, report: JsonReport | None, complete: bool) -> list[str]:
+def _write_reports(plan: Plan, terminal: Terminal, report: JsonReport | None, cause: str) -> list[str]:
     """What could not be written."""
     problems = []
     if report is not None:
-        report.close(complete=complete)
+        report.close(cause=cause)
         if report.problem is not None:
             problems.append(f"--json {report.path}: {report.problem.strerror}; it holds the results up to then")
     if plan.junit_file is not None:
-        properties = {"trapgate": version(), "complete": str(complete).lower()}
+        properties = {"trapgate": version(), "complete": str(not cause).lower(), **({"cause": cause} if cause else {})}
         try:
             write_junit(plan.junit_file, [result.record for result in terminal.results], properties)
         except OSError as error:

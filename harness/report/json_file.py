@@ -18,6 +18,7 @@ __all__ = ["SCHEMA", "JsonReport"]
 
 SCHEMA = 1
 _INTERVAL_S = 0.2
+_NOT_ENDED = "the run has not ended, or it was killed"
 
 
 class JsonReport:
@@ -44,7 +45,7 @@ class JsonReport:
         self._runs: list[tuple[int, str]] = []
         self._cost = 0.0
         self._written = self._started
-        write_atomic(path, self._document(complete=False))
+        write_atomic(path, self._document(_NOT_ENDED))
 
     def add(self, record: RunRecord | Mapping[str, Any], position: int | None = None) -> None:
         """Take one result; the file follows. `position` is its place in the plan where results come in another."""
@@ -53,26 +54,27 @@ class JsonReport:
         insort(self._runs, (len(self._runs) if position is None else position, json.dumps(data)))
         # a long report takes longer to write: never spend more than a tenth of the time on it
         if self._clock() - self._written >= max(_INTERVAL_S, 10 * self._cost):
-            self._write(complete=False)
+            self._write(_NOT_ENDED)
 
-    def close(self, *, complete: bool) -> None:
-        """Write the last state; `complete` says whether everything that was planned ran."""
-        self._write(complete=complete)
+    def close(self, *, cause: str = "") -> None:
+        """Write the last state; `cause` says why not everything that was planned ran, and is empty if all ran."""
+        self._write(cause)
 
-    def _write(self, *, complete: bool) -> None:
+    def _write(self, cause: str) -> None:
         begun = self._clock()
         try:
-            write_atomic(self.path, self._document(complete))
+            write_atomic(self.path, self._document(cause))
             self.problem = None
         except OSError as error:
             self.problem = error
         self._written = self._clock()
         self._cost = self._written - begun
 
-    def _document(self, complete: bool) -> bytes:
+    def _document(self, cause: str) -> bytes:
         head = {
             "schema": SCHEMA,
-            "complete": complete,
+            "complete": not cause,
+            "cause": cause,
             "seconds": round(self._clock() - self._started, 3),
             **self._head,
             "counts": {str(verdict): self._counts[str(verdict)] for verdict in Verdict},

@@ -75,7 +75,7 @@ def test_every_verdict_and_its_reports(project: Path, tmp_path: Path) -> None:
         (["-t", "q36"], 2),
         (["--nonsense"], 2),
         (["--json", "/no/such/folder/o.json"], 2),
-        (["arrives_once", "--qemu", "/no/such/qemu"], 3),
+        (["arrives_once", "--qemu", "/no/such/qemu"], 2),
         (["arrives_once", "--qemu-arg=-device", "--qemu-arg=no-such-device"], 3),
     ],
 )
@@ -86,6 +86,22 @@ def test_exit_codes(words: Sequence[str], code: int, project: Path) -> None:
     if code == 2:
         assert done.stdout == ""
         assert done.stderr
+
+
+@pytest.mark.parametrize("kind", ["is a folder", "is not executable", "not found", "exit"])
+def test_a_program_that_cannot_run_is_one_line(kind: str, project: Path, tmp_path: Path) -> None:
+    program = tmp_path / "qemu"
+    if kind == "is a folder":
+        program.mkdir()
+    elif kind != "not found":
+        program.write_text("#!/bin/sh\nexit 7\n")
+        program.chmod(0o755 if kind == "exit" else 0o644)
+    done = trapgate("run", "--probes", "probes", "--qemu", program, "--json", tmp_path / "o.json", cwd=project)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert str(program) in done.stderr
+    assert kind in done.stderr
+    assert len(done.stderr.splitlines()) <= 3
 
 
 def test_the_rerun_command_runs_that_case(project: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_file_is_valid_before_during_and_after(tmp_path: Path) -> None:
     assert load() == (False, 2)
     for one in ALL[2:]:
         report.add(one)
-    report.close(complete=True)
+    report.close()
     assert load() == (True, 5)
     document = json.loads(path.read_text())
     assert document["planned"] == 5
@@ -56,7 +56,7 @@ def test_the_file_is_valid_before_during_and_after(tmp_path: Path) -> None:
 def test_a_record_has_the_documented_fields(tmp_path: Path) -> None:
     report = JsonReport(tmp_path / "out.json")
     report.add(ALL[1])
-    report.close(complete=True)
+    report.close()
     (run,) = json.loads((tmp_path / "out.json").read_text())["runs"]
     documented = {"probe", "target", "verdict", "rule", "citation", "ms", "interrupts", "reason", "attempts"}
     assert documented <= set(run)
