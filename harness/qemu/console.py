@@ -121,8 +121,12 @@ class Console:
     def output(self) -> bytes:
         """The log, up to date."""
         self.pull()
-        full = self._printout is not None and self.log.total >= Printout.SIZE
-        return self.log.content() + (b"\n[... the rest was dropped ...]\n" if full else b"")
+        return self.log.content() + (b"\n[... the rest was dropped ...]\n" if self.overflowed else b"")
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether the guest sent all that the file holds, so that QEMU dropped what came after."""
+        return self._printout is not None and self.log.total >= Printout.SIZE
 
     def restart(self) -> None:
         """Begin the log of a new run: drop what the last one left unread."""

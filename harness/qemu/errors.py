@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "TargetError",
     "Unsupported",
     "describe_exit",
+    "ended_from_outside",
 ]
 
 
@@ -50,6 +52,7 @@ class QemuStartError(QemuError):
         self.returncode = returncode  # None where it did not answer, or could not be run
         self.stderr = stderr
         self.command_line = command_line
+        self.from_outside = ended_from_outside(returncode, stderr)
         said = stderr.strip() or "(nothing on stderr)"
         super().__init__(f"{what}\n{said}\nThe command line was:\n{command_line}")
 
@@ -66,12 +69,13 @@ class QemuDied(QemuError):  # noqa: N818
 
 
 class QemuHung(QemuDied):
-    """QEMU answered no command for so long that it was killed: its main loop hangs, so nothing else could end it."""
+    """QEMU answered no command for so long that it was killed: its main loop hangs, or the host does not run it."""
 
-    def __init__(self, returncode: int | None, stderr: str, doing: str, seconds: float) -> None:
+    def __init__(self, returncode: int | None, stderr: str, doing: str, why: str) -> None:
+        """`why` goes on where the sentence "it did not answer COMMAND" ends."""
         super().__init__(returncode, stderr, doing)
         said = f"\n{stderr.strip()}" if stderr.strip() else ""
-        self.args = (f"QEMU hangs: it did not answer {doing} within {seconds:g} s, and was killed{said}",)
+        self.args = (f"QEMU hangs: it did not answer {doing} {why}, and was killed{said}",)
 
 
 class QmpCommandError(QemuError):
@@ -109,3 +113,16 @@ def describe_exit(returncode: int | None) -> str:
             name = f"signal {-returncode}"
         return f"was ended by {name}"
     return f"exited with status {returncode}"
+
+
+_TERMINATING = re.compile(r"(?m)^\S+: terminating on signal \d+")
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+def ended_from_outside(returncode: int | None, said: str) -> bool:
+    """Whether another process ended QEMU by a signal, rather than QEMU or its guest by a fault.
+
+    `returncode` as `subprocess` gives it; `said`: QEMU's standard error. QEMU exits in order on SIGINT, SIGHUP and
+    SIGTERM, and names the signal there (qemu_kill_report() of QEMU's softmmu/runstate.c).
+    """
+    return returncode in [-number for number in _FROM_OUTSIDE] or bool(_TERMINATING.search(said))

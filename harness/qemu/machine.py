@@ -31,6 +31,7 @@ from harness.qemu.firmware import find_uefi
 from harness.qemu.monitor import Command, GuestReset, Monitor
 from harness.qemu.reproduce import command_line, export
 from harness.qemu.resources import Resources
+from harness.qemu.scheduling import Deprivation
 from harness.qemu.shape import Shape
 from harness.qemu.start import start
 from harness.qemu.stop import Stop
@@ -130,6 +131,8 @@ class Machine:
     async def _run_once(self, place: Pieces, timeout: float, guest_reset: GuestReset) -> Stop:
         if not self._monitor.fresh and not self.shape.reusable and guest_reset == "stop":
             raise QemuError(f"this machine cannot run again under guest_reset='stop': {self.shape.why_single()}")
+        if not self._monitor.fresh:
+            self._monitor.forget()
         await self._monitor.on_guest_reset(guest_reset)
         if not self._monitor.fresh:
             await self._reset()
@@ -315,6 +318,10 @@ class Machine:
         """COM1 as a pexpect spawn, over the bounded log of this run."""
         return self._console.spawn
 
+    def serial_overflow(self) -> int | None:
+        """How many bytes of COM1 were kept, where the guest sent more in this run and the rest was dropped."""
+        return self._console.log.total if self._console.overflowed else None
+
     def serial_output(self) -> bytes:
         """What the guest sent to COM1 in this run; of a flood, the beginning and the end."""
         return self._do(self._output())
@@ -347,6 +354,26 @@ class Machine:
     def alive(self) -> bool:
         """Whether QEMU still runs."""
         return self._monitor.process.alive
+
+    @property
+    def fit(self) -> bool:
+        """Whether QEMU runs and is not stopped, by what the kernel says at this moment."""
+        return self._monitor.process.scheduling.fit
+
+    @property
+    def executed(self) -> bool:
+        """Whether QEMU has let the guest of this run execute."""
+        return self._monitor.executed
+
+    @property
+    def lost_idle(self) -> bool:
+        """Whether QEMU ended after an earlier run, before the guest of this one executed: it is not to blame."""
+        return self._monitor.used and not self._monitor.executed and not self.alive
+
+    @property
+    def deprivation(self) -> Deprivation:
+        """How the host held QEMU up while the guest of this run executed."""
+        return self._monitor.process.scheduling.so_far()
 
     def stderr(self) -> str:
         """What QEMU wrote to its standard output and error, bounded."""

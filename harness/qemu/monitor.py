@@ -14,6 +14,7 @@ from qemu.qmp.protocol import Runstate
 
 from harness.qemu.errors import QemuDied, QemuHung, QmpCommandError
 from harness.qemu.process import QemuProcess
+from harness.qemu.scheduling import Allowance
 from harness.qemu.stop import Stop, StopKind
 
 __all__ = ["Command", "GuestReset", "Monitor"]
@@ -28,7 +29,8 @@ GuestReset = Literal["stop", "continue", "unexpected"]
 ours cheaper, for QEMU must not be told before it and after it what else a reset means.
 """
 
-_RUN_STATES = {kind.value: kind for kind in StopKind if kind not in (StopKind.DIED, StopKind.TIMEOUT)}
+_NO_RUN_STATE = (StopKind.DIED, StopKind.TIMEOUT, StopKind.NOT_RUN, StopKind.OTHER)
+_RUN_STATES = {kind.value: kind for kind in StopKind if kind not in _NO_RUN_STATE}
 
 
 _CONT: Command = ("cont", None)
@@ -114,8 +116,10 @@ class Monitor:
     def __init__(self, process: QemuProcess) -> None:
         self.process = process
         self.patience = 30.0  # seconds in which QEMU must answer a command
-        self._hung = False  # it did not, and was killed for it
+        self._hung = ""  # it did not, and was killed for it: why
         self.running = False
+        self.executed = False  # the guest has been let run since power-on or reset: QEMU said so
+        self.used = False  # a guest ran, and was reset
         self.fresh = True  # not run since power-on or reset
         self.resets = 0  # by us
         self.guest_resets: list[str] = []  # reasons of the resets that a guest did and that did not hold it, this run
@@ -130,6 +134,7 @@ class Monitor:
         self._stopped: asyncio.Future[Stop | None] = asyncio.get_running_loop().create_future()
         self._was_reset: asyncio.Future[None] | None = None
         self._guest_reset: GuestReset = "stop"
+        self._sleep = ""  # the ACPI state that a SHUTDOWN belongs to
         self._end = asyncio.ensure_future(self._watch_end())
 
     async def connect(self, connection: socket.socket) -> None:
@@ -142,10 +147,8 @@ class Monitor:
         while self._client.runstate is Runstate.RUNNING:
             await self._client.runstate_changed()
         reason = self._cause.reason if self._cause is not None else ""
-        self._cause = Stop(StopKind.DIED, reason, returncode, self.process.stderr)
         self.running = False
-        if not self._stopped.done():
-            self._stopped.set_result(self._cause)
+        self._stop_with(Stop(StopKind.DIED, reason, returncode, self.process.stderr))
         if self._was_reset is not None and not self._was_reset.done():
             self._was_reset.set_exception(QemuDied(returncode, self.process.stderr, "a reset"))
 
@@ -156,13 +159,21 @@ class Monitor:
             self.events.append(message)
         match name:
             case "RESUME":
-                self.running = True
+                self.running = self.executed = True
+            case "SUSPEND":  # no STOP follows
+                self.running = False
+                self._stop_with(Stop(StopKind.SUSPENDED, "S3"))
+            case "SUSPEND_DISK":
+                self._sleep = "S4"
+            case "BLOCK_IO_ERROR" if data.get("action") == "stop":
+                device = data.get("device") or data.get("node-name") or data.get("qom-path")
+                self._cause = Stop(StopKind.IO_ERROR, f"{data.get('operation')} on {device}: {data.get('reason')}")
             case "GUEST_PANICKED" if data.get("action") == "pause":
                 self._cause = Stop(StopKind.SIGNAL)
             case "SHUTDOWN":
                 reason = str(data.get("reason", ""))
                 kind = StopKind.RESET if reason == "guest-reset" else StopKind.SHUTDOWN
-                self._cause = Stop(kind, reason)
+                self._cause = Stop(kind, f"{reason}, ACPI {self._sleep}" if self._sleep else reason)
             case "RESET":
                 if data.get("guest"):
                     self.guest_resets.append(str(data.get("reason", "")))
@@ -170,9 +181,14 @@ class Monitor:
                     self._was_reset.set_result(None)
             case "STOP":
                 self.running = False
-                if not self._stopped.done():
-                    self._stopped.set_result(self._cause)
+                self._stop_with(self._cause)
         return False
+
+    def _stop_with(self, cause: Stop | None) -> None:
+        self._cause = cause
+        if not self._stopped.done():
+            self.process.scheduling.end()
+            self._stopped.set_result(cause)
 
     async def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
         """One QMP command. Raises QmpCommandError, or QemuDied where the process is gone."""
@@ -184,17 +200,19 @@ class Monitor:
         `then`: the command that most likely comes next.
         """
         command = ", ".join(name for name, _ in commands)
-        patience = asyncio.get_running_loop().call_later(self.patience, self._lose_patience)
+        patience = _Patience(self)
         try:
             if self._client.runstate is not Runstate.RUNNING:
                 raise ExecInterruptedError("not connected")
             return await self._client.execute_all(commands, then)
         except ExecuteError as error:
             raise QmpCommandError(command, error.error_class, str(error)) from None
-        except QMPError as error:
+        except Exception as error:  # QMPError, or what asyncio and the client raise for a connection that has closed
             if self._hung:
                 await self._wait_gone()
-                raise QemuHung(self.process.returncode, self.process.stderr, command, self.patience) from None
+                raise QemuHung(self.process.returncode, self.process.stderr, command, self._hung) from None
+            if not isinstance(error, QMPError):
+                await self._wait_gone()  # a transport that closed under our hands
             if not self.process.alive or self._client.runstate is not Runstate.RUNNING:
                 await self._wait_gone()
                 raise QemuDied(self.process.returncode, self.process.stderr, command) from None
@@ -202,8 +220,9 @@ class Monitor:
         finally:
             patience.cancel()
 
-    def _lose_patience(self) -> None:
-        self._hung = True
+    def give_up(self, why: str) -> None:
+        """Kill QEMU, which has not answered in time: what waits for it raises QemuHung."""
+        self._hung = why
         self.process.kill()
 
     async def _wait_gone(self) -> None:
@@ -221,6 +240,7 @@ class Monitor:
         if self._stopped.done():
             self._stopped = asyncio.get_running_loop().create_future()
         self.fresh = False
+        self.process.scheduling.begin()
         try:
             await self.execute_all([_CONT], then)
         except QemuHung:
@@ -248,8 +268,16 @@ class Monitor:
         # the reset is requested, so that it may be put back in the same breath.
         return [_LIFT, _RESET, _HOLD] if self._guest_reset == "stop" else [_RESET]
 
+    def forget(self) -> None:
+        """The run before is over: what happens from now on is not its guest's doing."""
+        self.used = self.used or self.executed
+        self.executed = False
+        self._sleep = ""
+        self.process.scheduling.clear()
+
     async def reset(self) -> None:
         """Reset the machine and leave it paused at the reset vector. RAM keeps its content."""
+        self.forget()
         if self.running:
             await self.pause()
         self._was_reset = asyncio.get_running_loop().create_future()
@@ -267,9 +295,12 @@ class Monitor:
     async def wait_stop(self, timeout: float) -> Stop:
         """Wait until the guest stops, or `timeout` seconds."""
         stopped = self._stopped
-        await asyncio.wait({stopped}, timeout=timeout)
         if not stopped.done():
-            return Stop(StopKind.TIMEOUT, seconds=timeout)
+            allowance = Allowance(self.process.scheduling, timeout)
+            if not await allowance.wait(stopped):
+                if allowance.exhausted:
+                    return Stop(StopKind.NOT_RUN, allowance.denied(), seconds=timeout)
+                return Stop(StopKind.TIMEOUT, seconds=timeout, ran=allowance.ran)
         cause = stopped.result()
         if cause is None:
             # A bare STOP: only the run state tells why.
@@ -277,7 +308,7 @@ class Monitor:
                 status = (await self.execute("query-status"))["status"]
             except QemuDied:
                 return await self.wait_end()
-            cause = Stop(_RUN_STATES.get(status, StopKind.PAUSED), status)
+            cause = Stop(_RUN_STATES.get(status, StopKind.OTHER), status)
             self._cause = cause
         return cause
 
@@ -293,8 +324,33 @@ class Monitor:
         if self._client.runstate is not Runstate.IDLE:
             try:
                 await self._client.disconnect()
-            except (QMPError, EOFError, OSError):
+            except Exception:
                 pass  # how the connection ended is of no interest any more
+
+
+class _Patience:
+    """Kills QEMU when it has not answered for `Monitor.patience` seconds in which the host let it run."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._allowance: Allowance | None = None
+        self._loop = asyncio.get_running_loop()
+        # The first look is late by so much: commands are answered in a fraction of a millisecond.
+        self._timer = self._loop.call_later(min(monitor.patience, 0.25), self._look)
+
+    def _look(self) -> None:
+        monitor = self._monitor
+        if self._allowance is None:
+            self._allowance = Allowance(monitor.process.scheduling, monitor.patience)
+        elif not self._allowance.count():
+            denied = self._allowance.denied() if self._allowance.exhausted else ""
+            monitor.give_up(denied or f"within {monitor.patience:g} s")
+            return
+        self._timer = self._loop.call_later(self._allowance.step, self._look)
+
+    def cancel(self) -> None:
+        """QEMU has answered."""
+        self._timer.cancel()
 
 
 def _only_debug(record: logging.LogRecord) -> bool:

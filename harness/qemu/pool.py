@@ -26,7 +26,7 @@ class MachinePool:
         Raises what `Machine.launch` raises.
         """
         machine = self._idle.pop(shape, None)
-        if machine is not None and not machine.alive:
+        if machine is not None and not machine.fit:  # it ended, or was stopped, while it was idle
             machine.kill()
             machine = None
         if machine is None:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 
 from harness.qemu.errors import QemuNotFound
+from harness.qemu.scheduling import Scheduling
 
 __all__ = ["QemuProcess"]
 
@@ -29,6 +30,7 @@ class QemuProcess:
         self._tail = b""
         self._dropped = 0
         self.returncode: int | None = None
+        self.killed = False  # by us
         self.exited: asyncio.Future[int] = self._loop.create_future()
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writer, True)
@@ -49,6 +51,7 @@ class QemuProcess:
         finally:
             os.close(writer)
         self.pid = self._process.pid
+        self.scheduling = Scheduling(self.pid)
         self._pidfd = os.pidfd_open(self.pid)
         self._loop.add_reader(self._stderr, self._read_stderr)
         self._loop.add_reader(self._pidfd, self._reap)
@@ -86,6 +89,7 @@ class QemuProcess:
             self._read_stderr()  # what it said last
             self._close_stderr()
         self.returncode = returncode
+        self.scheduling.close()
         if not self.exited.done():
             self.exited.set_result(returncode)
 
@@ -103,6 +107,7 @@ class QemuProcess:
     def kill(self) -> None:
         """Send SIGKILL; `exited` tells when it is gone. Harmless on a process that has ended."""
         if self._pidfd >= 0:
+            self.killed = True
             try:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             except ProcessLookupError:

@@ -9,8 +9,11 @@ from harness.qemu.errors import QemuStartError, describe_exit
 from harness.qemu.monitor import Monitor
 from harness.qemu.process import QemuProcess
 from harness.qemu.resources import Resources
+from harness.qemu.scheduling import Allowance
 
 __all__ = ["start"]
+
+END_S = 5.0  # seconds in which a QEMU whose connection broke may end by itself, which says more than our SIGKILL
 
 
 async def start(
@@ -27,19 +30,39 @@ async def start(
     monitor = Monitor(process)
     try:
         resources.started()
+        connecting = asyncio.ensure_future(monitor.connect(resources.qmp))
         try:
-            async with asyncio.timeout(timeout):
-                await monitor.connect(resources.qmp)
-            resources.opened()
-        except TimeoutError:
-            await process.end()
-            raise QemuStartError(f"QEMU did not answer within {timeout:g} s:", process.stderr, explain()) from None
-        except Exception:  # QMPError, and what the library does not turn into one: a greeting that is no QMP
-            returncode = await process.end(patience=5)
-            what = f"QEMU {describe_exit(returncode)} before the guest could start:"
-            raise QemuStartError(what, process.stderr, explain(), returncode) from None
-    except BaseException:
-        process.kill()
+            allowance = Allowance(process.scheduling, timeout)
+            if not await allowance.wait(connecting):
+                connecting.cancel()
+                await asyncio.wait({connecting})
+                await process.end()
+                why = allowance.denied() if allowance.exhausted else f"within {timeout:g} s"
+                raise QemuStartError(f"QEMU did not answer {why}:", process.stderr, explain())
+            connecting.result()
+        finally:
+            if not connecting.done():  # we are cancelled
+                connecting.cancel()
+                await asyncio.wait({connecting})
+        resources.opened()
+        process.scheduling.watch_threads()
+    except QemuStartError:
         await monitor.close()  # its socket is the caller's again only when the connection has ended
         raise
+    except Exception as error:  # whatever the library makes of a peer that dies, or that is no QEMU
+        returncode = await process.end(patience=END_S)
+        await monitor.close()
+        if process.killed:  # by `end`
+            what = f"QEMU's QMP greeting is not understood ({type(error).__name__}: {_first_line(error)}):"
+            raise QemuStartError(what, process.stderr, explain()) from None
+        what = f"QEMU {describe_exit(returncode)} before the guest could start:"
+        raise QemuStartError(what, process.stderr, explain(), returncode) from None
+    except BaseException:
+        process.kill()
+        await monitor.close()
+        raise
     return monitor
+
+
+def _first_line(error: Exception) -> str:
+    return ascii(str(error).partition("\n")[0][:200])[1:-1]

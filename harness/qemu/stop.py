@@ -17,22 +17,30 @@ class StopKind(StrEnum):
     INTERNAL_ERROR = "internal-error"  # the monitor itself gave up (KVM: unhandled exit, emulation failure)
     SHUTDOWN = "shutdown"  # power-off
     RESET = "reset"  # the guest reset itself: port CF9h, keyboard controller, triple fault
+    SUSPENDED = "suspended"  # ACPI S3
     PAUSED = "paused"  # somebody asked for it over QMP
-    WATCHDOG = "watchdog"
+    WATCHDOG = "watchdog"  # an emulated watchdog timer expired
     IO_ERROR = "io-error"  # a disk backend failed
+    OTHER = "other"  # a run state that only QEMU's users ask for: debug, save-vm, finish-migrate …
     DIED = "died"  # the QEMU process ended
     TIMEOUT = "timeout"  # none of these within the time given: the guest still runs
+    NOT_RUN = "not-run"  # nor this, for the host did not let QEMU run
 
 
 @dataclass(frozen=True)
 class Stop:
-    """One stop. `reason` is QMP's ShutdownCause for SHUTDOWN and RESET ("guest-reset" …), else a run state or empty."""
+    """One stop.
+
+    `reason` is QMP's ShutdownCause for SHUTDOWN and RESET ("guest-reset" …), the disk's error for IO_ERROR, what the
+    host did for NOT_RUN, else a run state or empty.
+    """
 
     kind: StopKind
     reason: str = ""
     returncode: int | None = None  # DIED: as subprocess gives it, negative for a signal
     stderr: str = ""  # DIED: what QEMU said
-    seconds: float | None = None  # TIMEOUT: how long we waited
+    seconds: float | None = None  # TIMEOUT and NOT_RUN: how long QEMU had, or was to have
+    ran: float = 0.0  # TIMEOUT: seconds of processor time that QEMU took meanwhile
 
     @property
     def signalled(self) -> bool:
@@ -42,7 +50,12 @@ class Stop:
     @property
     def frozen(self) -> bool:
         """Whether the machine stands still and can be dumped."""
-        return self.kind not in (StopKind.DIED, StopKind.TIMEOUT)
+        return self.kind not in (StopKind.DIED, StopKind.TIMEOUT, StopKind.NOT_RUN)
+
+    @property
+    def host_shutdown(self) -> bool:
+        """Whether QEMU shut the machine down for a reason that is not the guest's."""
+        return self.kind is StopKind.SHUTDOWN and not self.reason.startswith("guest-")
 
     def __str__(self) -> str:
         match self.kind:
@@ -50,8 +63,22 @@ class Stop:
                 return "the guest signalled"
             case StopKind.INTERNAL_ERROR:
                 return "QEMU stopped with an internal error: the monitor could not go on"
+            case StopKind.SHUTDOWN if self.host_shutdown:
+                return f"QEMU shut the machine down ({self.reason})"
+            case StopKind.SHUTDOWN if self.reason.endswith("S4"):
+                return "the guest suspended the machine to disk (ACPI S4)"
             case StopKind.SHUTDOWN:
                 return f"the machine was powered off ({self.reason})"
+            case StopKind.SUSPENDED:
+                return "the guest suspended the machine (ACPI S3)"
+            case StopKind.WATCHDOG:
+                return "an emulated watchdog timer expired, and QEMU paused the guest"
+            case StopKind.IO_ERROR:
+                return f"QEMU paused the guest at an I/O error of the host: {self.reason}"
+            case StopKind.PAUSED:
+                return "the guest is paused: somebody sent QEMU the command stop"
+            case StopKind.NOT_RUN:
+                return f"the host did not let QEMU run, so the guest's silence says nothing: {self.reason}"
             case StopKind.RESET:
                 return f"the guest reset the machine ({self.reason}): triple fault, port CF9h or keyboard controller"
             case StopKind.DIED:
@@ -60,7 +87,7 @@ class Stop:
             case StopKind.TIMEOUT:
                 return f"the guest gave no sign within {self.seconds:g} s and still runs"
             case _:
-                return f"the machine stopped: {self.reason or self.kind.value}"
+                return f"QEMU paused the guest in the run state {self.reason!r}"
 
     def check(self) -> Stop:
         """Give this stop back where it is the guest's signal, else raise GuestTimeout, QemuDied or QemuError."""

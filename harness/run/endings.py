@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness import abi
 from harness.abi import FRAME, PANIC_STRUCT, Status
 from harness.hardware.cpu import Rflags
 from harness.hardware.exceptions import EXCEPTIONS, PageFaultErrorCode
 from harness.image.image import Image
-from harness.qemu.errors import QemuError, describe_exit
+from harness.qemu.errors import QemuError, describe_exit, ended_from_outside
 from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
-from harness.run.failures import RESET_BY_GUEST, MonitorBroke, RunBroken, RunFailure
+from harness.run.failures import RESET_BY_GUEST, HostTrouble, MonitorBroke, RunBroken, RunFailure
 from harness.run.recorder import Mailbox
 from harness.run.registers_text import registers_text
 
-__all__ = ["QemuKilled", "explain_status", "explain_stop", "killed_from_outside"]
+__all__ = ["QemuKilled", "check_flood", "checkpoint_name", "explain_status", "explain_stop", "killed_from_outside"]
 
 
 class QemuKilled(RunBroken):
-    """QEMU was killed from outside (SIGKILL, SIGTERM): the one case in which a run is started once more."""
+    """Another process ended QEMU by a signal: the one case in which a run is started once more."""
 
 
 def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | RunBroken:
     """What a stop that is not the guest's signal means."""
     if stop.kind is StopKind.DIED:
         return _died(machine, stop)
+    if stop.kind is StopKind.NOT_RUN:
+        machine.kill()  # it would answer nothing else either
+        return HostTrouble(str(stop))
+    if stop.host_shutdown:
+        return _shut_down(machine, stop)
     if stop.kind is StopKind.TIMEOUT:
         machine.stop()
+        if (held := _held(machine, stop)) is not None:
+            return held
     where, sections = _where(machine, image)
     match stop.kind:
         case StopKind.TIMEOUT:
@@ -41,7 +50,10 @@ def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | Run
                 sections,
             )
         case StopKind.SHUTDOWN:
-            return RunFailure(f"the guest powered the machine off ({stop.reason}); {where}", sections)
+            how = str(stop) if stop.reason.endswith("S4") else f"the guest powered the machine off ({stop.reason})"
+            return RunFailure(f"{how}; {where}", sections)
+        case StopKind.SUSPENDED | StopKind.WATCHDOG:
+            return RunFailure(f"{stop}; {where}", sections)
         case StopKind.INTERNAL_ERROR:
             said = ("QEMU said", machine.stderr())
             return MonitorBroke(f"internal-error: the monitor could not go on; {where}", (said, *sections))
@@ -49,19 +61,63 @@ def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | Run
             return RunBroken(f"{stop}; {where}", sections)
 
 
+def check_flood(machine: Machine) -> None:
+    """Raise RunFailure where the guest sent so much to COM1 that its report, which comes last, was dropped."""
+    kept = machine.serial_overflow()
+    if kept is not None:
+        raise RunFailure(
+            f"the guest sent more than {kept:,} bytes to COM1, which is all that is kept of a run: the report at their "
+            "end, which is the second witness, was lost"
+        )
+
+
+def checkpoint_name(names: Sequence[str], number: int) -> str:
+    """The checkpoint that the guest signalled. Raises RunFailure where the program has none of that number."""
+    if not 1 <= number <= len(names):
+        has = f"has {len(names)}" if names else "has none"
+        raise RunFailure(f"the guest signalled checkpoint {number}; the program {has}: it wrote over its mailbox")
+    return names[number - 1]
+
+
 def killed_from_outside(machine: Machine, returncode: int | None) -> bool:
-    """Whether somebody ended QEMU by SIGKILL or SIGTERM; on SIGTERM it exits in order and names the cause over QMP."""
+    """Whether somebody ended QEMU by a signal: it says so on its standard error, or over QMP, if it has the time."""
     shutdowns = (event.get("data", {}) for event in machine.events if event["event"] == "SHUTDOWN")
-    return returncode in (-9, -15) or any(data.get("reason") == "host-signal" for data in shutdowns)
+    return ended_from_outside(returncode, machine.stderr()) or any(
+        data.get("reason") == "host-signal" for data in shutdowns
+    )
 
 
 def _died(machine: Machine, stop: Stop) -> RunBroken:
     said = stop.stderr.strip()
     sections = (("QEMU said", said),) if said else ()
-    ending = f"QEMU {describe_exit(stop.returncode)} during the run"
+    when = "during the run" if machine.executed else "before the guest ran"
+    ending = f"QEMU {describe_exit(stop.returncode)} {when}"
     if killed_from_outside(machine, stop.returncode):
-        return QemuKilled(ending, sections)
+        return QemuKilled(f"{ending}: {said.splitlines()[-1]}" if said else ending, sections)
     return MonitorBroke(f"{ending}: {said.splitlines()[-1]}" if said else ending, sections)
+
+
+def _shut_down(machine: Machine, stop: Stop) -> RunBroken:
+    if killed_from_outside(machine, None):
+        return QemuKilled(f"{stop}: a signal ended it")
+    return RunBroken(str(stop), (("QEMU said", machine.stderr()),))
+
+
+_LITTLE = 0.1  # of the time: a guest that does not halt keeps one processor busy all the time
+
+
+def _held(machine: Machine, stop: Stop) -> HostTrouble | None:
+    """The host's doing, where the guest was silent, had not halted, and QEMU all the same took next to no time.
+
+    A frozen control group, for one, shows in no thread's state.
+    """
+    assert stop.seconds is not None
+    if stop.ran >= _LITTLE * stop.seconds or any(cpu.halted for cpu in machine.registers()):
+        return None
+    return HostTrouble(
+        f"the guest gave no sign for {stop.seconds:g} s, but QEMU took only {stop.ran:.2g} s of processor time "
+        "though no processor was halted: the host held it (a frozen control group?)"
+    )
 
 
 def explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailure:

@@ -17,7 +17,7 @@ from harness.qemu.machine import Machine
 from harness.qemu.monitor import GuestReset
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
-from harness.run.endings import explain_status, explain_stop
+from harness.run.endings import check_flood, checkpoint_name, explain_status, explain_stop
 from harness.run.failures import ResetUnseen, RunFailure
 from harness.run.leftovers import undone_by_reset
 from harness.run.record import InterruptRecord
@@ -69,10 +69,11 @@ class Run:
         mailbox = self.mailbox
         match mailbox.status:
             case Status.CHECKPOINT:
-                self._checkpoint = self.built.program.checkpoints[mailbox.checkpoint - 1]
+                self._checkpoint = checkpoint_name(self.built.program.checkpoints, mailbox.checkpoint)
             case Status.DONE:
                 self._checkpoint = ""
                 self.ended = True
+                check_flood(self.machine)
                 check_witnesses(self)
             case _:
                 raise explain_status(self.machine, self.built, mailbox)

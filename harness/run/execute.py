@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 import time
+import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -31,6 +32,7 @@ from harness.run.build import Built, build
 from harness.run.endings import QemuKilled, killed_from_outside
 from harness.run.evidence import Run
 from harness.run.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunBroken, RunFailure
+from harness.run.held_up import held_up
 from harness.run.host_faults import REFERENCE, fault_of, host_faults, kvm_is_software
 from harness.run.judge import failure_detail, judge
 from harness.run.leftovers import outlives_reset
@@ -75,11 +77,18 @@ class Executor:
         """Boot once, observe, judge. Never raises for anything that a probe, a guest or QEMU does."""
         chosen = options or self.options
         started = time.perf_counter()
-        record = self._attempt(case, chosen)
-        if record is None:  # QEMU was killed from outside: once more, on a fresh process
-            record = self._attempt(case, replace(chosen, cold=True), last=True)
-            assert record is not None
-            record = replace(record, attempts=2)
+        attempts = 1
+        try:
+            record = self._attempt(case, chosen)
+            if record is None:  # QEMU was killed from outside: once more, on a fresh process
+                attempts = 2
+                record = self._attempt(case, replace(chosen, cold=True), last=True)
+                assert record is not None
+        except Exception as error:  # of ours: the other runs go on
+            reason = f"the harness raised {type(error).__name__}: {error}".splitlines()[0]
+            detail = FailureDetail((("Error", traceback.format_exc()),))
+            record = self._record(case, chosen, Verdict.ERROR, reason=reason, detail=detail)
+        record = replace(record, attempts=attempts)
         return replace(record, ms=(time.perf_counter() - started) * 1e3)
 
     def host_paced(self, case: Case, built: Built) -> bool:
@@ -131,19 +140,22 @@ class Executor:
             except Unsupported as error:
                 return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
             except (QemuError, OSError) as error:
-                if not last and isinstance(error, QemuStartError) and error.returncode in (-9, -15):
-                    return None  # killed from outside as well: nothing has run yet
+                if not last and isinstance(error, QemuStartError) and error.from_outside:
+                    return None  # nothing has run yet
                 detail = _start_detail(error)
                 return self._record(case, options, Verdict.ERROR, reason=_start_reason(error), detail=detail)
+            record = unseen = None
             try:
-                return self._observe(case, options, built, machine, parameters)
+                record = self._observe(case, options, built, machine, parameters)
             except QemuKilled as error:
                 if last:
-                    return self._record(case, options, Verdict.ERROR, machine, reason=error.reason)
-                return None
+                    record = self._record(case, options, Verdict.ERROR, machine, reason=error.reason)
             except ResetUnseen as error:
                 unseen = error
-        return self._see_reset(case, options, unseen)
+            lost_idle = machine.lost_idle
+        if lost_idle:  # nothing of this run has run; the pool has no such machine any more, and starts one
+            return self._attempt(case, options, last=last)
+        return self._see_reset(case, options, unseen) if unseen is not None else record
 
     def _see_reset(self, case: Case, options: RunOptions, unseen: ResetUnseen) -> RunRecord:
         """Once more on a fresh machine, which a reset holds with its registers. The verdict stays that of a reset."""
@@ -190,6 +202,9 @@ class Executor:
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
         verdict, reason = self._known(case, verdict, reason, error)
+        if not self.target.deterministic or parameters.paced:
+            denied = machine.deprivation
+            verdict, reason = held_up(verdict, reason, denied, paced_only=self.target.deterministic)
         record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
         return replace(
             record,

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["RESET_BY_GUEST", "MonitorBroke", "ResetUnseen", "RunBroken", "RunFailure", "WitnessDisagreement"]
+__all__ = [
+    "RESET_BY_GUEST",
+    "HostTrouble",
+    "MonitorBroke",
+    "ResetUnseen",
+    "RunBroken",
+    "RunFailure",
+    "WitnessDisagreement",
+]
 
 RESET_BY_GUEST = "the guest reset the machine"
 """How the reason of a run begins that ended this way."""
@@ -43,3 +51,7 @@ class ResetUnseen(RunBroken):
 
 class MonitorBroke(RunBroken):
     """QEMU itself broke: it died, or stopped with an internal error. The only error that may be a known deviation."""
+
+
+class HostTrouble(RunBroken):
+    """The host did not let QEMU run, or held it up, so that what the guest did or not says nothing about the rule."""

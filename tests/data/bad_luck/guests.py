@@ -220,3 +220,74 @@ def resets_where_another_was(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run.vectors == []
+
+
+def _sleep(k: Kernel, state: int) -> None:
+    """Through ICH9's PM1_CNT: its I/O base, its enable bit, then SLP_TYP and SLP_EN."""
+    k.asm(f"""
+        mov edx, 0xCF8
+        mov eax, 0x8000F840
+        out dx, eax
+        mov edx, 0xCFC
+        mov eax, 0x601
+        out dx, eax
+        mov edx, 0xCF8
+        mov eax, 0x8000F844
+        out dx, eax
+        mov edx, 0xCFC
+        mov eax, 0x80
+        out dx, eax
+        mov edx, 0x604
+        mov eax, {0x2000 | state << 10:#x}
+        out dx, ax
+        hlt
+    """)
+
+
+@probe(spec=SPEC)
+def suspends(k: Kernel) -> ProbeBody:
+    """ACPI S3: no STOP follows."""
+    _sleep(k, 1)
+    run = yield
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def suspends_to_disk(k: Kernel) -> ProbeBody:
+    """ACPI S4: QEMU shuts the machine down."""
+    _sleep(k, 2)
+    run = yield
+    assert run.vectors == []
+
+
+@probe.each(number=[0, 2, 0xFFFFFFFF])
+@probe(spec=SPEC)
+def forges_a_checkpoint(k: Kernel, number: int) -> ProbeBody:
+    """Signals a checkpoint that the program does not have."""
+    k.asm(f"""
+        mov dword ptr [MAILBOX+MB_CHECKPOINT], {number}
+        mov dword ptr [MAILBOX+MB_STATUS], STATUS_CHECKPOINT
+        mov edx, PVPANIC_PORT
+        mov al, 1
+        out dx, al
+    """)
+    k.checkpoint("only")
+    run = yield
+    run.reached("only")
+    run.resume()
+    assert run.vectors == []
+
+
+@probe(spec=SPEC)
+def says_much(k: Kernel) -> ProbeBody:
+    """Sends 10,000 bytes to COM1, and ends well."""
+    k.asm("""
+        mov edx, 0x3f8
+        mov ecx, 10000
+        mov al, 0x41
+    .Lnext: out dx, al
+        dec ecx
+        jnz .Lnext
+    """)
+    run = yield
+    assert run.vectors == []

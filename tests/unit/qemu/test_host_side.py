@@ -29,7 +29,14 @@ from harness.qemu.target import target
         (Stop(StopKind.RESET, "guest-reset"), QemuError, "triple fault"),
         (Stop(StopKind.SHUTDOWN, "guest-shutdown"), QemuError, "powered off"),
         (Stop(StopKind.INTERNAL_ERROR), QemuError, "internal error"),
-        (Stop(StopKind.PAUSED, "debug"), QemuError, "debug"),
+        (Stop(StopKind.SHUTDOWN, "guest-shutdown, ACPI S4"), QemuError, "suspended the machine to disk"),
+        (Stop(StopKind.SHUTDOWN, "host-signal"), QemuError, r"QEMU shut the machine down \(host-signal\)"),
+        (Stop(StopKind.SUSPENDED, "S3"), QemuError, "suspended the machine"),
+        (Stop(StopKind.WATCHDOG, "watchdog"), QemuError, "watchdog timer expired"),
+        (Stop(StopKind.IO_ERROR, "write on disk: No space left"), QemuError, "error of the host: write on disk: No"),
+        (Stop(StopKind.PAUSED, "paused"), QemuError, "the command stop"),
+        (Stop(StopKind.OTHER, "debug"), QemuError, "the run state 'debug'"),
+        (Stop(StopKind.NOT_RUN, "within 9 s, in 8 s"), QemuError, "did not let QEMU run.*within 9 s"),
     ],
 )
 def test_a_stop_that_is_no_signal_is_an_error_of_its_own(stop: Stop, error: type[Exception], says: str) -> None:

@@ -1,0 +1,229 @@
+"""Whether the host let a QEMU process run: what Linux's /proc, waitid(2) and clocks say of it.
+
+A guest that gives no sign, or that is late, is at fault only if its QEMU had a processor. All methods belong to one
+thread at a time; none blocks, and each reading costs about one microsecond a thread of QEMU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["GRACE_S", "Allowance", "Deprivation", "Scheduling"]
+
+GRACE_S = 30.0
+"""Seconds for which we wait longer, at most, while the host does not run QEMU."""
+
+_SLICE_S = 0.25  # of a longer wait: what is counted at most of a time in which we ourselves did not run
+_THREADS = 16  # whose times are read: each costs a descriptor
+
+
+@dataclass(frozen=True)
+class Deprivation:
+    """What QEMU was denied while its guest ran. Times in milliseconds."""
+
+    stopped: bool = False  # by a signal or a debugger, for a while or still
+    waiting_ms: float = 0.0  # of the thread that waited longest for a processor, summed up
+    suspended_ms: float = 0.0  # the whole host slept
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of QEMU stood still while real time went on."""
+        return self.stopped or self.suspended_ms >= 1
+
+    def __str__(self) -> str:
+        if self.stopped:
+            return "QEMU was stopped (SIGSTOP, or a debugger)"
+        if self.suspended_ms >= 1:
+            return f"the host was suspended for {self.suspended_ms / 1e3:.3g} s"
+        return f"the host did not run QEMU for {self.waiting_ms:.3g} ms"
+
+
+class Scheduling:
+    """Stops and delays of one child process."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._files: dict[int, int] = {}  # thread → descriptor of its schedstat
+        self._start: dict[int, int] = {}
+        self._asleep = 0.0
+        self._total = Deprivation()
+        self._counting = False
+        self._seen_stopped = False
+
+    def watch_threads(self) -> None:
+        """Read the times of the threads that the process has now. Without descriptors, or /proc, of none."""
+        try:
+            for thread in sorted(map(int, os.listdir(f"/proc/{self._pid}/task")))[:_THREADS]:  # noqa: PTH208
+                if thread not in self._files:
+                    path = f"/proc/{self._pid}/task/{thread}/schedstat"
+                    self._files[thread] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+
+    # ---- now ----
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the process is stopped by a signal now."""
+        return self._wait(os.WSTOPPED | os.WNOWAIT)
+
+    @property
+    def fit(self) -> bool:
+        """Whether the process has neither ended nor is stopped, by what the kernel says now."""
+        return not self._wait(os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    def _wait(self, what: int) -> bool:
+        try:
+            return os.waitid(os.P_PID, self._pid, what | os.WNOHANG) is not None
+        except ChildProcessError:
+            return what & os.WEXITED != 0  # it has been reaped
+
+    def stopped_lately(self) -> bool:
+        """Whether the process is stopped, or was since this was called last."""
+        # The kernel keeps one note that a child was continued, until it is read.
+        lately = self._wait(os.WCONTINUED) or self.stopped
+        self._seen_stopped |= lately
+        return lately
+
+    def states(self) -> dict[int, str]:
+        """The state of each thread, by the letters of proc(5): R, S, D, T, t."""
+        found = {}
+        for path in Path(f"/proc/{self._pid}/task").glob("*/stat"):
+            try:
+                found[int(path.parent.name)] = path.read_text().rpartition(") ")[2][:1]
+            except OSError:
+                continue  # a thread that has ended
+        return found
+
+    def times(self) -> dict[int, tuple[int, int]]:
+        """For each thread the nanoseconds that it ran, and that it waited for a processor (schedstat)."""
+        found = {}
+        for thread, descriptor in self._files.items():
+            try:
+                ran, waited, _ = os.pread(descriptor, 96, 0).split()
+            except (OSError, ValueError):
+                continue
+            found[thread] = int(ran), int(waited)
+        return found
+
+    # ---- over the time in which the guest runs ----
+
+    def clear(self) -> None:
+        """Forget the last run's."""
+        self._total = Deprivation()
+        self._counting = False
+
+    def begin(self) -> None:
+        """The guest is about to run."""
+        self.stopped_lately()
+        self._seen_stopped = False  # it did not matter then
+        self._asleep = _asleep()
+        self._start = {thread: waited for thread, (_, waited) in self.times().items()}
+        self._counting = True
+
+    def end(self) -> None:
+        """The guest has stopped."""
+        if self._counting:
+            self._total = self.so_far()
+            self._counting = False
+
+    def so_far(self) -> Deprivation:
+        """All that was denied since `clear`, while the guest ran."""
+        if not self._counting:
+            return self._total
+        start = self._start
+        waited = max((waited - start[thread] for thread, (_, waited) in self.times().items()), default=0)
+        self.stopped_lately()
+        return Deprivation(
+            self._seen_stopped or self._total.stopped,
+            self._total.waiting_ms + waited / 1e6,
+            self._total.suspended_ms + (_asleep() - self._asleep) * 1e3,
+        )
+
+
+def _asleep() -> float:
+    """Seconds for which the host has been suspended since it was started."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+class Allowance:
+    """So many seconds for QEMU to do something, counted only while the host lets it run, and us.
+
+    While the host does not, we wait for up to twice the time and `GRACE_S` seconds.
+    """
+
+    def __init__(self, scheduling: Scheduling, seconds: float) -> None:
+        self.seconds = seconds
+        self.used = 0.0  # of them
+        self.ran = 0.0  # seconds of processor time that all threads of QEMU took meanwhile
+        self.deprivation = Deprivation()
+        self._waited = 0.0
+        self._scheduling = scheduling
+        self._last = time.monotonic()
+        self._times = scheduling.times()
+
+    @property
+    def step(self) -> float:
+        """Seconds to wait before the next `count`."""
+        return min(_SLICE_S, max(self.seconds - self.used, 0.001))
+
+    def count(self) -> bool:
+        """Count what has passed since the last call; gives whether some of the allowance is left."""
+        step = self.step
+        now = time.monotonic()
+        passed, self._last = now - self._last, now
+        lost = self._lost(passed)
+        # A time in which we did not run counts as one step: what QEMU did meanwhile we have not heard yet.
+        self._waited += min(passed, 4 * step)
+        self.used += max(min(passed, step) * (1 - lost / passed) if passed else 0.0, 0.0)
+        return self.used < self.seconds - 1e-6 and not self.exhausted
+
+    def denied(self) -> str:
+        """What the host denied QEMU meanwhile, for a sentence about what QEMU did not do."""
+        if self.deprivation.stopped:
+            return f"within {self._waited:.3g} s, in which it was stopped (SIGSTOP, or a debugger)"
+        lost = self.deprivation.waiting_ms / 1e3
+        return f"within {self._waited:.3g} s, in {lost:.3g} s of which the host did not run it"
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether we waited as long as we do for a host that does not run QEMU."""
+        return self._waited > 2 * self.seconds + GRACE_S
+
+    def _lost(self, passed: float) -> float:
+        """Seconds of the last `passed` in which the host did not let QEMU run."""
+        before, times = self._times, self._scheduling.times()
+        self._times = times
+        states = self._scheduling.states()
+        if self._scheduling.stopped_lately() or {"T", "t"} & set(states.values()):
+            self.deprivation = Deprivation(True, self.deprivation.waiting_ms)
+            return passed
+        lost = 0.0
+        for thread, (ran, waited) in times.items():
+            ran_before, waited_before = before.get(thread, (ran, waited))
+            self.ran += (ran - ran_before) / 1e9
+            lost = max(lost, (waited - waited_before) / 1e9)
+            if states.get(thread) == "R":  # if it has waited since before, that is not in its times yet
+                lost = max(lost, passed - (ran - ran_before) / 1e9)
+        lost = min(lost, passed)
+        self.deprivation = Deprivation(self.deprivation.stopped, self.deprivation.waiting_ms + lost * 1e3)
+        return lost
+
+    async def wait(self, future: asyncio.Future[Any]) -> bool:
+        """Wait for `future` while the allowance lasts; gives whether it is done."""
+        while not future.done():
+            await asyncio.wait({future}, timeout=self.step)
+            if not future.done() and not self.count():
+                break
+        return future.done()

@@ -1,0 +1,28 @@
+"""Verdicts of runs in real time whose QEMU the host held up."""
+
+from __future__ import annotations
+
+from harness.qemu.scheduling import Deprivation
+from harness.run.record import Verdict
+
+__all__ = ["held_up"]
+
+_STALL_MS = 2.0  # a fail in real time is not the guest's, where a thread of QEMU waited that long for a processor
+_PACED_STALL_MS = 100.0  # the same, where only a device works in real time: its guest waits for a second or more
+
+
+def held_up(verdict: Verdict, reason: str, denied: Deprivation, *, paced_only: bool) -> tuple[Verdict, str]:
+    """An error, where the host did not let QEMU run as the verdict supposes; else what it was.
+
+    A stop of the whole process makes any verdict doubtful: a timer that is due meanwhile may come after the guest has
+    ceased to wait. The delay of a thread makes a fail doubtful, for its bounds suppose a host that has time. A
+    deviation has failed just as it is recorded. `paced_only`: the guest's own clock is not the host's.
+    """
+    if verdict is Verdict.ERROR:
+        return verdict, reason
+    late = denied.waiting_ms >= (_PACED_STALL_MS if paced_only else _STALL_MS)
+    if not denied.whole and not (verdict is Verdict.FAIL and late):
+        return verdict, reason
+    first = reason.partition("\n")[0]
+    text = f"{denied} while its guest ran in real time, so that the outcome says nothing about the rule: {verdict}"
+    return Verdict.ERROR, f"{text} {first}".rstrip()
