@@ -59,8 +59,6 @@ class Shape:
                 f"it boots by {self.boot}, and firmware resets the machine by itself when it boots again, which "
                 "cannot be told from a guest's own reset; launch a new machine"
             )
-        if self.interactive:
-            return "its COM1 keeps what the host sent and the guest did not read over a reset; launch a new machine"
         for device in self.devices:
             if not device.resets:
                 return f"QEMU's {device.name} keeps state of the last run over a reset; launch a new machine"

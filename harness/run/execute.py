@@ -286,6 +286,7 @@ def _leaves_state(run: Run, snapshot: bytes) -> bool:
     return (
         run.changed_machine
         or run.machine.host_wrote
+        or run.machine.shape.interactive  # COM1 keeps what the host sent and the guest did not read
         or outlives_reset(snapshot)
         or sticky_port(run.built.program.statements()) is not None
     )
