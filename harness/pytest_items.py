@@ -23,7 +23,7 @@ from harness.run.execute import Executor, RunOptions
 from harness.run.loader import LoadError, catalogue_root, load_file
 from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
-from harness.run.targets import find_targets
+from harness.run.targets import find_targets, hold_required, required_targets
 
 __all__ = ["ProbeFile", "ProbeItem", "Session", "chosen_targets", "launch", "open_json"]
 
@@ -80,6 +80,7 @@ class ProbeFile(pytest.File):
         except LoadError as error:
             raise self.CollectError(str(error)) from error
         targets = chosen_targets(self.config)
+        _required(self.config)  # refuses a wrong name before anything runs
         for found in probes:
             for case in found.cases():
                 for target in targets:
@@ -106,6 +107,7 @@ class ProbeItem(pytest.Item):
         """Boot the machine and take its evidence."""
         super().setup()
         record = self._session_of(self.config).run(self.case, self.target)
+        record = hold_required(record, _required(self.config))
         self.record = replace(record, rerun=f"{record.rerun}{self._rerun_options()}")
         self.user_properties += [
             ("trapgate_target", record.target),
@@ -206,6 +208,15 @@ def chosen_targets(config: pytest.Config, names: Sequence[str] | None = None) ->
         return find_targets(wanted, Path(file) if file else None, config.getoption("--trapgate-qemu"))
     except TargetError as error:
         raise pytest.UsageError(f"--trapgate-target: {error}") from error
+
+
+def _required(config: pytest.Config) -> frozenset[str]:
+    """The targets that this host must be able to run. Raises pytest.UsageError."""
+    wanted = config.getoption("--trapgate-require") or config.getini("trapgate_require")
+    try:
+        return required_targets(wanted, chosen_targets(config)) if wanted else frozenset()
+    except TargetError as error:
+        raise pytest.UsageError(f"--trapgate-require: {error}") from error
 
 
 def open_json(config: pytest.Config, path: Path) -> JsonReport:

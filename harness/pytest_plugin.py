@@ -45,6 +45,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="target, comma list or 'all' (repeatable; default q35-tcg)",
     )
+    group.addoption(
+        "--trapgate-require",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="target, comma list or 'all': a probe that this host cannot run there fails (repeatable)",
+    )
     group.addoption("--trapgate-target-file", metavar="TOML", help="more targets, one table each")
     group.addoption("--trapgate-qemu", metavar="PATH", help="the QEMU program to test")
     group.addoption(
@@ -57,6 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--trapgate-cold", action="store_true", help="start a new QEMU for every run")
     group.addoption("--trapgate-json", metavar="FILE", help="write every probe's record as JSON")
     parser.addini("trapgate_probes", "folders of probes", type="paths", default=[])
+    parser.addini("trapgate_require", "targets that this host must be able to run", type="args", default=[])
     parser.addini("trapgate_targets", "targets where --trapgate-target gives none", type="args", default=[])
 
 

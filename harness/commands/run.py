@@ -33,7 +33,7 @@ from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
 from harness.run.probe import Case, ProbeError
 from harness.run.selection import Keywords, SelectionError
-from harness.run.targets import DEFAULT_TARGET, find_targets
+from harness.run.targets import DEFAULT_TARGET, find_targets, hold_required, required_targets
 
 __all__ = ["run_command"]
 
@@ -64,6 +64,7 @@ class Plan:
     verbose: bool = False
     options: tuple[str, ...] = ()  # of this call, that running one case again needs too
     stream: Stream = field(default_factory=Stream)
+    required: frozenset[str] = frozenset()  # names of targets that this host must be able to run
 
     @property
     def size(self) -> int:
@@ -82,6 +83,14 @@ def run_command(
         list[str] | None,
         typer.Option(
             "--target", "-t", metavar="NAME", help=f"Target, comma list or 'all' (repeatable); else {DEFAULT_TARGET}."
+        ),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require",
+            metavar="NAME",
+            help="Target, comma list or 'all': a run that this host cannot make there is a fail (repeatable).",
         ),
     ] = None,
     keyword: Annotated[
@@ -137,6 +146,7 @@ def run_command(
         part = Shard.parse(shard) if shard else None
         cases = find_cases(names or (), probes or ())
         targets = find_targets(target or (), target_file, qemu)
+        required = required_targets(require or (), targets)
         check_programs(targets)
         runs = [(t, [case for case in cases if keywords is None or keywords.match(case, t.name)]) for t in targets]
     except (SelectionError, ProbeError, QemuError) as error:
@@ -153,7 +163,9 @@ def run_command(
     if random_order and seed is None:
         seed = secrets.randbelow(1_000_000)
     stream = Stream(jobs or 0, cold, repeat, seed)
-    plan = Plan(runs, tuple(qemu_arg or ()), json_file, junit_file, first_failure, verbose, tuple(options), stream)
+    plan = Plan(
+        runs, tuple(qemu_arg or ()), json_file, junit_file, first_failure, verbose, tuple(options), stream, required
+    )
     raise typer.Exit(execute(plan, partial(open_runner, cold=cold)))
 
 
@@ -207,6 +219,7 @@ def _run_all(
     with closing(plan.stream.records(runs, plan.qemu_args, open_runner, starting, repeats)) as records:
         try:
             for position, record in records:
+                record = hold_required(record, plan.required)
                 if plan.options:
                     record = replace(record, rerun=f"{record.rerun} {shlex.join(plan.options)}")
                 if report is not None:

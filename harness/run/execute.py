@@ -138,7 +138,8 @@ class Executor:
                 else:
                     machine = stack.enter_context(self._pool.lend(shape, built.image.rom))
             except Unsupported as error:
-                return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
+                record = self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
+                return replace(record, lacking="host")  # what the target never has is found above
             except (QemuError, OSError) as error:
                 if not last and isinstance(error, QemuStartError) and error.from_outside:
                     return None  # nothing has run yet
@@ -277,6 +278,7 @@ class Executor:
             reason=reason,
             detail=detail or FailureDetail(),
             command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
+            lacking="target" if verdict is Verdict.UNSUPPORTED else "",
             rerun=shlex.join(["trapgate", "run", case.id, "--target", self.target.name, *extra]),
         )
 

@@ -75,6 +75,7 @@ class RunRecord:
     snapshot: bytes = field(default=b"", repr=False)  # `SNAPSHOT` of harness/abi.py at the end of a run that had one
     host_acted: bool = False  # the host held, asked or changed the machine in the middle of the run
     host_triggered: bool = False  # the probe called run.trigger
+    lacking: str = ""  # of an `unsupported`: "host" (this QEMU or host), or "target" (never has it)
 
     @property
     def ok(self) -> bool:
@@ -93,4 +94,5 @@ class RunRecord:
             "interrupts": [i.to_json() for i in self.interrupts],
             "reason": self.reason,
             "attempts": self.attempts,
+            "lacking": self.lacking,
         }

@@ -1,0 +1,63 @@
+"""A target that this host cannot run is no silent green where it is required."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from example_project import write_project
+
+TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
+NO_KVM = """#!/bin/sh
+case "$*" in *accel*kvm*|*kvm*accel*) echo "no KVM here" >&2; exit 1;; esac
+exec qemu-system-x86_64 "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = write_project(tmp_path_factory.mktemp("project"))
+    (made / "qemu").write_text(NO_KVM)
+    (made / "qemu").chmod(0o755)
+    return made
+
+
+@pytest.mark.parametrize(("words", "code", "verdict"), [((), 0, "unsupported"), (("--require=q35-kvm",), 1, "fail")])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_the_host_cannot_run_fails_where_it_is_required(
+    folder: Path, tmp_path: Path, words: tuple[str, ...], code: int, verdict: str, jobs: str
+) -> None:
+    command = [TRAPGATE, "run", "--probes=probes", "arrives_once", "-tq35-kvm", f"--qemu={folder / 'qemu'}"]
+    command += [f"-j{jobs}", f"--json={tmp_path / 'o.json'}", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    (run,) = json.loads((tmp_path / "o.json").read_text())["runs"]
+    assert (run["verdict"], run["lacking"]) == (verdict, "host")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [((), 0), (("--trapgate-require=all",), 1), (("-o", "trapgate_require=q35-kvm"), 1)]
+)
+def test_pytest_fails_it_too(folder: Path, words: tuple[str, ...], code: int) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "probes/ipi/self_ipi.py", "-k", "arrives_once"]
+    command += ["--trapgate-target=q35-kvm", f"--trapgate-qemu={folder / 'qemu'}", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+
+
+def test_what_the_machine_type_never_has_is_no_fail(folder: Path) -> None:
+    command = [TRAPGATE, "run", "--probes=probes", "needs_an_hpet", "-tmicrovm-tcg", "--require=all", "--json=o.json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = json.loads((folder / "o.json").read_text())["runs"]
+    assert (run["verdict"], run["lacking"]) == ("unsupported", "target")
+
+
+def test_a_required_target_outside_of_the_run_is_wrong_usage(folder: Path) -> None:
+    command = [TRAPGATE, "run", "--probes=probes", "arrives_once", "--require=q35-kwm"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'q35-kwm' is required and not among the targets of this run: q35-tcg" in done.stderr
