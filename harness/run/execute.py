@@ -138,8 +138,8 @@ class Executor:
                 else:
                     machine = stack.enter_context(self._pool.lend(shape, built.image.rom))
             except Unsupported as error:
-                record = self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
-                return replace(record, lacking="host")  # what the target never has is found above
+                unsupported = self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
+                return replace(unsupported, lacking="host")  # what the target never has is found above
             except (QemuError, OSError) as error:
                 if not last and isinstance(error, QemuStartError) and error.from_outside:
                     return None  # nothing has run yet
