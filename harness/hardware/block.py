@@ -40,8 +40,8 @@ class Value(Generic[T]):
 
     def _refuse(self, what: str) -> PlaceholderError:
         return PlaceholderError(
-            f"{what} the guest value {self.name!r} above the yield: the guest has not run yet, so it has no value. "
-            f"Judge it below the yield as run[{self.name}]."
+            f"{what} the guest value {self.name!r} itself: above the yield the guest has not run, and below it "
+            f"run[…] reads the value. Expected: run[{self.name}] below the yield"
         )
 
     def __bool__(self) -> bool:
@@ -61,6 +61,12 @@ class Value(Generic[T]):
         raise self._refuse("converting")
 
     __index__ = __int__
+
+    def __add__(self, other: object) -> int:
+        raise self._refuse("calculating with")
+
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __and__ = __rand__ = __or__ = __ror__ = __add__
+    __xor__ = __rxor__ = __lshift__ = __rshift__ = __floordiv__ = __mod__ = __add__
 
     def __hash__(self) -> int:
         return object.__hash__(self)

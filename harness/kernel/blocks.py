@@ -30,7 +30,7 @@ B = TypeVar("B", bound=_Builder)
 
 
 class Block(AbstractContextManager[None]):
-    """A block that the program must enter once. A block that is never entered is an error when the program ends."""
+    """A block that the program must enter once. One that is never entered or left is an error when the program ends."""
 
     def __init__(self, program: _Program, name: str, inner: AbstractContextManager[None]) -> None:
         self._program = program
@@ -38,6 +38,7 @@ class Block(AbstractContextManager[None]):
         self.name = name
         self.origin = program.origin()
         self.entered = False
+        self.left = False
         program.blocks.append(self)
 
     def __enter__(self) -> None:
@@ -49,6 +50,7 @@ class Block(AbstractContextManager[None]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        self.left = True
         return self._inner.__exit__(kind, error, trace)
 
 

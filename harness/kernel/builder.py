@@ -19,7 +19,7 @@ from harness.hardware.platform import Platform
 from harness.hardware.rtc import Cmos
 from harness.kernel.blocks import block
 from harness.kernel.bus import StagedBus, slot
-from harness.kernel.checks import check_count, check_duration, check_vector
+from harness.kernel.checks import check_count, check_duration, check_number, check_vector
 from harness.kernel.controllers import HpetControl, IoApicControl, LocalApicControl, PicPair, PitControl
 from harness.kernel.cpus import Processors
 from harness.kernel.faults import Faults
@@ -33,6 +33,8 @@ from harness.kernel.tables import DescriptorTables
 __all__ = ["Kernel"]
 
 T = TypeVar("T", bound=int)
+
+_QUADWORD = (1 << 64) - 1
 
 
 class Kernel(Faults):
@@ -104,6 +106,7 @@ class Kernel(Faults):
         elif isinstance(source, str):
             shown, lines = source, [f"mov rax, {source}"]
         else:
+            check_number(self.program, f"k.store into {value.name!r}: the number", source, 0, _QUADWORD)
             shown, lines = f"{source:#x}", [f"movabs rax, {source:#x}"]
         self.program.step(f"{value.name} = {shown}", *lines, f"mov {slot(value)}, rax")
 
@@ -120,10 +123,12 @@ class Kernel(Faults):
 
         `fill`: one byte for all of it, or its first bytes (the rest zero). Neighbours are at least a page away.
         """
+        if isinstance(fill, int):
+            check_number(self.program, f"k.buffer {name!r}: fill", fill, 0, 255)
         buffer = self.program.add_buffer(name, size, align)
         lines = [f"mov edi, {buffer.address:#x}"]
         pattern = fill if isinstance(fill, int) else 0
-        lines += [f"mov eax, {pattern & 0xFF:#x}", f"mov ecx, {size:#x}", "rep stosb"]
+        lines += [f"mov eax, {pattern:#x}", f"mov ecx, {size:#x}", "rep stosb"]
         if not isinstance(fill, int):
             if len(fill) > size:
                 raise self.program.error(f"buffer {name!r}: {len(fill)} bytes of content for {size} bytes")
@@ -166,6 +171,7 @@ class Kernel(Faults):
         """
         second = base + 8 if slave_base is None else slave_base
         for irq in irqs:
+            check_number(self.program, "k.serve_8259: the input", irq, 0, 15)
             with self.handler(second + irq - 8 if irq >= 8 else base + irq):
                 self.pic.eoi(irq)
 
@@ -210,13 +216,20 @@ class Kernel(Faults):
         self.program.step(f"wait for {vector:#04x} × {count}", *lines, waits=True)
 
     def wait_until(
-        self, what: Value[Any] | Buffer | int, equals: int, *, mask: int = (1 << 64) - 1, ms: float = 100.0
+        self, what: Value[Any] | Buffer | int, equals: int, *, mask: int = _QUADWORD, ms: float = 100.0
     ) -> None:
         """Until the quadword in a value, at a buffer's start or at an address in RAM, masked, equals a number.
 
         Fails by name after `ms` milliseconds of virtual time, or 40 times that in real time.
         """
         check_duration(self.program, "ms", ms, most=LONGEST_MS)
+        check_number(self.program, "k.wait_until: mask", mask, 1, _QUADWORD)
+        check_number(self.program, "k.wait_until: equals", equals, 0, _QUADWORD)
+        if equals & ~mask:
+            raise self.program.error(
+                f"k.wait_until: equals={equals:#x} has bits outside mask={mask:#x}, so the wait can never end. "
+                f"Expected: bits of the mask only, for example {equals & mask:#x}"
+            )
         if isinstance(what, Value):
             address, shown = abi.VALUES + 8 * what.index, what.name
         elif isinstance(what, Buffer):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness import abi
 from harness.kernel.blocks import block
-from harness.kernel.checks import check_vector
+from harness.kernel.checks import check_number
 from harness.kernel.program import Program
 
 __all__ = ["Faults"]
@@ -29,7 +29,7 @@ class Faults:
     def faults(self, vector: int | None = None) -> Iterator[None]:
         """A block in which an exception is expected: it is recorded, then the program goes on after the block."""
         if vector is not None:
-            check_vector(self.program, vector)
+            check_number(self.program, "k.faults: the exception's vector", vector, 0, 31)
         label = self.program.unique("after_fault")
         self.program.plain(*self._arm(label, vector))
         yield

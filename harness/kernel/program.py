@@ -284,13 +284,18 @@ class Program:
     def finish(self) -> Assembled:
         """Assemble it at its run address.
 
-        Raises `ProgramError` for a block that was never entered, `AssemblyError` with the probe's own lines.
+        Raises `ProgramError` for a block that was never entered or left, `AssemblyError` with the probe's own lines.
         """
         for block in self.blocks:
             if not block.entered:
                 raise ProgramError(
                     f"{block.origin}: {block.name}(…) opens a block, but the block was never entered, so it has no "
                     f"effect. To fix: write `with k.{block.name}(…):` and indent the steps of the block"
+                )
+            if not block.left:
+                raise ProgramError(
+                    f"{block.origin}: {block.name}(…) opens a block that is still open at the yield. "
+                    "Expected: the yield outside of every block. To fix: end the block before the yield"
                 )
         done = assemble(
             self.source(),

@@ -6,9 +6,12 @@ from typing import Any
 
 from harness import abi
 from harness.hardware.block import Value
+from harness.kernel.checks import check_number
 from harness.kernel.program import Program
 
 __all__ = ["DescriptorTables"]
+
+_GATE_FIELDS = {"type": 15, "dpl": 3, "present": 1, "ist": 7, "selector": 0xFFFF}  # name → largest value
 
 
 class DescriptorTables:
@@ -27,9 +30,12 @@ class DescriptorTables:
 
         The offset stays that of the recording stub.
         """
+        check_number(self._program, "k.tables.gate: vector", vector, 0, 255)
         at = abi.IDT + 16 * vector
         lines: list[str] = []
         for name, value in fields.items():
+            if name in _GATE_FIELDS:
+                check_number(self._program, f"k.tables.gate: {name}", value, 0, _GATE_FIELDS[name])
             match name:
                 case "type":
                     lines += _bits(at + 5, 0x0F, value)
@@ -48,6 +54,7 @@ class DescriptorTables:
 
     def gate_offset(self, vector: int, label: str, *, high: int = 0) -> None:
         """Point a gate at a label of the program; `high` is added to the address (`HIGH_ALIAS`: above 4 GiB)."""
+        check_number(self._program, "k.tables.gate_offset: vector", vector, 0, 255)
         at = abi.IDT + 16 * vector
         self._program.step(
             f"gate {vector:#04x} → {label}",

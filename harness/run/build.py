@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from harness.hardware.platform import PLATFORMS
 from harness.image.image import Image
 from harness.kernel.builder import Kernel
-from harness.kernel.program import Program
+from harness.kernel.program import Program, ProgramError
+from harness.run.mistakes import MISTAKES, explain_mistake
 from harness.run.probe import Case, ProbeError
 from harness.run.probe_code import probe_code
 
@@ -51,7 +52,7 @@ def build(
 ) -> Built:
     """Let the probe write its program and assemble it; `omit` leaves steps out.
 
-    Raises what the probe raises, `ProgramError`, `FieldError`, `PlaceholderError`, `AssemblyError`.
+    Raises what the probe raises, `ProgramError` with the line for its mistakes, `AssemblyError`.
     """
     started = time.perf_counter()
     program = Program(case.id, omit)
@@ -69,6 +70,9 @@ def build(
             next(judgement)
     except StopIteration:
         raise ProbeError(f"{case.id}: the probe ended before its yield") from None
+    except MISTAKES as error:
+        text = explain_mistake(error, case.probe.path)
+        raise ProgramError(text).with_traceback(error.__traceback__) from None
     written = time.perf_counter()
     image = Image(program.finish())
     parts = {"build": (written - started) * 1e3, "assemble": (time.perf_counter() - written) * 1e3}

@@ -6,9 +6,11 @@ import traceback
 from pathlib import Path
 
 from harness.assembly import AssemblyError
+from harness.kernel.program import ProgramError
 from harness.run.assertions import explained_comparisons
 from harness.run.evidence import Run
 from harness.run.failures import RunBroken, RunFailure
+from harness.run.mistakes import MISTAKES, explain_mistake
 from harness.run.probe import Case
 from harness.run.probe_code import probe_code
 from harness.run.record import FailureDetail
@@ -27,6 +29,9 @@ def judge(run: Run) -> None:
             run.built.judgement.send(run)
         except StopIteration:
             pass
+        except MISTAKES as error:
+            text = explain_mistake(error, run.built.case.probe.path)
+            raise RunBroken(text).with_traceback(error.__traceback__) from None
         else:
             raise RunBroken("the probe has a second yield")
     if not run.ended:
@@ -44,6 +49,8 @@ def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> 
         sections.append(("Assertion", str(error) or "assert failed"))
     elif isinstance(error, AssemblyError):  # its text, which is the reason, says everything
         path, line = error.problems[0].origin.file, error.problems[0].origin.line
+    elif isinstance(error, ProgramError):  # the same
+        pass
     elif isinstance(error, RunFailure | RunBroken):
         sections += error.sections
         if isinstance(error, RunFailure) and error.path:

@@ -82,7 +82,7 @@ WRONG: dict[str, tuple[Callable[[Kernel], Any], str]] = {
     "negative delay": (lambda k: k.delay(-1), "us=-1. Expected"),
     "negative word wait": (lambda k: k.wait_until(0x1000, 1, ms=-1), "ms=-1. Expected"),
     "handler for 256": (lambda k: k.handler(256).__enter__(), "Expected: 0 to 0xff"),
-    "faults 300": (lambda k: k.faults(300).__enter__(), "Expected: 0 to 0xff"),
+    "faults 300": (lambda k: k.faults(300).__enter__(), "Expected: 0x0 to 0x1f"),
     "int 300": (lambda k: k.int_n(300), "Expected: 0 to 0xff"),
     "processor 2 of 2": (lambda k: k.smp.on(2).__enter__(), r"k.smp.on\(2\): there is no such .*Expected: 1 to 1"),
     "processor 0": (lambda k: k.smp.join(0), r"k.smp.join\(0\): there is no such"),
