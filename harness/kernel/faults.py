@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness import abi
 from harness.kernel.blocks import block
 from harness.kernel.checks import check_number
-from harness.kernel.program import Program
+from harness.kernel.program import FaultBlock, Program
 
 __all__ = ["Faults"]
 
@@ -26,13 +26,21 @@ class Faults:
         self.program.step(f"recover at {label}", *self._arm(label, vector))
 
     @block
-    def faults(self, vector: int | None = None) -> Iterator[None]:
-        """A block in which an exception is expected: it is recorded, then the program goes on after the block."""
+    def faults(self, vector: int | None = None, *, optional: bool = False) -> Iterator[None]:
+        """A block in which an exception is expected: it is recorded, then the program goes on after the block.
+
+        A run in which the end of the block is reached without an exception fails, unless `optional`.
+        """
         if vector is not None:
             check_number(self.program, "k.faults: the exception's vector", vector, 0, 31)
         label = self.program.unique("after_fault")
         self.program.plain(*self._arm(label, vector))
+        origin = self.program.origin()
         yield
+        if not optional:
+            flag = self.program.add_data(bytes(1))
+            self.program.fault_blocks.append(FaultBlock(vector, origin, flag))
+            self.program.plain(f"mov byte ptr [rip+{flag}], 1")
         self.program.plain(
             f"{label}:", *self._per_cpu("rax"), f"mov qword ptr [rax+{abi.PERCPU.offset('ARMED_LABEL')}], 0"
         )

@@ -19,7 +19,17 @@ from harness.kernel.blocks import Block
 from harness.kernel.constants import register_constants
 from harness.kernel.runtime import assembled_runtime
 
-__all__ = ["Buffer", "Program", "ProgramError", "Step", "TargetLacks", "WaitPoint", "common_names", "probe_frame"]
+__all__ = [
+    "Buffer",
+    "FaultBlock",
+    "Program",
+    "ProgramError",
+    "Step",
+    "TargetLacks",
+    "WaitPoint",
+    "common_names",
+    "probe_frame",
+]
 
 T = TypeVar("T", bound=int)
 
@@ -63,6 +73,15 @@ class WaitPoint:
     origin: Origin
 
 
+@dataclass(frozen=True)
+class FaultBlock:
+    """A block in which an exception must come; the guest sets the byte at `flag` where it reaches the block's end."""
+
+    vector: int | None
+    origin: Origin
+    flag: str
+
+
 def probe_frame() -> FrameType:
     """The innermost frame outside the harness: the probe's line that a call came from."""
     frame: FrameType | None = sys._getframe(1)
@@ -95,6 +114,7 @@ class Program:
     waits: list[WaitPoint] = field(default_factory=list)
     uses: set[str] = field(default_factory=set)  # "pci": what the program's start must prepare
     blocks: list[Block] = field(default_factory=list)
+    fault_blocks: list[FaultBlock] = field(default_factory=list)
     host_paced: bool = False  # virtual time must not run ahead of the host's
 
     def __post_init__(self) -> None:

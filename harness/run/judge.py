@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 from harness.assembly import AssemblyError
+from harness.hardware.exceptions import EXCEPTIONS
 from harness.kernel.program import ProgramError
 from harness.run.assertions import explained_comparisons
 from harness.run.evidence import Run
@@ -36,6 +37,20 @@ def judge(run: Run) -> None:
             raise RunBroken("the probe has a second yield")
     if not run.ended:
         raise RunBroken("the judgement ended while the guest stood at a checkpoint: call run.resume()")
+    _check_faults(run)
+
+
+def _check_faults(run: Run) -> None:
+    """Raise RunFailure for a block of k.faults whose end the guest reached without an exception."""
+    for block in run.built.program.fault_blocks:
+        if run.machine.ram[run.built.image.program.symbols[block.flag]]:
+            row = None if block.vector is None else EXCEPTIONS.get(block.vector)
+            what = row.mnemonic if row else "exception"
+            reason = (
+                f"{block.origin}: no {what} came in the block of k.faults. Expected: one each time the block runs. "
+                "To fix: cause it, or write k.faults(…, optional=True) and judge run.vectors"
+            )
+            raise RunFailure(reason, path=block.origin.file, line=block.origin.line)
 
 
 def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> FailureDetail:

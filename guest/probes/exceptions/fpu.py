@@ -37,7 +37,7 @@ def cr0_decides_whether_there_is_a_unit(k: Kernel, case: str) -> ProbeBody:
     with k.trigger():
         k.cr.CR0.update(**dict.fromkeys(bits.split(), 1))
     seen = k.cr.CR0.read("cr0_in_force")
-    with k.faults():
+    with k.faults(optional=not vector):
         k.asm(f"culprit: {instruction}")
     k.asm("clts")
     cleared = k.cr.CR0.read("cr0_after_clts")
@@ -74,7 +74,7 @@ def mf_comes_at_the_next_waiting_instruction(k: Kernel, instruction: str) -> Pro
         k.asm(X87_ERROR)
     k.asm(f"xor eax, eax\nfnstsw ax\nmov qword ptr [{status.name}], rax")
     k.mark("pending")
-    with k.faults(16):
+    with k.faults(16, optional=not waits):
         k.asm(f"culprit: {instruction}")
     k.asm("fninit")
 

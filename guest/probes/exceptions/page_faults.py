@@ -154,7 +154,7 @@ def a_protection_key_denies_with_pk(k: Kernel, right: str, access: str) -> Probe
             .byte 0x0F, 0x01, 0xEF  # wrpkru
         """)
     k.asm(f"movabs rbx, {at:#x}")
-    with k.faults(14), k.ring3():
+    with k.faults(14, optional=(right, access) == ("write_disable", "read")), k.ring3():
         k.asm(f"culprit: {ACCESS[access]}")
     pkru = k.value("pkru")
     k.asm(f"""

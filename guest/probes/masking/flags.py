@@ -247,7 +247,7 @@ def ring_3_changes_if_with_iopl_3_only(k: Kernel, instruction: str, iopl: int) -
     k.tables.gate(VECTOR + 1, dpl=3)
     with k.handler(VECTOR + 1):
         k.asm(f"mov qword ptr [rdi+FRAME_RFLAGS], {int(before):#x}")
-    with k.faults(13), k.ring3():
+    with k.faults(13, optional=iopl == 3 or instruction == "popfq"), k.ring3():
         k.int_n(VECTOR + 1)
         with k.trigger():
             k.asm(f"culprit: {text}")

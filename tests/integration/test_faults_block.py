@@ -1,0 +1,46 @@
+"""`with k.faults(…):` in which no exception comes is a fail at its line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
+PROBE = '''
+from harness import probe
+
+
+@probe(spec="SDM vol. 2, UD")
+def rule(k):
+    """A rule."""
+    with k.faults({arguments}):
+        k.asm("{instruction}")
+    k.mark("end")
+    run = yield
+    assert run.sequence[-1] == "end"
+'''
+
+
+@pytest.mark.parametrize(
+    ("arguments", "instruction", "status", "text"),
+    [
+        ("13", "nop", 1, "rule.py:8: no #GP came in the block of k.faults"),
+        ("", "nop", 1, "rule.py:8: no exception came in the block of k.faults"),
+        ("6", "ud2", 0, "1 pass"),
+        ("", "ud2", 0, "1 pass"),
+        ("6, optional=True", "nop", 0, "1 pass"),
+        ("6, optional=True", "ud2", 0, "1 pass"),
+    ],
+)
+def test_a_block_without_its_exception_fails(
+    tmp_path: Path, arguments: str, instruction: str, status: int, text: str
+) -> None:
+    file = tmp_path / "area" / "rule.py"
+    file.parent.mkdir()
+    file.write_text(PROBE.format(arguments=arguments, instruction=instruction))
+    command = [TRAPGATE, "run", "--probes", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, text in done.stdout) == (status, True), done.stdout + done.stderr
