@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -16,9 +17,10 @@ from harness.report.terminal import make_console
 from harness.report.text import plural
 from harness.run.loader import Discovery, LoadError, Problem, catalogue_root, discover, shown
 from harness.run.probe import Case, Probe
+from harness.run.record import FailureDetail, RunRecord, Verdict
 from harness.run.selection import Keywords, SelectionError, select
 
-__all__ = ["check_programs", "find_cases", "usage_error"]
+__all__ = ["broken_records", "check_programs", "find_cases", "usage_error"]
 
 
 def usage_error(message: str) -> NoReturn:
@@ -44,10 +46,39 @@ def check_programs(targets: Iterable[Target]) -> None:
             raise QemuError(f"{program}: {' '.join(str(error).splitlines()[:2])}") from error
 
 
-def find_cases(names: Sequence[str], folders: Sequence[Path] = (), keywords: Keywords | None = None) -> list[Case]:
+def broken_records(problems: Iterable[Problem], target: str) -> tuple[RunRecord, ...]:
+    """An `error` for each file that cannot be loaded, with all its problems, as a run on `target`."""
+    files: dict[Path, list[Problem]] = {}
+    for problem in problems:
+        files.setdefault(problem.path, []).append(problem)
+    return tuple(
+        RunRecord(
+            probe=shown(path),
+            target=target,
+            verdict=Verdict.ERROR,
+            rule="",
+            citation="",
+            ms=0.0,
+            reason=str(found[0]).splitlines()[0],
+            detail=FailureDetail(
+                (("The file cannot be loaded", "\n".join(map(str, found))),), str(path), found[0].line
+            ),
+            rerun=shlex.join(["trapgate", "run", shown(path)]),
+        )
+        for path, found in files.items()
+    )
+
+
+def find_cases(
+    names: Sequence[str],
+    folders: Sequence[Path] = (),
+    keywords: Keywords | None = None,
+    broken: list[Problem] | None = None,
+) -> list[Case]:
     """The cases that the names mean: in the catalogue, or in `folders` instead of it, or in files named by their path.
 
-    A probe file that cannot be loaded ends the command (exit code 2), unless the names have nothing to do with it.
+    A probe file that cannot be loaded ends the command (exit code 2), unless the names have nothing to do with it, or
+    `broken` is a list and other cases are left: then the problems are added to it.
     Raises SelectionError and LoadError.
     """
     roots = [folder.resolve() for folder in folders] or [catalogue_root()]
@@ -58,15 +89,20 @@ def find_cases(names: Sequence[str], folders: Sequence[Path] = (), keywords: Key
         more = discover([Path(name.partition("[")[0]) for name in outside])
         found = Discovery((*found.probes, *more.probes), (*found.problems, *more.problems))
     concerned = [problem for problem in found.problems if _concerns(problem, names, roots)]
-    if concerned:
+    if concerned and (broken is None or not found.probes):
         raise LoadError(concerned)
-    if found.problems:
-        broken = sorted({shown(problem.path) for problem in found.problems})
-        note = (
-            f"{plural(len(broken), 'probe file')} that cannot be loaded, and that nobody asked for: {', '.join(broken)}"
-        )
+    unconcerned = sorted({shown(problem.path) for problem in found.problems if problem not in concerned})
+    if unconcerned:
+        files = plural(len(unconcerned), "probe file")
+        note = f"{files} that cannot be loaded, and that nobody asked for: {', '.join(unconcerned)}"
         make_console(stderr=True).print(note, soft_wrap=True)
     _refuse_equal_ids(found.probes)
+    if concerned and broken is not None:
+        broken += concerned
+        try:
+            return select(found.probes, names, keywords)
+        except SelectionError as error:  # what a name means may be in the broken file
+            raise LoadError(concerned) from error
     return select(found.probes, names, keywords)
 
 

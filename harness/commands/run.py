@@ -21,7 +21,7 @@ from rich.text import Text
 from harness.campaign.crew import CrewError
 from harness.campaign.order import Shard
 from harness.campaign.rounds import Repeats
-from harness.commands.planning import check_programs, find_cases, usage_error
+from harness.commands.planning import broken_records, check_programs, find_cases, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
@@ -31,7 +31,9 @@ from harness.report.junit import write_junit
 from harness.report.summary import Result, exit_code
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
+from harness.run.loader import Problem
 from harness.run.probe import Case, ProbeError
+from harness.run.record import RunRecord
 from harness.run.selection import Keywords, SelectionError
 from harness.run.targets import DEFAULT_TARGET, find_targets, hold_required, required_targets
 
@@ -64,12 +66,13 @@ class Plan:
     verbose: bool = False
     options: tuple[str, ...] = ()  # of this call, that running one case again needs too
     stream: Stream = field(default_factory=Stream)
+    broken: tuple[RunRecord, ...] = ()  # an error for each file that cannot be loaded
     required: frozenset[str] = frozenset()  # names of targets that this host must be able to run
 
     @property
     def size(self) -> int:
-        """How many runs it has."""
-        return sum(len(cases) for _, cases in self.runs)
+        """How many records it makes."""
+        return sum(len(cases) for _, cases in self.runs) + len(self.broken)
 
 
 def run_command(
@@ -144,7 +147,8 @@ def run_command(
     try:
         keywords = Keywords(keyword) if keyword else None
         part = Shard.parse(shard) if shard else None
-        cases = find_cases(names or (), probes or ())
+        broken: list[Problem] = []
+        cases = find_cases(names or (), probes or (), broken=broken)
         targets = find_targets(target or (), target_file, qemu)
         required = required_targets(require or (), targets)
         check_programs(targets)
@@ -162,9 +166,19 @@ def run_command(
         runs = [(t, [case for case in chosen if part.holds(case.id)]) for t, chosen in runs]
     if random_order and seed is None:
         seed = secrets.randbelow(1_000_000)
+    errors = broken_records(broken, targets[0].name)
     stream = Stream(jobs or 0, cold, repeat, seed)
     plan = Plan(
-        runs, tuple(qemu_arg or ()), json_file, junit_file, first_failure, verbose, tuple(options), stream, required
+        runs,
+        tuple(qemu_arg or ()),
+        json_file,
+        junit_file,
+        first_failure,
+        verbose,
+        tuple(options),
+        stream,
+        errors,
+        required,
     )
     raise typer.Exit(execute(plan, partial(open_runner, cold=cold)))
 
@@ -182,7 +196,7 @@ def execute(plan: Plan, open_runner: OpenRunner) -> int:
     started = time.monotonic()
     report = _open_json(plan)
     note, code, complete = "", 0, False
-    repeats = Repeats(plan.stream.rounds, plan.size) if plan.stream.rounds > 1 else None
+    repeats = Repeats(plan.stream.rounds, plan.size - len(plan.broken)) if plan.stream.rounds > 1 else None
     try:
         with _signals(), terminal:
             complete = _run_all(plan, open_runner, terminal, report, repeats)
@@ -216,6 +230,13 @@ def _run_all(
     def starting(case: Case, target: Target) -> None:
         terminal.starting(case.id, target.name)
 
+    for number, record in enumerate(plan.broken, -len(plan.broken)):
+        if report is not None:
+            report.add(record, number)
+        positions[number] = Result("(not loaded)", record)
+        terminal.finished(positions[number])
+        if plan.first_failure:
+            return False
     with closing(plan.stream.records(runs, plan.qemu_args, open_runner, starting, repeats)) as records:
         try:
             for position, record in records:

@@ -127,10 +127,18 @@ def test_a_broken_file_stops_only_those_who_ask_for_it(project: Path, tmp_path: 
     (tmp_path / "probes" / "ipi" / "broken.py").write_text(
         "from harness import probe\n@probe(spec='S')\ndef p(k): ...\n"
     )
-    whole = trapgate("run", "--probes", "probes", cwd=tmp_path)
-    assert whole.returncode == 2
-    assert "probes/ipi/broken.py:3: p: has no docstring" in whole.stderr
-    assert "probes/ipi/broken.py:3: p: is not a generator" in whole.stderr
+    files = ("--json", tmp_path / "o.json", "--junit", tmp_path / "o.xml")
+    whole = trapgate("run", "--probes", "probes", *files, cwd=tmp_path)
+    assert whole.returncode == 3
+    assert "probes/ipi/broken.py:3: p: has no docstring" in whole.stdout
+    assert "probes/ipi/broken.py:3: p: is not a generator" in whole.stdout
+    verdicts, document = run_json(tmp_path / "o.json")
+    assert (len(verdicts), verdicts["probes/ipi/broken.py"], document["complete"]) == (8, "error", True)
+    assert document["planned"] == 8
+    assert ElementTree.parse(tmp_path / "o.xml").getroot().get("errors") == "2"
+    alone = trapgate("run", "--probes", "probes", "ipi/broken.py", cwd=tmp_path)
+    assert alone.returncode == 2
+    assert "probes/ipi/broken.py:3: p: has no docstring" in alone.stderr
     exact = trapgate("run", "--probes", "probes", "ipi/self_ipi.py::arrives_once", cwd=tmp_path)
     assert (exact.returncode, exact.stderr) == (0, "")
     part = trapgate("run", "--probes", "probes", "self_ipi.py::arrives_once", cwd=tmp_path)
