@@ -110,9 +110,9 @@ def reads_controllers(k: Kernel) -> ProbeBody:
 
 
 def _half_a_second(k: Kernel) -> None:
-    # In virtual time too: 60 million instructions.
+    # In virtual time too: 250 million instructions.
     k.asm("""
-        mov ecx, 60000000
+        mov ecx, 250000000
     .Lagain: dec ecx
         jnz .Lagain
     """)
@@ -120,7 +120,7 @@ def _half_a_second(k: Kernel) -> None:
     k.int_n(0x50)
 
 
-@probe(spec=SPEC, watchdog_s=2.0)
+@probe(spec=SPEC, watchdog_s=2.5)
 def passes_after_half_a_second(k: Kernel) -> ProbeBody:
     """As `passes_at_once`, after a loop."""
     _half_a_second(k)
@@ -128,7 +128,7 @@ def passes_after_half_a_second(k: Kernel) -> ProbeBody:
     assert run.vectors == [0x50]
 
 
-@probe(spec=SPEC, watchdog_s=2.0)
+@probe(spec=SPEC, watchdog_s=2.5)
 def fails_after_half_a_second(k: Kernel) -> ProbeBody:
     """As `fails_at_once`, after a loop."""
     _half_a_second(k)
