@@ -35,6 +35,7 @@ __all__ = ["Kernel"]
 T = TypeVar("T", bound=int)
 
 _QUADWORD = (1 << 64) - 1
+_QUIET_IN_REAL_TIME_MS = 10.0
 
 
 class Kernel(Faults):
@@ -249,8 +250,14 @@ class Kernel(Faults):
         self.program.step(f"wait until {shown} == {equals:#x}", "push r8", *lines, "pop r8", waits=True)
 
     def stay_quiet(self, ms: float = 1.0) -> None:
-        """Let `ms` milliseconds of guest time pass, so that anything late or doubled shows in the record."""
+        """Let `ms` milliseconds of guest time pass, so that anything late or doubled shows in the record.
+
+        Where time is the host's it is 10 ms at least.
+        """
         check_duration(self.program, "ms", ms, most=LONGEST_MS)
+        if not self.deterministic:  # a busy host delays what comes late by some milliseconds more
+            ms = max(ms, _QUIET_IN_REAL_TIME_MS)
+        self.program.quiet_ms = min(self.program.quiet_ms, ms)
         self.program.step(f"stay quiet {ms} ms", f"mov edi, {round(ms * 1000)}", "call stay", waits=True)
 
     def delay(self, us: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -116,6 +117,7 @@ class Program:
     blocks: list[Block] = field(default_factory=list)
     fault_blocks: list[FaultBlock] = field(default_factory=list)
     host_paced: bool = False  # virtual time must not run ahead of the host's
+    quiet_ms: float = math.inf  # the shortest time, milliseconds, in which nothing late or doubled may come
 
     def __post_init__(self) -> None:
         self._main: list[SourceLine] = []

@@ -29,6 +29,7 @@ class Deprivation:
     stopped: bool = False  # by a signal or a debugger, for a while or still
     waiting_ms: float = 0.0  # of the thread that waited longest for a processor, summed up
     suspended_ms: float = 0.0  # the whole host slept
+    timers_ms: float = 0.0  # of `waiting_ms`, those of the thread in which the timers of QEMU's devices expire
 
     @property
     def whole(self) -> bool:
@@ -143,12 +144,13 @@ class Scheduling:
         if not self._counting:
             return self._total
         start = self._start
-        waited = max((waited - start[thread] for thread, (_, waited) in self.times().items()), default=0)
+        waits = {thread: waited - start[thread] for thread, (_, waited) in self.times().items() if thread in start}
         self.stopped_lately()
         return Deprivation(
             self._seen_stopped or self._total.stopped,
-            self._total.waiting_ms + waited / 1e6,
+            self._total.waiting_ms + max(waits.values(), default=0) / 1e6,
             self._total.suspended_ms + (_asleep() - self._asleep) * 1e3,
+            self._total.timers_ms + waits.get(self._pid, 0) / 1e6,  # the main thread's id is the process's
         )
 
 

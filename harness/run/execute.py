@@ -205,7 +205,9 @@ class Executor:
         verdict, reason = self._known(case, verdict, reason, error)
         if not self.target.deterministic or parameters.paced:
             denied = machine.deprivation
-            verdict, reason = held_up(verdict, reason, denied, paced_only=self.target.deterministic)
+            verdict, reason = held_up(
+                verdict, reason, denied, paced_only=self.target.deterministic, quiet_ms=built.program.quiet_ms
+            )
         record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
         return replace(
             record,

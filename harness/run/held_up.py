@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.qemu.scheduling import Deprivation
 from harness.run.record import Verdict
 
@@ -11,18 +13,29 @@ _STALL_MS = 2.0  # a fail in real time is not the guest's, where a thread of QEM
 _PACED_STALL_MS = 100.0  # the same, where only a device works in real time: its guest waits for a second or more
 
 
-def held_up(verdict: Verdict, reason: str, denied: Deprivation, *, paced_only: bool) -> tuple[Verdict, str]:
+def held_up(
+    verdict: Verdict, reason: str, denied: Deprivation, *, paced_only: bool, quiet_ms: float = math.inf
+) -> tuple[Verdict, str]:
     """An error, where the host did not let QEMU run as the verdict supposes; else what it was.
 
     A stop of the whole process makes any verdict doubtful: a timer that is due meanwhile may come after the guest has
     ceased to wait. The delay of a thread makes a fail doubtful, for its bounds suppose a host that has time. A
-    deviation has failed just as it is recorded. `paced_only`: the guest's own clock is not the host's.
+    deviation has failed just as it is recorded. A pass is doubtful where the timers of QEMU's devices stood still as
+    long as the guest was quiet (`quiet_ms`): what was not to come may have been late. `paced_only`: the guest's own
+    clock is not the host's.
     """
     if verdict is Verdict.ERROR:
         return verdict, reason
     late = denied.waiting_ms >= (_PACED_STALL_MS if paced_only else _STALL_MS)
-    if not denied.whole and not (verdict is Verdict.FAIL and late):
+    missed = not paced_only and denied.timers_ms >= quiet_ms
+    if not (denied.whole or (verdict is Verdict.FAIL and late) or (verdict is Verdict.PASS and missed)):
         return verdict, reason
+    if verdict is Verdict.PASS and missed and not denied.whole:
+        text = (
+            f"the host did not run QEMU's timers for {denied.timers_ms:.3g} ms, and the guest was quiet for "
+            f"{quiet_ms:g} ms of real time, so that an interrupt that must not come may have been late: {verdict}"
+        )
+        return Verdict.ERROR, text
     first = reason.partition("\n")[0]
     text = f"{denied} while its guest ran in real time, so that the outcome says nothing about the rule: {verdict}"
     return Verdict.ERROR, f"{text} {first}".rstrip()

@@ -266,6 +266,42 @@ def test_a_fail_in_real_time_is_an_error_where_the_host_did_not_run_qemu(
     assert passed is (Verdict.ERROR if denied.whole else Verdict.PASS)
 
 
+def test_a_pass_in_real_time_is_an_error_where_the_timers_stood_still_as_long_as_the_guest_was_quiet(
+    real_time: Executor, guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Machine, "deprivation", Deprivation(waiting_ms=11, timers_ms=11))
+    record = real_time.run(guests["passes_with_a_timer"])
+    assert record.verdict is Verdict.ERROR
+    assert record.reason.startswith("the host did not run QEMU's timers for 11 ms, and the guest was quiet for 10 ms")
+    assert real_time.run(guests["passes_at_once"]).verdict is Verdict.PASS  # it waits for nothing
+    monkeypatch.setattr(Machine, "deprivation", Deprivation(waiting_ms=11, timers_ms=9))
+    assert real_time.run(guests["passes_with_a_timer"]).verdict is Verdict.PASS
+
+
+def test_the_wait_of_the_thread_with_the_timers_is_counted_by_itself(
+    real_time: Executor, guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_time.run(guests["passes_at_once"])
+    watched = machine_of(real_time)._monitor.process.scheduling
+    times = watched.times
+    extra = {"main": 0, "other": 0}
+
+    def later() -> dict[int, tuple[int, int]]:
+        found = times()
+        return {
+            thread: (ran, waited + extra["main" if thread == watched._pid else "other"])
+            for thread, (ran, waited) in found.items()
+        }
+
+    monkeypatch.setattr(watched, "times", later)
+    watched.clear()
+    watched.begin()
+    extra["main"], extra["other"] = 10**12, 10**13
+    denied = watched.so_far()
+    assert 1e6 <= denied.timers_ms < 2e6
+    assert denied.waiting_ms >= 1e7
+
+
 def test_not_so_in_virtual_time(warm: Executor, guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Machine, "deprivation", Deprivation(True, 5000, 5000))
     assert warm.run(guests["fails_at_once"]).verdict is Verdict.FAIL

@@ -35,7 +35,7 @@ def an_interrupt_ends_hlt_behind_it(k: Kernel) -> ProbeBody:
     went_on = k.value("went_on")
     with k.trigger():
         timer(k, VECTOR, 100_000)
-    k.asm("sti\nnop\nhlt\nbehind: cli")
+    k.asm("sti\nhlt\nbehind: cli")  # in the shadow of STI, or a late HLT would wait for what came before it
     k.store(went_on, 1)
 
     run = yield
