@@ -25,7 +25,7 @@ from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 from harness.run.targets import find_targets, hold_required, required_targets
 
-__all__ = ["ProbeFile", "ProbeItem", "Session", "chosen_targets", "launch", "open_json"]
+__all__ = ["ProbeFile", "ProbeItem", "Session", "chosen_targets", "launch", "open_json", "required_names"]
 
 
 _PASSED_ON = ("target-file", "qemu")  # options that running one case again needs too
@@ -80,7 +80,6 @@ class ProbeFile(pytest.File):
         except LoadError as error:
             raise self.CollectError(str(error)) from error
         targets = chosen_targets(self.config)
-        _required(self.config)  # refuses a wrong name before anything runs
         for found in probes:
             for case in found.cases():
                 for target in targets:
@@ -107,7 +106,7 @@ class ProbeItem(pytest.Item):
         """Boot the machine and take its evidence."""
         super().setup()
         record = self._session_of(self.config).run(self.case, self.target)
-        record = hold_required(record, _required(self.config))
+        record = hold_required(record, required_names(self.config))
         self.record = replace(record, rerun=f"{record.rerun}{self._rerun_options()}")
         self.user_properties += [
             ("trapgate_target", record.target),
@@ -197,6 +196,9 @@ def _rerun(item: ProbeItem) -> str:
         f"--trapgate-{name}={option(f'--trapgate-{name}')}" for name in _PASSED_ON if option(f"--trapgate-{name}")
     ]
     words += [f"--trapgate-qemu-arg={argument}" for argument in option("--trapgate-qemu-arg")]
+    record = item.record
+    if record is not None and record.lacking == "host" and record.verdict is Verdict.FAIL:  # a fail by --require alone
+        words.append(f"--trapgate-require={item.target.name}")
     return shlex.join(words)
 
 
@@ -210,7 +212,7 @@ def chosen_targets(config: pytest.Config, names: Sequence[str] | None = None) ->
         raise pytest.UsageError(f"--trapgate-target: {error}") from error
 
 
-def _required(config: pytest.Config) -> frozenset[str]:
+def required_names(config: pytest.Config) -> frozenset[str]:
     """The targets that this host must be able to run. Raises pytest.UsageError."""
     wanted = config.getoption("--trapgate-require") or config.getini("trapgate_require")
     try:
@@ -289,6 +291,8 @@ def launch(config: pytest.Config, target: Target, marker: pytest.Mark | None) ->
     except TypeError as error:
         pytest.fail(f"@pytest.mark.trapgate: {error}", pytrace=False)
     except Unsupported as error:
+        if target.name in required_names(config):
+            pytest.fail(f"{target.name} is required, and this host cannot run it: {error.reason}", pytrace=False)
         pytest.skip(error.reason)
     except QemuError as error:
         pytest.fail(str(error), pytrace=False)

@@ -75,15 +75,27 @@ def pytest_configure(config: pytest.Config) -> None:
         from harness.pytest_items import chosen_targets
 
         chosen_targets(config)
+    if config.getoption("--trapgate-require") or config.getini("trapgate_require"):
+        from harness.pytest_items import required_names
+
+        required_names(config)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Open the JSON report: in the process that sees every result."""
-    path = session.config.getoption("--trapgate-json")
-    if path and not hasattr(session.config, "workerinput"):
+    """Open the JSON report, and count runs on required targets: in the process that sees every result."""
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return
+    if config.getoption("--trapgate-require"):  # the ini option holds for sessions without probes, too
+        from harness.pytest_items import required_names
+        from harness.pytest_required import RequiredRuns
+
+        config.pluginmanager.register(RequiredRuns(required_names(config)), "trapgate-required")
+    path = config.getoption("--trapgate-json")
+    if path:
         from harness.pytest_items import open_json
 
-        session.config.stash[_JSON] = open_json(session.config, Path(path))
+        config.stash[_JSON] = open_json(config, Path(path))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -218,6 +230,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def trapgate_target(request: pytest.FixtureRequest) -> Target:
     """The target that the test runs on (`harness.qemu.target.Target`)."""
     target: Target = request.param
+    request.node.user_properties.append(("trapgate_target", target.name))
     return target
 
 

@@ -34,6 +34,9 @@ class Shard:
             raise ValueError(f"{text!r}: the part must be between 1 and {max(count, 1)}")
         return cls(index, count)
 
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
     def holds(self, case: str) -> bool:
         """Whether the case with this id belongs to this part."""
         digest = hashlib.sha256(case.encode()).digest()

@@ -159,11 +159,14 @@ def run_command(
         usage_error(f"--shard {error}")
     if not any(chosen for _, chosen in runs):
         usage_error(f"-k {keyword!r} matches none of {plural(len(cases), 'case')} on {plural(len(targets), 'target')}")
+    unchecked = [t.name for t, chosen in runs if t.name in required and not chosen]
+    if unchecked:
+        usage_error(f"--require {','.join(unchecked)}: -k {keyword!r} leaves no run on it, so it would not be checked")
     options = [f"--probes={folder}" for folder in probes or ()]
     options += [f"--target-file={target_file}"] * bool(target_file) + [f"--qemu={qemu}"] * bool(qemu)
     options += ["--cold"] * cold
-    if part is not None:  # an empty part is no mistake: a small choice has fewer cases than parts
-        runs = [(t, [case for case in chosen if part.holds(case.id)]) for t, chosen in runs]
+    if part is not None:
+        runs = _part_of(runs, part, broken)
     if random_order and seed is None:
         seed = secrets.randbelow(1_000_000)
     errors = broken_records(broken, targets[0].name)
@@ -181,6 +184,17 @@ def run_command(
         required,
     )
     raise typer.Exit(execute(plan, partial(open_runner, cold=cold)))
+
+
+def _part_of(
+    runs: Sequence[tuple[Target, list[Case]]], part: Shard, broken: Sequence[Problem]
+) -> list[tuple[Target, list[Case]]]:
+    """What one CI job of several runs. A job that would run nothing is wrong usage: its success would mean nothing."""
+    held = [(target, [case for case in chosen if part.holds(case.id)]) for target, chosen in runs]
+    if not broken and not any(chosen for _, chosen in held):
+        planned = {case.id for _, chosen in runs for case in chosen}
+        usage_error(f"--shard {part}: holds none of {plural(len(planned), 'case')}. To fix: divide into fewer parts")
+    return held
 
 
 def open_runner(target: Target, qemu_args: Sequence[str], *, cold: bool = False) -> AbstractContextManager[Runner]:

@@ -56,4 +56,4 @@ def hold_required(record: RunRecord, required: frozenset[str]) -> RunRecord:
     if record.lacking != "host" or record.target not in required:
         return record
     reason = f"{record.target} is required, and this host cannot run it: {record.reason}"
-    return replace(record, verdict=Verdict.FAIL, reason=reason)
+    return replace(record, verdict=Verdict.FAIL, reason=reason, rerun=f"{record.rerun} --require={record.target}")

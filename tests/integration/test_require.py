@@ -36,6 +36,8 @@ def test_what_the_host_cannot_run_fails_where_it_is_required(
     assert done.returncode == code, done.stdout + done.stderr
     (run,) = json.loads((tmp_path / "o.json").read_text())["runs"]
     assert (run["verdict"], run["lacking"]) == (verdict, "host")
+    again = [line for line in done.stdout.splitlines() if line.startswith("  trapgate run ")]
+    assert [words[0] in line for line in again] == [True] * len(words)
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,60 @@ def test_a_required_target_outside_of_the_run_is_wrong_usage(folder: Path) -> No
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "'q35-kwm' is required and not among the targets of this run: q35-tcg" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("arrives_once", "--shard=1/3"),
+            "--shard 1/3: holds none of 1 case. To fix: divide into fewer parts",
+        ),
+        (("-k", "no_such_probe"), "-k 'no_such_probe' matches none of 7 cases on 1 target"),
+        (
+            ("-tq35-tcg,pc-tcg", "--require=pc-tcg", "-k", "arrives_once and q35"),
+            "--require pc-tcg: -k 'arrives_once and q35' leaves no run on it, so it would not be checked",
+        ),
+        (
+            ("-tq35-tcg,pc-tcg", "--require=all", "-k", "arrives_once and q35"),
+            "--require pc-tcg: -k 'arrives_once and q35' leaves no run on it, so it would not be checked",
+        ),
+    ],
+)
+def test_a_plan_without_runs_is_wrong_usage(folder: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    command = [TRAPGATE, "run", "--probes=probes", f"--json={tmp_path / 'o.json'}", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "o.json").exists()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("tests", "-k", "without_a_machine"), 4),
+        (("tests", "-k", "the_guest_says_a"), 0),
+        (("probes/ipi/self_ipi.py", "-k", "arrives_once"), 0),
+        (("probes/ipi/self_ipi.py", "-k", "nothing_of_this_name"), 4),
+        (("probes/ipi/self_ipi.py", "--collect-only"), 0),
+    ],
+)
+def test_pytest_refuses_a_required_target_that_nothing_ran_on(
+    folder: Path, words: tuple[str, ...], code: int, workers: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--trapgate-require=q35-tcg"]
+    done = subprocess.run([*command, *workers, *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("--trapgate-require: no probe ran on q35-tcg" in done.stdout) == (code == 4)
+
+
+def test_pytest_fails_a_test_with_a_machine_where_its_target_is_required(folder: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests", "-k", "the_guest_says_a"]
+    command += ["--trapgate-target=q35-kvm", f"--trapgate-qemu={folder / 'qemu'}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    command += ["--trapgate-require=all"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "q35-kvm is required, and this host cannot run it" in done.stdout
