@@ -205,7 +205,7 @@ MAILBOX_STRUCT: Final = Struct(
 
 RECORD: Final = Struct(
     "REC",
-    80,
+    88,
     COMMIT=(0, 4),  # run id + sequence number + 1, written last
     SEQ=(4, 4),
     VECTOR=(8, 1),
@@ -220,6 +220,7 @@ RECORD: Final = Struct(
     SS=(56, 8),
     CR2=(64, 8),
     TSC=(72, 8),
+    WAIT=(80, 8),  # where the wait that this processor was in returns to, or 0
 )
 
 # What the common stub leaves on the stack; RDI points to it in a handler.
@@ -269,6 +270,7 @@ PERCPU: Final = Struct(
     DONE=(64, 8),  # routines finished
     USER_RSP=(72, 8),
     USER_RETURN=(80, 8),
+    WAIT=(88, 8),  # where the wait that the processor is in returns to, or 0
     OWNED=(96, 1),  # 32 bytes: bit n: the in-service bit of vector n is a delivery that was already recorded
 )
 

@@ -213,6 +213,8 @@ record:
     mov rcx, cr2
     mov qword ptr [rdi+REC_CR2], rcx
     mov qword ptr [rdi+REC_TSC], r15
+    mov rcx, qword ptr [r12+PC_WAIT]
+    mov qword ptr [rdi+REC_WAIT], rcx
     mov ecx, r13d
     shl ecx, 8
     add ecx, ebx
@@ -269,6 +271,7 @@ mark:
     mov qword ptr [rdi+REC_RSP], rcx
     mov qword ptr [rdi+REC_SS], SEL_DATA
     mov qword ptr [rdi+REC_CR2], 0
+    mov qword ptr [rdi+REC_WAIT], 0
     mov ecx, dword ptr [MAILBOX+MB_RUN_ID]
     lea ecx, [rcx+rax+1]
     mov r12d, ecx
@@ -348,6 +351,44 @@ unexpected_exception:
     mov edi, PANIC
     mov ecx, FRAME_SIZE/8
     rep movsq
+    call freeze_control
+    mov edi, STATUS_UNEXPECTED_EXCEPTION
+    jmp finish
+
+# time_out: a wait gives up: the run ends here, with the registers of the program that waits.
+# in: the wait's return address on top of the stack, MB_WAIT_VECTOR, MB_WAIT_COUNT, MB_WAIT_LINE. out: never returns.
+time_out:
+    pushfq
+    cli
+    pop qword ptr [PANIC+FRAME_RFLAGS]
+    pop qword ptr [PANIC+FRAME_RIP]
+    mov qword ptr [PANIC+FRAME_RSP], rsp
+    mov qword ptr [PANIC+FRAME_RAX], rax
+    mov qword ptr [PANIC+FRAME_RBX], rbx
+    mov qword ptr [PANIC+FRAME_RCX], rcx
+    mov qword ptr [PANIC+FRAME_RDX], rdx
+    mov qword ptr [PANIC+FRAME_RSI], rsi
+    mov qword ptr [PANIC+FRAME_RDI], rdi
+    mov qword ptr [PANIC+FRAME_RBP], rbp
+    mov qword ptr [PANIC+FRAME_R8], r8
+    mov qword ptr [PANIC+FRAME_R9], r9
+    mov qword ptr [PANIC+FRAME_R10], r10
+    mov qword ptr [PANIC+FRAME_R11], r11
+    mov qword ptr [PANIC+FRAME_R12], r12
+    mov qword ptr [PANIC+FRAME_R13], r13
+    mov qword ptr [PANIC+FRAME_R14], r14
+    mov qword ptr [PANIC+FRAME_R15], r15
+    mov eax, cs
+    mov qword ptr [PANIC+FRAME_CS], rax
+    mov eax, ss
+    mov qword ptr [PANIC+FRAME_SS], rax
+    call this_cpu
+    call freeze_control
+    mov edi, STATUS_TIMEOUT
+    jmp finish
+
+# freeze_control: control registers and the processor's number, beside the frame. in: R13D processor. clobbers: RAX.
+freeze_control:
     mov rax, cr0
     mov qword ptr [PANIC+PANIC_CR0], rax
     mov rax, cr2
@@ -357,8 +398,7 @@ unexpected_exception:
     mov rax, cr4
     mov qword ptr [PANIC+PANIC_CR4], rax
     mov qword ptr [PANIC+PANIC_CPU], r13
-    mov edi, STATUS_UNEXPECTED_EXCEPTION
-    jmp finish
+    ret
 
 # user_exit: how ring 3 comes back (INT USER_EXIT_VECTOR): to the place and the stack that the program left from.
 # clobbers: RAX, RCX.

@@ -3,7 +3,7 @@
 #   @run RUN-ID PROBE
 #   @value NAME NUMBER                    "-" where it was never written
 #   @count CPU VECTOR NUMBER
-#   @irq SEQ CPU VECTOR FLAGS DEPTH ERROR RIP CS RFLAGS RSP SS CR2 TSC
+#   @irq SEQ CPU VECTOR FLAGS DEPTH ERROR RIP CS RFLAGS RSP SS CR2 TSC WAIT
 #   @end STATUS RECORDS RECORDER-CRC TEXT-CRC     both CRC-32; the text's runs from "@run" up to this number
 
 .code64
@@ -178,7 +178,7 @@ report_records:
     add r14, 8
     mov rax, qword ptr [r14]
     call put_field
-    lea rax, [r13+REC_TSC]
+    lea rax, [r13+REC_WAIT]
     cmp r14, rax
     jne .Lrest
     call put_newline

@@ -117,6 +117,9 @@ spin_once:
 # in: RDI. clobbers: RAX, RCX, RDX.
 stay:
     push r14
+    mov rax, qword ptr [rsp+8]
+    call swap_wait
+    push rax
     mov rax, rdi
     call deadline
     mov r14, rax
@@ -126,7 +129,20 @@ stay:
 .Lstay:
     call spin_once
     jae .Lstay
+    pop rax
+    call swap_wait
     pop r14
+    ret
+
+# swap_wait: name the wait that this processor enters or leaves, for the recorder.
+# in: RAX where the wait returns to. out: RAX what was named before. clobbers: RCX.
+swap_wait:
+    str ecx
+    sub ecx, SEL_TSS
+    shl ecx, 4
+    and ecx, (CPUS-1)<<8
+    add ecx, PER_CPU
+    xchg qword ptr [rcx+PC_WAIT], rax
     ret
 
 # idle_away: as stay, for a time in which no other processor runs.
@@ -203,6 +219,9 @@ wait_vector:
     mov ebx, edi
     mov r12d, esi
     mov r13d, ecx
+    mov rax, qword ptr [rsp+32]
+    call swap_wait
+    push rax
     mov rax, rdx
     call deadline
     mov r14, rax
@@ -219,9 +238,15 @@ wait_vector:
     mov dword ptr [MAILBOX+MB_WAIT_VECTOR], ebx
     mov dword ptr [MAILBOX+MB_WAIT_COUNT], r12d
     mov dword ptr [MAILBOX+MB_WAIT_LINE], r13d
-    mov edi, STATUS_TIMEOUT
-    jmp finish
+    pop rax
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    jmp time_out
 .Lcame:
+    pop rax
+    call swap_wait
     pop r14
     pop r13
     pop r12
@@ -234,6 +259,9 @@ wait_vector:
 halt_until:
     push rbx
     mov ebx, edi
+    mov rax, qword ptr [rsp+8]
+    call swap_wait
+    push rax
 .Lhalted:
     cli
     call total_count
@@ -244,6 +272,8 @@ halt_until:
     jmp .Lhalted
 .Lwoke:
     sti
+    pop rax
+    call swap_wait
     pop rbx
     ret
 
@@ -266,7 +296,11 @@ wait_word:
     push r14
     mov rbx, rdx
     mov r12d, r8d
-    mov rax, rcx
+    mov r14, rcx
+    mov rax, qword ptr [rsp+24]
+    call swap_wait
+    push rax
+    mov rax, r14
     call deadline
     mov r14, rax
 .Lword:
@@ -284,9 +318,14 @@ wait_word:
     mov dword ptr [MAILBOX+MB_WAIT_VECTOR], -1
     mov dword ptr [MAILBOX+MB_WAIT_COUNT], ebx
     mov dword ptr [MAILBOX+MB_WAIT_LINE], r12d
-    mov edi, STATUS_TIMEOUT
-    jmp finish
+    pop rax
+    pop r14
+    pop r12
+    pop rbx
+    jmp time_out
 .Lequal:
+    pop rax
+    call swap_wait
     pop r14
     pop r12
     pop rbx

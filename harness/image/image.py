@@ -138,6 +138,11 @@ class Image:
         line = self.line_at(address)
         return f"{name} ({line.origin})" if line is not None else name
 
+    def waits(self, address: int) -> bool:
+        """Whether an address belongs to a routine of the runtime that lets the program wait."""
+        symbols = self.runtime.symbols
+        return symbols["deadline"] <= address < symbols["snapshot"]
+
     def line_at(self, address: int) -> ListingLine | None:
         """The statement at an address of runtime or program."""
         unit = self.program if address >= abi.PROGRAM else self.runtime

@@ -237,7 +237,8 @@ class Kernel(Faults):
             address, shown = what.address, what.name
         else:
             address, shown = what, f"[{what:#x}]"
-        self.program.waits.append(WaitPoint(f"{shown} & {mask:#x} == {equals:#x}", self.program.origin()))
+        condition = f"{shown} & {mask:#x} == {equals:#x}"
+        self.program.waits.append(WaitPoint(condition, self.program.origin(), address, mask))
         number = len(self.program.waits)
         lines = [f"mov edi, {address:#x}", f"movabs rsi, {mask:#x}", f"movabs rdx, {equals:#x}"]
         lines += [

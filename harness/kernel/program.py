@@ -68,10 +68,15 @@ class Buffer:
 
 @dataclass(frozen=True)
 class WaitPoint:
-    """A place where the program waits, so that a time-out can say for what."""
+    """A place where the program waits, so that a time-out can say for what.
+
+    `address`: of the quadword that it waits for, whose bits in `mask` count; 0 for a wait for anything else.
+    """
 
     what: str
     origin: Origin
+    address: int = 0
+    mask: int = 0
 
 
 @dataclass(frozen=True)

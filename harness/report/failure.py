@@ -15,7 +15,7 @@ from harness.run.record import InterruptRecord, RunRecord, Verdict
 
 __all__ = ["explain", "interrupt_table", "source_excerpt"]
 
-_FINDINGS = ("Assertion", "Reason", "Error", "Values")  # what was found comes first, then the evidence
+_FINDINGS = ("Assertion", "Reason", "Why", "Error", "Values")  # what was found comes first, then the evidence
 _FIRST, _LAST = 24, 8  # interrupts that a long table shows
 _BEFORE = 4  # lines of source above the one at fault
 

@@ -7,7 +7,22 @@ from dataclasses import dataclass, field
 
 __all__ = ["ConsoleReport", "ReportError", "parse_report"]
 
-_IRQ_FIELDS = ("seq", "cpu", "vector", "flags", "depth", "error", "rip", "cs", "rflags", "rsp", "ss", "cr2", "tsc")
+_IRQ_FIELDS = (
+    "seq",
+    "cpu",
+    "vector",
+    "flags",
+    "depth",
+    "error",
+    "rip",
+    "cs",
+    "rflags",
+    "rsp",
+    "ss",
+    "cr2",
+    "tsc",
+    "wait",
+)
 
 
 class ReportError(Exception):

@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness import abi
-from harness.abi import FRAME, PANIC_STRUCT, Status
-from harness.hardware.cpu import Rflags
-from harness.hardware.exceptions import EXCEPTIONS, PageFaultErrorCode
+from harness.abi import Status
+from harness.hardware.exceptions import EXCEPTIONS, PageFaultErrorCode, SelectorErrorCode
 from harness.image.image import Image
 from harness.qemu.errors import QemuError, describe_exit, ended_from_outside
 from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
 from harness.run.failures import RESET_BY_GUEST, HostTrouble, MonitorBroke, RunBroken, RunFailure
-from harness.run.recorder import Mailbox
+from harness.run.panic import read_panic
+from harness.run.recorder import Mailbox, read_mailbox
 from harness.run.registers_text import registers_text
+from harness.run.scene import gate_of
+from harness.run.timeouts import explain_halt, explain_timeout
 
 __all__ = ["QemuKilled", "check_flood", "checkpoint_name", "explain_status", "explain_stop", "killed_from_outside"]
+
+_SELECTOR_CODES = (10, 11, 12, 13)  # exceptions whose error code may name a gate of the IDT
 
 
 class QemuKilled(RunBroken):
     """Another process ended QEMU by a signal: the one case in which a run is started once more."""
 
 
-def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | RunBroken:
+def explain_stop(machine: Machine, built: Built, stop: Stop, run_id: int) -> RunFailure | RunBroken:
     """What a stop that is not the guest's signal means."""
     if stop.kind is StopKind.DIED:
         return _died(machine, stop)
@@ -37,13 +41,10 @@ def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | Run
         machine.stop()
         if (held := _held(machine, stop)) is not None:
             return held
-    where, sections = _where(machine, image)
+    where, sections = _where(machine, built.image)
     match stop.kind:
         case StopKind.TIMEOUT:
-            return RunFailure(
-                f"the guest gave no sign for {stop.seconds:g} s: endless loop, or a wait that nothing ends; {where}",
-                sections,
-            )
+            return _silent(machine, built, stop, run_id, where, sections)
         case StopKind.RESET:
             return RunFailure(
                 f"{RESET_BY_GUEST} ({stop.reason}): a triple fault, port CF9h or the keyboard controller; {where}",
@@ -59,6 +60,20 @@ def explain_stop(machine: Machine, image: Image, stop: Stop) -> RunFailure | Run
             return MonitorBroke(f"internal-error: the monitor could not go on; {where}", (said, *sections))
         case _:
             return RunBroken(f"{stop}; {where}", sections)
+
+
+def _silent(
+    machine: Machine, built: Built, stop: Stop, run_id: int, where: str, sections: tuple[tuple[str, str], ...]
+) -> RunFailure:
+    """The guest neither ended nor signalled within the watchdog's time."""
+    head = f"the guest gave no sign for {stop.seconds:g} s"
+    try:
+        halt = explain_halt(machine, built, read_mailbox(machine.ram, run_id), machine.registers())
+    except (QemuError, RunFailure):
+        halt = None
+    if halt is not None:
+        return RunFailure(f"{head}: {halt.reason}", (*halt.sections, *sections), path=halt.path, line=halt.line)
+    return RunFailure(f"{head}: endless loop, or a wait that nothing ends; {where}", sections)
 
 
 def check_flood(machine: Machine) -> None:
@@ -126,7 +141,7 @@ def explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailu
         case Status.UNEXPECTED_EXCEPTION:
             return _unexpected(machine, built)
         case Status.TIMEOUT:
-            return _timeout(machine, built, mailbox)
+            return explain_timeout(machine, built, mailbox)
         case Status.STORM:
             return RunFailure(
                 f"interrupt storm: vector {mailbox.storm - 1:#04x} came {abi.STORM_LIMIT} times in a row at the same "
@@ -153,38 +168,30 @@ def _where(machine: Machine, image: Image) -> tuple[str, tuple[tuple[str, str], 
     return stands, (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
 
 
-def _timeout(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailure:
-    where, sections = _where(machine, built.image)
-    waits = built.program.waits
-    if not 0 < mailbox.wait_number <= len(waits):
-        return RunFailure(f"a wait timed out; {where}", sections)
-    wait = waits[mailbox.wait_number - 1]
-    if mailbox.wait_vector == 0xFFFF_FFFF:
-        reason = f"time-out: waited for {wait.what}"
-    else:
-        words = memoryview(machine.ram)[abi.COUNTS : abi.COUNTS + abi.CPUS * 1024].cast("I")
-        came = sum(words[mailbox.wait_vector :: 256])
-        reason = f"time-out: waited for {wait.what} × {mailbox.wait_count}, {came} came"
-    return RunFailure(reason, sections, path=wait.origin.file, line=wait.origin.line)
-
-
 def _unexpected(machine: Machine, built: Built) -> RunFailure:
-    data = bytes(machine.ram[abi.PANIC : abi.PANIC + PANIC_STRUCT.size])
-    frame = {name: FRAME.read(data, name) for name in FRAME.fields}
-    control = {name: PANIC_STRUCT.read(data, name) for name in ("CR0", "CR2", "CR3", "CR4")}
-    vector = frame["VECTOR"]
+    panic = read_panic(machine.ram)
+    frame, vector, code = panic.frame, panic.frame["VECTOR"], panic.frame["ERROR"]
     row = EXCEPTIONS.get(vector)
     name = row.mnemonic if row else f"vector {vector:#04x}"
-    code = frame["ERROR"]
     shown = "" if code == abi.NO_ERROR_CODE else f"({code:#x})"
-    extra = f", CR2 = {control['CR2']:#x}, {PageFaultErrorCode(code)}" if vector == 14 else ""
+    extra = f", CR2 = {panic.control['CR2']:#x}, {PageFaultErrorCode(code)}" if vector == 14 else ""
+    if vector in _SELECTOR_CODES and code != abi.NO_ERROR_CODE and SelectorErrorCode(code).IDT:
+        extra = _bad_gate(machine, built.image, panic.cpu, SelectorErrorCode(code).INDEX)
     reason = f"unexpected {name}{shown} at {built.image.symbolise(frame['RIP'])}{extra}"
     line = built.image.line_at(frame["RIP"] % abi.USER_ALIAS)
     path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
-    registers = [f"{n:>6} {frame[n]:016x}" for n in FRAME.fields if n not in ("VECTOR", "ERROR")]
-    registers += [f"{n:>6} {value:016x}" for n, value in control.items()]
-    rows = ["  ".join(registers[i : i + 4]) for i in range(0, len(registers), 4)]
-    rows.append(str(Rflags(frame["RFLAGS"])))
-    if line is not None:
-        rows.append(f"instruction: {line.text}   ({line.decoded()})")
-    return RunFailure(reason, (("Registers at the exception", "\n".join(rows)),), path=path, line=number)
+    text = panic.text(f"RIP {built.image.symbolise(frame['RIP'])}", line)
+    return RunFailure(reason, (("Registers at the exception", text),), path=path, line=number)
+
+
+def _bad_gate(machine: Machine, image: Image, number: int, index: int) -> str:
+    """Name the gate that an error code blames, if the IDT shows it: QEMU gives twice the vector in 64-bit mode."""
+    try:
+        cpu = machine.registers()[number]
+        for vector in (index, index // 2):
+            gate = gate_of(machine, image, cpu, vector) if vector < 256 else None
+            if gate is not None and not gate.present:
+                return f": the IDT gate of vector {vector:#04x} is not present (P=0)"
+    except (QemuError, IndexError):
+        pass
+    return ""

@@ -65,7 +65,7 @@ class Run:
         if not self.held and self.machine.guest_resets:
             raise ResetUnseen(self.machine.guest_resets[0])
         if not stop.signalled:
-            raise explain_stop(self.machine, self.built.image, stop)
+            raise explain_stop(self.machine, self.built, stop, self._run_id)
         mailbox = self.mailbox
         match mailbox.status:
             case Status.CHECKPOINT:

@@ -44,6 +44,7 @@ class Mailbox:
     run_id: int
     boot_magic: int
     boot_info: int
+    online: int = 1  # bit n: processor n was started
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def read_mailbox(ram: memoryview, run_id: int) -> Mailbox:
         run_id=field["RUN_ID"],
         boot_magic=field["BOOT_MAGIC"],
         boot_info=field["BOOT_INFO"],
+        online=field["ONLINE"] if current else 0,
     )
 
 
@@ -99,6 +101,15 @@ def read_recording(ram: memoryview, mailbox: Mailbox, image: Image, marks: Seque
         order += [abi.RECORDS + (seq & (abi.TAIL - 1)) for seq in range(first, head)]
     events = [_entry(data, slot * RECORD.size, mailbox, image, marks) for slot in order]
     return Recording(tuple(events), head, zlib.crc32(data), _counts(ram))
+
+
+def _where(image: Image, rip: int, wait: int) -> str:
+    """The interrupted place; within a wait of the runtime, the program's line that waits."""
+    if image.waits(rip):
+        line = image.line_at(wait - 1) if abi.PROGRAM < wait <= abi.PROGRAM + len(image.program.code) else None
+        if line is not None:
+            return f"waiting at {line.origin}"
+    return image.symbolise(rip)
 
 
 _NEVER = bytes(1024)
@@ -135,7 +146,7 @@ def _entry(data: bytes, at: int, mailbox: Mailbox, image: Image, marks: Sequence
         error_code=field["ERROR"] if flags & Flag.ERROR_CODE else None,
         cs=field["CS"],
         rip=field["RIP"],
-        where=image.symbolise(field["RIP"]),
+        where=_where(image, field["RIP"], field["WAIT"]),
         rflags=field["RFLAGS"],
         ss=field["SS"],
         rsp=field["RSP"],

@@ -16,7 +16,7 @@ def report(body: str, status: int = 3) -> bytes:
     return text + f"{zlib.crc32(text):x}\n".encode()
 
 
-GOOD = report("@value seen 18700\n@value never -\n@count 0 40 1\n@irq 0 0 40 2 0 - 100 8 202 50 10 0 99\n")
+GOOD = report("@value seen 18700\n@value never -\n@count 0 40 1\n@irq 0 0 40 2 0 - 100 8 202 50 10 0 99 0\n")
 
 
 def test_a_whole_report() -> None:
