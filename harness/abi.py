@@ -32,10 +32,13 @@ __all__ = [
     "BOOT_ROM",
     "BUFFERS",
     "BUFFERS_END",
+    "BUFFER_BLOCK",
     "CANARY",
     "CPUS",
     "HIGH_ALIAS",
     "MAILBOX",
+    "MAILBOX_SEALED",
+    "MAILBOX_SEALED_END",
     "NO_ERROR_CODE",
     "PAGE_WINDOW",
     "PARAMETERS",
@@ -47,8 +50,12 @@ __all__ = [
     "RECORDER",
     "RECORDS",
     "RUNTIME",
+    "SEALS",
+    "SEALS_BUFFERS",
     "SNAPSHOT",
     "SNAPSHOTS",
+    "SNAPSHOTS_MAX",
+    "SNAPSHOT_SEALED",
     "STAGING",
     "TAIL",
     "TRAMPOLINE",
@@ -87,6 +94,8 @@ SNAPSHOT_SIZE: Final = 0x400
 SNAPSHOTS_MAX: Final = 32  # slot 0 is the end of the run
 CPU_SNAPSHOTS: Final = 0x21_8000  # local APIC of each other processor after its last routine
 PANIC: Final = 0x21_A000
+SEALS: Final = 0x21_C000  # CRC-32 of each snapshot, of each other processor's snapshot, of each buffer; 32 bit each
+SEALS_BUFFERS: Final = 40  # index of the first buffer's
 RECORDER: Final = 0x30_0000
 RECORDS: Final = 8192
 TAIL: Final = 64
@@ -184,24 +193,29 @@ MAILBOX_STRUCT: Final = Struct(
     "MB",
     128,
     STATUS=(0, 4),
-    CHECKPOINT=(4, 4),  # number of the checkpoint, from 1
-    BOOT_MAGIC=(8, 4),
-    BOOT_INFO=(12, 4),
+    SERIAL_CRC=(4, 4),
+    RESUMED=(8, 4),  # written by the host: how many checkpoints it has let go
+    ONLINE=(12, 4),  # bit n: processor n runs the runtime
+    # From here to SEALED_END nothing changes once the report has begun: the console prints the CRC-32 of these bytes.
     HEAD=(16, 4),  # records reserved so far
-    ONLINE=(20, 4),  # bit n: processor n runs the runtime
+    CHECKPOINT=(20, 4),  # number of the checkpoint, from 1
     TSC_KHZ=(24, 8),
     TSC_START=(32, 8),
     STORM=(40, 4),  # vector + 1 of an interrupt storm
     WAIT_VECTOR=(44, 4),
     WAIT_COUNT=(48, 4),
     WAIT_LINE=(52, 4),  # which wait of the program timed out
-    SERIAL_CRC=(56, 4),
+    BOOT_MAGIC=(56, 4),
     RECORD_CRC=(60, 4),
     CHECKPOINTS=(64, 4),  # how many were passed
     RUN_ID=(68, 4),
     WAIT_CPU=(72, 4),
-    RESUMED=(76, 4),  # written by the host: how many checkpoints it has let go
+    SEALS_CRC=(76, 4),  # of the CRCs at SEALS
+    BOOT_INFO=(80, 4),
+    BUFFERS=(84, 4),  # how many buffers the program declares
 )
+MAILBOX_SEALED: Final = 16
+MAILBOX_SEALED_END: Final = 88
 
 RECORD: Final = Struct(
     "REC",
@@ -281,7 +295,11 @@ PROGRAM_HEADER: Final = Struct(
     VALUE_NAMES=(8, 8),  # table of pointers to NUL-terminated names
     VALUE_COUNT=(16, 8),
     NAME=(24, 8),
+    BUFFERS=(32, 8),  # table of (address, size in bytes, rounded up to a multiple of 4), 64 bit each
+    BUFFER_COUNT=(40, 8),
 )
+
+BUFFER_BLOCK: Final = 512  # bytes of a buffer that its CRC takes together
 
 SNAPSHOT: Final = Struct(
     "SNAP",
@@ -309,6 +327,7 @@ SNAPSHOT: Final = Struct(
     TSC=(0x2F0, 8),
     VALID=(0x2F8, 8),  # checkpoint number + 1 once complete
 )
+SNAPSHOT_SEALED: Final = 0x300  # bytes of a snapshot that its CRC covers
 
 _STRUCTS: Final = (
     PARAMETERS_STRUCT,
@@ -338,6 +357,7 @@ _REGIONS: Final = [
     "PROGRAM",
     "RECORDER",
     "RUNTIME",
+    "SEALS",
     "SNAPSHOTS",
     "STACKS",
     "STAGING",
@@ -348,6 +368,7 @@ _REGIONS: Final = [
 _NUMBERS: Final = [
     "BOOT_PVH",
     "BOOT_ROM",
+    "BUFFER_BLOCK",
     "CANARY",
     "CPUS",
     "DATA",
@@ -356,11 +377,14 @@ _NUMBERS: Final = [
     "GDT_SIZE",
     "HIGH_ALIAS",
     "MAGIC_STAGING",
+    "MAILBOX_SEALED",
+    "MAILBOX_SEALED_END",
     "NO_ERROR_CODE",
     "PCI_IO",
     "PCI_MEMORY",
     "PVPANIC_PORT",
     "RECORDS",
+    "SEALS_BUFFERS",
     "SEL_CODE",
     "SEL_CODE32",
     "SEL_DATA",
@@ -371,6 +395,7 @@ _NUMBERS: Final = [
     "SEL_USER_CODE32",
     "SEL_USER_DATA",
     "SNAPSHOTS_MAX",
+    "SNAPSHOT_SEALED",
     "SPURIOUS_VECTOR",
     "STACK_SIZE",
     "STORM_LIMIT",

@@ -4,7 +4,9 @@
 #   @value NAME NUMBER                    "-" where it was never written
 #   @count CPU VECTOR NUMBER
 #   @irq SEQ CPU VECTOR FLAGS DEPTH ERROR RIP CS RFLAGS RSP SS CR2 TSC WAIT
-#   @end STATUS RECORDS RECORDER-CRC TEXT-CRC     both CRC-32; the text's runs from "@run" up to this number
+#   @end STATUS RECORDS TSC-KHZ RECORDER-CRC MAILBOX-CRC TEXT-CRC     CRC-32; the text's runs from "@run" up to this number
+#
+# The mailbox holds the CRCs of everything else that the host reads: see seal.asm.
 
 .code64
 
@@ -40,8 +42,17 @@ report:
     call put_number
     mov al, ' '
     call put_char
-    call crc_records
-    mov dword ptr [MAILBOX+MB_RECORD_CRC], eax
+    mov rax, qword ptr [MAILBOX+MB_TSC_KHZ]
+    call put_number
+    mov al, ' '
+    call put_char
+    call seal
+    mov r12d, eax
+    mov eax, dword ptr [MAILBOX+MB_RECORD_CRC]
+    call put_number
+    mov al, ' '
+    call put_char
+    mov eax, r12d
     call put_number
     mov al, ' '
     call put_char
@@ -185,36 +196,6 @@ report_records:
     inc ebx
     jmp .Lrecord
 .Lrecorded:
-    ret
-
-# crc_records: CRC-32 over all entries that are kept. out: EAX. clobbers: RCX, RDX, RSI, RDI.
-crc_records:
-    mov eax, dword ptr [MAILBOX+MB_HEAD]
-    mov ecx, RECORDS+TAIL
-    cmp eax, RECORDS
-    jbe .Lall
-    lea edx, [rax-RECORDS]          # the tail is full or being filled
-    cmp edx, TAIL
-    jae .Lfull
-    lea ecx, [rdx+RECORDS]
-.Lfull:
-    mov eax, ecx
-.Lall:
-    imul ecx, eax, REC_SIZE
-    mov esi, RECORDER
-    lea rdi, [rip+crc_table]
-    mov eax, -1
-    jecxz .Lsummed
-.Lbyte:
-    movzx edx, byte ptr [rsi]
-    xor dl, al
-    shr eax, 8
-    xor eax, dword ptr [rdi+rdx*4]
-    inc rsi
-    dec ecx
-    jnz .Lbyte
-.Lsummed:
-    not eax
     ret
 
 # put_field: a space and a number. in: RAX. clobbers: RAX, RCX, RDX, RSI, RDI.

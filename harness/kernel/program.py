@@ -293,13 +293,16 @@ class Program:
         if "pci" in self.uses:
             start.append("call pci_init")
         names = [f"value_name_{value.index}" for value in self.values]
-        lines = plain([".quad program, value_names", f".quad {len(names)}, probe_name", ".zero 32", *start])
+        buffers = list(self.buffers.values())
+        header = [".quad program, value_names", f".quad {len(names)}, probe_name"]
+        lines = plain([*header, f".quad buffer_table, {len(buffers)}", ".zero 16", *start])
         lines += self._main
         lines += plain(["ret"])
         for section in self._elsewhere:
             lines += section
         lines += plain([".balign 8", "value_names:"])
         lines += plain(f".quad {name}" for name in names)
+        lines += plain(["buffer_table:", *(f".quad {b.address:#x}, {b.size + 3 & ~3:#x}" for b in buffers)])
         lines += plain(f'{name}: .asciz "{value.name}"' for name, value in zip(names, self.values, strict=True))
         lines += plain([f'probe_name: .asciz "{_printable(self.name)}"'])
         for label, data in self._data.items():

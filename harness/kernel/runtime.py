@@ -24,6 +24,7 @@ _FILES = (
     "snapshot.asm",
     "finish.asm",
     "serial.asm",
+    "seal.asm",
     "smp.asm",
     "pci.asm",
 )
@@ -43,15 +44,22 @@ def _stubs(block: int) -> list[SourceLine]:
 
 
 def _crc_table(block: int) -> list[SourceLine]:
-    """The table of the reflected CRC-32 (ISO 3309), polynomial EDB88320h: what zlib's crc32 uses."""
+    """The tables of the reflected CRC-32 (ISO 3309), polynomial EDB88320h: what zlib's crc32 uses.
+
+    Entry i of table n is the CRC register after byte i and n zero bytes, so that four bytes take one step.
+    """
 
     def entry(byte: int) -> int:
         for _ in range(8):
             byte = byte >> 1 ^ (0xEDB8_8320 if byte & 1 else 0)
         return byte
 
+    tables = [[entry(byte) for byte in range(256)]]
+    for _ in range(3):
+        tables.append([value >> 8 ^ tables[0][value & 0xFF] for value in tables[-1]])
+    values = [f"{value:#x}" for table in tables for value in table]
     lines = [".balign 4", "crc_table:"]
-    lines += [".long " + ", ".join(f"{entry(i):#x}" for i in range(row, row + 8)) for row in range(0, 256, 8)]
+    lines += [".long " + ", ".join(values[row : row + 8]) for row in range(0, len(values), 8)]
     return [SourceLine(line, Origin("guest/runtime/crc (generated)", 1 + i), block) for i, line in enumerate(lines)]
 
 

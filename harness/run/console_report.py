@@ -40,7 +40,9 @@ class ConsoleReport:
     records: list[dict[str, int | None]] = field(default_factory=list)
     status: int = -1
     head: int = 0
+    tsc_khz: int = 0
     record_crc: int = 0
+    mailbox_crc: int = 0
     other: list[str] = field(default_factory=list)  # what the program printed itself
 
 
@@ -63,8 +65,9 @@ def parse_report(output: bytes) -> ConsoleReport:
         _line(report, line)
     words = tail.decode("latin-1").split()
     try:
-        _, status, head, record_crc, text_crc = words
-        report.status, report.head, report.record_crc = int(status, 16), int(head, 16), int(record_crc, 16)
+        _, status, head, tsc_khz, record_crc, mailbox_crc, text_crc = words
+        report.status, report.head, report.tsc_khz = int(status, 16), int(head, 16), int(tsc_khz, 16)
+        report.record_crc, report.mailbox_crc = int(record_crc, 16), int(mailbox_crc, 16)
         wanted = int(text_crc, 16)
     except ValueError:
         raise ReportError(f"the report's last line is damaged: {tail!r}") from None

@@ -22,6 +22,7 @@ from harness.run.failures import ResetUnseen, RunFailure
 from harness.run.leftovers import undone_by_reset
 from harness.run.record import InterruptRecord
 from harness.run.recorder import Mailbox, Mark, Recording, read_mailbox, read_recording
+from harness.run.seals import Seals
 from harness.run.snapshots import PicPairState, Snapshot, compare_ioapic, compare_lapic, compare_pic
 from harness.run.vectors import Vectors
 from harness.run.witnesses import check_witnesses
@@ -55,6 +56,9 @@ class Run:
         self._mailbox: Mailbox | None = None
         self._recording: Recording | None = None
         self._snapshots: dict[str, Snapshot] = {}
+        self.seals: Seals | None = None  # of a run that has ended
+        self._sealed: set[str] = set()  # buffers whose CRC was checked
+        self._seen: dict[str, Snapshot] = {}  # snapshots that were read while the guest stood at their checkpoint
         self._compared: set[str] = set()
 
     # --- where the guest is ---
@@ -70,11 +74,14 @@ class Run:
         match mailbox.status:
             case Status.CHECKPOINT:
                 self._checkpoint = checkpoint_name(self.built.program.checkpoints, mailbox.checkpoint)
+                self._seen.pop(self._checkpoint, None)
             case Status.DONE:
                 self._checkpoint = ""
                 self.ended = True
                 check_flood(self.machine)
                 check_witnesses(self)
+                for name, snapshot in self._seen.items():
+                    self.at(name).check_unchanged(snapshot)
             case _:
                 raise explain_status(self.machine, self.built, mailbox)
 
@@ -248,9 +255,16 @@ class Run:
     def memory(self, where: Buffer | int, length: int | None = None) -> bytes:
         """A copy of guest memory: a buffer, or `length` bytes at a physical address."""
         if isinstance(where, Buffer):
-            return self.machine.memory(where.address, where.size if length is None else length)
+            length = where.size if length is None else length
+            where = where.address
         if length is None:
             raise TypeError("run.memory(address, length): say how many bytes")
+        if self.seals is not None and abi.BUFFERS <= where < abi.BUFFERS_END:
+            for index, buffer in enumerate(self.built.program.buffers.values()):
+                if where < buffer.address + buffer.size and buffer.address < where + length:
+                    if buffer.name not in self._sealed:
+                        self.seals.check_buffer(index, buffer.name, buffer.address, buffer.size)
+                    self._sealed.add(buffer.name)
         return self.machine.memory(where, length)
 
     def backing(self, device: str) -> memoryview:
@@ -278,8 +292,16 @@ class Run:
         if name not in self._snapshots:
             number = self.built.program.checkpoints.index(name) + 1 if name else 0
             address = abi.SNAPSHOTS + number * abi.SNAPSHOT.size
-            self._snapshots[name] = Snapshot(self.machine.ram, address, self._run_id, number, what)
+            self._snapshots[name] = self._snapshot(address, number, what)
+            if name and name == self._checkpoint:
+                self._seen[name] = self._snapshots[name]
         return self._snapshots[name]
+
+    def _snapshot(self, address: int, number: int, what: str) -> Snapshot:
+        snapshot = Snapshot(self.machine.ram, address, self._run_id, number, what)
+        if self.seals is not None:
+            self.seals.check_snapshot(address, snapshot.data, what)
+        return snapshot
 
     @property
     def frozen(self) -> Snapshot:
@@ -298,7 +320,7 @@ class Run:
         if cpu == 0:
             return self.lapic
         address = abi.CPU_SNAPSHOTS + cpu * abi.SNAPSHOT.size
-        return Snapshot(self.machine.ram, address, self._run_id, 0, f"processor {cpu}'s last routine").lapic
+        return self._snapshot(address, 0, f"the end of processor {cpu}'s last routine").lapic
 
     @property
     def ioapic(self) -> IoApicState:

@@ -29,10 +29,6 @@ class RunFailure(Exception):  # noqa: N818
         self.line = line
 
 
-class WitnessDisagreement(RunFailure):
-    """Memory, console and QMP tell different stories about one run."""
-
-
 class RunBroken(Exception):  # noqa: N818
     """The run came to an `error`: it says nothing about the rule."""
 
@@ -40,6 +36,10 @@ class RunBroken(Exception):  # noqa: N818
         super().__init__(reason)
         self.reason = reason
         self.sections = sections
+
+
+class WitnessDisagreement(RunBroken):
+    """Memory, console and QMP differ about one run, so none of them is evidence."""
 
 
 class ResetUnseen(RunBroken):

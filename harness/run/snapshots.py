@@ -34,15 +34,25 @@ class Snapshot:
         data = bytes(ram[address : address + SNAPSHOT.size])
         if SNAPSHOT.read(data, "VALID") != run_id << 32 | number + 1:
             raise RunFailure(f"the guest has taken no snapshot at {what}")
-        self._data = data
+        self.what = what
+        self.data = data
+
+    def check_unchanged(self, seen: Snapshot) -> None:
+        """Raise WitnessDisagreement unless it is what the host read of it at its checkpoint."""
+        for at, (mine, theirs) in enumerate(zip(self.data, seen.data, strict=True)):
+            if mine != theirs:
+                raise WitnessDisagreement(
+                    f"witnesses disagree about the snapshot at {self.what}: the byte at offset {at:#x} was "
+                    f"{theirs:#04x} when the guest stood there, and is {mine:#04x} at the end. Expected: equal"
+                )
 
     def read(self, name: str) -> int:
         """A field of the snapshot by its name in `harness/abi.py`."""
-        return SNAPSHOT.read(self._data, name)
+        return SNAPSHOT.read(self.data, name)
 
     def _words(self, name: str, count: int) -> list[int]:
         start = SNAPSHOT.offset(name)
-        return list(memoryview(self._data)[start : start + 4 * count].cast("I"))
+        return list(memoryview(self.data)[start : start + 4 * count].cast("I"))
 
     @property
     def apic_mode(self) -> int:
@@ -70,14 +80,14 @@ class Snapshot:
     def pic(self) -> PicPairState:
         """Both 8259s: IRR, ISR, IMR and ELCR."""
         start = SNAPSHOT.offset("PIC")
-        irr, isr, imr, irr2, isr2, imr2, elcr, elcr2 = self._data[start : start + 8]
+        irr, isr, imr, irr2, isr2, imr2, elcr, elcr2 = self.data[start : start + 8]
         return PicPairState(PicState(irr, imr, isr, elcr), PicState(irr2, imr2, isr2, elcr2))
 
     @property
     def hpet(self) -> HpetState:
         """The HPET. Raises `RunFailure` where the target has none."""
         start = SNAPSHOT.offset("HPET")
-        words = list(memoryview(self._data)[start : start + 104].cast("Q"))
+        words = list(memoryview(self.data)[start : start + 104].cast("Q"))
         if not words[0]:
             raise RunFailure("the target has no HPET: say needs=['hpet']")
         timers = tuple(HpetTimerState(*words[at : at + 3]) for at in (4, 7, 10))

@@ -10,6 +10,7 @@ from harness.run.console_report import ReportError, parse_report
 from harness.run.failures import WitnessDisagreement
 from harness.run.record import InterruptRecord
 from harness.run.recorder import Mark
+from harness.run.seals import Seals
 from harness.run.snapshots import compare_registers
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ __all__ = ["check_witnesses"]
 
 
 def check_witnesses(run: Run) -> None:
-    """Raise `WitnessDisagreement` where they differ."""
+    """Raise `WitnessDisagreement` where they differ. Gives what the guest sealed to `run`."""
     output, cpus = run.machine.witness()
     _check_memory(run)
-    _check_console(run, output)
+    run.seals = Seals(run.machine.ram, _check_console(run, output))
     _check_registers(run, cpus)
 
 
@@ -36,7 +37,8 @@ def _check_memory(run: Run) -> None:
         )
 
 
-def _check_console(run: Run, output: bytes) -> None:
+def _check_console(run: Run, output: bytes) -> int:
+    """Compare what the console repeats; gives the mailbox's CRC-32 that it prints."""
     try:
         report = parse_report(output)
     except ReportError as error:
@@ -45,6 +47,7 @@ def _check_console(run: Run, output: bytes) -> None:
         "run id": (report.run_id, run.mailbox.run_id),
         "status": (report.status, int(Status.DONE)),
         "number of events": (report.head, run.recording.total),
+        "time-stamp counter's rate": (report.tsc_khz, run.mailbox.tsc_khz),
         "recorder's CRC-32": (report.record_crc, run.recording.crc),
         "counts": (report.counts, run.recording.counts),
         "values": (report.values, {value.name: run.raw(value) for value in run.built.program.values}),
@@ -55,6 +58,7 @@ def _check_console(run: Run, output: bytes) -> None:
             raise WitnessDisagreement(
                 f"witnesses disagree about the {what}: the console says {_short(console)}, memory {_short(memory)}"
             )
+    return report.mailbox_crc
 
 
 def _printed(run: Run) -> list[dict[str, int | None]]:

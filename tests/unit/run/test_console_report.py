@@ -12,7 +12,7 @@ from harness.run.console_report import ReportError, parse_report
 
 
 def report(body: str, status: int = 3) -> bytes:
-    text = f"@run 10000 a_probe\n{body}@end {status:x} 1 abcd ".encode()
+    text = f"@run 10000 a_probe\n{body}@end {status:x} 1 f4240 abcd 1234 ".encode()
     return text + f"{zlib.crc32(text):x}\n".encode()
 
 
@@ -26,7 +26,8 @@ def test_a_whole_report() -> None:
     assert found.counts == {(0, 0x40): 1}
     assert found.records[0]["vector"] == 0x40
     assert found.records[0]["error"] is None
-    assert (found.status, found.head, found.record_crc) == (3, 1, 0xABCD)
+    assert (found.status, found.head, found.tsc_khz) == (3, 1, 1_000_000)
+    assert (found.record_crc, found.mailbox_crc) == (0xABCD, 0x1234)
     assert found.other == ["hello"]
 
 

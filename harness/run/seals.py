@@ -1,0 +1,78 @@
+"""CRCs that the guest calculated over its evidence while it ran (guest/runtime/seal.asm), checked against its memory.
+
+The console has the CRC of the mailbox, the mailbox that of the CRCs at `SEALS`, and each of those covers one snapshot
+or one buffer. The first two are checked in every run, the others when the judgement reads what they cover.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from harness import abi
+from harness.run.failures import WitnessDisagreement
+
+__all__ = ["Seals", "buffer_crc"]
+
+_COLUMNS = 64  # bytes to which a whole block is folded
+
+
+def buffer_crc(content: bytes) -> int:
+    """The CRC-32 of a buffer as the guest calculates it (`seal_buffers` in guest/runtime/seal.asm)."""
+    crc = 0
+    for at in range(0, len(content), abi.BUFFER_BLOCK):
+        block = content[at : at + abi.BUFFER_BLOCK]
+        if len(block) == abi.BUFFER_BLOCK:
+            fold = int.from_bytes(block, "little")
+            for width in (256, 128, _COLUMNS):
+                fold = (fold >> 8 * width) ^ (fold & (1 << 8 * width) - 1)
+            if not fold:
+                continue
+            block = fold.to_bytes(_COLUMNS, "little")
+        crc = zlib.crc32(block, crc ^ at)
+    return crc
+
+
+class Seals:
+    """The CRCs of one run that has ended."""
+
+    def __init__(self, ram: memoryview, mailbox_crc: int) -> None:
+        """Check the mailbox against the console's CRC, and the seals against the mailbox.
+
+        Raises WitnessDisagreement.
+        """
+        self._ram = ram
+        start = abi.MAILBOX
+        mailbox = bytes(ram[start : start + abi.MAILBOX_STRUCT.size])
+        _compare("the mailbox", mailbox[abi.MAILBOX_SEALED : abi.MAILBOX_SEALED_END], mailbox_crc)
+        buffers = abi.MAILBOX_STRUCT.read(mailbox, "BUFFERS")
+        self._seals = bytes(ram[abi.SEALS : abi.SEALS + 4 * (abi.SEALS_BUFFERS + buffers)])
+        _compare("the CRCs of snapshots and buffers", self._seals, abi.MAILBOX_STRUCT.read(mailbox, "SEALS_CRC"))
+
+    def check_snapshot(self, address: int, content: bytes, what: str) -> None:
+        """Check the snapshot at an address. Raises WitnessDisagreement."""
+        if address < abi.CPU_SNAPSHOTS:
+            index = (address - abi.SNAPSHOTS) // abi.SNAPSHOT.size
+        else:
+            index = abi.SNAPSHOTS_MAX + (address - abi.CPU_SNAPSHOTS) // abi.SNAPSHOT.size
+        _compare(f"the snapshot at {what}", content[: abi.SNAPSHOT_SEALED], self._seal(index))
+
+    def check_buffer(self, index: int, name: str, address: int, size: int) -> None:
+        """Check the program's buffer of that number. Raises WitnessDisagreement."""
+        crc = buffer_crc(bytes(self._ram[address : address + (size + 3 & ~3)]))
+        _differ(f"buffer {name!r}", crc, self._seal(abi.SEALS_BUFFERS + index))
+
+    def _seal(self, index: int) -> int:
+        return int.from_bytes(self._seals[4 * index : 4 * index + 4], "little")
+
+
+def _compare(what: str, content: bytes, sealed: int) -> None:
+    _differ(what, zlib.crc32(content), sealed)
+
+
+def _differ(what: str, crc: int, sealed: int) -> None:
+    if crc != sealed:
+        raise WitnessDisagreement(
+            f"witnesses disagree about {what}: its CRC-32 is {crc:08x} in memory, the guest calculated {sealed:08x} "
+            "at the end of the run. Expected: equal. Something wrote to it later: let the program wait until every "
+            "device is done"
+        )
