@@ -11,7 +11,7 @@ Addresses are guest-physical; below 1 GiB the guest maps them one to one. Offset
 0x0020_0000            data that the runtime zeroes: mailbox, counts, values, IDT, GDT, TSS, snapshots
 0x0030_0000            recorder: `RECORDS` entries, then a ring of the last `TAIL`
 0x0040_0000            page tables
-0x0050_0000            stacks, 64 KiB for each processor
+0x0050_0000            stacks, 128 KiB for each processor, with guard pages
 0x0080_0000            page window: 2 MiB mapped with 4 KiB pages
 0x00c0_0000            buffers
 0x0200_0000            staging: where the host puts the image for the ROM to copy; never executed
@@ -99,9 +99,12 @@ SEALS_BUFFERS: Final = 40  # index of the first buffer's
 RECORDER: Final = 0x30_0000
 RECORDS: Final = 8192
 TAIL: Final = 64
-PAGE_TABLES: Final = 0x40_0000  # PML4, PDPT, 4 PDs, the page window's PT
+PAGE_TABLES: Final = 0x40_0000  # PML4, PDPT, 4 PDs, the page window's PT, the stacks' PT
 STACKS: Final = 0x50_0000
-STACK_SIZE: Final = 0x1_0000
+STACK_SIZE: Final = 0x2_0000  # of each processor, from below: guard, RSP0 and IST 1-7, guard, the main stack
+STACK_INNER: Final = 0x6000  # top of RSP0's stack; IST n ends n pages above
+STACK_GUARDS: Final = (0x0, 0x1_0000)  # pages that are not present
+STACK_RED: Final = 0x1_1000  # the main stack's last page: the recorder ends a run whose interrupts nest down to it
 PAGE_WINDOW: Final = 0x80_0000
 PAGE_WINDOW_SIZE: Final = 0x20_0000
 BUFFERS: Final = 0xC0_0000
@@ -157,6 +160,7 @@ class Status(IntEnum):
     TIMEOUT = 5
     STORM = 6
     NO_CPU = 7  # an application processor did not start
+    STACK_OVERFLOW = 8  # interrupts nested until the stack was used up
 
 
 class Boots(IntEnum):
@@ -397,6 +401,8 @@ _NUMBERS: Final = [
     "SNAPSHOTS_MAX",
     "SNAPSHOT_SEALED",
     "SPURIOUS_VECTOR",
+    "STACK_INNER",
+    "STACK_RED",
     "STACK_SIZE",
     "STORM_LIMIT",
     "TAIL",

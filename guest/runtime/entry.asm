@@ -83,7 +83,8 @@ enter_long_mode:
     ret
 
 # build_page_tables: 4 GiB one to one, thrice: at 0 (supervisor), at USER_ALIAS (user) and at HIGH_ALIAS (supervisor).
-# The page window has 4 KiB pages, all else 2 MiB pages; the fourth GiB, where the devices are, is uncached.
+# The page window and the stacks have 4 KiB pages, all else 2 MiB pages; the pages below stacks are not present. The
+# fourth GiB, where the devices are, is uncached.
 # in: nothing. out: tables at PAGE_TABLES. clobbers: EAX, ECX, EDX, EDI.
 build_page_tables:
     mov edi, PAGE_TABLES
@@ -111,11 +112,23 @@ build_page_tables:
     mov eax, 0xC000009F             # and PWT, PCD
     mov ecx, 512
     call map_run
+    mov dword ptr [PAGE_TABLES+0x2000+(STACKS>>21)*8], PAGE_TABLES+0x7007
+    mov eax, (STACKS&0xFFE00000)+7
+    mov edi, PAGE_TABLES+0x7000
+    mov ecx, 512
+    mov edx, 0x1000
+    call map_run
+    mov edi, PAGE_TABLES+0x7000+((STACKS>>12)&511)*8
+    mov ecx, CPUS*2
+.Lguard:                            # two for each processor, 64 KiB apart
+    mov dword ptr [edi], 0
+    add edi, 16*8
+    dec ecx
+    jnz .Lguard
     mov dword ptr [PAGE_TABLES+0x2000+(PAGE_WINDOW>>21)*8], PAGE_TABLES+0x6007
     mov eax, PAGE_WINDOW+7
     mov edi, PAGE_TABLES+0x6000
     mov ecx, 512
-    mov edx, 0x1000
 
 # map_run: ECX entries of a paging structure from EDI on, a multiple of 4: the first is EAX, each next one EDX more.
 # in: EAX, ECX, EDX, EDI. out: EDI behind them. clobbers: EAX, ECX.

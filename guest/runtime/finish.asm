@@ -12,6 +12,8 @@ finish:
     je .Lcause
     cmp edi, STATUS_UNEXPECTED_EXCEPTION
     je .Lcause
+    cmp edi, STATUS_STACK_OVERFLOW
+    je .Lcause
     mov ebx, STATUS_STORM
 .Lcause:
     xor edi, edi

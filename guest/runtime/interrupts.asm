@@ -39,6 +39,13 @@ interrupt_common:
     mov r14d, eax
     call claim_delivery
     call record
+    lea rax, [rsp-STACKS]           # interrupts that nest end here, whatever the page tables are
+    cmp rax, STACK_SIZE*CPUS
+    jae .Lnest
+    and eax, STACK_SIZE-0x1000
+    cmp eax, STACK_RED
+    je stack_overflow
+.Lnest:
     inc dword ptr [r12+PC_DEPTH]
 
     cmp ebx, 32
@@ -347,13 +354,24 @@ check_storm:
 # unexpected_exception: nobody armed it and nobody handles it: the run ends here, with the registers.
 # in: RBP frame, R13D processor. out: never returns.
 unexpected_exception:
+    mov ebx, STATUS_UNEXPECTED_EXCEPTION
+.Lfreeze:
     mov rsi, rbp
     mov edi, PANIC
     mov ecx, FRAME_SIZE/8
     rep movsq
     call freeze_control
-    mov edi, STATUS_UNEXPECTED_EXCEPTION
+    mov edi, ebx
     jmp finish
+
+# stack_overflow: interrupts have nested into the last page of the stack: the run ends here, on RSP0's stack.
+# in: RBP frame, R13D processor. out: never returns.
+stack_overflow:
+    mov esp, r13d
+    shl esp, 17                     # STACK_SIZE
+    add esp, STACKS+STACK_INNER
+    mov ebx, STATUS_STACK_OVERFLOW
+    jmp .Lfreeze
 
 # time_out: a wait gives up: the run ends here, with the registers of the program that waits.
 # in: the wait's return address on top of the stack, MB_WAIT_VECTOR, MB_WAIT_COUNT, MB_WAIT_LINE. out: never returns.

@@ -63,7 +63,7 @@ ap_main:
     shr ebx, 24
     and ebx, CPUS-1
     lea esp, [rbx+1]
-    shl esp, 16
+    shl esp, 17                     # STACK_SIZE
     add esp, STACKS
     call load_segments
     mov edi, ebx
@@ -126,7 +126,7 @@ ap_protected:
     shr eax, 24
     and eax, CPUS-1
     lea esp, [eax+1]
-    shl esp, 16
+    shl esp, 17                     # STACK_SIZE
     add esp, STACKS
     call enter_long_mode
     jmp SEL_CODE:ap_main

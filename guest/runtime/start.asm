@@ -73,7 +73,7 @@ load_tables:
 build_tss:
     mov edi, TSS
     mov esi, GDT+SEL_TSS
-    mov edx, STACKS+0x6000
+    mov edx, STACKS+STACK_INNER
     mov ecx, CPUS
 .Ltss:
     mov qword ptr [rdi+4], rdx      # RSP0

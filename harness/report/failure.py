@@ -6,22 +6,24 @@ The command line, the pytest plugin and the JUnit file show the same sections.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Sequence
 from pathlib import Path
 
+from harness.report.interrupts import interrupt_table
 from harness.report.text import printable
 from harness.run.loader import shown
-from harness.run.record import InterruptRecord, RunRecord, Verdict
+from harness.run.record import RunRecord, Verdict
 
-__all__ = ["explain", "interrupt_table", "source_excerpt"]
+__all__ = ["explain", "source_excerpt"]
 
 _FINDINGS = ("Assertion", "Reason", "Why", "Error", "Values")  # what was found comes first, then the evidence
-_FIRST, _LAST = 24, 8  # interrupts that a long table shows
 _BEFORE = 4  # lines of source above the one at fault
 
 
-def explain(record: RunRecord) -> tuple[tuple[str, str], ...]:
-    """The sections in reading order: rule, what was found and where, evidence, and how to do it again."""
+def explain(record: RunRecord, width: int = 100) -> tuple[tuple[str, str], ...]:
+    """The sections in reading order: rule, what was found and where, evidence, and how to do it again.
+
+    `width`: columns that a table may take.
+    """
     sections = [("Rule", f"{record.rule}\n{record.citation}")]
     if record.verdict is Verdict.UNSUPPORTED:
         return (*sections, ("Unsupported", printable(record.reason)))
@@ -34,9 +36,9 @@ def explain(record: RunRecord) -> tuple[tuple[str, str], ...]:
         sections.append(("Reason", printable(record.reason)))
     found = [section for section in detail if section[0].startswith(_FINDINGS)]
     sections += found
-    booted = record.command_line or record.interrupts
+    booted = record.command_line or record.interrupts or record.marks
     if booted and "interrupt" not in titles:
-        sections.append(("Interrupts", interrupt_table(record.interrupts)))
+        sections.append(("Interrupts", interrupt_table(record.interrupts, record.marks, width)))
     sections += [section for section in detail if section not in found]
     if record.attempts > 1:
         sections.append(("Attempts", f"{record.attempts}: QEMU was killed from outside and started once more"))
@@ -65,50 +67,4 @@ def source_excerpt(path: str, line: int) -> str:
     width = len(str(line))
     return "\n".join(
         f"{'>' if number == line else ' '} {number:>{width}} │ {text[indent:]}".rstrip() for number, text in numbered
-    )
-
-
-def interrupt_table(interrupts: Sequence[InterruptRecord]) -> str:
-    """What the recorder saw, one interrupt a line.
-
-    Columns: sequence number, CPU, vector with its architectural name (indented by the handlers that it interrupted),
-    error code, CS:RIP, TSC ticks since the guest's start, whether the local APIC had the vector in service, and where
-    RIP is in the source.
-    """
-    if not interrupts:
-        return "none"
-    head = ("#", "CPU", "vector", "error", "CS:RIP", "TSC", "in service", "where")
-    rows = [head, *(_row(interrupt) for interrupt in interrupts[:_FIRST])]
-    left_out = len(interrupts) - _FIRST - _LAST
-    if left_out > 0:
-        rows += [_row(interrupt) for interrupt in interrupts[-_LAST:]]
-    else:
-        rows += [_row(interrupt) for interrupt in interrupts[_FIRST:]]
-    if not any(row[3] for row in rows[1:]):
-        rows = [(*row[:3], *row[4:]) for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = {"#", "CPU", "TSC"}
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if title in right else cell.ljust(width)
-            for cell, width, title in zip(row, widths, rows[0], strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    if left_out > 0:
-        lines.insert(1 + _FIRST, f"… {left_out} more, in the JSON report …")
-    return "\n".join(lines)
-
-
-def _row(interrupt: InterruptRecord) -> tuple[str, ...]:
-    error = "" if interrupt.error_code is None else f"{interrupt.error_code:#x}"
-    return (
-        str(interrupt.seq),
-        str(interrupt.cpu),
-        f"{'  ' * interrupt.depth}{interrupt.vector:#04x} {interrupt.name}".rstrip(),
-        error,
-        f"{interrupt.cs:02x}:{interrupt.rip:x}",
-        str(interrupt.tsc),
-        "yes" if interrupt.in_service else "no",
-        printable(interrupt.where),
     )

@@ -101,7 +101,7 @@ class Terminal:
         console.print(
             Rule(Text(f"{record.verdict} {record.probe} on {record.target}", style), style=style, align="left")
         )
-        for title, body in explain(record):
+        for title, body in explain(record, console.width - 2):
             console.print(Text(title, "bold"), soft_wrap=True)
             console.print(Text(indent(body, "  ")), soft_wrap=True)  # not cut into lines: command lines are for pasting
         console.print()

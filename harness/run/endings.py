@@ -12,15 +12,18 @@ from harness.qemu.errors import QemuError, describe_exit, ended_from_outside
 from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
-from harness.run.failures import RESET_BY_GUEST, HostTrouble, MonitorBroke, RunBroken, RunFailure
+from harness.run.failures import HostTrouble, MonitorBroke, RunBroken, RunFailure
 from harness.run.panic import read_panic
 from harness.run.recorder import Mailbox, read_mailbox
-from harness.run.registers_text import registers_text
+from harness.run.registers_text import places_text, registers_text
+from harness.run.resets import explain_reset
 from harness.run.scene import gate_of
+from harness.run.stacks import explain_overflow, stack_of_guard
 from harness.run.timeouts import explain_halt, explain_timeout
 
 __all__ = ["QemuKilled", "check_flood", "checkpoint_name", "explain_status", "explain_stop", "killed_from_outside"]
 
+_DOUBLE_FAULT = 8
 _SELECTOR_CODES = (10, 11, 12, 13)  # exceptions whose error code may name a gate of the IDT
 
 
@@ -28,8 +31,10 @@ class QemuKilled(RunBroken):
     """Another process ended QEMU by a signal: the one case in which a run is started once more."""
 
 
-def explain_stop(machine: Machine, built: Built, stop: Stop, run_id: int) -> RunFailure | RunBroken:
-    """What a stop that is not the guest's signal means."""
+def explain_stop(
+    machine: Machine, built: Built, stop: Stop, run_id: int, *, traced: bool = False
+) -> RunFailure | RunBroken:
+    """What a stop that is not the guest's signal means. `traced`: QEMU logged what it delivered."""
     if stop.kind is StopKind.DIED:
         return _died(machine, stop)
     if stop.kind is StopKind.NOT_RUN:
@@ -41,15 +46,12 @@ def explain_stop(machine: Machine, built: Built, stop: Stop, run_id: int) -> Run
         machine.stop()
         if (held := _held(machine, stop)) is not None:
             return held
+    if stop.kind is StopKind.RESET:
+        return explain_reset(machine, built, stop, traced=traced)
     where, sections = _where(machine, built.image)
     match stop.kind:
         case StopKind.TIMEOUT:
             return _silent(machine, built, stop, run_id, where, sections)
-        case StopKind.RESET:
-            return RunFailure(
-                f"{RESET_BY_GUEST} ({stop.reason}): a triple fault, port CF9h or the keyboard controller; {where}",
-                sections,
-            )
         case StopKind.SHUTDOWN:
             how = str(stop) if stop.reason.endswith("S4") else f"the guest powered the machine off ({stop.reason})"
             return RunFailure(f"{how}; {where}", sections)
@@ -147,6 +149,8 @@ def explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailu
                 f"interrupt storm: vector {mailbox.storm - 1:#04x} came {abi.STORM_LIMIT} times in a row at the same "
                 "instruction; its IO APIC entry was masked (is the source silenced before EOI?)"
             )
+        case Status.STACK_OVERFLOW:
+            return explain_overflow(machine, built, mailbox)
         case Status.NO_CPU:
             return RunFailure(f"processor {mailbox.wait_cpu} did not start within 200 ms after INIT–SIPI–SIPI")
         case _:
@@ -164,8 +168,7 @@ def _where(machine: Machine, image: Image) -> tuple[str, tuple[tuple[str, str], 
         cpus = machine.registers()
     except QemuError as error:
         return f"no registers: {error}", ()
-    stands = "; ".join(f"RIP = {image.symbolise(cpu.pc)}" for cpu in cpus[:1])
-    return stands, (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
+    return places_text(cpus, image), (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
 
 
 def _unexpected(machine: Machine, built: Built) -> RunFailure:
@@ -178,6 +181,8 @@ def _unexpected(machine: Machine, built: Built) -> RunFailure:
     if vector in _SELECTOR_CODES and code != abi.NO_ERROR_CODE and SelectorErrorCode(code).IDT:
         extra = _bad_gate(machine, built.image, panic.cpu, SelectorErrorCode(code).INDEX)
     reason = f"unexpected {name}{shown} at {built.image.symbolise(frame['RIP'])}{extra}"
+    if vector == _DOUBLE_FAULT and (cpu := stack_of_guard(frame["RSP"])) is not None:
+        reason = f"the stack of processor {cpu} overflowed at {built.image.symbolise(frame['RIP'])}"
     line = built.image.line_at(frame["RIP"] % abi.USER_ALIAS)
     path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
     text = panic.text(f"RIP {built.image.symbolise(frame['RIP'])}", line)

@@ -20,10 +20,11 @@ from harness.run.build import Built
 from harness.run.endings import check_flood, checkpoint_name, explain_status, explain_stop
 from harness.run.failures import ResetUnseen, RunFailure
 from harness.run.leftovers import undone_by_reset
-from harness.run.record import InterruptRecord
-from harness.run.recorder import Mailbox, Mark, Recording, read_mailbox, read_recording
+from harness.run.record import InterruptRecord, Mark
+from harness.run.recorder import Mailbox, Recording, read_mailbox, read_recording
 from harness.run.seals import Seals
 from harness.run.snapshots import PicPairState, Snapshot, compare_ioapic, compare_lapic, compare_pic
+from harness.run.stacks import check_guards
 from harness.run.vectors import Vectors
 from harness.run.witnesses import check_witnesses
 
@@ -38,7 +39,15 @@ class Run:
     """One run. At the `yield` the guest has booted and come to its first stop: a checkpoint, or its end."""
 
     def __init__(
-        self, machine: Machine, built: Built, run_id: int, timeout_s: float, *, act: bool = True, held: bool = True
+        self,
+        machine: Machine,
+        built: Built,
+        run_id: int,
+        timeout_s: float,
+        *,
+        act: bool = True,
+        held: bool = True,
+        traced: bool = False,
     ) -> None:
         self.machine = machine
         self.built = built
@@ -49,6 +58,7 @@ class Run:
         self._run_id = run_id
         self._timeout_s = timeout_s
         self._act = act
+        self.traced = traced  # QEMU logs what it delivers
         self.held = held  # a reset by the guest stops the machine as it is
         self.guest_ms = 0.0  # wall-clock milliseconds from reset to the first stop
         self._checkpoint = ""
@@ -69,7 +79,7 @@ class Run:
         if not self.held and self.machine.guest_resets:
             raise ResetUnseen(self.machine.guest_resets[0])
         if not stop.signalled:
-            raise explain_stop(self.machine, self.built, stop, self._run_id)
+            raise explain_stop(self.machine, self.built, stop, self._run_id, traced=self.traced)
         mailbox = self.mailbox
         match mailbox.status:
             case Status.CHECKPOINT:
@@ -79,6 +89,7 @@ class Run:
                 self._checkpoint = ""
                 self.ended = True
                 check_flood(self.machine)
+                check_guards(self.machine.ram, self.machine.shape.cpus)
                 check_witnesses(self)
                 for name, snapshot in self._seen.items():
                     self.at(name).check_unchanged(snapshot)

@@ -38,7 +38,8 @@ from harness.run.judge import failure_detail, judge
 from harness.run.leftovers import outlives_reset
 from harness.run.probe import Case, ProbeError
 from harness.run.probe_code import ProbeExit
-from harness.run.record import FailureDetail, InterruptRecord, RunRecord, Verdict
+from harness.run.record import FailureDetail, InterruptRecord, Mark, RunRecord, Verdict
+from harness.run.resets import TRACE_FAULTS
 from harness.run.sticky_ports import sticky_port
 
 __all__ = ["Executor", "RunOptions", "build"]
@@ -51,7 +52,8 @@ class RunOptions:
     """How runs are made. `omit` leaves steps of the program out, `act=False` the host's triggers: for vacuity.
 
     `watchdog_s`: seconds that a guest may be silent, instead of what its probe says. `longest_wait_ms`: milliseconds of
-    guest time after which every wait of the program gives up, whatever it says.
+    guest time after which every wait of the program gives up, whatever it says. `trace_faults`: QEMU logs what it
+    delivers, so that a triple fault is told from other resets, and its processor is known (TCG only).
     """
 
     cold: bool = True
@@ -60,6 +62,7 @@ class RunOptions:
     act: bool = True
     watchdog_s: float | None = None
     longest_wait_ms: float = math.inf
+    trace_faults: bool = False
 
 
 class Executor:
@@ -156,17 +159,29 @@ class Executor:
             lost_idle = machine.lost_idle
         if lost_idle:  # nothing of this run has run; the pool has no such machine any more, and starts one
             return self._attempt(case, options, last=last)
-        return self._see_reset(case, options, unseen) if unseen is not None else record
+        if unseen is not None:
+            return self._see_reset(case, options, unseen)
+        return self._see_fault(case, options, record)
 
     def _see_reset(self, case: Case, options: RunOptions, unseen: ResetUnseen) -> RunRecord:
         """Once more on a fresh machine, which a reset holds with its registers. The verdict stays that of a reset."""
-        record = self._attempt(case, replace(options, cold=True), last=True)
+        record = self._attempt(case, replace(options, cold=True, trace_faults=True), last=True)
         assert record is not None
         if record.reason.startswith(RESET_BY_GUEST):
             return record
         reason = f"{unseen.reason} on a warm machine; on a fresh one: {record.verdict} {record.reason}".rstrip()
         verdict, reason = self._known(case, Verdict.FAIL, reason, unseen)
         return replace(record, verdict=verdict, reason=reason)
+
+    def _see_fault(self, case: Case, options: RunOptions, record: RunRecord | None) -> RunRecord | None:
+        """A run in which the guest reset the machine once more, for the log of its faults; any other as it is."""
+        if record is None or options.trace_faults or record.verdict is not Verdict.FAIL:
+            return record
+        if self.target.accelerator != "tcg" or not record.reason.startswith(RESET_BY_GUEST):
+            return record
+        again = self._attempt(case, replace(options, cold=True, trace_faults=True), last=True)
+        assert again is not None
+        return again if again.verdict is Verdict.FAIL and again.reason.startswith(RESET_BY_GUEST) else record
 
     @staticmethod
     def _file(case: Case, built: Built, parameters: Parameters) -> bytes:
@@ -185,7 +200,8 @@ class Executor:
         watchdog_s = case.probe.watchdog_s if options.watchdog_s is None else options.watchdog_s
         machine.patience = max(watchdog_s, 3.0)
         held = options.cold or not machine.shape.reusable
-        run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act, held=held)
+        traced = options.trace_faults and self.target.accelerator == "tcg"
+        run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act, held=held, traced=traced)
         pieces: list[tuple[int, bytes]] = []
         if case.boot == "rom":
             # The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
@@ -209,9 +225,12 @@ class Executor:
                 verdict, reason, denied, paced_only=self.target.deterministic, quiet_ms=built.program.quiet_ms
             )
         record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
+        events = _events(run)
         return replace(
             record,
-            interrupts=_interrupts(run),
+            interrupts=tuple(event for event in events if isinstance(event, InterruptRecord)),
+            marks=tuple(event for event in events if isinstance(event, Mark)),
+            values={value.name: run.raw(value) for value in built.program.values},
             parts_ms=parts,
             snapshot=snapshot,
             host_acted=run.acted,
@@ -305,6 +324,8 @@ def _come_to_a_verdict(
 ) -> tuple[Verdict, BaseException | None]:
     """Boot, observe, judge: a verdict, and what spoke for it. Raises `QemuKilled` and `ResetUnseen` alone."""
     try:
+        if run.traced:
+            run.machine.hmp(TRACE_FAULTS)
         started = time.perf_counter()
         stop = run.machine.run_once(pieces, watchdog_s, guest_reset="stop" if run.held else "unexpected")
         run.guest_ms = (time.perf_counter() - started) * 1e3
@@ -355,8 +376,8 @@ def _start_detail(error: Exception) -> FailureDetail:
     return FailureDetail(tuple(sections))
 
 
-def _interrupts(run: Run) -> tuple[InterruptRecord, ...]:
+def _events(run: Run) -> tuple[InterruptRecord | Mark, ...]:
     try:
-        return tuple(event for event in run.recording.events if isinstance(event, InterruptRecord))
+        return run.recording.events
     except RunFailure:  # entries that were never completed: the verdict has said so already
         return ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["FailureDetail", "InterruptRecord", "RunRecord", "Verdict"]
+__all__ = ["FailureDetail", "InterruptRecord", "Mark", "RunRecord", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -46,6 +46,20 @@ class InterruptRecord:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A moment that the program named with `k.mark`."""
+
+    seq: int  # in one order with the interrupts
+    cpu: int
+    name: str
+    tsc: int  # ticks since the guest's start
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the field names of the documented schema."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
 class FailureDetail:
     """Everything that a person needs to understand a run that did not pass: titled sections of plain text, in order."""
 
@@ -70,7 +84,8 @@ class RunRecord:
     detail: FailureDetail = field(default_factory=FailureDetail)
     command_line: str = ""  # of QEMU, ready to paste
     rerun: str = ""  # `trapgate run …` that does it again
-    values: Mapping[str, int] = field(default_factory=dict)
+    marks: tuple[Mark, ...] = ()
+    values: Mapping[str, int | None] = field(default_factory=dict)  # None: never written
     parts_ms: Mapping[str, float] = field(default_factory=dict)  # build, assemble, start, run, dumps, judge
     snapshot: bytes = field(default=b"", repr=False)  # `SNAPSHOT` of harness/abi.py at the end of a run that had one
     host_acted: bool = False  # the host held, asked or changed the machine in the middle of the run
@@ -92,6 +107,8 @@ class RunRecord:
             "citation": self.citation,
             "ms": round(self.ms, 3),
             "interrupts": [i.to_json() for i in self.interrupts],
+            "marks": [mark.to_json() for mark in self.marks],
+            "values": dict(self.values),
             "reason": self.reason,
             "attempts": self.attempts,
             "lacking": self.lacking,

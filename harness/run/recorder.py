@@ -11,19 +11,9 @@ from harness.abi import MAILBOX_STRUCT, RECORD, Flag, Status
 from harness.hardware.exceptions import EXCEPTIONS
 from harness.image.image import Image
 from harness.run.failures import RunFailure
-from harness.run.record import InterruptRecord
+from harness.run.record import InterruptRecord, Mark
 
 __all__ = ["Mailbox", "Mark", "Recording", "read_mailbox", "read_recording"]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A moment that the program named with `k.mark`."""
-
-    seq: int
-    cpu: int
-    name: str
-    tsc: int
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from harness import abi
 from harness.abi import Flag, Status
 from harness.run.console_report import ReportError, parse_report
 from harness.run.failures import WitnessDisagreement
-from harness.run.record import InterruptRecord
-from harness.run.recorder import Mark
+from harness.run.record import InterruptRecord, Mark
 from harness.run.seals import Seals
 from harness.run.snapshots import compare_registers
 

@@ -111,3 +111,12 @@ def test_an_interrupt_in_a_wait_is_recorded_at_the_line_that_waits(executor: Exe
     file = "tests/data/time_outs/waits.py"
     assert [i.where for i in record.interrupts[:4]] == [f"waiting at {file}:{line_of(case, call)}" for call in calls]
     assert record.interrupts[4].where.startswith("program+")
+
+
+def test_marks_and_values_are_in_the_record(executor: Executor) -> None:
+    record = executor.run(CASES["marks_and_values"])
+    document = record.to_json()
+    assert [mark["name"] for mark in document["marks"]] == ["armed", "done"]
+    assert [mark["seq"] for mark in document["marks"]] == [0, 2]
+    assert document["interrupts"][0]["seq"] == 1
+    assert document["values"] == {"number": 5, "never": None}

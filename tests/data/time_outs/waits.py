@@ -309,3 +309,17 @@ def interrupted_in_a_wait(k: Kernel) -> ProbeBody:
     k.asm(f"cmp qword ptr [{PER_CPU:#x}+PC_WAIT], 0\njz .Lgood\nud2\n.Lgood:")
     run = yield
     assert run.count(VECTOR) == 5
+
+
+@probe(spec=SPEC)
+def marks_and_values(k: Kernel) -> ProbeBody:
+    """Two marks, an interrupt between them, a value that is written and one that is not."""
+    number = k.value("number")
+    k.value("never")
+    k.expect(0x80)
+    k.mark("armed")
+    k.int_n(0x80)
+    k.mark("done")
+    k.store(number, 5)
+    run = yield
+    assert run.sequence == ["armed", 0x80, "done"]

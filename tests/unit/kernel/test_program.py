@@ -122,7 +122,7 @@ def test_layout_regions_do_not_overlap() -> None:
         (abi.CPU_SNAPSHOTS, abi.SNAPSHOT.size * abi.CPUS),
         (abi.PANIC, abi.PANIC_STRUCT.size),
         (abi.RECORDER, abi.RECORD.size * (abi.RECORDS + abi.TAIL)),
-        (abi.PAGE_TABLES, 0x7000),
+        (abi.PAGE_TABLES, 0x8000),
         (abi.STACKS, abi.STACK_SIZE * abi.CPUS),
         (abi.PAGE_WINDOW, abi.PAGE_WINDOW_SIZE),
         (abi.BUFFERS, abi.BUFFERS_END - abi.BUFFERS),

@@ -58,7 +58,19 @@ def test_a_record_has_the_documented_fields(tmp_path: Path) -> None:
     report.add(ALL[1])
     report.close()
     (run,) = json.loads((tmp_path / "out.json").read_text())["runs"]
-    documented = {"probe", "target", "verdict", "rule", "citation", "ms", "interrupts", "reason", "attempts"}
+    documented = {
+        "probe",
+        "target",
+        "verdict",
+        "rule",
+        "citation",
+        "ms",
+        "interrupts",
+        "marks",
+        "values",
+        "reason",
+        "attempts",
+    }
     assert documented <= set(run)
     assert run["verdict"] == "fail"
     assert run["interrupts"][1]["name"] == "#GP"

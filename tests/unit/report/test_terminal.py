@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,12 +24,13 @@ from records import INTERRUPTS, record
 from harness.commands.run import Plan, execute
 from harness.commands.streams import Runner
 from harness.qemu.target import load_targets
-from harness.report.failure import explain, interrupt_table, source_excerpt
+from harness.report.failure import explain, source_excerpt
+from harness.report.interrupts import interrupt_table
 from harness.report.summary import Result, exit_code, headline, verdict_table
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import seconds
 from harness.run.probe import Case, Probe, ProbeBody
-from harness.run.record import RunRecord, Verdict
+from harness.run.record import InterruptRecord, Mark, RunRecord, Verdict
 
 P, F, D, U, E = Verdict
 
@@ -90,6 +92,41 @@ def test_the_interrupt_table() -> None:
     )
     assert "error" not in interrupt_table(INTERRUPTS[:1])
     assert interrupt_table(()) == "none"
+
+
+def interrupts(number: int, where: str, *, depth: int = 0, first: int = 0) -> list[InterruptRecord]:
+    return [
+        replace(INTERRUPTS[0], seq=first + at, tsc=100 * at, where=where, depth=depth * at, rip=0x110000 + at)
+        for at in range(number)
+    ]
+
+
+def test_marks_stand_among_the_interrupts() -> None:
+    table = interrupt_table([replace(INTERRUPTS[0], seq=1)], [Mark(0, 0, "armed", 20), Mark(2, 0, "x\x1b[31m", 400)])
+    assert table == (
+        "#  CPU  vector  CS:RIP     TSC  in service  where\n"
+        "0    0  mark                20              armed\n"
+        "1    0  0x40    08:11004e  272  yes         program+0xe (hpet.py:12)\n"
+        "2    0  mark               400              x\\x1b[31m"
+    )
+
+
+def test_equal_events_in_a_row_take_three_lines() -> None:
+    table = interrupt_table(interrupts(100, "waiting at timer.py:14"))
+    assert [line.split("  ")[0].strip() for line in table.splitlines()] == ["#", "0", "… 98 more like it …", "99"]
+    assert len(interrupt_table(interrupts(3, "waiting at timer.py:14")).splitlines()) == 4
+
+
+@pytest.mark.parametrize("width", [78, 100])
+def test_the_table_has_no_more_columns_than_it_may(width: int) -> None:
+    nested = interrupts(
+        300, "handler_80_1+0x2 (probes/an_area_with_a_long_name/a_file_with_a_long_name_too.py:17)", depth=1
+    )
+    table = interrupt_table(nested + interrupts(1, "program", first=400), width=width)
+    assert max(map(len, table.splitlines())) <= width
+    assert "… 298 more like it, nested 299 deep …" in table
+    assert "(depth 299)" in table
+    assert table.count("too.py:17)") == 2
 
 
 def test_the_source_leads_to_the_line_at_fault(tmp_path: Path) -> None:
