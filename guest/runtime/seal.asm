@@ -36,16 +36,12 @@ seal:
 seal_snapshots:
     mov ebx, SNAPSHOTS
     mov ebp, SEALS
-    call seal_snapshot              # the end of the run
-    cmp dword ptr [MAILBOX+MB_CHECKPOINTS], 0
-    je .Lprocessors
-.Lcheckpoint:
+.Lslot:                             # the end of the run, then the checkpoints: also those before a reset by the guest
+    call seal_snapshot
     add ebx, SNAP_SIZE
     add ebp, 4
-    call seal_snapshot
-    cmp ebx, SNAPSHOTS+(SNAPSHOTS_MAX-1)*SNAP_SIZE
-    jb .Lcheckpoint
-.Lprocessors:
+    cmp ebx, SNAPSHOTS+SNAPSHOTS_MAX*SNAP_SIZE
+    jb .Lslot
     cmp dword ptr [PARAMETERS+PARAM_CPUS], 1
     jbe .Lsealed
     mov ebx, CPU_SNAPSHOTS

@@ -11,6 +11,7 @@ from harness.hardware.ioapic import IoApicId, IoApicVersion, RedirectionEntry
 from harness.hardware.lapic import LocalApic, LocalApicId, LocalApicVersion
 
 __all__ = [
+    "HPET_SIZE",
     "HpetState",
     "HpetTimerState",
     "IoApicState",
@@ -20,6 +21,9 @@ __all__ = [
     "RedirectionState",
     "vectors_set",
 ]
+
+HPET_SIZE = 0x160
+"""Bytes of the HPET's block up to the end of its third timer."""
 
 
 def vectors_set(slices: Sequence[int]) -> frozenset[int]:
@@ -202,3 +206,12 @@ class HpetState:
     interrupt_status: int
     main_counter: int
     timers: Sequence[HpetTimerState] = field(default_factory=tuple)
+
+    @classmethod
+    def from_memory(cls, page: bytes) -> Self:
+        """Decode a copy of the first `HPET_SIZE` bytes of the block. Raises `ValueError` for another length."""
+        if len(page) != HPET_SIZE:
+            raise ValueError(f"a copy of the HPET has {HPET_SIZE} bytes, got {len(page)}")
+        words = memoryview(page).cast("Q")
+        timers = tuple(HpetTimerState(*words[at // 8 : at // 8 + 3]) for at in range(0x100, HPET_SIZE, 0x20))
+        return cls(words[0], words[2], words[4], words[0xF0 // 8], timers)

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from harness.hardware.state import IoApicState, LapicState, PicState
+from harness.hardware.hpet import HPET_DEFAULT_BASE
+from harness.hardware.state import HPET_SIZE, HpetState, IoApicState, LapicState, PicState
 from harness.qemu.command import qemu_arguments
 from harness.qemu.console import Console, SerialSpawn
 from harness.qemu.dumps import (
@@ -306,6 +307,10 @@ class Machine:
     def ioapics(self) -> tuple[IoApicState, ...]:
         """Every IO APIC (microvm has two). Raises DumpError."""
         return parse_ioapics(self.hmp("info pic"))
+
+    def hpet(self) -> HpetState:
+        """The HPET's registers. Raises DumpError, QemuError where there is none."""
+        return HpetState.from_memory(self.physical(HPET_DEFAULT_BASE, HPET_SIZE))
 
     def pci(self) -> tuple[PciFunction, ...]:
         """Every PCI function, as it is configured now; microvm without a PCI bus has none. Raises DumpError."""

@@ -17,16 +17,17 @@ from harness.qemu.machine import Machine
 from harness.qemu.monitor import GuestReset
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
+from harness.run.comparisons import compare_hpet, compare_ioapic, compare_lapic, compare_pic
 from harness.run.endings import check_flood, checkpoint_name, explain_status, explain_stop
 from harness.run.failures import ResetUnseen, RunFailure
 from harness.run.leftovers import undone_by_reset
 from harness.run.record import InterruptRecord, Mark
 from harness.run.recorder import Mailbox, Recording, read_mailbox, read_recording
 from harness.run.seals import Seals
-from harness.run.snapshots import PicPairState, Snapshot, compare_ioapic, compare_lapic, compare_pic
+from harness.run.snapshots import PicPairState, Snapshot
 from harness.run.stacks import check_guards
 from harness.run.vectors import Vectors
-from harness.run.witnesses import check_witnesses
+from harness.run.witnesses import check_registers, check_witnesses
 
 __all__ = ["Run"]
 
@@ -85,6 +86,7 @@ class Run:
             case Status.CHECKPOINT:
                 self._checkpoint = checkpoint_name(self.built.program.checkpoints, mailbox.checkpoint)
                 self._seen.pop(self._checkpoint, None)
+                check_registers(self, self.machine.witness()[1])
             case Status.DONE:
                 self._checkpoint = ""
                 self.ended = True
@@ -323,15 +325,22 @@ class Run:
     def lapic(self) -> LapicState:
         """Processor 0's local APIC, frozen; checked against QMP's dump."""
         state = self.frozen.lapic
-        self._once("lapic", lambda: compare_lapic(state, self.machine.lapic(0)))
+        self._once("lapic 0", lambda: self._compare_lapic(self.frozen, 0))
         return state
 
     def lapic_of(self, cpu: int) -> LapicState:
-        """Another processor's local APIC, as it froze it at the end of its last routine."""
+        """Another processor's local APIC, as it froze it at the end of its last routine; checked against QMP's dump."""
         if cpu == 0:
             return self.lapic
         address = abi.CPU_SNAPSHOTS + cpu * abi.SNAPSHOT.size
-        return self._snapshot(address, 0, f"the end of processor {cpu}'s last routine").lapic
+        frozen = self._snapshot(address, 0, f"the end of processor {cpu}'s last routine")
+        if not abi.PERCPU.read(self.machine.ram, "WORK", abi.PER_CPU + cpu * abi.PERCPU.size):  # it has no other since
+            self._once(f"lapic {cpu}", lambda: self._compare_lapic(frozen, cpu))
+        return frozen.lapic
+
+    def _compare_lapic(self, frozen: Snapshot, cpu: int) -> None:
+        kvm = self.machine.shape.target.accelerator == "kvm"
+        compare_lapic(frozen.lapic, self.machine.lapic(cpu), x2apic=frozen.apic_mode == 2, kvm=kvm)
 
     @property
     def ioapic(self) -> IoApicState:
@@ -354,8 +363,10 @@ class Run:
 
     @property
     def hpet(self) -> HpetState:
-        """The HPET's registers, frozen."""
-        return self.frozen.hpet
+        """The HPET's registers, frozen; checked against what they read through QMP."""
+        state = self.frozen.hpet
+        self._once("hpet", lambda: compare_hpet(state, self.machine.hpet()))
+        return state
 
     @property
     def pit(self) -> tuple[PitChannelState, ...]:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from harness import abi
 from harness.abi import Flag, Status
+from harness.run.comparisons import compare_registers
 from harness.run.console_report import ReportError, parse_report
 from harness.run.failures import WitnessDisagreement
 from harness.run.record import InterruptRecord, Mark
 from harness.run.seals import Seals
-from harness.run.snapshots import compare_registers
 
 if TYPE_CHECKING:
     from harness.qemu.dumps import CpuRegisters
     from harness.run.evidence import Run
 
-__all__ = ["check_witnesses"]
+__all__ = ["check_registers", "check_witnesses"]
 
 
 def check_witnesses(run: Run) -> None:
@@ -24,7 +24,7 @@ def check_witnesses(run: Run) -> None:
     output, cpus = run.machine.witness()
     _check_memory(run)
     run.seals = Seals(run.machine.ram, _check_console(run, output))
-    _check_registers(run, cpus)
+    check_registers(run, cpus)
 
 
 def _check_memory(run: Run) -> None:
@@ -81,17 +81,18 @@ def _as_printed(run: Run, event: InterruptRecord | Mark) -> dict[str, int | None
     }
 
 
-def _check_registers(run: Run, cpus: tuple[CpuRegisters, ...]) -> None:
-    """QMP's registers of the processor that ended the run against its own copy; it must stand in `signal`."""
-    frozen = run.at()
+def check_registers(run: Run, cpus: tuple[CpuRegisters, ...]) -> None:
+    """QMP's registers of the processor that stopped the machine against its own copy; it must be where it signalled."""
+    frozen = run.frozen
     number = (frozen.read("TR") - abi.SEL_TSS) >> 4
     if not 0 <= number < len(cpus):
         raise WitnessDisagreement(f"witnesses disagree: the guest ended on processor {number}, QMP has {len(cpus)}")
     cpu = cpus[number]
     compare_registers(frozen, cpu)
     symbols = run.built.image.runtime.symbols
-    # Without icount the stop comes some instructions after the write: in `finish`, behind the call.
-    if not symbols["finish"] <= cpu.rip < symbols["checkpoint"]:
+    # Without icount the stop comes some instructions after the write: in `finish` or `checkpoint`, behind the call.
+    first, behind = ("finish", "checkpoint") if run.ended else ("signal", "report")
+    if not symbols[first] <= cpu.rip < symbols[behind]:
         raise WitnessDisagreement(
             f"witnesses disagree: the guest signalled, but QMP shows it at {run.built.image.symbolise(cpu.rip)}"
         )

@@ -123,9 +123,9 @@ def test_a_byte_that_was_another_one_at_the_checkpoint(
     stopped, resume = Run.stopped, Run.resume
 
     def tamper(self: Run, stop: object) -> None:
-        stopped(self, stop)  # type: ignore[arg-type]
-        if not self.ended:
+        if not self._resumed:
             self.machine.ram[at] ^= 0x40
+        stopped(self, stop)  # type: ignore[arg-type]
 
     def restore(self: Run) -> None:
         self.machine.ram[at] ^= 0x40
