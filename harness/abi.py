@@ -51,7 +51,7 @@ __all__ = [
     "RECORDS",
     "RUNTIME",
     "SEALS",
-    "SEALS_BUFFERS",
+    "SEALS_RANGES",
     "SNAPSHOT",
     "SNAPSHOTS",
     "SNAPSHOTS_MAX",
@@ -94,8 +94,10 @@ SNAPSHOT_SIZE: Final = 0x400
 SNAPSHOTS_MAX: Final = 32  # slot 0 is the end of the run
 CPU_SNAPSHOTS: Final = 0x21_8000  # local APIC of each other processor after its last routine
 PANIC: Final = 0x21_A000
-SEALS: Final = 0x21_C000  # CRC-32 of each snapshot, of each other processor's snapshot, of each buffer; 32 bit each
-SEALS_BUFFERS: Final = 40  # index of the first buffer's
+SEALS: Final = (
+    0x21_C000  # CRC-32 of each snapshot, of each other processor's snapshot, of each sealed range of a buffer
+)
+SEALS_RANGES: Final = 40  # index of the first range's
 RECORDER: Final = 0x30_0000
 RECORDS: Final = 8192
 TAIL: Final = 64
@@ -216,7 +218,7 @@ MAILBOX_STRUCT: Final = Struct(
     WAIT_CPU=(72, 4),
     SEALS_CRC=(76, 4),  # of the CRCs at SEALS
     BOOT_INFO=(80, 4),
-    BUFFERS=(84, 4),  # how many buffers the program declares
+    RANGES=(84, 4),  # how many ranges of buffers are sealed
 )
 MAILBOX_SEALED: Final = 16
 MAILBOX_SEALED_END: Final = 88
@@ -299,8 +301,8 @@ PROGRAM_HEADER: Final = Struct(
     VALUE_NAMES=(8, 8),  # table of pointers to NUL-terminated names
     VALUE_COUNT=(16, 8),
     NAME=(24, 8),
-    BUFFERS=(32, 8),  # table of (address, size in bytes, rounded up to a multiple of 4), 64 bit each
-    BUFFER_COUNT=(40, 8),
+    RANGES=(32, 8),  # table of the buffers' sealed ranges: (address, size in bytes), 64 bit each
+    RANGE_COUNT=(40, 8),
 )
 
 BUFFER_BLOCK: Final = 512  # bytes of a buffer that its CRC takes together
@@ -388,7 +390,7 @@ _NUMBERS: Final = [
     "PCI_MEMORY",
     "PVPANIC_PORT",
     "RECORDS",
-    "SEALS_BUFFERS",
+    "SEALS_RANGES",
     "SEL_CODE",
     "SEL_CODE32",
     "SEL_DATA",

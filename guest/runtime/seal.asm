@@ -16,8 +16,8 @@ seal:
     mov dword ptr [MAILBOX+MB_RECORD_CRC], eax
     call seal_snapshots
     call seal_buffers
-    mov ecx, dword ptr [MAILBOX+MB_BUFFERS]
-    lea ecx, [rcx*4+SEALS_BUFFERS*4]
+    mov ecx, dword ptr [MAILBOX+MB_RANGES]
+    lea ecx, [rcx*4+SEALS_RANGES*4]
     mov esi, SEALS
     call crc_of
     mov dword ptr [MAILBOX+MB_SEALS_CRC], eax
@@ -70,19 +70,19 @@ seal_snapshot:
     mov dword ptr [rbp], eax
     ret
 
-# seal_buffers: every buffer that the program declares. A whole block of BUFFER_BLOCK bytes is folded first, by XOR, to its
+# seal_buffers: every range of the program's buffers but those that a device may change at any time. A whole block of BUFFER_BLOCK bytes is folded first, by XOR, to its
 # 64 columns, and left out where that gives zero: a byte costs an eighth of what its CRC would, a byte that nobody wrote less.
 # A change within 64 consecutive bytes changes the fold. The block's offset goes into the CRC before the fold does.
 # clobbers: RAX, RBX, RBP, RCX, RDX, RSI, RDI, R8-R15.
 seal_buffers:
-    mov eax, dword ptr [PROGRAM+PROG_BUFFER_COUNT]
-    mov dword ptr [MAILBOX+MB_BUFFERS], eax
-    mov ebp, SEALS+SEALS_BUFFERS*4  # where the next CRC goes
-    mov rsi, qword ptr [PROGRAM+PROG_BUFFERS]
+    mov eax, dword ptr [PROGRAM+PROG_RANGE_COUNT]
+    mov dword ptr [MAILBOX+MB_RANGES], eax
+    mov ebp, SEALS+SEALS_RANGES*4  # where the next CRC goes
+    mov rsi, qword ptr [PROGRAM+PROG_RANGES]
     test eax, eax
-    jz .Lbuffers
-.Lbuffer:
-    push rax                        # buffers left
+    jz .Lranges
+.Lrange:
+    push rax                        # ranges left
     push rsi                        # the table's entry
     mov ebx, dword ptr [rsi+8]      # bytes left
     mov esi, dword ptr [rsi]
@@ -149,8 +149,8 @@ seal_buffers:
     add rsi, 16
     pop rax
     dec eax
-    jnz .Lbuffer
-.Lbuffers:
+    jnz .Lrange
+.Lranges:
     ret
 .Lpart:                             # the last block, unless it is a whole one
     xor eax, ecx
@@ -173,19 +173,19 @@ crc_records:
 .Lall:
     imul ecx, eax, REC_SIZE
     mov esi, RECORDER
-# crc_of: CRC-32 of ECX bytes at RSI, a multiple of 4. out: EAX. clobbers: RCX, RDX, RSI, RDI, R8.
+# crc_of: CRC-32 of ECX bytes at RSI. out: EAX. clobbers: RCX, RDX, RSI, RDI, R8.
 crc_of:
     mov eax, -1
     call crc_more
     not eax
     ret
 
-# crc_more: four bytes at a time, by four tables. in: EAX register, RSI, ECX bytes, a multiple of 4. out: EAX, RSI behind them.
+# crc_more: four bytes at a time, by four tables. in: EAX register, RSI, ECX bytes. out: EAX, RSI behind them.
 # clobbers: RCX, RDX, RDI, R8.
 crc_more:
     lea rdi, [rip+crc_table]
-    test ecx, ecx
-    jz .Lsummed
+    sub ecx, 4
+    jb .Lrest
 .Lword:
     xor eax, dword ptr [rsi]
     movzx edx, al
@@ -200,6 +200,17 @@ crc_more:
     mov eax, r8d
     add rsi, 4
     sub ecx, 4
-    jnz .Lword
+    jae .Lword
+.Lrest:
+    add ecx, 4
+    jz .Lsummed
+.Lbyte:
+    movzx edx, byte ptr [rsi]
+    xor dl, al
+    shr eax, 8
+    xor eax, dword ptr [rdi+rdx*4]
+    inc rsi
+    dec ecx
+    jnz .Lbyte
 .Lsummed:
     ret

@@ -193,6 +193,11 @@ class SplitQueueLayout:
         return self.used + 4 + USED_ELEMENT_SIZE * self.size
 
     @property
+    def notification_fields(self) -> tuple[tuple[int, int], ...]:
+        """(Address, size) of the used ring's flags and of avail_event, which the device writes when it likes."""
+        return ((self.used, 2), (self.avail_event, 2))
+
+    @property
     def end(self) -> int:
         """First address behind the queue."""
         return self.used + used_ring_size(self.size)

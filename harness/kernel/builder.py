@@ -119,14 +119,23 @@ class Kernel(Faults):
         """The time-stamp counter into a value."""
         self.program.step(f"{value.name} = TSC", "rdtsc", "shl rdx, 32", "or rax, rdx", f"mov {slot(value)}, rax")
 
-    def buffer(self, name: str, size: int, *, align: int = 16, fill: int | bytes = 0) -> Buffer:
+    def buffer(
+        self,
+        name: str,
+        size: int,
+        *,
+        align: int = 16,
+        fill: int | bytes = 0,
+        volatile: tuple[tuple[int, int], ...] = (),
+    ) -> Buffer:
         """Guest memory at a physical address that host and guest know, filled before the program goes on.
 
         `fill`: one byte for all of it, or its first bytes (the rest zero). Neighbours are at least a page away.
+        `volatile`: pieces (offset, size) that a device may still change when the guest is at its end.
         """
         if isinstance(fill, int):
             check_number(self.program, f"k.buffer {name!r}: fill", fill, 0, 255)
-        buffer = self.program.add_buffer(name, size, align)
+        buffer = self.program.add_buffer(name, size, align, volatile)
         lines = [f"mov edi, {buffer.address:#x}"]
         pattern = fill if isinstance(fill, int) else 0
         lines += [f"mov eax, {pattern:#x}", f"mov ecx, {size:#x}", "rep stosb"]

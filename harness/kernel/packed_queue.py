@@ -46,7 +46,7 @@ class PackedQueue:
         self.name = name or f"{device.name}_q{index}"
         self.ring = self.k.buffer(f"{self.name}_ring", DESCRIPTOR_SIZE * size, align=PAGE)
         self.driver_area = self.k.buffer(f"{self.name}_driver", 4)
-        self.device_area = self.k.buffer(f"{self.name}_device", 4)
+        self.device_area = self.k.buffer(f"{self.name}_device", 4, volatile=((0, 4),))  # as the device likes
         self.next = Position(0, 1)  # where the next buffer goes
         areas = (self.ring.address, self.driver_area.address, self.device_area.address)
         self.doorbell = device.configure_queue(index, areas, size=size, vector=vector, name=self.name)

@@ -59,11 +59,22 @@ class Step:
 
 @dataclass(frozen=True)
 class Buffer:
-    """Guest memory of a known physical address and size, in bytes; `run.memory(buffer)` reads it."""
+    """Guest memory of a known physical address and size, in bytes; `run.memory(buffer)` reads it.
+
+    `volatile`: pieces (offset, size) that a device may change at any time, so that the guest cannot seal them.
+    """
 
     name: str
     address: int
     size: int
+    volatile: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def sealed(self) -> tuple[tuple[int, int], ...]:
+        """The ranges (address, size) that the guest seals at its end: all but the volatile ones."""
+        bounds = [0, *(bound for at, size in sorted(self.volatile) for bound in (at, at + size)), self.size]
+        pairs = zip(bounds[::2], bounds[1::2], strict=True)
+        return tuple((self.address + start, end - start) for start, end in pairs if end > start)
 
 
 @dataclass(frozen=True)
@@ -242,7 +253,7 @@ class Program:
             number += 1
         return f"{stem}_{number}"
 
-    def add_buffer(self, name: str, size: int, align: int) -> Buffer:
+    def add_buffer(self, name: str, size: int, align: int, volatile: tuple[tuple[int, int], ...] = ()) -> Buffer:
         """Guest memory in the buffer area; a page of distance to its neighbours keeps overruns apart."""
         if not _NAME.match(name):
             raise self.error(f"buffer name {name!r} must be an identifier: k.asm uses it as a constant")
@@ -255,7 +266,7 @@ class Program:
             left = abi.BUFFERS_END - self._next_buffer
             raise self.error(f"buffer {name!r}: {size} bytes do not fit; {left} are left")
         self._next_buffer = (address + size + 0xFFF & ~0xFFF) + 0x1000
-        buffer = Buffer(name, address, size)
+        buffer = Buffer(name, address, size, volatile)
         self.buffers[name] = buffer
         return buffer
 
@@ -293,16 +304,16 @@ class Program:
         if "pci" in self.uses:
             start.append("call pci_init")
         names = [f"value_name_{value.index}" for value in self.values]
-        buffers = list(self.buffers.values())
+        ranges = [each for buffer in self.buffers.values() for each in buffer.sealed]
         header = [".quad program, value_names", f".quad {len(names)}, probe_name"]
-        lines = plain([*header, f".quad buffer_table, {len(buffers)}", ".zero 16", *start])
+        lines = plain([*header, f".quad sealed_ranges, {len(ranges)}", ".zero 16", *start])
         lines += self._main
         lines += plain(["ret"])
         for section in self._elsewhere:
             lines += section
         lines += plain([".balign 8", "value_names:"])
         lines += plain(f".quad {name}" for name in names)
-        lines += plain(["buffer_table:", *(f".quad {b.address:#x}, {b.size + 3 & ~3:#x}" for b in buffers)])
+        lines += plain(["sealed_ranges:", *(f".quad {address:#x}, {size:#x}" for address, size in ranges)])
         lines += plain(f'{name}: .asciz "{value.name}"' for name, value in zip(names, self.values, strict=True))
         lines += plain([f'probe_name: .asciz "{_printable(self.name)}"'])
         for label, data in self._data.items():

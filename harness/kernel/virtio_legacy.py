@@ -44,7 +44,8 @@ class LegacyQueue(SplitQueue):
         self.index = index
         self.size = size
         self.name = f"{device.name}_q{index}"
-        self.buffer = self.k.buffer(self.name, SplitQueueLayout(0, size).end, align=PAGE)
+        empty = SplitQueueLayout(0, size)
+        self.buffer = self.k.buffer(self.name, empty.end, align=PAGE, volatile=empty.notification_fields)
         self.layout = SplitQueueLayout(self.buffer.address, size)
         self.offered = 0
         device.QUEUE_SELECT.write(index)

@@ -52,7 +52,7 @@ class SplitQueue:
         self.size = size
         self.name = name or f"{device.name}_q{index}"
         empty = SplitQueueLayout(0, size)
-        self.buffer = self.k.buffer(self.name, empty.end, align=PAGE)
+        self.buffer = self.k.buffer(self.name, empty.end, align=PAGE, volatile=empty.notification_fields)
         self.layout = SplitQueueLayout(self.buffer.address, size)
         self.offered = 0
         self.configure(vector)

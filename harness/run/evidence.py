@@ -68,7 +68,6 @@ class Run:
         self._recording: Recording | None = None
         self._snapshots: dict[str, Snapshot] = {}
         self.seals: Seals | None = None  # of a run that has ended
-        self._sealed: set[str] = set()  # buffers whose CRC was checked
         self._seen: dict[str, Snapshot] = {}  # snapshots that were read while the guest stood at their checkpoint
         self._compared: set[str] = set()
 
@@ -273,11 +272,7 @@ class Run:
         if length is None:
             raise TypeError("run.memory(address, length): say how many bytes")
         if self.seals is not None and abi.BUFFERS <= where < abi.BUFFERS_END:
-            for index, buffer in enumerate(self.built.program.buffers.values()):
-                if where < buffer.address + buffer.size and buffer.address < where + length:
-                    if buffer.name not in self._sealed:
-                        self.seals.check_buffer(index, buffer.name, buffer.address, buffer.size)
-                    self._sealed.add(buffer.name)
+            self.seals.check_buffers(self.built.program.buffers.values(), where, where + length)
         return self.machine.memory(where, length)
 
     def backing(self, device: str) -> memoryview:

@@ -7,8 +7,10 @@ or one buffer. The first two are checked in every run, the others when the judge
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 
 from harness import abi
+from harness.kernel.program import Buffer
 from harness.run.failures import WitnessDisagreement
 
 __all__ = ["Seals", "buffer_crc"]
@@ -44,8 +46,9 @@ class Seals:
         start = abi.MAILBOX
         mailbox = bytes(ram[start : start + abi.MAILBOX_STRUCT.size])
         _compare("the mailbox", mailbox[abi.MAILBOX_SEALED : abi.MAILBOX_SEALED_END], mailbox_crc)
-        buffers = abi.MAILBOX_STRUCT.read(mailbox, "BUFFERS")
-        self._seals = bytes(ram[abi.SEALS : abi.SEALS + 4 * (abi.SEALS_BUFFERS + buffers)])
+        ranges = abi.MAILBOX_STRUCT.read(mailbox, "RANGES")
+        self._seals = bytes(ram[abi.SEALS : abi.SEALS + 4 * (abi.SEALS_RANGES + ranges)])
+        self._checked: set[int] = set()
         _compare("the CRCs of snapshots and buffers", self._seals, abi.MAILBOX_STRUCT.read(mailbox, "SEALS_CRC"))
 
     def check_snapshot(self, address: int, content: bytes, what: str) -> None:
@@ -56,10 +59,13 @@ class Seals:
             index = abi.SNAPSHOTS_MAX + (address - abi.CPU_SNAPSHOTS) // abi.SNAPSHOT.size
         _compare(f"the snapshot at {what}", content[: abi.SNAPSHOT_SEALED], self._seal(index))
 
-    def check_buffer(self, index: int, name: str, address: int, size: int) -> None:
-        """Check the program's buffer of that number. Raises WitnessDisagreement."""
-        crc = buffer_crc(bytes(self._ram[address : address + (size + 3 & ~3)]))
-        _differ(f"buffer {name!r}", crc, self._seal(abi.SEALS_BUFFERS + index))
+    def check_buffers(self, buffers: Iterable[Buffer], start: int, end: int) -> None:
+        """Check the sealed ranges of the program's buffers that overlap these addresses. Raises WitnessDisagreement."""
+        ranges = ((buffer.name, at, size) for buffer in buffers for at, size in buffer.sealed)
+        for index, (name, at, size) in enumerate(ranges, abi.SEALS_RANGES):
+            if start < at + size and at < end and index not in self._checked:
+                _differ(f"buffer {name!r}", buffer_crc(bytes(self._ram[at : at + size])), self._seal(index))
+                self._checked.add(index)
 
     def _seal(self, index: int) -> int:
         return int.from_bytes(self._seals[4 * index : 4 * index + 4], "little")

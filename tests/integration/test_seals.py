@@ -84,7 +84,7 @@ AFTER_THE_END = [
     (mailbox("TSC_KHZ"), "the time-stamp counter's rate"),
     (mailbox("TSC_START") + 6, "the mailbox"),
     (mailbox("SEALS_CRC"), "the mailbox"),
-    (mailbox("BUFFERS"), "the mailbox"),
+    (mailbox("RANGES"), "the mailbox"),
     (abi.SEALS, "the CRCs of snapshots and buffers"),
     (abi.BUFFERS + 6, "buffer 'small'"),
     (abi.BUFFERS, "buffer 'small'"),
