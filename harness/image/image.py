@@ -138,6 +138,15 @@ class Image:
         line = self.line_at(address)
         return f"{name} ({line.origin})" if line is not None else name
 
+    def covers(self, address: int) -> bool:
+        """Whether an address belongs to the code of runtime or program, by itself or by an alias."""
+        for base in (abi.USER_ALIAS, abi.HIGH_ALIAS):
+            if base <= address < base + (1 << 32):
+                address -= base
+        return abi.RUNTIME <= address < abi.RUNTIME + len(
+            self.runtime.code
+        ) or abi.PROGRAM <= address < abi.PROGRAM + len(self.program.code)
+
     def waits(self, address: int) -> bool:
         """Whether an address belongs to a routine of the runtime that lets the program wait."""
         symbols = self.runtime.symbols

@@ -29,6 +29,7 @@ from harness.qemu.engine import engine
 from harness.qemu.errors import QemuError
 from harness.qemu.features import cpu_model, features, require
 from harness.qemu.firmware import find_uefi
+from harness.qemu.idle import wait_while_awake
 from harness.qemu.monitor import Command, GuestReset, Monitor
 from harness.qemu.reproduce import command_line, export
 from harness.qemu.resources import Resources
@@ -122,14 +123,21 @@ class Machine:
 
     # ---- the guest ----
 
-    def run_once(self, place: Pieces = (), timeout: float = 10.0, *, guest_reset: GuestReset = "stop") -> Stop:
+    def run_once(
+        self,
+        place: Pieces = (),
+        timeout: float = 10.0,
+        *,
+        guest_reset: GuestReset = "stop",
+        until_asleep: bool = False,
+    ) -> Stop:
         """Reset the machine where it has run, write `place`, let it run and wait: a whole run in one go.
 
-        `timeout` in seconds. Gives a Stop; TIMEOUT leaves the guest running.
+        `timeout` in seconds. Gives a Stop; TIMEOUT leaves the guest running. `until_asleep`: see `wait_stop`.
         """
-        return self._do(self._run_once(place, timeout, guest_reset))
+        return self._do(self._run_once(place, timeout, guest_reset, until_asleep))
 
-    async def _run_once(self, place: Pieces, timeout: float, guest_reset: GuestReset) -> Stop:
+    async def _run_once(self, place: Pieces, timeout: float, guest_reset: GuestReset, until_asleep: bool) -> Stop:
         if not self._monitor.fresh and not self.shape.reusable and guest_reset == "stop":
             raise QemuError(f"this machine cannot run again under guest_reset='stop': {self.shape.why_single()}")
         if not self._monitor.fresh:
@@ -139,7 +147,7 @@ class Machine:
             await self._reset()
         self._resources.place(place)
         await self._resume(None)
-        return await self._wait_stop(timeout)
+        return await self._wait_stop(timeout, until_asleep)
 
     def prepare(self) -> None:
         """Begin the reset that the next run needs, and come back at once: it then costs that run nothing.
@@ -197,12 +205,18 @@ class Machine:
         """Choose what a reset by the guest does from now on."""
         self._do(self._monitor.on_guest_reset(what))
 
-    def wait_stop(self, timeout: float = 10.0) -> Stop:
-        """Wait until the guest stops, `timeout` seconds at most: then the Stop says TIMEOUT and the guest runs on."""
-        return self._do(self._wait_stop(timeout))
+    def wait_stop(self, timeout: float = 10.0, *, until_asleep: bool = False) -> Stop:
+        """Wait until the guest stops, `timeout` seconds at most: then the Stop says TIMEOUT and the guest runs on.
 
-    async def _wait_stop(self, timeout: float) -> Stop:
-        stop = await self._monitor.wait_stop(timeout)
+        `until_asleep`: no longer than until the guest can never run again, where virtual time shows that.
+        """
+        return self._do(self._wait_stop(timeout, until_asleep))
+
+    async def _wait_stop(self, timeout: float, until_asleep: bool = False) -> Stop:
+        if until_asleep and self.shape.target.deterministic and not self.shape.host_paced:
+            stop = await wait_while_awake(self._monitor, self._dump, timeout)
+        else:
+            stop = await self._monitor.wait_stop(timeout)
         if stop.signalled:  # `witness` will be asked for: to wake our caller twice would cost more than the answers do
             try:
                 self._witnessed = await self._ask_witnesses()
@@ -283,6 +297,10 @@ class Machine:
     def registers(self) -> tuple[CpuRegisters, ...]:
         """Every CPU's registers. Raises DumpError."""
         return parse_registers(self._do(self._dump_registers()))
+
+    async def _dump(self, line: str) -> str:
+        answer = await self._monitor.execute("human-monitor-command", {"command-line": line})
+        return str(answer).replace("\r\n", "\n")
 
     async def _dump_registers(self, then: Command | None = None) -> str:
         return str((await self._monitor.execute_all([_REGISTERS], then))[0]).replace("\r\n", "\n")

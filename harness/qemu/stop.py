@@ -41,6 +41,7 @@ class Stop:
     stderr: str = ""  # DIED: what QEMU said
     seconds: float | None = None  # TIMEOUT and NOT_RUN: how long QEMU had, or was to have
     ran: float = 0.0  # TIMEOUT: seconds of processor time that QEMU took meanwhile
+    asleep: bool = False  # TIMEOUT that came early, for the guest can never run again
 
     @property
     def signalled(self) -> bool:

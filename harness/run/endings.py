@@ -14,12 +14,14 @@ from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
 from harness.run.failures import HostTrouble, MonitorBroke, RunBroken, RunFailure
 from harness.run.panic import read_panic
+from harness.run.places import overwritten, places
 from harness.run.recorder import Mailbox, read_mailbox
-from harness.run.registers_text import places_text, registers_text
+from harness.run.registers_text import registers_text
 from harness.run.resets import explain_reset
 from harness.run.scene import gate_of
+from harness.run.silence import explain_silence
 from harness.run.stacks import explain_overflow, stack_of_guard
-from harness.run.timeouts import explain_halt, explain_timeout
+from harness.run.timeouts import explain_timeout
 
 __all__ = ["QemuKilled", "check_flood", "checkpoint_name", "explain_status", "explain_stop", "killed_from_outside"]
 
@@ -48,10 +50,10 @@ def explain_stop(
             return held
     if stop.kind is StopKind.RESET:
         return explain_reset(machine, built, stop, traced=traced)
+    if stop.kind is StopKind.TIMEOUT:
+        return explain_silence(machine, built, stop, read_mailbox(machine.ram, run_id))
     where, sections = _where(machine, built.image)
     match stop.kind:
-        case StopKind.TIMEOUT:
-            return _silent(machine, built, stop, run_id, where, sections)
         case StopKind.SHUTDOWN:
             how = str(stop) if stop.reason.endswith("S4") else f"the guest powered the machine off ({stop.reason})"
             return RunFailure(f"{how}; {where}", sections)
@@ -62,20 +64,6 @@ def explain_stop(
             return MonitorBroke(f"internal-error: the monitor could not go on; {where}", (said, *sections))
         case _:
             return RunBroken(f"{stop}; {where}", sections)
-
-
-def _silent(
-    machine: Machine, built: Built, stop: Stop, run_id: int, where: str, sections: tuple[tuple[str, str], ...]
-) -> RunFailure:
-    """The guest neither ended nor signalled within the watchdog's time."""
-    head = f"the guest gave no sign for {stop.seconds:g} s"
-    try:
-        halt = explain_halt(machine, built, read_mailbox(machine.ram, run_id), machine.registers())
-    except (QemuError, RunFailure):
-        halt = None
-    if halt is not None:
-        return RunFailure(f"{head}: {halt.reason}", (*halt.sections, *sections), path=halt.path, line=halt.line)
-    return RunFailure(f"{head}: endless loop, or a wait that nothing ends; {where}", sections)
 
 
 def check_flood(machine: Machine) -> None:
@@ -139,6 +127,14 @@ def _held(machine: Machine, stop: Stop) -> HostTrouble | None:
 
 def explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailure:
     """What a signal with this status means."""
+    failure = _explain_status(machine, built, mailbox)
+    damage = overwritten(machine.ram, built.image)
+    if not damage:
+        return failure
+    return RunFailure(f"{damage}; {failure.reason}", failure.sections, path=failure.path, line=failure.line)
+
+
+def _explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailure:
     match mailbox.status:
         case Status.UNEXPECTED_EXCEPTION:
             return _unexpected(machine, built)
@@ -168,7 +164,7 @@ def _where(machine: Machine, image: Image) -> tuple[str, tuple[tuple[str, str], 
         cpus = machine.registers()
     except QemuError as error:
         return f"no registers: {error}", ()
-    return places_text(cpus, image), (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
+    return places(machine.ram, cpus, image), (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
 
 
 def _unexpected(machine: Machine, built: Built) -> RunFailure:

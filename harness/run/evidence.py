@@ -145,7 +145,7 @@ class Run:
         self.acted = True
         self.machine.ram[at : at + 4] = self._resumed.to_bytes(4, "little")
         self.machine.resume(guest_reset)
-        return self.machine.wait_stop(self._timeout_s)
+        return self.machine.wait_stop(self._timeout_s, until_asleep=True)
 
     def _forget(self) -> None:
         """What was read belongs to the guest's last stop."""

@@ -25,6 +25,7 @@ from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuHung, QemuStartError, Unsupported
 from harness.qemu.features import features
 from harness.qemu.machine import Machine
+from harness.qemu.monitor import GuestReset
 from harness.qemu.pool import MachinePool
 from harness.qemu.shape import Shape
 from harness.qemu.target import Target
@@ -327,7 +328,8 @@ def _come_to_a_verdict(
         if run.traced:
             run.machine.hmp(TRACE_FAULTS)
         started = time.perf_counter()
-        stop = run.machine.run_once(pieces, watchdog_s, guest_reset="stop" if run.held else "unexpected")
+        guest_reset: GuestReset = "stop" if run.held else "unexpected"
+        stop = run.machine.run_once(pieces, watchdog_s, guest_reset=guest_reset, until_asleep=True)
         run.guest_ms = (time.perf_counter() - started) * 1e3
         run.stopped(stop)
         judge(run)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.hardware.cpu import Cr0, Cr4, Rflags
 from harness.hardware.ioapic import RedirectionEntry
 from harness.hardware.lapic import LvtError, LvtLint, LvtMonitor, LvtTimer, Svr
@@ -12,9 +10,8 @@ from harness.hardware.state import IoApicState, LapicState, PicState
 from harness.image.image import Image
 from harness.qemu.dumps import CpuRegisters
 
-__all__ = ["ioapic_text", "lapic_text", "pic_text", "places_text", "registers_text"]
+__all__ = ["ioapic_text", "lapic_text", "pic_text", "registers_text"]
 
-_PROCESSORS = 8  # that one sentence names
 _GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp")
 _EXTENDED = ("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
 
@@ -48,18 +45,6 @@ def registers_text(cpu: CpuRegisters, image: Image) -> str:
             f" CR4 {_set_bits(Cr4(cpu.cr4))}",
         ]
     )
-
-
-def places_text(cpus: Sequence[CpuRegisters], image: Image) -> str:
-    """Where each processor is: `RIP = …` of a single one; the first of several are named by number."""
-    if len(cpus) == 1:
-        return f"RIP = {image.symbolise(cpus[0].pc)}"
-    shown = [
-        f"processor {cpu.cpu} {'is halted' if cpu.halted else 'executes'} at {image.symbolise(cpu.pc)}"
-        for cpu in cpus[:_PROCESSORS]
-    ]
-    left_out = len(cpus) - _PROCESSORS
-    return "; ".join(shown) + (f"; {left_out} more" if left_out > 0 else "")
 
 
 _LVT: dict[str, type[Register]] = {"TIMER": LvtTimer, "LINT0": LvtLint, "LINT1": LvtLint, "ERROR": LvtError}

@@ -11,7 +11,8 @@ from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop
 from harness.run.build import Built
 from harness.run.failures import RESET_BY_GUEST, RunFailure
-from harness.run.registers_text import places_text, registers_text
+from harness.run.places import overwritten, places
+from harness.run.registers_text import registers_text
 
 __all__ = ["TRACE_FAULTS", "explain_reset"]
 
@@ -24,6 +25,8 @@ _CODES = frozenset(row.vector for row in EXCEPTIONS.values() if row.has_error_co
 def explain_reset(machine: Machine, built: Built, stop: Stop, *, traced: bool) -> RunFailure:
     """What a reset by the guest means. `traced`: QEMU logged the deliveries."""
     head = f"{RESET_BY_GUEST} ({stop.reason})"
+    if damage := overwritten(machine.ram, built.image):
+        head += f"; {damage}"
     try:
         cpus = machine.registers()
     except QemuError as error:
@@ -39,7 +42,7 @@ def explain_reset(machine: Machine, built: Built, stop: Stop, *, traced: bool) -
             cause = "no triple fault, but port CF9h, port 92h or the keyboard controller"
         if len(cpus) > 1:
             cause += "; which processor did it is not known"
-        return RunFailure(f"{head}: {cause}; {places_text(cpus, image)}", sections)
+        return RunFailure(f"{head}: {cause}; {places(machine.ram, cpus, image)}", sections)
     line = image.line_at(fault.deliveries[0].pc % abi.USER_ALIAS)
     path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
     return RunFailure(f"{head}: {_told(fault, culprit, cpus, image)}", sections, path=path, line=number)

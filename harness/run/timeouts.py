@@ -11,6 +11,7 @@ from harness.qemu.machine import Machine
 from harness.run.build import Built
 from harness.run.failures import RunFailure
 from harness.run.panic import read_panic
+from harness.run.places import places
 from harness.run.recorder import Mailbox
 from harness.run.scene import counts_of, scene_of
 from harness.run.why import why_none_came
@@ -30,7 +31,7 @@ def explain_timeout(machine: Machine, built: Built, mailbox: Mailbox) -> RunFail
     wait = _wait(built, mailbox.wait_number)
     what = wait.what if wait is not None else "something that the program does not have: it wrote over its mailbox"
     if mailbox.wait_vector == _ANY:
-        sentences = _content(machine, built, wait) + _elsewhere(machine, image, panic.cpu)
+        sentences = _content(machine, built, wait) + _elsewhere(machine, image, mailbox.online, panic.cpu)
         reason = f"time-out: waited for {what}"
     else:
         vector = mailbox.wait_vector & 0xFF
@@ -84,16 +85,13 @@ def _content(machine: Machine, built: Built, wait: WaitPoint | None) -> list[str
     return [f"it is {content & wait.mask:#x}"]
 
 
-def _elsewhere(machine: Machine, image: Image, waiter: int) -> list[str]:
+def _elsewhere(machine: Machine, image: Image, online: int, waiter: int) -> list[str]:
     """Where the other processors are."""
     try:
-        return [
-            f"processor {cpu.cpu} {'is halted' if cpu.halted else 'executes'} at {image.symbolise(cpu.pc)}"
-            for cpu in machine.registers()
-            if cpu.cpu != waiter
-        ]
+        others = [cpu for cpu in machine.registers() if cpu.cpu != waiter]
     except QemuError:
         return []
+    return [places(machine.ram, others, image, online)] if others else []
 
 
 def _with_cause(reason: str, sentences: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -315,8 +315,8 @@ def test_not_so_in_virtual_time(warm: Executor, guests: dict[str, Case], monkeyp
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("suspends", "the guest suspended the machine (ACPI S3); RIP = "),
-        ("suspends_to_disk", "the guest suspended the machine to disk (ACPI S4); RIP = "),
+        ("suspends", "the guest suspended the machine (ACPI S3); processor 0 "),
+        ("suspends_to_disk", "the guest suspended the machine to disk (ACPI S4); processor 0 "),
         ("forges_a_checkpoint[number0]", "the guest signalled checkpoint 0; the program has 1: it wrote over"),
         ("forges_a_checkpoint[number2]", "the guest signalled checkpoint 2; the program has 1: it wrote over"),
         ("forges_a_checkpoint[number4294967295]", "the guest signalled checkpoint 4294967295; the program has 1"),

@@ -1,0 +1,80 @@
+"""A guest that gave no sign: where each processor is, and what keeps it there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness import abi
+from harness.hardware.lapic import LvtTimer
+from harness.qemu.errors import QemuError
+from harness.qemu.idle import all_off
+from harness.qemu.machine import Machine
+from harness.qemu.stop import Stop
+from harness.run.build import Built
+from harness.run.failures import RunFailure
+from harness.run.places import overwritten, places
+from harness.run.record import InterruptRecord
+from harness.run.recorder import Mailbox, read_recording
+from harness.run.registers_text import registers_text
+from harness.run.scene import counts_of
+from harness.run.timeouts import explain_halt
+
+__all__ = ["explain_silence"]
+
+_STORM = 1000  # arrivals of one vector that explain why a guest gets nowhere
+_PERIODIC = 1
+
+
+def explain_silence(machine: Machine, built: Built, stop: Stop, mailbox: Mailbox) -> RunFailure:
+    """Neither an end nor a checkpoint came within the watchdog's time, or can come any more."""
+    head = f"the guest gave no sign for {stop.seconds:g} s"
+    image = built.image
+    try:
+        cpus = machine.registers()
+    except QemuError as error:
+        return RunFailure(f"{head}; no registers: {error}")
+    sections = (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
+    damage = overwritten(machine.ram, image)
+    if damage:
+        return RunFailure(f"{head}: {damage}; {places(machine.ram, cpus, image, mailbox.online)}", sections)
+    started = [cpu for cpu in cpus if mailbox.online >> cpu.cpu & 1] or list(cpus[:1])
+    if all_off(started):
+        end = ", and nothing can wake it any more" if stop.asleep else ""
+        first = started[0]
+        line = image.line_at((first.pc - 1) % abi.USER_ALIAS) if image.covers(first.pc - 1) else None
+        path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
+        text = places(machine.ram, started, image, mailbox.online)
+        return RunFailure(f"{'' if stop.asleep else head + ': '}{text}{end}", sections, path=path, line=number)
+    try:
+        halt = explain_halt(machine, built, mailbox, cpus)
+        storm = _storm(machine, built, mailbox)
+    except (QemuError, RunFailure):  # no dump, or a record that is not complete
+        halt, storm = None, ""
+    if halt is not None:
+        others = [cpu for cpu in started if not cpu.halted]
+        also = f"; {places(machine.ram, others, image)}" if others else ""
+        return RunFailure(f"{head}: {halt.reason}{also}", (*halt.sections, *sections), path=halt.path, line=halt.line)
+    cause = storm or "endless loop, or a wait that nothing ends"
+    pc = cpus[0].pc
+    line = image.line_at(pc % abi.USER_ALIAS) if image.covers(pc) and pc >= abi.PROGRAM else None
+    path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
+    text = places(machine.ram, cpus, image, mailbox.online)
+    return RunFailure(f"{head}: {cause}; {text}", sections, path=path, line=number)
+
+
+def _storm(machine: Machine, built: Built, mailbox: Mailbox) -> str:
+    """The vector that takes all of the guest's time, the timer that sends it, and the place that it interrupts."""
+    counts = counts_of(machine.ram)
+    (cpu, vector), number = max(counts.items(), key=lambda item: item[1], default=((0, 0), 0))
+    if number < _STORM:
+        return ""
+    text = f"interrupt storm: vector {vector:#04x} came {number} times on processor {cpu}"
+    recorded = read_recording(machine.ram, replace(mailbox, head=mailbox.head - 1), built.image, built.program.marks)
+    places_seen = [event.where for event in recorded.events if isinstance(event, InterruptRecord)]
+    if places_seen:
+        text += f", the last one at {places_seen[-1].removeprefix('waiting at ')}"
+    lapic = machine.lapic(cpu)
+    timer = LvtTimer(lapic.lvt["TIMER"])
+    if vector == timer.VECTOR and timer.TIMER_MODE == _PERIODIC:
+        text += f"; its local APIC timer is periodic, with an initial count of {lapic.initial_count}"
+    return text
