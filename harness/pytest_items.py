@@ -20,14 +20,16 @@ from harness.report.host import host_facts, version
 from harness.report.json_file import JsonReport
 from harness.report.text import printable
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import LoadError, catalogue_root, load_file
-from harness.run.probe import Case
+from harness.run.loader import LoadError, load_file, same_id
+from harness.run.probe import Case, Probe
+from harness.run.probe_places import shown
 from harness.run.record import RunRecord, Verdict
 from harness.run.targets import find_targets, hold_required, required_targets
 
 __all__ = ["ProbeFile", "ProbeItem", "Session", "chosen_targets", "launch", "open_json", "required_names"]
 
 
+_KNOWN: pytest.StashKey[dict[str, Probe]] = pytest.StashKey()
 _PASSED_ON = ("target-file", "qemu")  # options that running one case again needs too
 
 
@@ -68,17 +70,21 @@ SessionOf: TypeAlias = Callable[[pytest.Config], Session]
 class ProbeFile(pytest.File):
     """A file of probes."""
 
-    def __init__(self, *, root: Path, session_of: SessionOf, **kwargs: Any) -> None:
+    def __init__(self, *, session_of: SessionOf, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._root = root
         self._session_of = session_of
 
     def collect(self) -> Iterator[ProbeItem]:
         """An item for each case on each target."""
         try:
-            probes = load_file(self.path, self._root)
+            probes = load_file(self.path)
         except LoadError as error:
             raise self.CollectError(str(error)) from error
+        known = self.config.stash.setdefault(_KNOWN, {})
+        for found in probes:
+            other = known.setdefault(found.id, found)
+            if other.path != found.path:
+                raise self.CollectError(f"{shown(found.path)}:{found.line}: {same_id(found, other)}")
         targets = chosen_targets(self.config)
         for found in probes:
             for case in found.cases():
@@ -118,10 +124,9 @@ class ProbeItem(pytest.Item):
             raise NotPassedError(self.record)
 
     def _rerun_options(self) -> str:
-        """What `trapgate run` needs besides the id: where the probes are, and this session's choices."""
-        root, option = self.case.probe.root, self.config.getoption
-        words = [] if root == catalogue_root() else [f"--probes={root}"]
-        words += [f"--{name}={option(f'--trapgate-{name}')}" for name in _PASSED_ON if option(f"--trapgate-{name}")]
+        """What `trapgate run` needs besides the name: this session's choices."""
+        option = self.config.getoption
+        words = [f"--{name}={option(f'--trapgate-{name}')}" for name in _PASSED_ON if option(f"--trapgate-{name}")]
         return "".join(f" {shlex.quote(word)}" for word in words)
 
     def runtest(self) -> None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Generator, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.pathlib import absolutepath
 
 if TYPE_CHECKING:
     from harness.pytest_items import Session
@@ -27,6 +29,7 @@ __all__ = ["machine", "qmp", "serial", "trapgate_target"]
 
 _ROOTS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
 _FOLDERS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
+_WAYS: pytest.StashKey[dict[Path, Path]] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _JSON: pytest.StashKey[JsonReport] = pytest.StashKey()
 _MARKER = (
@@ -91,6 +94,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         from harness.pytest_required import RequiredRuns
 
         config.pluginmanager.register(RequiredRuns(required_names(config)), "trapgate-required")
+    if _takes_whole_project(config):
+        from harness.pytest_uncollected import Uncollected
+
+        config.pluginmanager.register(Uncollected(partial(_holds_probe, unreadable=False)), "trapgate-uncollected")
     path = config.getoption("--trapgate-json")
     if path:
         from harness.pytest_items import open_json
@@ -106,12 +113,27 @@ def pytest_collect_file(
     others = yield
     if file_path.suffix != ".py" or not _is_probe_file(file_path, parent.session):
         return others
+    if not _is_first_way(file_path, parent.session):
+        return others
     from harness.pytest_items import ProbeFile
 
-    roots = (*_roots(parent.config), *_named_folders(parent.config))
-    root = next((root for root in roots if file_path.is_relative_to(root)), file_path.parent)
-    file = ProbeFile.from_parent(parent, path=file_path, root=root, session_of=_session)
+    file = ProbeFile.from_parent(parent, path=file_path, session_of=_session)
     return [file, *(others if _is_test_module(file_path, parent.config) else [])]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Follow a symbolic link in a folder of probes once: not one to a folder that holds it."""
+    if not collection_path.is_symlink() or not _is_below(collection_path, (*_roots(config), *_named_folders(config))):
+        return None
+    from harness.run.probe_places import is_loop
+
+    return is_loop(collection_path) or None
+
+
+def _is_first_way(path: Path, session: pytest.Session) -> bool:
+    """Whether the file was not collected by another path, through a symbolic link. A path on the command line is."""
+    first = session.stash.setdefault(_WAYS, {}).setdefault(path.resolve(), path)
+    return first == path or session.isinitpath(path)
 
 
 def _is_probe_file(path: Path, session: pytest.Session) -> bool:
@@ -138,11 +160,18 @@ def _holds_probe(path: Path, *, unreadable: bool) -> bool:
 
 
 def _is_in_probe_folder(path: Path, config: pytest.Config) -> bool:
-    if any(path.is_relative_to(root) for root in _roots(config)):
+    if _is_below(path, _roots(config)):
         return True
     # a folder on the command line may hold probes too, but what looks like a test module there is one
-    named = any(path.is_relative_to(folder) for folder in _named_folders(config))
-    return named and not _is_test_module(path, config)
+    return _is_below(path, _named_folders(config)) and not _is_test_module(path, config)
+
+
+def _is_below(path: Path, folders: tuple[Path, ...]) -> bool:
+    """Whether a path is in one of the folders, and in none that `trapgate run` leaves out."""
+    for folder in folders:
+        if path.is_relative_to(folder):
+            return not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    return False
 
 
 def _is_test_module(path: Path, config: pytest.Config) -> bool:
@@ -155,7 +184,7 @@ def _roots(config: pytest.Config) -> tuple[Path, ...]:
         spec = find_spec("guest")
         shipped = [Path(place, "probes") for place in (spec.submodule_search_locations or ())] if spec else []
         configured = [Path(path) for path in config.getini("trapgate_probes")]
-        config.stash[_ROOTS] = tuple(dict.fromkeys(path.resolve() for path in (*configured, *shipped)))
+        config.stash[_ROOTS] = _with_real_paths([*configured, *shipped])
     return config.stash[_ROOTS]
 
 
@@ -163,9 +192,24 @@ def _named_folders(config: pytest.Config) -> tuple[Path, ...]:
     """The folders that the command line names; the whole project (`pytest .`) is not meant as a folder of probes."""
     if _FOLDERS not in config.stash:
         given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
-        paths = [Path(config.invocation_params.dir, argument.partition("::")[0]).resolve() for argument in given]
-        config.stash[_FOLDERS] = tuple(p for p in paths if p.is_dir() and not config.rootpath.is_relative_to(p))
+        paths = [Path(config.invocation_params.dir, argument.partition("::")[0]) for argument in given]
+        folders = [p for p in paths if p.is_dir() and not config.rootpath.is_relative_to(p.resolve())]
+        config.stash[_FOLDERS] = _with_real_paths(folders)
     return config.stash[_FOLDERS]
+
+
+def _with_real_paths(folders: list[Path]) -> tuple[Path, ...]:
+    """Each folder as it is given, which is how pytest calls its files, and without symbolic links."""
+    absolute = [absolutepath(folder) for folder in folders]
+    return tuple(dict.fromkeys(path for folder in absolute for path in (folder, folder.resolve())))
+
+
+def _takes_whole_project(config: pytest.Config) -> bool:
+    """Whether the command line names no place inside the project."""
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        return True
+    paths = [Path(config.invocation_params.dir, argument.partition("::")[0]).resolve() for argument in config.args]
+    return any(config.rootpath.is_relative_to(path) for path in paths)
 
 
 def _session(config: pytest.Config) -> Session:

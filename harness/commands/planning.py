@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,8 +15,9 @@ from harness.qemu.errors import QemuError, QemuStartError
 from harness.qemu.target import Target
 from harness.report.terminal import make_console
 from harness.report.text import plural
-from harness.run.loader import Discovery, LoadError, Problem, catalogue_root, discover, shown
+from harness.run.loader import LoadError, Problem, catalogue_root, discover, mentions_probe, same_id
 from harness.run.probe import Case, Probe
+from harness.run.probe_places import name_on_disk, probe_files, shipped_root, shown
 from harness.run.record import FailureDetail, RunRecord, Verdict
 from harness.run.selection import Keywords, SelectionError, select
 
@@ -74,21 +75,25 @@ def find_cases(
     folders: Sequence[Path] = (),
     keywords: Keywords | None = None,
     broken: list[Problem] | None = None,
+    *,
+    catalogue: bool = False,
 ) -> list[Case]:
-    """The cases that the names mean: in the catalogue, or in `folders` instead of it, or in files named by their path.
+    """The cases that the names mean: files and folders on disk first, then what is in `folders`, or in the catalogue.
 
-    A probe file that cannot be loaded ends the command (exit code 2), unless the names have nothing to do with it, or
-    `broken` is a list and other cases are left: then the problems are added to it.
-    Raises SelectionError and LoadError.
+    `catalogue` adds the catalogue to `folders`. A probe file that cannot be loaded ends the command (exit code 2),
+    unless the names have nothing to do with it, or `broken` is a list and other cases are left: then the problems are
+    added to it. Raises SelectionError and LoadError.
     """
-    roots = [folder.resolve() for folder in folders] or [catalogue_root()]
-    places = _places(names, roots)
-    found = discover(places, roots[0]) if places else discover(roots)
-    outside = [name for name in names if _is_outside(name, found.probes, roots)]
-    if outside:
-        more = discover([Path(name.partition("[")[0]) for name in outside])
-        found = Discovery((*found.probes, *more.probes), (*found.problems, *more.problems))
-    concerned = [problem for problem in found.problems if _concerns(problem, names, roots)]
+    roots = [folder.resolve() for folder in folders]
+    if catalogue or not roots:
+        roots.append(catalogue_root())
+    missing = [Problem(root, 0, "no such folder") for root in roots if not root.exists()]
+    if missing:
+        raise LoadError(missing)
+    places = {name: _place(name, roots, own=bool(folders)) for name in names}
+    chosen = [place for place in places.values() if place is not None]
+    found = discover([*(roots if len(chosen) < len(places) or not names else ()), *chosen])
+    concerned = [problem for problem in found.problems if _concerns(problem, places, roots)]
     if concerned and (broken is None or not found.probes):
         raise LoadError(concerned)
     unconcerned = sorted({shown(problem.path) for problem in found.problems if problem not in concerned})
@@ -106,40 +111,35 @@ def find_cases(
     return select(found.probes, names, keywords)
 
 
-def _places(names: Sequence[str], roots: Sequence[Path]) -> list[Path]:
-    """The files and folders that hold all that the names mean, where each name tells its place: no other is loaded."""
-    places = []
-    for name in names:
-        text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
-        place = (roots[0] / text).resolve()
-        if not text or len(roots) > 1 or not place.exists() or not place.is_relative_to(roots[0]):
-            return []
-        places.append(place)
-    return places
+def _place(name: str, roots: Sequence[Path], *, own: bool) -> Path | None:
+    """The file or folder that holds all that a name means, where the name tells it: no other is loaded.
+
+    What exists at that path goes before what a root has of that name; a folder does only if it may hold a probe.
+    """
+    text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
+    inside = [place for root in roots if text and (place := (root / text).resolve()).exists()]
+    here = name_on_disk(name)
+    if here is not None and (here[0].is_file() or any(map(mentions_probe, probe_files(here[0])))):
+        other = next((place for place in inside if place != here[0]), None)
+        if own and other is not None and not name.startswith((".", "/")):
+            raise SelectionError(
+                f"{name!r} is both {shown(here[0])} and {shown(other)}. To fix: write ./{name} or {shown(other)}"
+            )
+        return here[0]
+    return inside[0] if len(roots) == 1 and inside and inside[0].is_relative_to(roots[0]) else None
 
 
-def _is_outside(name: str, probes: Sequence[Probe], roots: Sequence[Path]) -> bool:
-    """Whether a name is a path on disk that neither the roots nor their ids know."""
-    path = Path(name.partition("[")[0].partition("::")[0])
-    if not path.exists() or any(path.resolve().is_relative_to(root) for root in roots):
-        return False
-    try:
-        return not select(probes, [name])
-    except SelectionError:
-        return True
-
-
-def _concerns(problem: Problem, names: Sequence[str], roots: Sequence[Path]) -> bool:
+def _concerns(problem: Problem, places: Mapping[str, Path | None], roots: Sequence[Path]) -> bool:
     """Whether a broken file may hold what one of the names means; a name that tells no place may mean any file."""
-    for name in names:
+    for name, known in places.items():
         text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
-        places = [place.resolve() for base in (*roots, Path.cwd()) if text and (place := base / text).exists()]
-        if places:
-            if any(problem.path.is_relative_to(place) for place in places):
+        found = [known] if known is not None else [root / text for root in roots if text and (root / text).exists()]
+        if found:
+            if any(problem.path.is_relative_to(place.resolve()) for place in found):
                 return True
         elif not text.endswith(".py") or problem.path.as_posix().endswith(f"/{text}"):
             return True
-    return not names
+    return not places
 
 
 def _refuse_equal_ids(probes: Iterable[Probe]) -> None:
@@ -147,5 +147,6 @@ def _refuse_equal_ids(probes: Iterable[Probe]) -> None:
     for found in probes:
         before = seen.setdefault(found.id, found)
         if before is not found:
-            text = f"has the id {found.id}, as {shown(before.path)} has; rename one, or run the folders one at a time"
-            raise LoadError([Problem(found.path, found.line, text)])
+            if found.root == shipped_root():  # the user's own probe is the one to change
+                found, before = before, found
+            raise LoadError([Problem(found.path, found.line, same_id(found, before))])

@@ -108,6 +108,9 @@ def run_command(
         list[Path] | None,
         typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
     ] = None,
+    catalogue: Annotated[
+        bool, typer.Option("--catalogue", help="With --probes: the catalogue's probes as well.")
+    ] = False,
     target_file: Annotated[
         Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
     ] = None,
@@ -148,7 +151,7 @@ def run_command(
         keywords = Keywords(keyword) if keyword else None
         part = Shard.parse(shard) if shard else None
         broken: list[Problem] = []
-        cases = find_cases(names or (), probes or (), broken=broken)
+        cases = find_cases(names or (), probes or (), broken=broken, catalogue=catalogue)
         targets = find_targets(target or (), target_file, qemu)
         required = required_targets(require or (), targets)
         check_programs(targets)
@@ -162,8 +165,7 @@ def run_command(
     unchecked = [t.name for t, chosen in runs if t.name in required and not chosen]
     if unchecked:
         usage_error(f"--require {','.join(unchecked)}: -k {keyword!r} leaves no run on it, so it would not be checked")
-    options = [f"--probes={folder}" for folder in probes or ()]
-    options += [f"--target-file={target_file}"] * bool(target_file) + [f"--qemu={qemu}"] * bool(qemu)
+    options = [f"--target-file={target_file}"] * bool(target_file) + [f"--qemu={qemu}"] * bool(qemu)
     options += ["--cold"] * cold
     if part is not None:
         runs = _part_of(runs, part, broken)

@@ -16,8 +16,8 @@ from rich.text import Text
 from harness.commands.planning import find_cases, usage_error
 from harness.qemu.errors import QemuError
 from harness.report.terminal import make_console
-from harness.run.loader import shown
 from harness.run.probe import Case, ProbeError
+from harness.run.probe_places import shown
 from harness.run.selection import SelectionError
 from harness.run.targets import DEFAULT_TARGET, find_targets
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.report.interrupts import interrupt_table
 from harness.report.text import printable
-from harness.run.loader import shown
+from harness.run.probe_places import shown
 from harness.run.record import RunRecord, Verdict
 
 __all__ = ["explain", "source_excerpt"]

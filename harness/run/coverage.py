@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.run.loader import shown
 from harness.run.probe import Case
+from harness.run.probe_places import shown
 
 __all__ = ["Answer", "Bullet", "Coverage", "CoverageError", "State", "coverage_root", "load_bullets", "measure"]
 

@@ -34,13 +34,14 @@ from harness.run.endings import QemuKilled, killed_from_outside
 from harness.run.evidence import Run
 from harness.run.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunBroken, RunFailure
 from harness.run.held_up import held_up
-from harness.run.host_faults import REFERENCE, fault_of, host_faults, kvm_is_software
+from harness.run.host_faults import REFERENCE, fault_of, faults_for, kvm_is_software
 from harness.run.judge import failure_detail, judge
 from harness.run.leftovers import outlives_reset
 from harness.run.probe import Case, ProbeError
 from harness.run.probe_code import ProbeExit
 from harness.run.record import FailureDetail, InterruptRecord, Mark, RunRecord, Verdict
 from harness.run.resets import TRACE_FAULTS
+from harness.run.selection import name_of
 from harness.run.sticky_ports import sticky_port
 
 __all__ = ["Executor", "RunOptions", "build"]
@@ -120,7 +121,7 @@ class Executor:
         try:
             shape = self._shape(case, options)
             if self._software_kvm:
-                host_faults(case.probe.root)  # says now what is wrong with the file
+                faults_for(case)  # says now what is wrong with the file
             built = build(case, self.target, options.omit, longest_wait_ms=options.longest_wait_ms)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
             paced = _host_paced(built, shape)
@@ -301,7 +302,7 @@ class Executor:
             detail=detail or FailureDetail(),
             command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
             lacking="target" if verdict is Verdict.UNSUPPORTED else "",
-            rerun=shlex.join(["trapgate", "run", case.id, "--target", self.target.name, *extra]),
+            rerun=shlex.join(["trapgate", "run", name_of(case), "--target", self.target.name, *extra]),
         )
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from harness.run.probe import Case, ProbeError
 
-__all__ = ["FILE_NAME", "REFERENCE", "HostFault", "fault_of", "host_faults", "kvm_is_software"]
+__all__ = ["FILE_NAME", "REFERENCE", "HostFault", "fault_of", "faults_for", "host_faults", "kvm_is_software"]
 
 FILE_NAME = "software_kvm.toml"
 REFERENCE = "docs/software-kvm.md"
@@ -87,6 +87,18 @@ def _fault(path: Path, number: int, table: Mapping[str, Any]) -> HostFault:
     return HostFault(str(table["title"]), str(table["why"]), tuple(seen))
 
 
+def faults_for(case: Case) -> tuple[HostFault, ...]:
+    """What the nearest `software_kvm.toml` says, from the folder of the case's file up to the root of its probes.
+
+    Raises ProbeError for a malformed file.
+    """
+    probe = case.probe
+    for folder in probe.path.parents:
+        if (folder / FILE_NAME).exists() or folder == probe.root:
+            return host_faults(folder)
+    return ()
+
+
 def fault_of(case: Case, reason: str) -> HostFault | None:
     """The fault of a software KVM that explains this failure of the case. Raises ProbeError for a malformed file."""
-    return next((fault for fault in host_faults(case.probe.root) if fault.explains(case.probe.id, reason)), None)
+    return next((fault for fault in faults_for(case) if fault.explains(case.probe.id, reason)), None)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import os
 import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,8 +20,19 @@ from harness.run.compiled import Compiled, compiled, known
 from harness.run.form import FunctionNode, function_findings, module_findings
 from harness.run.probe import Probe, ProbeError
 from harness.run.probe_code import probe_code
+from harness.run.probe_places import probe_files, probes_root, shipped_root, shown
 
-__all__ = ["Discovery", "LoadError", "Problem", "catalogue_root", "discover", "load_file", "load_probes", "probe_files"]
+__all__ = [
+    "Discovery",
+    "LoadError",
+    "Problem",
+    "catalogue_root",
+    "discover",
+    "load_file",
+    "load_probes",
+    "mentions_probe",
+    "same_id",
+]
 
 _PACKAGE = "trapgate_probes"
 
@@ -56,48 +66,22 @@ class Discovery:
     problems: tuple[Problem, ...]
 
 
-def shown(path: Path) -> str:
-    """A path as messages show it: below the working directory if it is there, else in full."""
-    try:
-        return path.relative_to(Path.cwd()).as_posix()
-    except (ValueError, OSError):
-        return str(path)
-
-
 def catalogue_root() -> Path:
     """The folder of the probes that ship: `probes` in the `guest` package, from a source tree or an installed wheel.
 
     Raises LoadError where the package is missing.
     """
-    spec = importlib.util.find_spec("guest")
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        root = Path(folder, "probes").resolve()
-        if root.is_dir():
-            return root
-    raise LoadError([Problem(Path("guest/probes"), 0, "the catalogue is not installed; reinstall trapgate")])
-
-
-def probe_files(folder: Path) -> Iterator[Path]:
-    """The Python files below a folder that may hold probes, sorted.
-
-    Left out: names that start with `_` or `.` (helpers, hidden), `conftest.py`, virtual environments.
-    """
-    for directory, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith((".", "_")) and not Path(directory, name, "pyvenv.cfg").exists()
-        )
-        for name in sorted(files):
-            if name.endswith(".py") and not name.startswith((".", "_")) and name != "conftest.py":
-                yield Path(directory, name)
+    root = shipped_root()
+    if root is None:
+        raise LoadError([Problem(Path("guest/probes"), 0, "the catalogue is not installed; reinstall trapgate")])
+    return root
 
 
 def load_probes(paths: Sequence[Path] = (), root: Path | None = None) -> list[Probe]:
     """The probes of folders, files and `file.py::name` paths; without paths, the catalogue that ships.
 
-    `root` is the folder that ids are relative to; by default each folder itself, the catalogue's root for its files,
-    and the parent of any other file. Raises LoadError with every problem of every file.
+    `root` is the folder that ids are relative to; by default that of `harness.run.probe_places.probes_root`. Raises LoadError
+    with every problem of every file.
     """
     found = discover(paths, root)
     if found.problems:
@@ -127,14 +111,14 @@ def _load_path(given: Path, name: str, root: Path | None, problems: list[Problem
         found: list[Probe] = []
         for file in probe_files(path):
             try:
-                found += load_file(file, root or _root_of(path, path)) if _mentions_probe(file) else []
+                found += load_file(file, root) if mentions_probe(file) else []
             except LoadError as error:
                 problems += error.problems
         return found
     if not path.is_file():
         what = "is a folder; ::NAME needs a file" if path.is_dir() else "no such file or folder"
         raise LoadError([Problem(path, 0, what)])
-    loaded = load_file(path, root or _root_of(path, path.parent))
+    loaded = load_file(path, root)
     if not loaded:
         raise LoadError([Problem(path, 0, "holds no probe; decorate one with @probe(spec=…)")])
     if name:
@@ -144,15 +128,15 @@ def _load_path(given: Path, name: str, root: Path | None, problems: list[Problem
     return loaded
 
 
-def _root_of(path: Path, otherwise: Path) -> Path:
-    try:
-        catalogue = catalogue_root()
-    except LoadError:
-        return otherwise
-    return catalogue if path.is_relative_to(catalogue) else otherwise
+def same_id(found: Probe, other: Probe) -> str:
+    """What is wrong with two probes of one id: it would not tell whose verdict is meant."""
+    return (
+        f"has the id {found.id}, as {shown(other.path)}:{other.line} has. To fix: rename one, or run the folders one "
+        "at a time, or name their common folder in pytest's ini option trapgate_probes"
+    )
 
 
-def _mentions_probe(path: Path) -> bool:
+def mentions_probe(path: Path) -> bool:
     """Whether the text can hold a probe at all: a helper module in a probe folder is not run for nothing."""
     try:
         return b"probe" in path.read_bytes()
@@ -160,15 +144,16 @@ def _mentions_probe(path: Path) -> bool:
         return True  # let the loader say why
 
 
-def load_file(path: Path, root: Path) -> list[Probe]:
-    """The probes of one file, in source order.
+def load_file(path: Path, root: Path | None = None) -> list[Probe]:
+    """The probes of one file, in source order; `root` as for `load_probes`.
 
     The file runs as a module of its own name below `root`, so that equal file names cannot meet and `from . import
     helper` works; its assertions are rewritten. Raises LoadError with file, line, reason and remedy.
     """
     if sys.flags.optimize:
         raise LoadError([Problem(path, 0, "python -O strips assertions; run without -O and without PYTHONOPTIMIZE")])
-    path, root = path.resolve(), root.resolve()
+    path = path.resolve()
+    root = root.resolve() if root is not None else probes_root(path)
     try:
         source = path.read_bytes()
     except OSError as error:

@@ -10,8 +10,9 @@ from pathlib import Path
 from _pytest.mark.expression import Expression
 
 from harness.run.probe import Case, Probe
+from harness.run.probe_places import name_on_disk, shipped_root, shown
 
-__all__ = ["Keywords", "SelectionError", "select"]
+__all__ = ["Keywords", "SelectionError", "name_of", "select"]
 
 
 class SelectionError(Exception):
@@ -46,9 +47,10 @@ class Keywords:
 def select(probes: Sequence[Probe], names: Iterable[str] = (), keywords: Keywords | None = None) -> list[Case]:
     """The cases that the names mean, in the probes' own order, each once; without names, all.
 
-    A name is an area (`timers`), a file (`timers/hpet.py`), a probe (`timers/hpet.py::one_shot`), one case of it
-    (`…::one_shot[pin20]`), a unique end of any of these (`hpet.py`, `one_shot`), a path on disk of any of these, or a
-    glob over them with `*` and `?`. `keywords` is applied to what the names left, for every target alike.
+    A name is a path on disk of a folder or a file, with `::PROBE` and `[CASE]` behind it or not. Where nothing of that
+    path exists it is an id: an area (`timers`), a file (`timers/hpet.py`), a probe (`timers/hpet.py::one_shot`), one
+    case of it (`…::one_shot[pin20]`), a unique end of any of these (`hpet.py`, `one_shot`), or a glob over them with
+    `*` and `?`. `keywords` is applied to what the names left, for every target alike.
 
     Raises SelectionError where a name is unknown (with near matches) or ambiguous, and where nothing is left.
     """
@@ -70,30 +72,41 @@ def select(probes: Sequence[Probe], names: Iterable[str] = (), keywords: Keyword
 def _named(cases: Sequence[Case], name: str) -> list[Case]:
     if not name:
         raise SelectionError(_unknown(cases, name))
+    here = _below(cases, name)
+    if here is not None:
+        return here
     plain, bracket, label = name.partition("[")
-    for form in _forms(plain, cases):
-        found = _glob(cases, form + bracket + label) if re.search(r"[*?]", form + label) else _exact(cases, form)
-        if bracket and found and not re.search(r"[*?]", form + label):
+    form = plain.rstrip("/").removeprefix("./")
+    if re.search(r"[*?]", form + label):
+        found = _glob(cases, form + bracket + label)
+    else:
+        found = _exact(cases, form) or _suffix(cases, plain, name)
+        if bracket and found:
             found = _with_label(found, label.removesuffix("]"), name)
-        if found:
-            return found
-    suffixes = _suffix(cases, plain, name)
-    if suffixes:
-        return _with_label(suffixes, label.removesuffix("]"), name) if bracket else suffixes
+    if found:
+        return found
     raise SelectionError(_unknown(cases, name))
 
 
-def _forms(name: str, cases: Sequence[Case]) -> list[str]:
-    """The name as ids spell it, and, where it is a path on disk, what of it lies below a probes' root."""
-    forms = [name.rstrip("/").removeprefix("./")]
-    text, separator, function = name.partition("::")
-    path = Path(text)
-    if path.exists():
-        resolved = path.resolve()
-        for root in dict.fromkeys(case.probe.root for case in cases):
-            if resolved.is_relative_to(root):
-                forms.append(resolved.relative_to(root).as_posix() + separator + function)
-    return forms
+def _below(cases: Sequence[Case], name: str) -> list[Case] | None:
+    """The cases of an existing file or folder; None where the name is none, or a folder that holds no probe."""
+    place = name_on_disk(name)
+    if place is None:
+        return None
+    path, rest = place
+    found = [case for case in cases if case.probe.path.is_relative_to(path)]
+    if not found or not rest:
+        return found or None
+    plain, bracket, label = rest.partition("[")
+    if re.search(r"[*?]", rest):
+        chosen = _glob(found, f"*{'::' * bool(plain)}{rest}")
+    else:
+        chosen = [case for case in found if plain in ("", case.probe.name)]
+        if bracket and chosen:
+            chosen = _with_label(chosen, label.removesuffix("]"), name)
+    if not chosen:
+        raise SelectionError(_unknown(found, name))
+    return chosen
 
 
 def _exact(cases: Sequence[Case], name: str) -> list[Case]:
@@ -147,6 +160,15 @@ def _glob(cases: Sequence[Case], pattern: str) -> list[Case]:
             for text in (case.id, case.probe.id, case.probe.relative, case.probe.area, case.probe.name)
         )
     ]
+
+
+def name_of(case: Case) -> str:
+    """A name that means this case here: its id if it is of the catalogue, else its file's path."""
+    probe = case.probe
+    here = name_on_disk(case.id)
+    if probe.root == shipped_root() and (here is None or here[0] == probe.path):
+        return case.id
+    return shown(probe.path) + case.id.removeprefix(probe.relative)
 
 
 def _unknown(cases: Sequence[Case], name: str) -> str:

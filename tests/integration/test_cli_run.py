@@ -55,7 +55,7 @@ def test_every_verdict_and_its_reports(project: Path, tmp_path: Path) -> None:
     assert "First difference at 0: 0x51 came, 0x50 was expected" in done.stdout
     assert "https://example.org/issues/1" in done.stdout
     assert "the recorded deviation has disappeared" in done.stdout
-    assert "  trapgate run 'ipi/self_ipi.py::vector_is_kept[number81]' --target q35-tcg --probes=probes" in lines
+    assert "  trapgate run 'probes/ipi/self_ipi.py::vector_is_kept[number81]' --target q35-tcg" in lines
     assert lines[-1].startswith("ERROR  7 runs on 1 target: 3 pass, 2 fail, 1 deviation, 1 error, in ")
     assert done.stderr == ""
 

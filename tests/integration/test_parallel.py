@@ -80,7 +80,7 @@ def waits(k: Kernel, number: int) -> ProbeBody:
 def cases(tmp_path: Path, text: str = PROBES) -> list[Case]:
     file = tmp_path / "many.py"
     file.write_text(dedent(text))
-    return [case for found in load_file(file, tmp_path) for case in found.cases()]
+    return [case for found in load_file(file) for case in found.cases()]
 
 
 def assert_gone(pid: int) -> None:
@@ -102,7 +102,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, workers: int) -> None:
     assert {record.verdict for record in found.values()} == {Verdict.PASS}
     assert [record.probe for _, record in sorted(found.items())] == [case.id for _, case in runs]
     assert {record.probe: record.attempts for record in found.values() if record.attempts > 1} == {
-        "many.py::is_killed_once": 2
+        f"{tmp_path.name}/many.py::is_killed_once": 2
     }
     assert_gone(int((tmp_path / "killed").read_text()))
 

@@ -108,7 +108,7 @@ def test_a_failure_explains_itself(project: Path) -> None:
         "- QEMU command line -",
         "qemu-system-x86_64 ",
         "- Run it again -",
-        f"--probes={project / 'probes'}",
+        "trapgate run 'probes/ipi/self_ipi.py::vector_is_kept[number81]' --target q35-tcg",
         "- Run it again with pytest -",
         f"pytest '{SELF_IPI[2]}' --trapgate-target=q35-tcg",
     ]

@@ -169,13 +169,13 @@ def test_the_command_keeps_scores(tmp_path: Path) -> None:
     assert code == 0, output
     assert "1 of 1 case fail without theirs" in output
     document = json.loads(baseline.read_text())
-    entry = document["cases"]["cases.py::good"]
+    entry = document["cases"][f"{tmp_path.name}/cases.py::good"]
     assert entry["score"] == round(entry["red"] / entry["removable"], 4) == document["score"]
     assert run("--probes", str(tmp_path), "--check", str(baseline))[0] == 0
     write(tmp_path, GOOD.replace("    assert run[seen] == 7\n", ""))
     code, output = run("--probes", str(tmp_path), "--check", str(baseline))
     assert code == 1
-    assert "fallen: cases.py::good was" in output
+    assert f"fallen: {tmp_path.name}/cases.py::good was" in output
 
 
 def test_only_the_first_case_of_each_probe(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_only_the_first_case_of_each_probe(tmp_path: Path) -> None:
     baseline = tmp_path / "baseline.json"
     code, output = run("--probes", str(tmp_path), "--first", "--write-baseline", str(baseline))
     assert code == 0, output
-    assert list(json.loads(baseline.read_text())["cases"]) == ["cases.py::good[number1]"]
+    assert list(json.loads(baseline.read_text())["cases"]) == [f"{tmp_path.name}/cases.py::good[number1]"]
 
 
 def test_the_command_fails_for_a_vacuous_probe(tmp_path: Path) -> None:

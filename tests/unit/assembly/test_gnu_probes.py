@@ -12,8 +12,9 @@ from harness.kernel.program import Program, TargetLacks, common_names
 from harness.kernel.runtime import assembled_runtime
 from harness.qemu.target import Target
 from harness.run.build import Built, build
-from harness.run.loader import catalogue_root, load_probes, probe_files
+from harness.run.loader import catalogue_root, load_probes
 from harness.run.probe import Probe
+from harness.run.probe_places import probe_files
 from harness.run.targets import find_targets
 
 from .agreement import assert_same_image, gnu_text

@@ -11,7 +11,8 @@ from textwrap import dedent
 import pytest
 
 from harness.run.assertions import explained_comparisons
-from harness.run.loader import LoadError, catalogue_root, discover, load_file, load_probes, probe_files
+from harness.run.loader import LoadError, catalogue_root, discover, load_file, load_probes
+from harness.run.probe_places import probe_files
 
 HEAD = "from harness.run.probe import probe\n"
 GOOD = HEAD + dedent('''
@@ -139,7 +140,7 @@ def test_path_with_a_name(write: Write) -> None:
 def test_a_probe_that_is_imported_belongs_to_its_own_file(write: Write, tmp_path: Path) -> None:
     write("a.py", GOOD)
     write("b.py", "from .a import rule  # a probe\n")
-    assert [found.id for found in load_probes([tmp_path])] == ["a.py::rule"]
+    assert [found.id for found in load_probes([tmp_path])] == [f"{tmp_path.name}/a.py::rule"]
 
 
 def test_families_keep_their_parameters(write: Write, tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def test_every_problem_of_every_file_is_told_at_once(write: Write, tmp_path: Pat
     write("b.py", GOOD.replace("yield", "5"))
     write("c.py", GOOD)
     found = discover([tmp_path])
-    assert [probe.id for probe in found.probes] == ["c.py::rule"]
+    assert [probe.path.name for probe in found.probes] == ["c.py"]
     assert [problem.path.name for problem in found.problems] == ["a.py", "a.py", "a.py", "b.py"]
 
 
