@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 from _pytest._code.code import ExceptionInfo, ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
+from harness.one_line import one_line
 from harness.qemu.errors import QemuError, TargetError, Unsupported
 from harness.qemu.machine import Machine
 from harness.qemu.target import Target
@@ -175,7 +176,7 @@ def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
     kind = "AssertionError" if record.verdict is Verdict.FAIL else "harness or QEMU broke"
     shown = _relative(path, item.config.rootpath)
     entry = ReprEntry(lines, None, None, ReprFileLocation(shown, line, kind), "long")
-    first = printable(record.reason).splitlines()[0] if record.reason else str(record.verdict)
+    first = printable(one_line(record.reason)) if record.reason else str(record.verdict)
     representation = ReprExceptionInfo(ReprTraceback([entry], None, "long"), ReprFileLocation(shown, line, first))
     for title, body in kept:
         if body != found:

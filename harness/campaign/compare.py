@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.abi import SNAPSHOT
+from harness.one_line import one_line
 from harness.qemu.devices import DEVICES
 from harness.qemu.target import Target
 from harness.run.probe import Case
@@ -140,5 +141,5 @@ def _shown(interrupt: InterruptRecord) -> str:
 
 
 def _verdict(record: RunRecord) -> str:
-    reason = record.reason.partition("\n")[0]
+    reason = one_line(record.reason)
     return f"{record.verdict} ({reason})" if reason else str(record.verdict)

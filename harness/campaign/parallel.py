@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.campaign.crew import Crew, Done
+from harness.one_line import one_line
 from harness.qemu.target import Target
 from harness.run.execute import Executor, RunOptions
 from harness.run.loader import load_file
 from harness.run.probe import Case, Probe
 from harness.run.record import FailureDetail, RunRecord, Verdict
 
-__all__ = ["CaseJob", "for_each_case", "lost_record", "run_cases", "run_one"]
+__all__ = ["CaseJob", "exception_of", "for_each_case", "lost_record", "run_cases", "run_one"]
 
 R = TypeVar("R")
 
@@ -142,9 +143,22 @@ def run_cases(
             yield done.number, replace(done.result, attempts=max(done.attempts, done.result.attempts))
 
 
+def exception_of(text: str) -> str:
+    """The exception of a traceback with all its lines; any other text as it is."""
+    lines = text.rstrip().splitlines()
+    inside = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    if not lines or not lines[0].startswith("Traceback (") or not inside:
+        return text
+    heads = [number for number, line in enumerate(lines) if line.startswith("Traceback (")]
+    first = next(
+        (number for number in range(heads[-1] + 1, len(lines)) if not lines[number].startswith(" ")), len(lines) - 1
+    )
+    return "\n".join(lines[first:])
+
+
 def lost_record(target: Target, case: Case, done: Done[R]) -> RunRecord:
     """The record of a run that nobody lived to tell about."""
-    reason = done.lost.rstrip().splitlines()[-1]  # of a traceback: the exception
+    reason = one_line(exception_of(done.lost))
     return RunRecord(
         probe=case.id,
         target=target.name,

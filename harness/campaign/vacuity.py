@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.kernel.program import Step
+from harness.one_line import one_line
 from harness.run.build import build
 from harness.run.execute import Executor, RunOptions
 from harness.run.probe import Case
@@ -125,7 +126,7 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     target = executor.target
     options = replace(executor.options, cold=False)
     whole = executor.run(case, options)
-    found = CaseVacuity(case.id, case.probe.id, target.name, whole.verdict, _first_line(whole.reason))
+    found = CaseVacuity(case.id, case.probe.id, target.name, whole.verdict, one_line(whole.reason))
     if found.apart:
         return found
     built = build(case, target)  # it has just been built, so it can be
@@ -156,7 +157,7 @@ def _without_triggers(
     if not marked and not whole.host_triggered:
         return TriggerFinding.NO_TRIGGER, ""
     record = executor.run(case, replace(options, omit=marked, act=False))
-    reason = _first_line(record.reason)
+    reason = one_line(record.reason)
     match record.verdict:
         case Verdict.FAIL:
             return TriggerFinding.FAIL, reason
@@ -172,11 +173,7 @@ def _without(executor: Executor, case: Case, options: RunOptions, step: Step, *,
     record = executor.run(case, replace(options, omit=frozenset({step.index})))
     effects = {Verdict.FAIL: Effect.RED, Verdict.ERROR: Effect.BROKEN}
     effect = effects.get(record.verdict, Effect.GREEN)
-    return Removal(step.what, str(step.origin), step.trigger, effect, _first_line(record.reason))
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+    return Removal(step.what, str(step.origin), step.trigger, effect, one_line(record.reason))
 
 
 def case_scores(cases: Iterable[CaseVacuity]) -> list[CaseScore]:

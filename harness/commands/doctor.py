@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.one_line import one_line
 from harness.qemu.devices import DEVICES
 from harness.qemu.errors import QemuError, TargetError
 from harness.qemu.features import Features, features, trial, unsupported
@@ -115,7 +116,7 @@ def _report_targets(console: Console, targets: list[Target]) -> int:
             if reason is None:
                 reason = trial(program, target.accelerator, target.machine).reason
         except (QemuError, OSError) as error:
-            reason, program = str(error).splitlines()[0], target.binary or "-"
+            reason, program = one_line(str(error)), target.binary or "-"
         working += reason is None
         clock = f"icount, 2^{target.icount_shift} ns" if target.deterministic else "real time"
         table.add_row(target.name, _sign(reason), target.machine, target.accelerator, clock, program)

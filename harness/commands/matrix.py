@@ -20,6 +20,7 @@ from rich.text import Text
 from harness.campaign.crew import CrewError
 from harness.campaign.order import default_workers
 from harness.commands.planning import find_cases, usage_error
+from harness.one_line import one_line
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.summary import STYLES, exit_code
@@ -197,7 +198,7 @@ def _explain(found: Sequence[Column], row: Row) -> None:
     for column, cell in zip(found, row.cells, strict=True):
         for record in cell:
             if record.verdict in (Verdict.FAIL, Verdict.ERROR, Verdict.DEVIATION):
-                reason = (printable(record.reason).splitlines() or [""])[0]
+                reason = printable(one_line(record.reason))
                 titles = reasons.setdefault((record.verdict, reason), [])
                 if column.title not in titles:
                     titles.append(column.title)

@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 from rich.text import Text
 
+from harness.one_line import one_line
 from harness.qemu.errors import QemuError, QemuStartError
 from harness.qemu.target import Target
 from harness.report.terminal import make_console
@@ -44,7 +45,7 @@ def check_programs(targets: Iterable[Target]) -> None:
         try:
             features(program)
         except QemuStartError as error:
-            raise QemuError(f"{program}: {' '.join(str(error).splitlines()[:2])}") from error
+            raise QemuError(f"{program}: {error.summary}") from error
 
 
 def broken_records(problems: Iterable[Problem], target: str) -> tuple[RunRecord, ...]:
@@ -60,7 +61,7 @@ def broken_records(problems: Iterable[Problem], target: str) -> tuple[RunRecord,
             rule="",
             citation="",
             ms=0.0,
-            reason=str(found[0]).splitlines()[0],
+            reason=one_line(str(found[0])),
             detail=FailureDetail(
                 (("The file cannot be loaded", "\n".join(map(str, found))),), str(path), found[0].line
             ),

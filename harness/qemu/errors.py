@@ -18,6 +18,7 @@ __all__ = [
     "Unsupported",
     "describe_exit",
     "ended_from_outside",
+    "said_in_short",
 ]
 
 
@@ -53,6 +54,8 @@ class QemuStartError(QemuError):
         self.stderr = stderr
         self.command_line = command_line
         self.from_outside = ended_from_outside(returncode, stderr)
+        # in one line, without the command line
+        self.summary = f"{what} {said_in_short(stderr)}" if stderr.strip() or what.endswith(":") else what
         said = stderr.strip() or "(nothing on stderr)"
         super().__init__(f"{what}\n{said}\nThe command line was:\n{command_line}")
 
@@ -100,6 +103,18 @@ class DumpError(QemuError):
         self.text = text
         wanted = f"\n  expected: {expected}" if expected else ""
         super().__init__(f"{what}: cannot read this line\n  {line!r}{wanted}")
+
+
+_SHORT = 500
+
+
+def said_in_short(stderr: str) -> str:
+    """What QEMU said, without warnings if it said more, in one line; of a long text the beginning and the end."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    lines = [line for line in lines if ": warning: " not in line] or lines
+    text = "; ".join(lines) or "(nothing on stderr)"
+    half = (_SHORT - 3) // 2
+    return text if len(text) <= _SHORT else f"{text[:half]} … {text[-half:]}"
 
 
 def describe_exit(returncode: int | None) -> str:

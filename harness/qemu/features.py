@@ -10,10 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.one_line import one_line
 from harness.qemu.command import SANDBOX, qemu_arguments
 from harness.qemu.devices import DEVICES
 from harness.qemu.engine import engine
-from harness.qemu.errors import QemuError, QemuStartError, QmpCommandError, Unsupported
+from harness.qemu.errors import QemuError, QemuStartError, QmpCommandError, Unsupported, said_in_short
 from harness.qemu.firmware import find_uefi
 from harness.qemu.remember import Memory
 from harness.qemu.resources import Resources
@@ -212,7 +213,7 @@ def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: Ma
         try:
             failure = engine().run(_run_trial(Shape(target), features(identity[0]).sandbox))
         except QemuError as error:
-            failure = _first_line(error)
+            failure = _in_short(error)
         if failure is None:
             memory.write({"cpu": cpu, "reason": None})
             return Trial(cpu, None)
@@ -237,9 +238,9 @@ async def _run_trial(shape: Shape, sandbox: bool) -> str | None:
         resources.close()
 
 
-def _first_line(error: QemuError) -> str:
+def _in_short(error: QemuError) -> str:
     said = error.stderr.strip() if isinstance(error, QemuStartError) else str(error)
-    return said.splitlines()[0] if said else str(error).splitlines()[0]
+    return said_in_short(said) if said else one_line(str(error))
 
 
 @cache

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.rule import Rule
 from rich.text import Text
 
+from harness.one_line import one_line
 from harness.report.failure import explain
 from harness.report.summary import STYLES, Result, headline, verdict_table
 from harness.report.text import plural, printable, seconds
@@ -122,7 +123,7 @@ class Terminal:
         for verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION, Verdict.FAIL, Verdict.ERROR):
             for record in records:
                 if record.verdict is verdict:
-                    reason = (printable(record.reason).splitlines() or [""])[0]
+                    reason = printable(one_line(record.reason))
                     if verdict is Verdict.DEVIATION:
                         reason = reason[reason.rfind("(recorded: ") :].strip("()")
                     shared = verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION)

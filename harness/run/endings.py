@@ -8,7 +8,7 @@ from harness import abi
 from harness.abi import Status
 from harness.hardware.exceptions import EXCEPTIONS, PageFaultErrorCode, SelectorErrorCode
 from harness.image.image import Image
-from harness.qemu.errors import QemuError, describe_exit, ended_from_outside
+from harness.qemu.errors import QemuError, describe_exit, ended_from_outside, said_in_short
 from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
@@ -98,8 +98,8 @@ def _died(machine: Machine, stop: Stop) -> RunBroken:
     when = "during the run" if machine.executed else "before the guest ran"
     ending = f"QEMU {describe_exit(stop.returncode)} {when}"
     if killed_from_outside(machine, stop.returncode):
-        return QemuKilled(f"{ending}: {said.splitlines()[-1]}" if said else ending, sections)
-    return MonitorBroke(f"{ending}: {said.splitlines()[-1]}" if said else ending, sections)
+        return QemuKilled(f"{ending}: {said_in_short(said)}" if said else ending, sections)
+    return MonitorBroke(f"{ending}: {said_in_short(said)}" if said else ending, sections)
 
 
 def _shut_down(machine: Machine, stop: Stop) -> RunBroken:

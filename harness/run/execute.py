@@ -21,6 +21,7 @@ from harness.hardware.register import FieldError
 from harness.image.elf import elf
 from harness.image.image import Parameters
 from harness.kernel.program import ProgramError, TargetLacks
+from harness.one_line import one_line
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuHung, QemuStartError, Unsupported
 from harness.qemu.features import features
@@ -90,7 +91,7 @@ class Executor:
                 record = self._attempt(case, replace(chosen, cold=True), last=True)
                 assert record is not None
         except Exception as error:  # of ours: the other runs go on
-            reason = f"the harness raised {type(error).__name__}: {error}".splitlines()[0]
+            reason = one_line(f"the harness raised {type(error).__name__}: {error}")
             detail = FailureDetail((("Error", traceback.format_exc()),))
             record = self._record(case, chosen, Verdict.ERROR, reason=reason, detail=detail)
         record = replace(record, attempts=attempts)
@@ -260,7 +261,7 @@ class Executor:
             verdict, reason = self._deviation(case, verdict, reason)
         excusable = verdict is Verdict.FAIL or isinstance(error, MonitorBroke)
         if self._software_kvm and excusable and fault_of(case, reason) is not None:
-            return Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {REFERENCE})"
+            return Verdict.DEVIATION, f"{one_line(reason)} (recorded: {REFERENCE})"
         return verdict, reason
 
     def _deviation(self, case: Case, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
@@ -272,7 +273,7 @@ class Executor:
             if not deviation.applies(self.target.kind, case.label, version):
                 continue
             if verdict is not Verdict.PASS and deviation.matches(reason):
-                return Verdict.DEVIATION, f"{reason.splitlines()[0]} (recorded: {deviation.ref})"
+                return Verdict.DEVIATION, f"{one_line(reason)} (recorded: {deviation.ref})"
             if verdict is Verdict.PASS:
                 return Verdict.FAIL, (
                     f"the recorded deviation has disappeared: {deviation.sees!r} on {deviation.targets} "
@@ -367,9 +368,7 @@ def _reason(error: BaseException) -> str:
 def _start_reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"the host could not make the machine: {error.strerror or error}: {os.strerror(error.errno or 0)}"
-    lines = str(error).splitlines()
-    said = next((line.strip() for line in lines[1:] if line.strip()), "")
-    return f"{lines[0]} {said}" if lines[0].endswith(":") and said else lines[0]
+    return error.summary if isinstance(error, QemuStartError) else one_line(str(error))
 
 
 def _start_detail(error: Exception) -> FailureDetail:

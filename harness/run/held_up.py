@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from harness.one_line import one_line
 from harness.qemu.scheduling import Deprivation
 from harness.run.record import Verdict
 
@@ -36,6 +37,6 @@ def held_up(
             f"{quiet_ms:g} ms of real time, so that an interrupt that must not come may have been late: {verdict}"
         )
         return Verdict.ERROR, text
-    first = reason.partition("\n")[0]
+    first = one_line(reason)
     text = f"{denied} while its guest ran in real time, so that the outcome says nothing about the rule: {verdict}"
     return Verdict.ERROR, f"{text} {first}".rstrip()

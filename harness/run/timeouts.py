@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness import abi
 from harness.image.image import Image
 from harness.kernel.program import WaitPoint
+from harness.one_line import one_line
 from harness.qemu.dumps import CpuRegisters
 from harness.qemu.errors import QemuError
 from harness.qemu.machine import Machine
@@ -71,7 +72,7 @@ def _causes(
     try:
         return why_none_came(scene_of(machine, image, mailbox.run_id, vector, mailbox.online, waiter, rflags))
     except QemuError as error:
-        return [f"no cause is known, as QEMU gave no state: {error}".partition("\n")[0]]
+        return [one_line(f"no cause is known, as QEMU gave no state: {error}")]
 
 
 def _content(machine: Machine, built: Built, wait: WaitPoint | None) -> list[str]:
