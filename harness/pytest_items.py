@@ -13,6 +13,7 @@ import pytest
 from _pytest._code.code import ExceptionInfo, ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 from harness.one_line import one_line
+from harness.pytest_broken import BrokenFileItem
 from harness.qemu.errors import QemuError, TargetError, Unsupported
 from harness.qemu.machine import Machine
 from harness.qemu.target import Target
@@ -75,18 +76,23 @@ class ProbeFile(pytest.File):
         super().__init__(**kwargs)
         self._session_of = session_of
 
-    def collect(self) -> Iterator[ProbeItem]:
-        """An item for each case on each target."""
+    def collect(self) -> Iterator[pytest.Item]:
+        """An item for each case on each target; a single one, which is an error, for a file that cannot be loaded."""
+        targets = chosen_targets(self.config)
         try:
             probes = load_file(self.path)
         except LoadError as error:
-            raise self.CollectError(str(error)) from error
+            if (
+                self.config.getoption("collectonly") or self._is_asked_for_one()
+            ):  # by a name that the item does not have
+                raise self.CollectError(str(error)) from error
+            yield BrokenFileItem.from_parent(self, name="not_loaded", error=error, target=targets[0])
+            return
         known = self.config.stash.setdefault(_KNOWN, {})
         for found in probes:
             other = known.setdefault(found.id, found)
             if other.path != found.path:
                 raise self.CollectError(f"{shown(found.path)}:{found.line}: {same_id(found, other)}")
-        targets = chosen_targets(self.config)
         for found in probes:
             for case in found.cases():
                 for target in targets:
@@ -95,6 +101,12 @@ class ProbeFile(pytest.File):
                     # the id as a string: pytest then knows the brackets for parameters, as --lf and xdist expect
                     node = {"name": name, "nodeid": f"{self.nodeid}::{name}"}
                     yield ProbeItem.from_parent(self, **node, case=case, target=target, session_of=self._session_of)
+
+    def _is_asked_for_one(self) -> bool:
+        """Whether the command line names a probe of this file."""
+        words = [argument.partition("::") for argument in self.config.args]
+        folder = self.config.invocation_params.dir
+        return any(separator and Path(folder, file).resolve() == self.path.resolve() for file, separator, _ in words)
 
 
 class ProbeItem(pytest.Item):

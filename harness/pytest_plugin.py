@@ -229,6 +229,15 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Keep the files that cannot be loaded, whatever is deselected: nobody knows what they hold."""
+    broken = [item for item in items if getattr(item, "trapgate_broken", False)]
+    items[:] = [item for item in items if item not in broken]
+    yield
+    items[:0] = broken
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -11,7 +10,6 @@ from typing import NoReturn
 import typer
 from rich.text import Text
 
-from harness.one_line import one_line
 from harness.qemu.errors import QemuError, QemuStartError
 from harness.qemu.target import Target
 from harness.report.terminal import make_console
@@ -19,10 +17,9 @@ from harness.report.text import plural
 from harness.run.loader import LoadError, Problem, catalogue_root, discover, mentions_probe, same_id
 from harness.run.probe import Case, Probe
 from harness.run.probe_places import name_on_disk, probe_files, shipped_root, shown
-from harness.run.record import FailureDetail, RunRecord, Verdict
 from harness.run.selection import Keywords, SelectionError, select
 
-__all__ = ["broken_records", "check_programs", "find_cases", "usage_error"]
+__all__ = ["check_programs", "find_cases", "usage_error"]
 
 
 def usage_error(message: str) -> NoReturn:
@@ -46,29 +43,6 @@ def check_programs(targets: Iterable[Target]) -> None:
             features(program)
         except QemuStartError as error:
             raise QemuError(f"{program}: {error.summary}") from error
-
-
-def broken_records(problems: Iterable[Problem], target: str) -> tuple[RunRecord, ...]:
-    """An `error` for each file that cannot be loaded, with all its problems, as a run on `target`."""
-    files: dict[Path, list[Problem]] = {}
-    for problem in problems:
-        files.setdefault(problem.path, []).append(problem)
-    return tuple(
-        RunRecord(
-            probe=shown(path),
-            target=target,
-            verdict=Verdict.ERROR,
-            rule="",
-            citation="",
-            ms=0.0,
-            reason=one_line(str(found[0])),
-            detail=FailureDetail(
-                (("The file cannot be loaded", "\n".join(map(str, found))),), str(path), found[0].line
-            ),
-            rerun=shlex.join(["trapgate", "run", shown(path)]),
-        )
-        for path, found in files.items()
-    )
 
 
 def find_cases(

@@ -21,7 +21,7 @@ from rich.text import Text
 from harness.campaign.crew import CrewError
 from harness.campaign.order import Shard
 from harness.campaign.rounds import Repeats
-from harness.commands.planning import broken_records, check_programs, find_cases, usage_error
+from harness.commands.planning import check_programs, find_cases, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
@@ -36,6 +36,7 @@ from harness.run.probe import Case, ProbeError
 from harness.run.record import RunRecord
 from harness.run.selection import Keywords, SelectionError
 from harness.run.targets import DEFAULT_TARGET, find_targets, hold_required, required_targets
+from harness.run.unloaded import broken_records
 
 __all__ = ["run_command"]
 

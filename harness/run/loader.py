@@ -80,8 +80,8 @@ def catalogue_root() -> Path:
 def load_probes(paths: Sequence[Path] = (), root: Path | None = None) -> list[Probe]:
     """The probes of folders, files and `file.py::name` paths; without paths, the catalogue that ships.
 
-    `root` is the folder that ids are relative to; by default that of `harness.run.probe_places.probes_root`. Raises LoadError
-    with every problem of every file.
+    `root` is the folder that ids are relative to; by default that of `harness.run.probe_places.probes_root`. Raises
+    LoadError with every problem of every file.
     """
     found = discover(paths, root)
     if found.problems:

@@ -144,11 +144,24 @@ def test_fixtures(project: Path) -> None:
     assert "2 passed" in both.stdout
 
 
-def test_a_broken_probe_file_is_an_error_of_collection(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "code"), [((), 1), (("--collect-only",), 2), (("-k", "p"), 1), (("-k", "no_such_name"), 1)]
+)
+def test_a_broken_probe_file_is_an_error(tmp_path: Path, words: tuple[str, ...], code: int) -> None:
     write_project(tmp_path)
     (tmp_path / "probes" / "broken.py").write_text("from harness import probe\n@probe(spec='S')\ndef p(k): ...\n")
-    done = run_pytest("probes/broken.py", cwd=tmp_path)
-    assert done.returncode == 2
+    done = run_pytest("probes/broken.py", *words, cwd=tmp_path)
+    assert done.returncode == code, done.stdout
+    assert "1 error" in done.stdout
+    assert "broken.py:3: p: is not a generator; write `run = yield`" in done.stdout
+    assert "loader.py" not in done.stdout
+
+
+def test_a_probe_of_a_broken_file_is_an_error_of_collection(tmp_path: Path) -> None:
+    write_project(tmp_path)
+    (tmp_path / "probes" / "broken.py").write_text("from harness import probe\n@probe(spec='S')\ndef p(k): ...\n")
+    done = run_pytest("probes/broken.py::p", cwd=tmp_path)
+    assert done.returncode in (2, 4), done.stdout
     assert "broken.py:3: p: is not a generator; write `run = yield`" in done.stdout
     assert "loader.py" not in done.stdout
 

@@ -1,0 +1,37 @@
+"""Records for probe files that cannot be loaded, so that reports name them besides the runs of the other files."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.one_line import one_line
+from harness.run.loader import Problem
+from harness.run.probe_places import shown
+from harness.run.record import FailureDetail, RunRecord, Verdict
+
+__all__ = ["broken_records"]
+
+
+def broken_records(problems: Iterable[Problem], target: str) -> tuple[RunRecord, ...]:
+    """An `error` for each file that cannot be loaded, with all its problems, as a run on `target`."""
+    files: dict[Path, list[Problem]] = {}
+    for problem in problems:
+        files.setdefault(problem.path, []).append(problem)
+    return tuple(
+        RunRecord(
+            probe=shown(path),
+            target=target,
+            verdict=Verdict.ERROR,
+            rule="",
+            citation="",
+            ms=0.0,
+            reason=one_line(str(found[0])),
+            detail=FailureDetail(
+                (("The file cannot be loaded", "\n".join(map(str, found))),), str(path), found[0].line
+            ),
+            rerun=shlex.join(["trapgate", "run", shown(path)]),
+        )
+        for path, found in files.items()
+    )
