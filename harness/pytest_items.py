@@ -25,13 +25,19 @@ from harness.run.execute import Executor, RunOptions
 from harness.run.loader import LoadError, load_file, same_id
 from harness.run.probe import Case, Probe
 from harness.run.probe_places import shown
-from harness.run.record import RunRecord, Verdict
+from harness.run.record import AtFault, RunRecord, Verdict
 from harness.run.targets import find_targets, hold_required, required_targets
 
 __all__ = ["ProbeFile", "ProbeItem", "Session", "chosen_targets", "launch", "open_json", "required_names"]
 
 
 _KNOWN: pytest.StashKey[dict[str, Probe]] = pytest.StashKey()
+_BROKEN: Mapping[str, str] = {
+    AtFault.PROBE: "mistake in the probe",
+    AtFault.QEMU: "QEMU broke",
+    AtFault.HOST: "trouble of the host",
+    AtFault.HARNESS: "the harness broke",
+}
 _PASSED_ON = ("target-file", "qemu")  # options that running one case again needs too
 
 
@@ -185,7 +191,7 @@ def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
     lines = [f"E   {text}" for text in found.splitlines()]
     if excerpt:
         lines = [_source_line(text) for text in excerpt.splitlines()] + lines
-    kind = "AssertionError" if record.verdict is Verdict.FAIL else "harness or QEMU broke"
+    kind = "AssertionError" if record.verdict is Verdict.FAIL else _BROKEN.get(record.at_fault, "the run broke")
     shown = _relative(path, item.config.rootpath)
     entry = ReprEntry(lines, None, None, ReprFileLocation(shown, line, kind), "long")
     first = printable(one_line(record.reason)) if record.reason else str(record.verdict)

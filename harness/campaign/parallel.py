@@ -19,7 +19,7 @@ from harness.qemu.target import Target
 from harness.run.execute import Executor, RunOptions
 from harness.run.loader import load_file
 from harness.run.probe import Case, Probe
-from harness.run.record import FailureDetail, RunRecord, Verdict
+from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
 
 __all__ = ["CaseJob", "exception_of", "for_each_case", "lost_record", "run_cases", "run_one"]
 
@@ -167,6 +167,7 @@ def lost_record(target: Target, case: Case, done: Done[R]) -> RunRecord:
         citation=case.probe.spec,
         ms=0.0,
         reason=reason,
+        at_fault=AtFault.HARNESS,
         attempts=done.attempts,
         detail=FailureDetail((("Error", done.lost),)),
         rerun=f"trapgate run '{case.id}' --target {target.name}",

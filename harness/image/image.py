@@ -147,6 +147,14 @@ class Image:
             self.runtime.code
         ) or abi.PROGRAM <= address < abi.PROGRAM + len(self.program.code)
 
+    def software_interrupt(self, after: int, vector: int) -> int | None:
+        """The address of the program's INT of this vector that ends at an address, or `None`."""
+        end = after - abi.PROGRAM
+        code = self.program.code
+        if 2 <= end <= len(code) and code[end - 2 : end] == bytes([0xCD, vector & 0xFF]) and vector >= 0:
+            return after - 2
+        return after - 1 if vector == 3 and 1 <= end <= len(code) and code[end - 1] == 0xCC else None
+
     def waits(self, address: int) -> bool:
         """Whether an address belongs to a routine of the runtime that lets the program wait."""
         symbols = self.runtime.symbols

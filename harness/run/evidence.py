@@ -19,14 +19,15 @@ from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
 from harness.run.comparisons import compare_hpet, compare_ioapic, compare_lapic, compare_pic
 from harness.run.endings import check_flood, checkpoint_name, explain_status, explain_stop
-from harness.run.failures import ResetUnseen, RunFailure
+from harness.run.failures import ProbeBroken, ResetUnseen, RunFailure
 from harness.run.leftovers import undone_by_reset
+from harness.run.mistakes import unknown
 from harness.run.record import InterruptRecord, Mark
 from harness.run.recorder import Mailbox, Recording, read_mailbox, read_recording
 from harness.run.seals import Seals
 from harness.run.snapshots import PicPairState, Snapshot
 from harness.run.stacks import check_guards
-from harness.run.vectors import Vectors
+from harness.run.vectors import Records, Vectors
 from harness.run.witnesses import check_registers, check_witnesses
 
 __all__ = ["Run"]
@@ -100,8 +101,7 @@ class Run:
     def reached(self, name: str) -> None:
         """Fail unless the guest stands at this checkpoint."""
         if name not in self.built.program.checkpoints:
-            known = ", ".join(self.built.program.checkpoints) or "none"
-            raise RunFailure(f"the program has no checkpoint {name!r}; it has: {known}")
+            raise ProbeBroken(unknown("checkpoint", name, self.built.program.checkpoints))
         if self._checkpoint != name:
             where = "the run has ended" if self.ended else f"the guest stands at {self._checkpoint!r}"
             raise RunFailure(f"checkpoint {name!r} was not reached: {where}")
@@ -136,7 +136,7 @@ class Run:
 
     def _run_on(self, guest_reset: GuestReset | None = None) -> Stop:
         if self.ended:
-            raise RunFailure("run.resume(): the run has ended already")
+            raise ProbeBroken("run.resume(): the run has ended already. To fix: a k.checkpoint for each run.resume()")
         if guest_reset is not None:
             self.held = True
             self.machine.ram[abi.STAGING_BOOTS] = abi.Boots.ALWAYS
@@ -197,7 +197,7 @@ class Run:
         return self._recording
 
     @property
-    def events(self) -> tuple[InterruptRecord | Mark, ...]:
+    def events(self) -> Records[InterruptRecord | Mark]:
         """Interrupts, exceptions and marks so far, in order. Fails if the recorder overflowed."""
         recording = self.recording
         if recording.overflowed:
@@ -205,12 +205,12 @@ class Run:
                 f"the recorder overflowed: {recording.total} events, {abi.RECORDS} kept in order; "
                 "judge run.count(vector), which is exact, or let the program cause less"
             )
-        return recording.events
+        return Records(recording.events)
 
     @property
-    def interrupts(self) -> tuple[InterruptRecord, ...]:
+    def interrupts(self) -> Records[InterruptRecord]:
         """Interrupts and exceptions so far, in order."""
-        return tuple(event for event in self.events if isinstance(event, InterruptRecord))
+        return Records(event for event in self.events if isinstance(event, InterruptRecord))
 
     @property
     def vectors(self) -> Vectors[int]:
@@ -262,7 +262,7 @@ class Run:
         for value in self.built.program.values:
             if value.name == name:
                 return value
-        raise RunFailure(f"the program has no value {name!r}")
+        raise ProbeBroken(unknown("value", name, [value.name for value in self.built.program.values]))
 
     def memory(self, where: Buffer | int, length: int | None = None) -> bytes:
         """A copy of guest memory: a buffer, or `length` bytes at a physical address."""
@@ -296,7 +296,7 @@ class Run:
         """The guest's frozen copy at a checkpoint it has passed; without a name, at its present stop."""
         what = f"checkpoint {name!r}" if name else "the end of the run"
         if name and name not in self.built.program.checkpoints:
-            raise RunFailure(f"the program has no checkpoint {name!r}")
+            raise ProbeBroken(unknown("checkpoint", name, self.built.program.checkpoints))
         if name not in self._snapshots:
             number = self.built.program.checkpoints.index(name) + 1 if name else 0
             address = abi.SNAPSHOTS + number * abi.SNAPSHOT.size

@@ -36,11 +36,11 @@ from harness.run.evidence import Run
 from harness.run.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunBroken, RunFailure
 from harness.run.held_up import held_up
 from harness.run.host_faults import REFERENCE, fault_of, faults_for, kvm_is_software
-from harness.run.judge import failure_detail, judge
+from harness.run.judge import failure_detail, fault_in, judge
 from harness.run.leftovers import outlives_reset
 from harness.run.probe import Case, ProbeError
 from harness.run.probe_code import ProbeExit
-from harness.run.record import FailureDetail, InterruptRecord, Mark, RunRecord, Verdict
+from harness.run.record import AtFault, FailureDetail, InterruptRecord, Mark, RunRecord, Verdict
 from harness.run.resets import TRACE_FAULTS
 from harness.run.selection import name_of
 from harness.run.sticky_ports import sticky_port
@@ -93,7 +93,7 @@ class Executor:
         except Exception as error:  # of ours: the other runs go on
             reason = one_line(f"the harness raised {type(error).__name__}: {error}")
             detail = FailureDetail((("Error", traceback.format_exc()),))
-            record = self._record(case, chosen, Verdict.ERROR, reason=reason, detail=detail)
+            record = self._record(case, chosen, AtFault.HARNESS, reason=reason, detail=detail)
         record = replace(record, attempts=attempts)
         return replace(record, ms=(time.perf_counter() - started) * 1e3)
 
@@ -130,13 +130,13 @@ class Executor:
         except (TargetLacks, Unsupported) as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
         except _BUILD_ERRORS as error:
-            return self._record(case, options, Verdict.ERROR, reason=str(error), detail=failure_detail(case, error))
+            return self._record(case, options, AtFault.PROBE, reason=str(error), detail=failure_detail(case, error))
         except ProbeExit as error:
             reason = f"the probe's program: {error}"
-            return self._record(case, options, Verdict.ERROR, reason=reason, detail=failure_detail(case, error))
+            return self._record(case, options, AtFault.PROBE, reason=reason, detail=failure_detail(case, error))
         except Exception as error:  # the probe's own code above the yield
             reason = f"the probe raised {type(error).__name__} while it wrote its program: {error}"
-            return self._record(case, options, Verdict.ERROR, reason=reason, detail=failure_detail(case, error))
+            return self._record(case, options, AtFault.PROBE, reason=reason, detail=failure_detail(case, error))
         with ExitStack() as stack:
             try:
                 if options.cold or not shape.reusable:
@@ -149,14 +149,14 @@ class Executor:
             except (QemuError, OSError) as error:
                 if not last and isinstance(error, QemuStartError) and error.from_outside:
                     return None  # nothing has run yet
-                detail = _start_detail(error)
-                return self._record(case, options, Verdict.ERROR, reason=_start_reason(error), detail=detail)
+                detail, fault = _start_detail(error), AtFault.QEMU if isinstance(error, QemuError) else AtFault.HOST
+                return self._record(case, options, fault, reason=_start_reason(error), detail=detail)
             record = unseen = None
             try:
                 record = self._observe(case, options, built, machine, parameters)
             except QemuKilled as error:
                 if last:
-                    record = self._record(case, options, Verdict.ERROR, machine, reason=error.reason)
+                    record = self._record(case, options, AtFault.HOST, machine, reason=error.reason)
             except ResetUnseen as error:
                 unseen = error
             lost_idle = machine.lost_idle
@@ -227,7 +227,8 @@ class Executor:
             verdict, reason = held_up(
                 verdict, reason, denied, paced_only=self.target.deterministic, quiet_ms=built.program.quiet_ms
             )
-        record = self._record(case, options, verdict, machine, reason=reason, detail=detail)
+        outcome = fault_in(case, error) if verdict is Verdict.ERROR else verdict
+        record = self._record(case, options, outcome, machine, reason=reason, detail=detail)
         events = _events(run)
         return replace(
             record,
@@ -285,12 +286,13 @@ class Executor:
         self,
         case: Case,
         options: RunOptions,
-        verdict: Verdict,
+        outcome: Verdict | AtFault,
         machine: Machine | None = None,
         *,
         reason: str = "",
         detail: FailureDetail | None = None,
     ) -> RunRecord:
+        verdict = Verdict.ERROR if isinstance(outcome, AtFault) else outcome
         extra = [f"--qemu-arg={argument}" for argument in options.qemu_args]
         return RunRecord(
             probe=case.id,
@@ -302,6 +304,7 @@ class Executor:
             reason=reason,
             detail=detail or FailureDetail(),
             command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
+            at_fault=str(outcome) if isinstance(outcome, AtFault) else "",
             lacking="target" if verdict is Verdict.UNSUPPORTED else "",
             rerun=shlex.join(["trapgate", "run", name_of(case), "--target", self.target.name, *extra]),
         )

@@ -6,6 +6,7 @@ __all__ = [
     "RESET_BY_GUEST",
     "HostTrouble",
     "MonitorBroke",
+    "ProbeBroken",
     "ResetUnseen",
     "RunBroken",
     "RunFailure",
@@ -40,6 +41,10 @@ class RunBroken(Exception):  # noqa: N818
 
 class WitnessDisagreement(RunBroken):
     """Memory, console and QMP differ about one run, so none of them is evidence."""
+
+
+class ProbeBroken(RunBroken):
+    """The probe's code below the yield is wrong."""
 
 
 class ResetUnseen(RunBroken):

@@ -8,16 +8,17 @@ from pathlib import Path
 from harness.assembly import AssemblyError
 from harness.hardware.exceptions import EXCEPTIONS
 from harness.kernel.program import ProgramError
+from harness.qemu.errors import QemuError
 from harness.run.assertions import explained_comparisons
 from harness.run.evidence import Run
-from harness.run.failures import RunBroken, RunFailure
+from harness.run.failures import HostTrouble, ProbeBroken, RunBroken, RunFailure
 from harness.run.mistakes import MISTAKES, explain_mistake
 from harness.run.probe import Case
-from harness.run.probe_code import probe_code
-from harness.run.record import FailureDetail
+from harness.run.probe_code import ProbeExit, probe_code
+from harness.run.record import AtFault, FailureDetail
 from harness.run.registers_text import ioapic_text, lapic_text, pic_text, registers_text
 
-__all__ = ["failure_detail", "judge"]
+__all__ = ["failure_detail", "fault_in", "judge"]
 
 _SERIAL_FIRST, _SERIAL_LAST = 24, 8  # lines of the console that a report shows
 _SERIAL_WIDTH = 400  # characters of one line
@@ -32,11 +33,11 @@ def judge(run: Run) -> None:
             pass
         except MISTAKES as error:
             text = explain_mistake(error, run.built.case.probe.path)
-            raise RunBroken(text).with_traceback(error.__traceback__) from None
+            raise ProbeBroken(text).with_traceback(error.__traceback__) from None
         else:
-            raise RunBroken("the probe has a second yield")
+            raise ProbeBroken("the probe has a second yield")
     if not run.ended:
-        raise RunBroken("the judgement ended while the guest stood at a checkpoint: call run.resume()")
+        raise ProbeBroken("the judgement ended while the guest stood at a checkpoint: call run.resume()")
     _check_faults(run)
 
 
@@ -51,6 +52,20 @@ def _check_faults(run: Run) -> None:
                 "To fix: cause it, or write k.faults(…, optional=True) and judge run.vectors"
             )
             raise RunFailure(reason, path=block.origin.file, line=block.origin.line)
+
+
+def fault_in(case: Case, error: BaseException | None) -> AtFault:
+    """What broke, for a run that came to an error; without one the host kept QEMU from running."""
+    match error:
+        case None | HostTrouble() | AssertionError() | RunFailure():
+            return AtFault.HOST
+        case ProbeBroken() | ProbeExit():
+            return AtFault.PROBE
+        case RunBroken() | QemuError():
+            return AtFault.QEMU
+    frames = traceback.extract_tb(error.__traceback__)
+    own = any(Path(frame.filename) == case.probe.path for frame in frames)
+    return AtFault.PROBE if own else AtFault.HARNESS
 
 
 def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> FailureDetail:

@@ -18,6 +18,7 @@ from types import CodeType, ModuleType
 from harness.qemu.devices import DEVICES
 from harness.run.compiled import Compiled, compiled, known
 from harness.run.form import FunctionNode, function_findings, module_findings
+from harness.run.mistakes import remedy
 from harness.run.probe import Probe, ProbeError
 from harness.run.probe_code import probe_code
 from harness.run.probe_places import probe_files, probes_root, shipped_root, shown
@@ -261,7 +262,7 @@ def _import_problem(error: BaseException, path: Path) -> Problem:
     line = max((i, frame.lineno or 0) for i, frame in enumerate(frames) if frame.filename == str(path))[1]
     if isinstance(error, ProbeError):
         return Problem(path, line, str(error))
-    text = f"cannot be imported: {type(error).__name__}: {error}"
+    text = f"cannot be imported: {type(error).__name__}: {error}{remedy(error, path)}"
     if len(frames) > own + 1 and not isinstance(error, ImportError):
         text += "\n" + "".join(traceback.format_list(frames[own:])).rstrip()
     return Problem(path, line, text)

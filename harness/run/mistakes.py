@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.hardware.block import Block, PlaceholderError
 from harness.hardware.register import FieldError
+from harness.run.probe import probe
 
-__all__ = ["MISTAKES", "explain_mistake"]
+__all__ = ["MISTAKES", "explain_mistake", "remedy", "unknown"]
 
 MISTAKES = (FieldError, PlaceholderError, AttributeError)
 _HARNESS = str(Path(__file__).resolve().parents[1])
@@ -26,6 +30,13 @@ def explain_mistake(error: BaseException, probe: Path) -> str:
     own = own or [frame for frame in frames if not frame.filename.startswith(_HARNESS)]
     text = _unknown_name(error) if isinstance(error, AttributeError) else str(error)
     return f"{_short(own[-1].filename)}:{own[-1].lineno}: {text}" if own else text
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """`the program has no value 'sen'. Did you mean seen?`"""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(map(repr, known[:12])) or 'none'}"
+    return f"the program has no {kind} {name!r}. {hint}"
 
 
 def _short(file: str) -> str:
@@ -45,3 +56,22 @@ def _unknown_name(error: AttributeError) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"Did you mean {near[0]}?" if near else f"Expected one of: {', '.join(names[:12])}"
     return f"{shown} has no attribute {name!r}. {hint}"
+
+
+_KEYWORD = re.compile(r"_Decorator\.__call__\(\) .*argument:? '(\w+)'")
+
+
+def remedy(error: BaseException, path: Path) -> str:
+    """What to do about an error that a probe file raises while it is loaded; empty where that is not known."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        first = error.name.partition(".")[0]
+        if (path.parent / f"{first}.py").exists() or (path.parent / first).is_dir():
+            return f". {first} is beside this file. To fix: from . import {first}, or from .{first} import …"
+    if isinstance(error, TypeError) and (match := _KEYWORD.search(str(error))) is not None:
+        options = list(inspect.signature(probe.__call__).parameters)
+        if match[1] in options:
+            return f". To fix: @probe({match[1]}=…)"
+        near = difflib.get_close_matches(match[1], options, n=1)
+        hint = f"Did you mean {near[0]}=?" if near else f"Expected: {', '.join(options)}"
+        return f". @probe has no option {match[1]}=. {hint}"
+    return ""

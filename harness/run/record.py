@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["FailureDetail", "InterruptRecord", "Mark", "RunRecord", "Verdict"]
+__all__ = ["AtFault", "FailureDetail", "InterruptRecord", "Mark", "RunRecord", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -17,7 +17,16 @@ class Verdict(StrEnum):
     FAIL = "fail"
     DEVIATION = "deviation"  # a recorded difference between target and manual, seen again exactly
     UNSUPPORTED = "unsupported"  # the target lacks what the probe needs; the reason says what
-    ERROR = "error"  # harness or QEMU broke: says nothing about the rule
+    ERROR = "error"  # the probe's code, QEMU, the host or the harness broke: says nothing about the rule
+
+
+class AtFault(StrEnum):
+    """What broke in a run whose verdict is `error`."""
+
+    PROBE = "probe"  # its Python code, or a program that cannot be assembled
+    QEMU = "qemu"
+    HOST = "host"
+    HARNESS = "harness"
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,7 @@ class RunRecord:
     snapshot: bytes = field(default=b"", repr=False)  # `SNAPSHOT` of harness/abi.py at the end of a run that had one
     host_acted: bool = False  # the host held, asked or changed the machine in the middle of the run
     host_triggered: bool = False  # the probe called run.trigger
+    at_fault: str = ""  # of an `error`: one of AtFault
     lacking: str = ""  # of an `unsupported`: "host" (this QEMU or host), or "target" (never has it)
 
     @property
@@ -111,5 +121,6 @@ class RunRecord:
             "values": dict(self.values),
             "reason": self.reason,
             "attempts": self.attempts,
+            "at_fault": self.at_fault,
             "lacking": self.lacking,
         }

@@ -93,13 +93,13 @@ def read_recording(ram: memoryview, mailbox: Mailbox, image: Image, marks: Seque
     return Recording(tuple(events), head, zlib.crc32(data), _counts(ram))
 
 
-def _where(image: Image, rip: int, wait: int) -> str:
-    """The interrupted place; within a wait of the runtime, the program's line that waits."""
+def _where(image: Image, rip: int, wait: int, vector: int) -> str:
+    """The interrupted place: the INT of a software interrupt; in a wait of the runtime the line that waits."""
     if image.waits(rip):
         line = image.line_at(wait - 1) if abi.PROGRAM < wait <= abi.PROGRAM + len(image.program.code) else None
         if line is not None:
             return f"waiting at {line.origin}"
-    return image.symbolise(rip)
+    return image.symbolise(image.software_interrupt(rip, vector) or rip)
 
 
 _NEVER = bytes(1024)
@@ -136,7 +136,7 @@ def _entry(data: bytes, at: int, mailbox: Mailbox, image: Image, marks: Sequence
         error_code=field["ERROR"] if flags & Flag.ERROR_CODE else None,
         cs=field["CS"],
         rip=field["RIP"],
-        where=_where(image, field["RIP"], field["WAIT"]),
+        where=_where(image, field["RIP"], field["WAIT"], -1 if flags & Flag.IN_SERVICE else vector),
         rflags=field["RFLAGS"],
         ss=field["SS"],
         rsp=field["RSP"],

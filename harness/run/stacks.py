@@ -27,10 +27,7 @@ def explain_overflow(machine: Machine, built: Built, mailbox: Mailbox) -> RunFai
     vector = panic.frame["VECTOR"] & 0xFF
     row = EXCEPTIONS.get(vector)
     rip = panic.frame["RIP"]
-    caused_by_int = (
-        machine.memory((rip - 2) % abi.USER_ALIAS, 2) == bytes([0xCD, vector]) if _in_program(image, rip - 2) else False
-    )
-    place = rip - 2 if caused_by_int else _innermost(machine, built, mailbox, rip)
+    place = image.software_interrupt(rip % abi.USER_ALIAS, vector) or _innermost(machine, built, mailbox, rip)
     line = image.line_at(place % abi.USER_ALIAS)
     where = str(line.origin) if line is not None else image.symbolise(place)
     reason = (

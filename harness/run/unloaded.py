@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.one_line import one_line
 from harness.run.loader import Problem
 from harness.run.probe_places import shown
-from harness.run.record import FailureDetail, RunRecord, Verdict
+from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
 
 __all__ = ["broken_records"]
 
@@ -28,6 +28,7 @@ def broken_records(problems: Iterable[Problem], target: str) -> tuple[RunRecord,
             citation="",
             ms=0.0,
             reason=one_line(str(found[0])),
+            at_fault=AtFault.PROBE,
             detail=FailureDetail(
                 (("The file cannot be loaded", "\n".join(map(str, found))),), str(path), found[0].line
             ),

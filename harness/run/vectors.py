@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import SupportsIndex, TypeVar, overload
 
-__all__ = ["Vectors", "explain_vectors"]
+from harness.run.failures import ProbeBroken
+
+__all__ = ["Records", "Vectors", "explain_vectors"]
 
 _MANY = 5  # from so many equal ones in a row on, their number is shown
 _MOST = 24  # entries that are shown of one list
@@ -14,6 +16,27 @@ _EXCEPTIONS = 32  # vectors below are exceptions and the NMI (SDM vol. 3A, "Exce
 
 
 T = TypeVar("T", bound=int | str)
+E = TypeVar("E")
+
+
+class Records(tuple[E, ...]):
+    """Records of events. They never equal a list of vectors: a comparison with one raises ProbeBroken."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, list | tuple):
+            plain = next((item for item in other if isinstance(item, int | str)), None)
+            if plain is not None:
+                vectors = "run.sequence" if any(isinstance(item, str) for item in other) else "run.vectors"
+                raise ProbeBroken(
+                    f"a list of records is compared with {_shown(plain)}, which is no record. To fix: compare "
+                    f"{vectors} (run.sequence has vectors and names of marks)"
+                )
+            return list(self) == list(other)
+        return NotImplemented
+
+    __hash__ = tuple.__hash__
 
 
 class Vectors(list[T]):

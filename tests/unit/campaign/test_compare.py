@@ -46,7 +46,11 @@ def test_equal_runs() -> None:
 @pytest.mark.parametrize(
     ("other", "said", "timing"),
     [
-        (replace(BASE, verdict=Verdict.FAIL, reason="why\nmore"), "the verdict is fail (why; more), it was pass", False),
+        (
+            replace(BASE, verdict=Verdict.FAIL, reason="why\nmore"),
+            "the verdict is fail (why; more), it was pass",
+            False,
+        ),
         (record(interrupt(), interrupt(1, vector=0x51)), "interrupt 1 is vector 0x51 on CPU 0", False),
         (record(interrupt(), interrupt(1, cpu=1)), "on CPU 1", False),
         (record(interrupt(error_code=0), interrupt(1)), "with error code 0x0", False),
