@@ -4,7 +4,7 @@ PYTHON_VENV := .venv/bin/python
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup images run test test-all soak lint bench matrix vacuity qemu-10 lock clean distclean
+.PHONY: help setup images run test test-all soak lint bench matrix vacuity leaks qemu-10 lock clean distclean
 
 help:
 	@echo 'make run        boot the catalogue, print the verdict table   (ARGS="timers -t pc-tcg" goes to trapgate run)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make lint       ruff and mypy only'
 	@echo 'make bench      how fast it is, against a bare QEMU'
 	@echo 'make matrix     every target and QEMU that this host can run, side by side'
+	@echo 'make leaks      what does a guest leave to the next guest of a warm machine?   (two minutes)'
 	@echo 'make vacuity    would the probes notice if what they test were gone?   (minutes; ARGS=--triggers: faster)'
 	@echo 'make images     the bootable images, below images/'
 	@echo 'make qemu-10    a second, newer QEMU beside that of the distribution'
@@ -52,6 +53,9 @@ bench: setup
 
 matrix: setup
 	@.venv/bin/trapgate matrix $(ARGS)
+
+leaks: setup
+	@.venv/bin/trapgate leaks $(or $(ARGS),--target q35-tcg --target pc-tcg --target microvm-tcg)
 
 vacuity: setup
 	@.venv/bin/trapgate vacuity $(if $(findstring --triggers,$(ARGS)),,--first --check docs/vacuity.json) $(ARGS)

@@ -12,6 +12,7 @@ from harness.commands.asm import asm_command
 from harness.commands.bench import bench_command
 from harness.commands.doctor import doctor_command
 from harness.commands.images import images_command
+from harness.commands.leaks import leaks_command
 from harness.commands.list import list_command
 from harness.commands.matrix import matrix_command
 from harness.commands.run import EXIT_CODES, run_command
@@ -53,6 +54,7 @@ app.command("images")(images_command)
 app.command("asm")(asm_command)
 app.command("doctor")(doctor_command)
 app.command("vacuity")(vacuity_command)
+app.command("leaks")(leaks_command)
 app.command("bench")(bench_command)
 app.command("matrix")(matrix_command)
 

@@ -195,6 +195,7 @@ silence_timers:
     mov edx, 0x100
 .Lcomparator:
     mov qword ptr [rdi+rdx], 0
+    mov qword ptr [rdi+rdx+0x10], 0 # FSB route, which a reset of QEMU leaves
     add edx, 0x20
     dec ecx
     jns .Lcomparator

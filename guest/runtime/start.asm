@@ -31,10 +31,12 @@ entry64:
     jmp finish
 
 # restore_ports: ports that a reset of the machine leaves as the last guest wrote them: port B (channel 2's gate and the
-# speaker off) and the page registers of the 8237s (zero).
+# speaker off), the page registers of the 8237s (zero), and the address register of PCI configuration space (zero).
 # in: nothing. out: nothing. clobbers: EAX, EDX.
 restore_ports:
     xor eax, eax
+    mov edx, 0xCF8
+    out dx, eax
     out 0x61, al
     out 0x81, al                    # channel 2
     out 0x82, al                    # channel 3

@@ -37,13 +37,13 @@ from harness.run.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunB
 from harness.run.held_up import held_up
 from harness.run.host_faults import REFERENCE, fault_of, faults_for, kvm_is_software
 from harness.run.judge import failure_detail, fault_in, judge
-from harness.run.leftovers import outlives_reset
+from harness.run.leftovers import leaves_state
 from harness.run.probe import Case, ProbeError
 from harness.run.probe_code import ProbeExit
 from harness.run.record import AtFault, FailureDetail, InterruptRecord, Mark, RunRecord, Verdict
 from harness.run.resets import TRACE_FAULTS
 from harness.run.selection import name_of
-from harness.run.sticky_ports import sticky_port
+from harness.run.sticky_writes import reads_clock
 
 __all__ = ["Executor", "RunOptions", "build"]
 
@@ -124,6 +124,8 @@ class Executor:
             if self._software_kvm:
                 faults_for(case)  # says now what is wrong with the file
             built = build(case, self.target, options.omit, longest_wait_ms=options.longest_wait_ms)
+            if reads_clock(built.program.statements()):
+                options = replace(options, cold=True)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
             paced = _host_paced(built, shape)
             parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus, paced=paced)
@@ -217,7 +219,7 @@ class Executor:
         detail = FailureDetail() if error is None else failure_detail(case, error, run)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
         snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
-        if run.ended and not options.cold and machine.shape.reusable and not _leaves_state(run, snapshot):
+        if run.ended and not options.cold and machine.shape.reusable and leaves_state(run, snapshot) is None:
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
@@ -308,17 +310,6 @@ class Executor:
             lacking="target" if verdict is Verdict.UNSUPPORTED else "",
             rerun=shlex.join(["trapgate", "run", name_of(case), "--target", self.target.name, *extra]),
         )
-
-
-def _leaves_state(run: Run, snapshot: bytes) -> bool:
-    """Whether the machine may hold state of this run that a reset does not restore."""
-    return (
-        run.changed_machine
-        or run.machine.host_wrote
-        or run.machine.shape.interactive  # COM1 keeps what the host sent and the guest did not read
-        or outlives_reset(snapshot)
-        or sticky_port(run.built.program.statements()) is not None
-    )
 
 
 def _host_paced(built: Built, shape: Shape) -> bool:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from harness.abi import SNAPSHOT
+from typing import TYPE_CHECKING
 
-__all__ = ["outlives_reset", "undone_by_reset"]
+from harness.abi import SNAPSHOT
+from harness.run.sticky_writes import sticky_write
+
+if TYPE_CHECKING:
+    from harness.run.evidence import Run
+
+__all__ = ["leaves_state", "outlives_reset", "undone_by_reset"]
 
 _MASKED = 1 << 16
 _DELIVERY = 0b111 << 8
@@ -38,3 +44,19 @@ def outlives_reset(snapshot: bytes) -> bool:
     at = SNAPSHOT.offset("LAPIC") + _LVT_LINT0 // 16 * 4
     entries.append(int.from_bytes(snapshot[at : at + 4], "little"))
     return any(not entry & _MASKED and entry & _DELIVERY in _NOT_MASKABLE for entry in entries)
+
+
+def leaves_state(run: Run, snapshot: bytes) -> str | None:
+    """Why the machine may hold state of this run that a reset does not restore; `None` where it holds none.
+
+    `snapshot`: what the guest's runtime read of the controllers at its end.
+    """
+    if run.changed_machine:
+        return "the probe changed the machine through the monitor"
+    if run.machine.host_wrote:
+        return "a network cable was used"
+    if run.machine.shape.interactive:
+        return "COM1 keeps what the host sent and the guest did not read"
+    if outlives_reset(snapshot):
+        return "an entry of the interrupt controllers would deliver during the reset"
+    return sticky_write(run.built.program.statements(), run.machine.shape.target.machine)

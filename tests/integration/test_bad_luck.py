@@ -81,7 +81,10 @@ def test_each_has_its_own_verdict_and_the_next_run_is_sound(
 def test_a_reset_on_a_warm_machine_stays_a_fail_where_a_fresh_one_knows_of_none(
     guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.run.execute.sticky_port", lambda texts: None)  # as if CMOS were not known to survive
+    monkeypatch.setattr("harness.run.execute.reads_clock", lambda texts: False)
+    monkeypatch.setattr(
+        "harness.run.leftovers.sticky_write", lambda texts, machine: None
+    )  # as if CMOS were not known to survive
     with Executor(target("q35-tcg"), RunOptions(cold=False)) as executor:
         assert executor.run(guests["resets_where_another_was"]).verdict is Verdict.PASS
         record = executor.run(guests["resets_where_another_was"])

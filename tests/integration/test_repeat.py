@@ -95,7 +95,10 @@ def test_the_first_difference_is_shown(tmp_path: Path, change: str, judge: str, 
 
 def test_other_phases_are_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """The RTC's divider runs on through a reset: warm runs find it elsewhere each time, runs from power-on do not."""
-    monkeypatch.setattr("harness.run.execute.sticky_port", lambda texts: None)  # else its machine serves one run
+    monkeypatch.setattr("harness.run.execute.reads_clock", lambda texts: False)
+    monkeypatch.setattr(
+        "harness.run.leftovers.sticky_write", lambda texts, machine: None
+    )  # else its machine serves one run
     (found,) = [
         found
         for found in load_probes()

@@ -74,6 +74,42 @@ LEAKS: dict[str, dict[str, str]] = {
         "act": "run.machine.networks['virtio-net'].send(b'x' * 60)",
         "check": "assert not run.machine.host_wrote",
     },
+    "HPET route of a message": {
+        "options": ", needs=['hpet']",
+        "write": "mov edi, 0xFED00110\nmov dword ptr [rdi], 0x5A",
+        "read": "mov edi, 0xFED00110\nmov eax, dword ptr [rdi]" + STORE,
+        "check": "assert run['found'] == 0",
+    },
+    "machine-check bank": {
+        "write": "mov ecx, 0x400\nxor eax, eax\nxor edx, edx\nwrmsr",
+        "read": "mov ecx, 0x400\nrdmsr" + STORE,
+        "check": "assert run['found'] == 0xFF",
+    },
+    "machine-check bank by bytes": {
+        "write": "mov ecx, 0x400\nxor eax, eax\nxor edx, edx\n.byte 0x0F, 0x30",
+        "read": "mov ecx, 0x400\nrdmsr" + STORE,
+        "check": "assert run['found'] == 0xFF",
+    },
+    "PCI configuration": {
+        "write": "mov eax, 0x80000044\nmov ecx, 0x5A\ncall pci_write",
+        "read": "mov eax, 0x80000044\ncall pci_read" + STORE,
+        "check": "assert run['found'] == 0",
+    },
+    "PCI configuration address": {
+        "write": "mov edx, 0xCF8\nmov eax, 0x8000005C\nout dx, eax",
+        "read": "mov edx, 0xCF8\nin eax, dx" + STORE,
+        "check": "assert run['found'] == 0",
+    },
+    "8237 channel": {
+        "write": "out 0x0C, al\nmov al, 0x5A\nout 0x02, al\nout 0x02, al",
+        "read": "out 0x0C, al\nin al, 0x02" + STORE,
+        "check": "assert run['found'] == 0",
+    },
+    "RTC time": {
+        "write": "mov edi, 3000000\ncall stay",
+        "read": "xor eax, eax\nout 0x70, al\nin al, 0x71" + STORE,
+        "check": "assert run['found'] in (0, 1)",
+    },
     "COM1 input": {
         "options": ", interactive=True",
         "act": "run.serial.send('x')",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.run.sticky_ports import sticky_port
+from harness.run.sticky_writes import sticky_write
 
 
 @pytest.mark.parametrize(
@@ -13,13 +13,13 @@ from harness.run.sticky_ports import sticky_port
         "nop",
         "out 0x20, al",
         "mov edx, 0x2005\nout dx, al",
-        "mov edx, 0xcf8\nmov eax, 1\nout dx, eax\nmov edx, 0xcfc\nin eax, dx\nout dx, eax",
+        "mov rcx, rax\nmov eax, 0x8000f804\nmov edx, 0xCF8\nout dx, eax\nmov rax, rcx\nmov edx, 0xcfc\nout dx, ax",
         ".byte 0x0f, 0x0b",
         "mov rax, qword ptr [layout]",
     ],
 )
 def test_what_a_reset_restores(text: str) -> None:
-    assert sticky_port(text.splitlines()) is None
+    assert sticky_write(text.splitlines(), "q35") is None
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_what_a_reset_restores(text: str) -> None:
     ],
 )
 def test_what_may_survive(text: str) -> None:
-    assert sticky_port(text.splitlines()) is not None
+    assert sticky_write(text.splitlines(), "q35") is not None

@@ -1,0 +1,71 @@
+"""Takes the state of all devices of a stopped machine, as QEMU would send it to another host."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from harness.qemu.errors import QmpCommandError
+from harness.qemu.machine import Machine
+from harness.qemu.vmstate import VmStateError, parse_vmstate
+
+__all__ = ["device_state"]
+
+_CHUNK = 1 << 20
+_STEP_S = 0.002
+
+
+def device_state(machine: Machine) -> dict[str, bytes]:
+    """Every field of every device that QEMU would migrate, by its path. The machine cannot run afterwards.
+
+    Raises VmStateError where QEMU cannot migrate a device, or sends what is not known; QemuDied.
+    """
+    with _connection() as (listener, address):
+        stream = bytearray()
+        receiver = threading.Thread(target=_receive, args=(listener, stream), daemon=True)
+        receiver.start()
+        try:
+            # RAM is a file that the host has already.
+            machine.qmp("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}])
+            machine.qmp("migrate", uri=f"unix:{address}")
+            while (status := machine.qmp("query-migrate"))["status"] not in ("completed", "failed", "cancelled"):
+                time.sleep(_STEP_S)
+        except QmpCommandError as error:
+            raise VmStateError(f"QEMU does not send the state of this machine: {error.description}") from error
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            receiver.join()
+        if status["status"] != "completed":
+            raise VmStateError(f"QEMU did not send the state of this machine: {status.get('error-desc', status)}")
+    return parse_vmstate(bytes(stream))
+
+
+class _connection:  # noqa: N801
+    """A listening socket without a name, and the path by which another process of this user reaches it."""
+
+    def __enter__(self) -> tuple[socket.socket, str]:
+        self._listener = socket.socket(socket.AF_UNIX)
+        with tempfile.TemporaryDirectory(prefix="trapgate-") as folder:
+            path = Path(folder) / "state"
+            self._listener.bind(str(path))
+            self._listener.listen(1)
+            self._handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        return self._listener, f"/proc/{os.getpid()}/fd/{self._handle}"
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+        self._listener.close()
+
+
+def _receive(listener: socket.socket, stream: bytearray) -> None:
+    try:
+        connection, _ = listener.accept()
+    except OSError:  # shut down: QEMU never came
+        return
+    with connection:
+        while chunk := connection.recv(_CHUNK):
+            stream += chunk
