@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,15 +16,17 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.campaign.crew import CrewError
-from harness.commands.planning import find_cases, usage_error
+from harness.commands.options import Selection, selecting
+from harness.commands.planning import check_programs, find_cases, usage_error
 from harness.commands.throughput import throughput_document, throughput_table
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.host import host_facts, qemu_version, version
 from harness.report.terminal import make_console
-from harness.run.probe import ProbeError
+from harness.run.loader import catalogue_root
+from harness.run.probe import Case, ProbeError
 from harness.run.selection import SelectionError
-from harness.run.targets import DEFAULT_TARGET, find_targets
+from harness.run.targets import find_targets
 
 if TYPE_CHECKING:
     from harness.campaign.bench import Bench
@@ -56,10 +60,11 @@ _ROWS: tuple[tuple[str, str, tuple[str, float] | None], ...] = (
 )
 
 
+@selecting
 def bench_command(
+    selection: Selection,
     samples: Annotated[int, typer.Option("--samples", metavar="N", min=3, help="Cold runs to take a median of.")] = 15,
     output: Annotated[Path, typer.Option("--json", metavar="FILE", help="Where the figures go.")] = Path("bench.json"),
-    target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="The target.")] = DEFAULT_TARGET,
     reference: Annotated[
         str, typer.Option("--reference", metavar="CASE", help="The probe that is run alone.")
     ] = _REFERENCE,
@@ -73,6 +78,8 @@ def bench_command(
 
     Absolute times are this host's, now. Ratios are of samples taken in turns. Goals are shown, not enforced.
 
+    Names, -k and --probes choose the probes that are run whole, in place of the catalogue.
+
     Exit codes: 0 · 2 wrong usage · 3 a run did not pass, so that its time means nothing.
     """
     from harness.campaign.bare import BareError
@@ -83,16 +90,18 @@ def bench_command(
     started = time.monotonic()
     if no_throughput and only_throughput:
         usage_error("--no-throughput and --only-throughput leave nothing to measure")
+    chosen, chosen_cases = selection.plan_on_one_target()
+    catalogue = [] if no_catalogue or only_throughput else chosen_cases
     try:
-        cases = find_cases([reference, _WAITING])
-        (case,) = [case for case in cases if case.id != _WAITING]
-        (waiting,) = [case for case in cases if case.id == _WAITING]
-        catalogue = [] if no_catalogue or only_throughput else find_cases([])
-        (chosen,) = find_targets([target], None, None)
-        others = find_targets([name for name in _OTHERS if name != target], None, None)
-        rivals = [chosen, *find_targets([name for name in _THROUGHPUT if name != target], None, None)]
-    except (SelectionError, ProbeError, QemuError, ValueError) as error:
+        (waiting,) = find_cases([f"{catalogue_root()}/{_WAITING}"])
+        (case,) = _reference(selection, reference)
+        chosen, *others = _with_arguments([chosen, *_others(selection, chosen, _OTHERS)], selection.qemu_args)
+        rivals = [chosen, *_with_arguments(_others(selection, chosen, _THROUGHPUT), selection.qemu_args)]
+        check_programs([chosen])
+    except (SelectionError, ProbeError, QemuError) as error:
         usage_error(str(error))
+    except ValueError:
+        usage_error(f"--reference {reference}: expected one case")
     document = _heading(chosen)
     try:
         if not only_throughput:
@@ -114,6 +123,22 @@ def bench_command(
     except OSError as error:
         log.print(Text(f"--json {output}: {error.strerror}", "bold magenta"), soft_wrap=True)
         raise typer.Exit(3) from None
+
+
+def _reference(selection: Selection, name: str) -> list[Case]:
+    """The case that is run alone: of the folders of --probes or of the catalogue."""
+    if name == _REFERENCE:  # what is on disk here must not replace it
+        return find_cases([f"{catalogue_root()}/{name}"])
+    return find_cases([name], selection.probes or (), catalogue=True)
+
+
+def _others(selection: Selection, chosen: Target, names: Sequence[str]) -> list[Target]:
+    """The targets that the chosen one is compared with."""
+    return find_targets([name for name in names if name != chosen.name], selection.target_file, selection.program)
+
+
+def _with_arguments(targets: Sequence[Target], qemu_args: tuple[str, ...]) -> list[Target]:
+    return [replace(target, extra=(*target.extra, *qemu_args)) for target in targets]
 
 
 def _show(console: Console, bench: Bench) -> None:

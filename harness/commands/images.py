@@ -9,30 +9,27 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.commands.planning import find_cases, usage_error
+from harness.commands.options import Selection, selecting
+from harness.commands.planning import usage_error
 from harness.run.probe import Case, ProbeError
 from harness.run.selection import SelectionError
 
 __all__ = ["images_command"]
 
 
+@selecting
 def images_command(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Probes, as for run; else one of each file.")
-    ] = None,
+    selection: Selection,
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files go.")] = Path("images"),
-    target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="Whose board it is for.")] = "q35-tcg",
 ) -> None:
     """Write the ROM and, for each probe, a multiboot ELF, a PVH ELF, the ROM's staging area and a listing."""
     from harness.image.files import write_image, write_rom  # loads the assembler: not for --help
     from harness.qemu.errors import QemuError
-    from harness.qemu.target import target as target_named
     from harness.run.build import build
 
     try:
-        cases = find_cases(names or (), ())
-        chosen = cases if names else _one_of_each_file(cases)
-        board = target_named(target)
+        board, cases = selection.plan_on_one_target()
+        chosen = _one_of_each_file(cases) if selection.whole else cases
         console = Console(soft_wrap=True, highlight=False)
         for index, case in enumerate(chosen):
             built = build(case, board)

@@ -13,25 +13,21 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.commands.coverage import show_coverage
+from harness.commands.options import Selection, selecting
 from harness.commands.planning import find_cases, usage_error
 from harness.report.atomic import write_atomic
 from harness.report.json_file import SCHEMA
 from harness.report.terminal import make_console
 from harness.report.text import plural
 from harness.run.probe import Case, Probe, ProbeError
-from harness.run.selection import Keywords, SelectionError
+from harness.run.selection import SelectionError
 
 __all__ = ["list_command"]
 
 
+@selecting
 def list_command(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Areas, files, probes, cases or globs; with --coverage areas."),
-    ] = None,
-    keyword: Annotated[
-        str | None, typer.Option("-k", metavar="EXPR", help="Only ids that match, as in pytest: 'hpet and not legacy'.")
-    ] = None,
+    selection: Selection,
     area: Annotated[
         list[str] | None, typer.Option("--area", metavar="AREA", help="Only this area (repeatable).")
     ] = None,
@@ -40,26 +36,20 @@ def list_command(
         bool,
         typer.Option("--coverage", help="The bullets that the catalogue is meant to state, against the probes."),
     ] = False,
-    probes: Annotated[
-        list[Path] | None,
-        typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
-    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the list as JSON (docs/json.md); - is stdout.")
     ] = None,
 ) -> None:
-    """List probes by area: id, rule, cited source, cases.
+    """List probes by area: id, rule, cited source, cases. With -k those that one of the targets would run.
 
     Exit codes: 0, or 2 where a name is unknown or a probe file cannot be loaded. With --coverage 1 where a bullet is
     missing or twice there, or a probe names an unknown one.
     """
     if coverage:
-        _coverage([*(names or ()), *(area or ())], bool(keyword or probes), areas, json_file)
+        narrowed = bool(selection.keyword or selection.probes)
+        _coverage([*(selection.names or ()), *(area or ())], narrowed, areas, json_file)
         return
-    try:
-        cases = find_cases(names or (), probes or (), Keywords(keyword) if keyword else None)
-    except (SelectionError, ProbeError) as error:
-        usage_error(str(error))
+    cases = list(selection.plan().cases)
     if area:
         unknown = set(area) - {case.probe.area for case in cases}
         if unknown:

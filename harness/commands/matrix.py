@@ -19,17 +19,16 @@ from rich.text import Text
 
 from harness.campaign.crew import CrewError
 from harness.campaign.order import default_workers
-from harness.commands.planning import find_cases, usage_error
+from harness.commands.options import Jobs, Selection, selecting
+from harness.commands.planning import usage_error
 from harness.one_line import one_line
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.summary import STYLES, exit_code
 from harness.report.terminal import make_console
 from harness.report.text import plural, printable
-from harness.run.probe import Case, ProbeError
+from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
-from harness.run.selection import SelectionError
-from harness.run.targets import find_targets
 
 if TYPE_CHECKING:
     from harness.campaign.matrix import Column, Row
@@ -46,46 +45,35 @@ _SHORT = {
 _BESIDES = Path("qemu-10/qemu-system-x86_64")  # where `make qemu-10` puts it
 
 
+@selecting
 def matrix_command(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Areas, files, probes, cases or globs.")
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option("--target", "-t", metavar="NAME", help="Target or list (repeatable); else all."),
-    ] = None,
-    qemu: Annotated[
-        list[str] | None,
-        typer.Option("--qemu", metavar="PATH", help=f"One more QEMU (repeatable); else TRAPGATE_QEMU and {_BESIDES}."),
-    ] = None,
-    target_file: Annotated[
-        Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
-    ] = None,
+    selection: Selection,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every record as JSON, with its QEMU's version.")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes; else one for each core.")
-    ] = None,
+    jobs: Jobs = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show each probe, not only those that targets disagree about.")
     ] = False,
 ) -> None:
-    """Run probes on every target and every QEMU, and show where they differ.
+    """Run probes on every target (or those of --target) and every QEMU, and show where they differ.
+
+    Each --qemu is one more QEMU (repeatable); without it those of TRAPGATE_QEMU, or qemu-10/ where `make qemu-10` was.
 
     Exit codes: as of `trapgate run`.
     """
     from harness.campaign.matrix import columns, rows
 
-    binaries = qemu or [path for path in os.environ.get("TRAPGATE_QEMU", "").split(os.pathsep) if path]
+    binaries = selection.qemu or [path for path in os.environ.get("TRAPGATE_QEMU", "").split(os.pathsep) if path]
     if not binaries and _BESIDES.exists():
         binaries = [str(_BESIDES)]
+    choice = selection.plan(("all",), qemu=False)
+    cases = choice.cases
     try:
-        cases = find_cases(names or ())
-        found = columns(find_targets(target or ("all",), target_file), binaries)
-    except (SelectionError, ProbeError, QemuError) as error:
+        found = columns([target for target, chosen in choice.runs if chosen], binaries)
+    except QemuError as error:
         usage_error(str(error))
-    records = _run(found, cases, jobs)
+    records = _run(found, cases, selection.qemu_args, jobs)
     lacking = [number for number, column in enumerate(records) if _lacks_all(column)]
     shown = [number for number in range(len(found)) if number not in lacking]
     _show(
@@ -107,10 +95,13 @@ def matrix_command(
     raise typer.Exit(exit_code(record for column in records for record in column))
 
 
-def _run(found: Sequence[Column], cases: Sequence[Case], jobs: int | None) -> list[list[RunRecord]]:
+def _run(
+    found: Sequence[Column], cases: Sequence[Case], qemu_args: tuple[str, ...], jobs: int | None
+) -> list[list[RunRecord]]:
     from harness.campaign.parallel import run_cases
     from harness.run.execute import RunOptions
 
+    options = RunOptions(cold=False, qemu_args=qemu_args)
     runs = [(column.target, case) for column in found for case in cases]
     records: dict[int, RunRecord] = {}
     console = make_console(stderr=True)
@@ -118,7 +109,7 @@ def _run(found: Sequence[Column], cases: Sequence[Case], jobs: int | None) -> li
     with Progress(*bar, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(runs))
         try:
-            for number, record in run_cases(runs, RunOptions(cold=False), jobs or default_workers(len(runs))):
+            for number, record in run_cases(runs, options, jobs or default_workers(len(runs))):
                 records[number] = record
                 progress.update(task, advance=1, description=f"{record.probe}  {record.target}")
         except CrewError as error:

@@ -21,7 +21,8 @@ from rich.text import Text
 from harness.campaign.crew import CrewError
 from harness.campaign.order import Shard
 from harness.campaign.rounds import Repeats
-from harness.commands.planning import check_programs, find_cases, usage_error
+from harness.commands.options import Jobs, Selection, selecting
+from harness.commands.planning import check_programs, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
@@ -32,10 +33,9 @@ from harness.report.summary import Result, exit_code
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
 from harness.run.loader import Problem
-from harness.run.probe import Case, ProbeError
+from harness.run.probe import Case
 from harness.run.record import RunRecord
-from harness.run.selection import Keywords, SelectionError
-from harness.run.targets import DEFAULT_TARGET, find_targets, hold_required, required_targets
+from harness.run.targets import hold_required, required_targets
 from harness.run.unloaded import broken_records
 
 __all__ = ["run_command"]
@@ -77,19 +77,9 @@ class Plan:
         return sum(len(cases) for _, cases in self.runs) + len(self.broken)
 
 
+@selecting
 def run_command(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...", help="Areas, files, probes, cases or globs, as `trapgate list` shows them."
-        ),
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target", "-t", metavar="NAME", help=f"Target, comma list or 'all' (repeatable); else {DEFAULT_TARGET}."
-        ),
-    ] = None,
+    selection: Selection,
     require: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,24 +87,6 @@ def run_command(
             metavar="NAME",
             help="Target, comma list or 'all': a run that this host cannot make there is a fail (repeatable).",
         ),
-    ] = None,
-    keyword: Annotated[
-        str | None,
-        typer.Option("-k", metavar="EXPR", help="Only ids or targets that match, as in pytest: 'hpet and not pc'."),
-    ] = None,
-    qemu: Annotated[str | None, typer.Option("--qemu", metavar="PATH", help="The QEMU program to test.")] = None,
-    qemu_arg: Annotated[
-        list[str] | None, typer.Option("--qemu-arg", metavar="ARG", help="One more argument for QEMU (repeatable).")
-    ] = None,
-    probes: Annotated[
-        list[Path] | None,
-        typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
-    ] = None,
-    catalogue: Annotated[
-        bool, typer.Option("--catalogue", help="With --probes: the catalogue's probes as well.")
-    ] = False,
-    target_file: Annotated[
-        Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every record as JSON (docs/json.md).")
@@ -124,16 +96,7 @@ def run_command(
     ] = None,
     first_failure: Annotated[bool, typer.Option("--exitfirst", "-x", help="Stop at the first fail or error.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every run, also on a terminal.")] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            "-j",
-            metavar="N",
-            min=1,
-            help="Worker processes; else one a core, for a short plan one.",
-        ),
-    ] = None,
+    jobs: Jobs = None,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only part I of N, by the ids: for several CI jobs.")
     ] = None,
@@ -149,40 +112,35 @@ def run_command(
     ] = None,
 ) -> None:
     """Boot probes on targets and print their verdicts; each failure is explained."""
+    broken: list[Problem] = []
     try:
-        keywords = Keywords(keyword) if keyword else None
         part = Shard.parse(shard) if shard else None
-        broken: list[Problem] = []
-        cases = find_cases(names or (), probes or (), broken=broken, catalogue=catalogue)
-        targets = find_targets(target or (), target_file, qemu)
-        required = required_targets(require or (), targets)
-        check_programs(targets)
-        runs = [(t, [case for case in cases if keywords is None or keywords.match(case, t.name)]) for t in targets]
-    except (SelectionError, ProbeError, QemuError) as error:
-        usage_error(str(error))
     except ValueError as error:
         usage_error(f"--shard {error}")
-    if not any(chosen for _, chosen in runs):
-        usage_error(f"-k {keyword!r} matches none of {plural(len(cases), 'case')} on {plural(len(targets), 'target')}")
-    unchecked = [t.name for t, chosen in runs if t.name in required and not chosen]
+    choice = selection.plan(broken=broken)
+    try:
+        required = required_targets(require or (), choice.targets)
+        check_programs(choice.targets)
+    except QemuError as error:
+        usage_error(str(error))
+    runs = choice.runs
+    unchecked = ",".join(target.name for target, chosen in runs if target.name in required and not chosen)
     if unchecked:
-        usage_error(f"--require {','.join(unchecked)}: -k {keyword!r} leaves no run on it, so it would not be checked")
-    options = [f"--target-file={target_file}"] * bool(target_file) + [f"--qemu={qemu}"] * bool(qemu)
-    options += ["--cold"] * cold
+        usage_error(f"--require {unchecked}: -k {selection.keyword!r} leaves no run on it, so it would not be checked")
     if part is not None:
         runs = _part_of(runs, part, broken)
     if random_order and seed is None:
         seed = secrets.randbelow(1_000_000)
-    errors = broken_records(broken, targets[0].name)
+    errors = broken_records(broken, choice.targets[0].name)
     stream = Stream(jobs or 0, cold, repeat, seed)
     plan = Plan(
         runs,
-        tuple(qemu_arg or ()),
+        selection.qemu_args,
         json_file,
         junit_file,
         first_failure,
         verbose,
-        tuple(options),
+        (*selection.rerun_options(), *["--cold"] * cold),
         stream,
         errors,
         required,

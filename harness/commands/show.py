@@ -6,20 +6,18 @@ import linecache
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from harness.commands.planning import find_cases, usage_error
-from harness.qemu.errors import QemuError
+from harness.commands.options import Selection, selecting
+from harness.commands.planning import usage_error
 from harness.report.terminal import make_console
 from harness.run.probe import Case, ProbeError
 from harness.run.probe_places import shown
-from harness.run.selection import SelectionError
-from harness.run.targets import DEFAULT_TARGET, find_targets
 
 if TYPE_CHECKING:
     from harness.assembly import ListingLine
@@ -29,39 +27,24 @@ __all__ = ["show_command"]
 _BYTES_A_LINE = 8
 
 
-def show_command(
-    name: Annotated[str, typer.Argument(metavar="PROBE[case]", help="A probe, or one case of it.")],
-    target: Annotated[
-        str, typer.Option("--target", "-t", metavar="NAME", help="The target to build for.")
-    ] = DEFAULT_TARGET,
-    probes: Annotated[
-        list[Path] | None,
-        typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
-    ] = None,
-    target_file: Annotated[
-        Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
-    ] = None,
-) -> None:
+@selecting
+def show_command(selection: Selection) -> None:
     """Show what a probe's guest program becomes: address, bytes and assembly below each line of its source.
 
     Exit codes: 0; 1 where the program cannot be assembled; 2 where the name is unknown or means several probes.
     """
-    try:
-        cases = find_cases([name], probes or ())
-        chosen = find_targets([target], target_file)
-    except (SelectionError, ProbeError, QemuError) as error:
-        usage_error(str(error))
+    if selection.whole:
+        usage_error("show takes one probe: name it, as `trapgate list` shows it")
+    target, cases = selection.plan_on_one_target()
     if len({case.probe.id for case in cases}) > 1:
         listed = "\n".join(f"  {identity}" for identity in dict.fromkeys(case.probe.id for case in cases))
-        usage_error(f"{name!r} means several probes; show takes one of\n{listed}")
-    if len(chosen) != 1:
-        usage_error("show takes one target")
+        usage_error(f"{' '.join(selection.names or ())!r} means several probes; show takes one of\n{listed}")
     from harness.assembly import AssemblyError
     from harness.run.execute import build
 
     case = cases[0]
     try:
-        lines = build(case, chosen[0]).lines
+        lines = build(case, target).lines
     except (AssemblyError, ProbeError) as error:
         make_console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
         raise typer.Exit(1) from error

@@ -17,29 +17,27 @@ from rich.text import Text
 
 from harness.campaign.crew import CrewError
 from harness.campaign.order import default_workers
-from harness.commands.planning import find_cases, usage_error
+from harness.commands.options import Jobs, Selection, selecting
+from harness.commands.planning import check_programs, usage_error
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.terminal import make_console
 from harness.report.text import plural, printable
-from harness.run.probe import Case, ProbeError
-from harness.run.selection import SelectionError
-from harness.run.targets import DEFAULT_TARGET, find_targets
+from harness.run.probe import Case
 
 if TYPE_CHECKING:
     from harness.campaign.vacuity import CaseScore, CaseVacuity
     from harness.qemu.target import Target
+    from harness.run.execute import RunOptions
 
 __all__ = ["vacuity_command"]
 
 _RUNS_A_CASE = 10  # about: for the number of workers
 
 
+@selecting
 def vacuity_command(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Areas, files, probes, cases or globs.")
-    ] = None,
-    target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="The target.")] = DEFAULT_TARGET,
+    selection: Selection,
     triggers: Annotated[bool, typer.Option("--triggers", help="Remove the triggers only, not each step.")] = False,
     first: Annotated[
         bool, typer.Option("--first", help="Of each probe only the first case: minutes instead of an hour.")
@@ -54,13 +52,7 @@ def vacuity_command(
     write: Annotated[
         Path | None, typer.Option("--write-baseline", metavar="FILE", help="Keep the scores in this file.")
     ] = None,
-    probes: Annotated[
-        list[Path] | None,
-        typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue."),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes; else one for each core.")
-    ] = None,
+    jobs: Jobs = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Name each step whose removal goes unnoticed.")
     ] = False,
@@ -74,41 +66,41 @@ def vacuity_command(
     """
     from harness.campaign.baseline import BaselineError, read_baseline
     from harness.campaign.vacuity import case_scores
+    from harness.run.execute import RunOptions
 
     if triggers and (check or write):
         usage_error("--triggers gives no scores, so it cannot be used with --check or --write-baseline")
+    target, cases = selection.plan_on_one_target()
     try:
-        cases = find_cases(names or (), probes or ())
-        chosen = find_targets([target], None, None)
+        check_programs([target])
         baseline = read_baseline(check) if check else None
-    except (SelectionError, ProbeError, QemuError, BaselineError) as error:
+    except (QemuError, BaselineError) as error:
         usage_error(str(error))
-    if len(chosen) != 1:
-        usage_error(f"--target {target}: name one target")
-    if baseline is not None and baseline.target != chosen[0].name:
-        usage_error(f"--check {check}: is of {baseline.target}, this is {chosen[0].name}")
+    if baseline is not None and baseline.target != target.name:
+        usage_error(f"--check {check}: is of {baseline.target}, this is {target.name}")
     if first:
         firsts: dict[str, Case] = {}
         for case in cases:
             firsts.setdefault(case.probe.id, case)
         cases = list(firsts.values())
-    found = _examine(chosen[0], cases, triggers, jobs)
+    found = _examine(target, cases, RunOptions(cold=False, qemu_args=selection.qemu_args), triggers, jobs)
     scores = case_scores(found)
     _show(found, scores, verbose=verbose)
     fallen = baseline.fallen(scores) if baseline is not None else []
     _show_baseline(fallen, baseline.without(scores) if baseline is not None else [])
     _write(json_file, json.dumps([_plain(case) for case in found], indent=1) + "\n")
     if write is not None:
-        _write(write, _baseline_text(write, chosen[0].name, scores, whole=not names and not probes))
+        _write(write, _baseline_text(write, target.name, scores, whole=selection.whole and not selection.probes))
     bad = [case for case in found if _is_finding(case)]
     raise typer.Exit(1 if bad or fallen else 3 if any(case.verdict == "error" for case in found) else 0)
 
 
-def _examine(target: Target, cases: Sequence[Case], triggers: bool, jobs: int | None) -> list[CaseVacuity]:
+def _examine(
+    target: Target, cases: Sequence[Case], options: RunOptions, triggers: bool, jobs: int | None
+) -> list[CaseVacuity]:
     """Every case, in the order of `cases`."""
     from harness.campaign.parallel import for_each_case
     from harness.campaign.vacuity import CaseVacuity, examine
-    from harness.run.execute import RunOptions
     from harness.run.record import Verdict
 
     runs = [(target, case) for case in cases]
@@ -120,7 +112,7 @@ def _examine(target: Target, cases: Sequence[Case], triggers: bool, jobs: int | 
         task = progress.add_task("", total=len(runs))
         do = partial(examine, triggers_only=triggers)
         try:
-            for done in for_each_case(runs, RunOptions(cold=False), do, workers):
+            for done in for_each_case(runs, options, do, workers):
                 case = cases[done.number]
                 lost = CaseVacuity(case.id, case.probe.id, target.name, Verdict.ERROR, done.lost)
                 found[done.number] = done.result or lost

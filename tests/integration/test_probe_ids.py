@@ -111,6 +111,9 @@ def test_the_catalogue_besides_own_probes(tmp_path: Path) -> None:
     write(tmp_path / "probes" / "area" / "mine.py")
     own, ours = "area/mine.py::mine", "lapic/self_ipi.py::request_collapses_in_the_irr"
     assert ids("--probes=probes", cwd=tmp_path) == [own]
+    whole = ids("--probes=probes", "--catalogue", cwd=tmp_path)
+    assert {own, ours} <= set(whole)
+    assert ids("--probes=probes", "--catalogue", own, ours, cwd=tmp_path) == [own, ours]
     assert sorted(ids("probes/area/mine.py", ours, cwd=tmp_path)) == [own, ours]
     done = trapgate("run", "--probes=probes", "--catalogue", own, ours, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,64 @@
+"""What a shell offers for the names of probes and targets: `trapgate --install-completion`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import typer
+
+from harness.qemu.errors import QemuError
+from harness.qemu.target import load_targets
+from harness.run.loader import LoadError, catalogue_root, discover
+from harness.run.probe import Probe
+
+__all__ = ["complete_names", "complete_targets"]
+
+
+def complete_targets(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The targets that begin so, of those that ship and of `--target-file`; the last one of a comma list."""
+    try:
+        known = load_targets(ctx.params.get("target_file"))
+    except QemuError:
+        known = load_targets()
+    before, comma, _ = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in (*known, "all")]
+
+
+def complete_names(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Areas and files; behind `::` the probes of the file, behind `[` the cases of the probe. With their rules."""
+    roots = list(ctx.params.get("probes") or ())
+    try:
+        if ctx.params.get("catalogue") or not roots:
+            roots.append(catalogue_root())
+        probes = discover(roots).probes
+    except LoadError:
+        return []
+    before = _before_colons(ctx.params.get("names") or (), incomplete)
+    found = [(name.removeprefix(before), rule) for name, rule in _names(probes, before + incomplete)]
+    return [(name, rule) for name, rule in found if name.startswith(incomplete)]
+
+
+def _before_colons(names: Iterable[str], incomplete: str) -> str:
+    """What bash took for words of their own: it ends a word at `::`, so that `a.py::p` is three words."""
+    words = [*names]
+    if words and words[-1] == incomplete:
+        words.pop()
+    if len(words) >= 2 and words[-1] == "::":
+        return "".join(words[-2:])
+    return words[-1] if words and incomplete == "::" else ""
+
+
+def _names(probes: Iterable[Probe], text: str) -> Iterator[tuple[str, str]]:
+    """Every name of the kind that the text has come to, once."""
+    seen: set[str] = set()
+    for probe in probes:
+        if "[" in text:
+            entries = [(case.id, probe.rule) for case in probe.cases()]
+        elif "::" in text:
+            entries = [(probe.id, probe.rule)]
+        else:
+            entries = [(probe.area, ""), (probe.relative, "")]
+        for name, rule in entries:
+            if name not in seen:
+                seen.add(name)
+                yield name, rule

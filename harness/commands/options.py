@@ -1,0 +1,165 @@
+"""The options that say what a command is about: which probes, on which targets, with which QEMU. Declared once.
+
+A command takes a `Selection` as its first parameter and is decorated with `selecting`, which adds these options.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from harness.commands.completion import complete_names, complete_targets
+from harness.commands.planning import find_cases, usage_error
+from harness.qemu.errors import QemuError
+from harness.qemu.target import Target
+from harness.report.text import plural
+from harness.run.loader import Problem
+from harness.run.probe import Case, ProbeError
+from harness.run.selection import Keywords, SelectionError
+from harness.run.targets import DEFAULT_TARGET, find_targets
+
+__all__ = ["Choice", "Jobs", "Selection", "selecting"]
+
+R = TypeVar("R")
+
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes; else one a core, for a short plan one."),
+]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The cases and the targets that were chosen, and which case is to run on which target."""
+
+    cases: Sequence[Case]
+    targets: Sequence[Target]
+    runs: Sequence[tuple[Target, list[Case]]]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The values of the options; the fields are their declaration."""
+
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Files, folders, areas, probes, cases or globs, as `trapgate list` shows them.",
+            autocompletion=complete_names,
+        ),
+    ] = None
+    keyword: Annotated[
+        str | None,
+        typer.Option("-k", metavar="EXPR", help="Only ids or targets that match, as in pytest: 'hpet and not pc'."),
+    ] = None
+    probes: Annotated[
+        list[Path] | None,
+        typer.Option("--probes", metavar="DIR", help="Probes of this folder instead of the catalogue (repeatable)."),
+    ] = None
+    catalogue: Annotated[bool, typer.Option("--catalogue", help="With --probes: the catalogue's probes as well.")] = (
+        False
+    )
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME",
+            help=f"Target, comma list or 'all' (repeatable); else {DEFAULT_TARGET}.",
+            autocompletion=complete_targets,
+        ),
+    ] = None
+    target_file: Annotated[
+        Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each (docs/ci.md).")
+    ] = None
+    qemu: Annotated[list[str] | None, typer.Option("--qemu", metavar="PATH", help="The QEMU program to test.")] = None
+    qemu_arg: Annotated[
+        list[str] | None, typer.Option("--qemu-arg", metavar="ARG", help="One more argument for QEMU (repeatable).")
+    ] = None
+
+    @property
+    def qemu_args(self) -> tuple[str, ...]:
+        """What QEMU's command line ends with."""
+        return tuple(self.qemu_arg or ())
+
+    @property
+    def program(self) -> str | None:
+        """The QEMU program; None for that of each target. More than one is wrong usage."""
+        if len(self.qemu or ()) > 1:
+            usage_error(
+                f"--qemu {', '.join(self.qemu or ())}: expected one program; `trapgate matrix` compares several"
+            )
+        return self.qemu[0] if self.qemu else None
+
+    @property
+    def whole(self) -> bool:
+        """Whether neither names nor an expression make the choice smaller."""
+        return not self.names and not self.keyword
+
+    def find_cases(self, broken: list[Problem] | None = None) -> list[Case]:
+        """The cases by their names alone: see `harness.commands.planning.find_cases`."""
+        return find_cases(self.names or (), self.probes or (), broken=broken, catalogue=self.catalogue)
+
+    def plan(
+        self,
+        default: Sequence[str] = (),
+        broken: list[Problem] | None = None,
+        *,
+        qemu: bool = True,
+    ) -> Choice:
+        """What is chosen; `default` replaces the default target. Ends the command with code 2 where that is nothing.
+
+        `qemu=False` leaves each target its own QEMU program.
+        """
+        try:
+            keywords = Keywords(self.keyword) if self.keyword else None
+            cases = self.find_cases(broken)
+            targets = find_targets(self.target or default, self.target_file, self.program if qemu else None)
+            runs = [(t, [case for case in cases if keywords is None or keywords.match(case, t.name)]) for t in targets]
+        except (SelectionError, ProbeError, QemuError) as error:
+            usage_error(str(error))
+        chosen = {case.id for _, held in runs for case in held}
+        if not chosen:
+            what = f"{plural(len(cases), 'case')} on {plural(len(targets), 'target')}"
+            usage_error(f"-k {self.keyword!r} matches none of {what}")
+        return Choice([case for case in cases if case.id in chosen], targets, runs)
+
+    def plan_on_one_target(self) -> tuple[Target, list[Case]]:
+        """The target and the cases, for a command that takes one target."""
+        plan = self.plan()
+        if len(plan.targets) != 1:
+            usage_error(f"--target {','.join(target.name for target in plan.targets)}: expected one target")
+        return plan.targets[0], list(plan.cases)
+
+    def rerun_options(self) -> list[str]:
+        """What running one of the cases again needs besides its name and target."""
+        options = [f"--target-file={self.target_file}"] if self.target_file else []
+        return options + ([f"--qemu={self.program}"] if self.qemu else [])
+
+
+def selecting(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of `Selection`, in place of its first parameter."""
+    hints = get_type_hints(Selection, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])
+        for field in fields(Selection)
+    ]
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [*shared, *(parameter.replace(kind=kind) for parameter in own)]
+
+    @wraps(command)
+    def called(**given: Any) -> R:
+        chosen = Selection(**{parameter.name: given.pop(parameter.name) for parameter in shared})
+        return command(chosen, **given)
+
+    vars(called)["__signature__"] = inspect.Signature(parameters)
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return called
