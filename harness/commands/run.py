@@ -104,6 +104,12 @@ def run_command(
         int, typer.Option("--repeat", metavar="N", min=1, help="Run all N times; any difference is a fail.")
     ] = 1,
     cold: Annotated[bool, typer.Option("--cold", help="A fresh QEMU for every run instead of warm machines.")] = False,
+    second_source: Annotated[
+        bool,
+        typer.Option(
+            "--second-source", help="Compare the recorded interrupts with QEMU's own log of them (TCG only, slower)."
+        ),
+    ] = False,
     random_order: Annotated[
         bool, typer.Option("--random-order", help="Run in a random order; the report keeps the plan's.")
     ] = False,
@@ -132,7 +138,7 @@ def run_command(
     if random_order and seed is None:
         seed = secrets.randbelow(1_000_000)
     errors = broken_records(broken, choice.targets[0].name)
-    stream = Stream(jobs or 0, cold, repeat, seed)
+    stream = Stream(jobs or 0, cold, repeat, seed, second_source)
     plan = Plan(
         runs,
         selection.qemu_args,
@@ -140,12 +146,12 @@ def run_command(
         junit_file,
         first_failure,
         verbose,
-        (*selection.rerun_options(), *["--cold"] * cold),
+        (*selection.rerun_options(), *["--cold"] * cold, *["--second-source"] * second_source),
         stream,
         errors,
         required,
     )
-    raise typer.Exit(execute(plan, partial(open_runner, cold=cold)))
+    raise typer.Exit(execute(plan, partial(open_runner, cold=cold, second_source=second_source)))
 
 
 def _part_of(
@@ -159,11 +165,13 @@ def _part_of(
     return held
 
 
-def open_runner(target: Target, qemu_args: Sequence[str], *, cold: bool = False) -> AbstractContextManager[Runner]:
+def open_runner(
+    target: Target, qemu_args: Sequence[str], *, cold: bool = False, second_source: bool = False
+) -> AbstractContextManager[Runner]:
     """The executor of one target."""
     from harness.run.execute import Executor, RunOptions  # loads the assembler: not for --help
 
-    return Executor(target, RunOptions(cold=cold, qemu_args=tuple(qemu_args)))
+    return Executor(target, RunOptions(cold=cold, qemu_args=tuple(qemu_args), second_source=second_source))
 
 
 def execute(plan: Plan, open_runner: OpenRunner) -> int:

@@ -36,6 +36,7 @@ class Stream:
     cold: bool = False
     rounds: int = 1
     seed: int | None = None  # of the random order
+    second_source: bool = False
 
     def workers(self, runs: int) -> int:
         """How many processes run so many runs."""
@@ -57,7 +58,7 @@ class Stream:
         from harness.campaign.repeat import repeat_cases
         from harness.run.execute import RunOptions
 
-        options = RunOptions(cold=self.cold, qemu_args=tuple(qemu_args))
+        options = RunOptions(cold=self.cold, qemu_args=tuple(qemu_args), second_source=self.second_source)
         if repeats is not None:
 
             def each(position: int, record: RunRecord) -> None:

@@ -32,6 +32,7 @@ class Endpoints:
     backings: Mapping[str, str] = field(default_factory=dict)  # device name -> path
     networks: Mapping[str, str] = field(default_factory=dict)  # device name -> -netdev argument
     loaders: tuple[str, ...] = ()  # -device loader arguments
+    interrupt_log: str | None = None  # path that QEMU writes the log to, where the shape wants one
     paused: bool = True
 
 
@@ -64,6 +65,8 @@ def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) ->
         *ends.com1,
         "-serial", "chardev:com1",
     ]  # fmt: skip
+    if ends.interrupt_log is not None:
+        arguments += ["-d", "int", "-D", ends.interrupt_log]
     if ends.paused:
         # QMP events before the negotiation are lost; so nothing happens before it.
         arguments.append("-S")
@@ -107,7 +110,8 @@ def _on_shutdown(shape: Shape, ends: Endpoints) -> str:
 def _accelerator(shape: Shape) -> str:
     if shape.target.accelerator == "tcg":
         # MiB of translated code before QEMU begins anew. It would keep a GiB, which a warm machine fills run by run.
-        return "tcg,tb-size=64"
+        # Threads of several processors would mix the lines of their log.
+        return "tcg,tb-size=64" + (",thread=single" if shape.interrupt_log else "")
     return shape.target.accelerator
 
 

@@ -11,25 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from harness.hardware.hpet import HPET_DEFAULT_BASE
-from harness.hardware.state import HPET_SIZE, HpetState, IoApicState, LapicState, PicState
 from harness.qemu.command import qemu_arguments
 from harness.qemu.console import Console, SerialSpawn
-from harness.qemu.dumps import (
-    CpuRegisters,
-    PciFunction,
-    parse_ioapics,
-    parse_lapic,
-    parse_memory,
-    parse_pci,
-    parse_pics,
-    parse_registers,
-)
+from harness.qemu.dumps import CpuRegisters, parse_registers
 from harness.qemu.engine import engine
 from harness.qemu.errors import QemuError
 from harness.qemu.features import cpu_model, features, require
 from harness.qemu.firmware import find_uefi
 from harness.qemu.idle import wait_while_awake
+from harness.qemu.inspection import Inspection
+from harness.qemu.interrupt_log import Delivery
 from harness.qemu.monitor import Command, GuestReset, Monitor
 from harness.qemu.reproduce import command_line, export
 from harness.qemu.resources import Resources
@@ -45,7 +36,7 @@ Pieces = Iterable[tuple[int, bytes]]
 _REGISTERS = ("human-monitor-command", {"command-line": "info registers -a"})
 
 
-class Machine:
+class Machine(Inspection):
     """One machine. Make it with `launch`; it is also a context manager that ends it.
 
     A fresh machine is paused before its first instruction. The methods are synchronous; one thread at a time.
@@ -119,6 +110,8 @@ class Machine:
         def explain() -> str:
             return command_line(program, resources, cpu, placed)
 
+        if resources.interrupt_log is not None:
+            resources.interrupt_log.watch()
         made.append(cls(resources, await start(program, arguments, resources, timeout, explain), program, cpu, placed))
 
     # ---- the guest ----
@@ -177,6 +170,8 @@ class Machine:
         self._witnessed = None
         await self._monitor.reset()
         self._console.restart()
+        if self._resources.interrupt_log is not None:
+            self._resources.interrupt_log.restart()
 
     def clear(self, keep: tuple[int, int] = (0, 0)) -> None:
         """Zero guest RAM and every disk, as a fresh machine has them, but for the bytes from `keep[0]` to `keep[1]`.
@@ -284,16 +279,6 @@ class Machine:
             raise QemuError(f"{length} bytes at {address:#x}: guest RAM ends at {self._resources.ram.size:#x}")
         return bytes(self._resources.ram.view[address : address + length])
 
-    def physical(self, address: int, length: int) -> bytes:
-        """Bytes at a physical address as a device answers them (`xp`): dword reads, such as MMIO wants.
-
-        Address and length in bytes, multiples of 4. The local APIC's page reads 0 from here. Raises QemuError where
-        nothing answers.
-        """
-        if address % 4 or length % 4 or length <= 0:
-            raise ValueError(f"address {address:#x} and length {length} must be multiples of 4")
-        return parse_memory(self.hmp(f"xp /{length // 4}xw {address:#x}"), address, length)
-
     def registers(self) -> tuple[CpuRegisters, ...]:
         """Every CPU's registers. Raises DumpError."""
         return parse_registers(self._do(self._dump_registers()))
@@ -314,25 +299,17 @@ class Machine:
         dump = await self._dump_registers(self._monitor.reset_begins)
         return self._console.output(), dump
 
-    def lapic(self, cpu: int = 0) -> LapicState:
-        """The local APIC of the CPU with that APIC ID. Raises DumpError."""
-        return parse_lapic(self.hmp(f"info lapic {cpu}"))
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """The interrupts that the processors took in this run, by QEMU's log; the guest must be stopped.
 
-    def pics(self) -> tuple[IoApicState, PicState, PicState]:
-        """The IO APIC, the master and the slave 8259. Raises DumpError."""
-        return parse_pics(self.hmp("info pic"))
+        Raises QemuError where the shape has no log, DumpError.
+        """
+        return self._do(self._deliveries())
 
-    def ioapics(self) -> tuple[IoApicState, ...]:
-        """Every IO APIC (microvm has two). Raises DumpError."""
-        return parse_ioapics(self.hmp("info pic"))
-
-    def hpet(self) -> HpetState:
-        """The HPET's registers. Raises DumpError, QemuError where there is none."""
-        return HpetState.from_memory(self.physical(HPET_DEFAULT_BASE, HPET_SIZE))
-
-    def pci(self) -> tuple[PciFunction, ...]:
-        """Every PCI function, as it is configured now; microvm without a PCI bus has none. Raises DumpError."""
-        return parse_pci(self.qmp("query-pci"))
+    async def _deliveries(self) -> tuple[Delivery, ...]:
+        if self._resources.interrupt_log is None:
+            raise QemuError("this machine has no interrupt log: ask for a shape with interrupt_log=True")
+        return self._resources.interrupt_log.deliveries()
 
     # ---- console, disks, networks ----
 
@@ -438,6 +415,8 @@ async def _close(monitor: Monitor, console: Console, resources: Resources) -> No
     await monitor.process.end()
     await monitor.close()
     console.close()
+    if resources.interrupt_log is not None:
+        resources.interrupt_log.unwatch()
     resources.close()
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from harness.qemu.command import Endpoints
 from harness.qemu.errors import TargetError
 from harness.qemu.firmware import FirmwareFiles
+from harness.qemu.interrupt_log import InterruptLog
 from harness.qemu.memory_file import MemoryFile
 from harness.qemu.printout import Printout
 from harness.qemu.shape import Shape
@@ -57,6 +58,11 @@ class Resources:
                 self._undo.callback(self.com1.close)
                 self._inherited.append(self.com1.descriptor)
                 self._com1_arguments = self.com1.arguments("com1")
+            self.interrupt_log: InterruptLog | None = None
+            if shape.interrupt_log:
+                self.interrupt_log = InterruptLog()
+                self._undo.callback(self.interrupt_log.close)
+                self._inherited.append(self.interrupt_log.descriptor)
             self.backings: dict[str, MemoryFile] = {}
             self.networks: dict[str, socket.socket] = {}
             self._network_peers: dict[str, socket.socket] = {}
@@ -103,6 +109,7 @@ class Resources:
             qmp=("-chardev", f"socket,id=qmp,fd={self._qmp_peer.fileno()}", "-mon", "chardev=qmp,mode=control"),
             com1=self._com1_arguments,
             image=self.boot_image.path,
+            interrupt_log=self.interrupt_log.path if self.interrupt_log is not None else None,
             initrd=self.initrd_file.path if self.initrd_file is not None else None,
             kernel_arguments=self.kernel_arguments,
             firmware_code=str(self.firmware.code) if self.firmware is not None else None,

@@ -19,7 +19,8 @@ class Shape:
     """The hardware of one machine and the way it boots. Hashable: the key of the pool of warm machines.
 
     `boot`: "rom" (an image at the reset vector), "kernel" (QEMU's `-kernel`: multiboot, PVH, Linux), "disk" (BIOS boot
-    sector), "firmware" (UEFI from a disk image). `interactive`: COM1 can be written to.
+    sector), "firmware" (UEFI from a disk image). `interactive`: COM1 can be written to. `interrupt_log`: QEMU logs each
+    interrupt that a processor takes.
     """
 
     target: Target
@@ -28,12 +29,15 @@ class Shape:
     interactive: bool = False
     boot: Boot = "rom"
     extra_args: tuple[str, ...] = ()
+    interrupt_log: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= 255:
             raise TargetError(f"cpus = {self.cpus} is not in 1..255")
         if self.boot not in get_args(Boot):
             raise TargetError(f"boot = {self.boot!r} is not known; write one of {', '.join(get_args(Boot))}")
+        if self.interrupt_log and self.target.accelerator != "tcg":
+            raise TargetError(f"{self.target.name}: only TCG has an interrupt log")
         if self.target.machine == "microvm" and self.boot in ("disk", "firmware"):
             raise TargetError(f"{self.target.name}: microvm has neither BIOS disks nor UEFI; boot by rom or kernel")
 

@@ -54,6 +54,7 @@ _BUILD_ERRORS = (ProgramError, ProbeError, FieldError, PlaceholderError, Assembl
 class RunOptions:
     """How runs are made. `omit` leaves steps of the program out, `act=False` the host's triggers: for vacuity.
 
+    `second_source`: QEMU logs the interrupts that its processors take, and the guest's record must be the same.
     `watchdog_s`: seconds that a guest may be silent, instead of what its probe says. `longest_wait_ms`: milliseconds of
     guest time after which every wait of the program gives up, whatever it says. `trace_faults`: QEMU logs what it
     delivers, so that a triple fault is told from other resets, and its processor is known (TCG only).
@@ -63,6 +64,7 @@ class RunOptions:
     qemu_args: tuple[str, ...] = ()
     omit: frozenset[int] = frozenset()
     act: bool = True
+    second_source: bool = False
     watchdog_s: float | None = None
     longest_wait_ms: float = math.inf
     trace_faults: bool = False
@@ -245,6 +247,8 @@ class Executor:
 
     def _shape(self, case: Case, options: RunOptions) -> Shape:
         probe = case.probe
+        if options.second_source and self.target.accelerator != "tcg":
+            raise Unsupported("there is no second source of interrupts: only TCG has an interrupt log")
         shape = Shape(
             self.target,
             cpus=probe.cpus,
@@ -252,6 +256,7 @@ class Executor:
             interactive=probe.interactive,
             extra_args=options.qemu_args,
             boot="rom" if case.boot == "rom" else "kernel",
+            interrupt_log=options.second_source,
         )
         missing = shape.missing()
         if missing is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness import abi
@@ -11,6 +12,7 @@ from harness.run.console_report import ReportError, parse_report
 from harness.run.failures import WitnessDisagreement
 from harness.run.record import InterruptRecord, Mark
 from harness.run.seals import Seals
+from harness.run.second_source import check_second_source
 
 if TYPE_CHECKING:
     from harness.qemu.dumps import CpuRegisters
@@ -23,8 +25,11 @@ def check_witnesses(run: Run) -> None:
     """Raise `WitnessDisagreement` where they differ. Gives what the guest sealed to `run`."""
     output, cpus = run.machine.witness()
     _check_memory(run)
+    _check_counts(run)
     run.seals = Seals(run.machine.ram, _check_console(run, output))
     check_registers(run, cpus)
+    if run.machine.shape.interrupt_log:
+        check_second_source(run)
 
 
 def _check_memory(run: Run) -> None:
@@ -33,6 +38,20 @@ def _check_memory(run: Run) -> None:
         raise WitnessDisagreement(
             f"witnesses disagree: the recorder's CRC-32 is {run.recording.crc:08x} in memory, the guest computed "
             f"{run.mailbox.record_crc:08x}: something wrote to the recorder after the end"
+        )
+
+
+def _check_counts(run: Run) -> None:
+    """The counts against the recorder, where it holds all."""
+    if run.recording.overflowed:
+        return
+    events, counts = run.recording.events, Counter(run.recording.counts)
+    records = Counter((event.cpu, event.vector) for event in events if isinstance(event, InterruptRecord))
+    if records != counts:
+        cpu, vector = min(key for key in records.keys() | counts.keys() if records[key] != counts[key])
+        raise WitnessDisagreement(
+            f"witnesses disagree about vector {vector:02x}h of processor {cpu}: the recorder has "
+            f"{records[cpu, vector]}, the counts say {counts[cpu, vector]}. Expected: equal"
         )
 
 

@@ -1,0 +1,54 @@
+"""What a machine shows of its controllers and its memory when it is asked, decoded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from harness.hardware.hpet import HPET_DEFAULT_BASE
+from harness.hardware.state import HPET_SIZE, HpetState, IoApicState, LapicState, PicState
+from harness.qemu.dumps import PciFunction, parse_ioapics, parse_lapic, parse_memory, parse_pci, parse_pics
+
+__all__ = ["Inspection"]
+
+
+class Inspection(ABC):
+    """The questions to a machine that takes QMP commands and lines of the human monitor."""
+
+    @abstractmethod
+    def qmp(self, command: str, **arguments: object) -> Any:
+        """One QMP command."""
+
+    @abstractmethod
+    def hmp(self, line: str, cpu: int | None = None) -> str:
+        """One line of the human monitor; gives what it prints."""
+
+    def physical(self, address: int, length: int) -> bytes:
+        """Bytes at a physical address as a device answers them (`xp`): dword reads, such as MMIO wants.
+
+        Address and length in bytes, multiples of 4. The local APIC's page reads 0 from here. Raises QemuError where
+        nothing answers.
+        """
+        if address % 4 or length % 4 or length <= 0:
+            raise ValueError(f"address {address:#x} and length {length} must be multiples of 4")
+        return parse_memory(self.hmp(f"xp /{length // 4}xw {address:#x}"), address, length)
+
+    def lapic(self, cpu: int = 0) -> LapicState:
+        """The local APIC of the CPU with that APIC ID. Raises DumpError."""
+        return parse_lapic(self.hmp(f"info lapic {cpu}"))
+
+    def pics(self) -> tuple[IoApicState, PicState, PicState]:
+        """The IO APIC, the master and the slave 8259. Raises DumpError."""
+        return parse_pics(self.hmp("info pic"))
+
+    def ioapics(self) -> tuple[IoApicState, ...]:
+        """Every IO APIC (microvm has two). Raises DumpError."""
+        return parse_ioapics(self.hmp("info pic"))
+
+    def hpet(self) -> HpetState:
+        """The HPET's registers. Raises DumpError, QemuError where there is none."""
+        return HpetState.from_memory(self.physical(HPET_DEFAULT_BASE, HPET_SIZE))
+
+    def pci(self) -> tuple[PciFunction, ...]:
+        """Every PCI function, as it is configured now; microvm without a PCI bus has none. Raises DumpError."""
+        return parse_pci(self.qmp("query-pci"))
