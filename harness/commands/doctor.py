@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
-import shutil
-from collections.abc import Iterable
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,130 +14,131 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.one_line import one_line
+from harness.commands.host_survey import MACHINES, PROGRAMS, Program, Survey, TargetState, Trial, survey
+from harness.commands.planning import usage_error
 from harness.qemu.devices import DEVICES
-from harness.qemu.errors import QemuError, TargetError
-from harness.qemu.features import Features, features, trial, unsupported
-from harness.qemu.firmware import find_uefi
-from harness.qemu.shape import Shape
-from harness.qemu.target import Accelerator, MachineType, Target, load_targets
+from harness.qemu.errors import TargetError
+from harness.qemu.target import load_targets
+from harness.report.atomic import write_atomic
+from harness.report.terminal import make_console
+from harness.run.host_faults import REFERENCE
 
 __all__ = ["doctor_command"]
 
-_MACHINES: tuple[MachineType, ...] = ("q35", "pc", "microvm")
-_ACCELERATORS: tuple[Accelerator, ...] = ("tcg", "kvm")
-_PACKAGES = ("capstone", "keystone-engine", "pexpect", "pyelftools", "pytest", "qemu.qmp", "rich", "typer", "jinja2")
-_PROGRAMS = {"setpriv": "ties QEMU's life to ours; from util-linux"}
+_SOFTWARE = "without hardware virtualisation"
 
 
 def doctor_command(
-    qemu: Annotated[list[Path] | None, typer.Option("--qemu", help="Another QEMU binary to look at.")] = None,
-    targets: Annotated[Path | None, typer.Option("--targets", help="A TOML file with targets of your own.")] = None,
+    qemu: Annotated[
+        list[Path] | None, typer.Option("--qemu", metavar="PATH", help="One more QEMU program to try (repeatable).")
+    ] = None,
+    target_file: Annotated[
+        Path | None,
+        typer.Option("--target-file", "--targets", metavar="TOML", help="More targets, one table each (docs/ci.md)."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write it as JSON (docs/json.md); - is stdout.")
+    ] = None,
 ) -> None:
-    """Tell what this host can do, by doing it; status 0 if at least one target works."""
-    console = Console()
+    """Report what this host can do, by doing it.
+
+    Exit codes: 0; 1 where no target works; 2 for wrong usage.
+    """
     try:
-        known = load_targets(targets)
+        known = load_targets(target_file)
     except TargetError as error:
-        Console(stderr=True).print(f"trapgate doctor: {error}", style="red", markup=False)
-        raise typer.Exit(2) from None
-    found = [has for program in _programs(known.values(), qemu or []) if (has := _report_program(console, program))]
-    if found:
-        _report_devices(console, found)
-    working = _report_targets(console, list(known.values()))
-    _report_host(console)
-    if not working:
+        usage_error(str(error))
+    found = survey(known.values(), qemu or ())
+    if json_file is not None:
+        text = json.dumps(found.document(), indent=2) + "\n"
+        if str(json_file) == "-":
+            print(text, end="")
+            raise typer.Exit(0 if found.works else 1)
+        try:
+            write_atomic(json_file, text.encode())
+        except OSError as error:
+            usage_error(f"--json {json_file}: {error.strerror}")
+    console = make_console()
+    for program in found.qemus:
+        _show_program(console, program)
+    if any(not program.error for program in found.qemus):
+        _show_devices(console, [program for program in found.qemus if not program.error])
+    _show_targets(console, found.targets)
+    _show_host(console, found)
+    if not found.works:
         console.print("\nNo target works on this host.", style="bold red")
         raise typer.Exit(1)
 
 
-def _programs(targets: Iterable[Target], more: list[Path]) -> list[str]:
-    found: dict[str, None] = {}
-    names = ["qemu-system-x86_64", *(t.binary for t in targets if t.binary is not None)]
-    for name in [*names, "qemu-10/qemu-system-x86_64", *map(str, more)]:
-        path = shutil.which(name)
-        if path is not None:
-            found[path] = None
-    return list(found)
+def _yes(kvm: str, cpu: str = "") -> Text:
+    parts = ["yes", *[_SOFTWARE] * (kvm == "software")]
+    text = ", ".join(parts) + (f": -cpu {cpu}" if cpu else "")
+    return Text(text, "yellow" if kvm == "software" else "green")
 
 
-def _sign(reason: str | None) -> Text:
-    return Text("yes", style="green") if reason is None else Text(f"no: {reason}", style="yellow")
+def _no(reason: str) -> Text:
+    return Text(f"no: {reason}", "yellow")
 
 
-def _report_program(console: Console, program: str) -> Features | None:
-    try:
-        has = features(program)
-    except (QemuError, OSError) as error:
-        console.print(f"[bold]{program}[/]: [red]does not run[/]")
-        console.print(f"  {error}", markup=False)
-        return None
-    console.print(f"[bold]{program}[/]: QEMU {has.version}" + ("" if has.sandbox else ", without seccomp sandbox"))
+def _show_program(console: Console, found: Program) -> None:
+    if found.error:
+        console.print(Text.assemble((found.program, "bold"), ": ", ("does not run", "red")), soft_wrap=True)
+        console.print(Text(f"  {found.error}"), soft_wrap=True)
+        return
+    sandbox = "" if found.sandbox else ", without seccomp sandbox"
+    console.print(Text.assemble((found.program, "bold"), f": QEMU {found.version}{sandbox}"), soft_wrap=True)
     table = Table(box=box.SIMPLE, show_header=True, pad_edge=False)
     table.add_column("runs a guest")
-    for machine in _MACHINES:
-        table.add_column(machine)
-    for accelerator in _ACCELERATORS:
-        table.add_row(accelerator, *(_trial(program, has, accelerator, machine) for machine in _MACHINES))
+    for machine in MACHINES:
+        table.add_column(machine, overflow="fold")
+    rows: dict[str, list[Trial]] = {}
+    for done in found.runs:
+        rows.setdefault(done.accelerator, []).append(done)
+    for accelerator, trials in rows.items():
+        table.add_row(accelerator, *(_yes(t.kvm, t.cpu) if t.works else _no(t.reason) for t in trials))
     console.print(table)
-    return has
 
 
-def _trial(program: str, has: Features, accelerator: Accelerator, machine: MachineType) -> Text:
-    if machine not in has.machines:
-        return Text("no such machine type", style="yellow")
-    done = trial(program, accelerator, machine)
-    return Text(f"yes, -cpu {done.cpu}", style="green") if done.reason is None else _sign(done.reason)
-
-
-def _report_devices(console: Console, binaries: list[Features]) -> None:
+def _show_devices(console: Console, programs: Sequence[Program]) -> None:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("needs=[…]")
-    for has in binaries:
-        table.add_column(f"QEMU {has.version}")
+    for program in programs:
+        table.add_column(f"QEMU {program.version}")
     table.add_column("on")
     table.add_column("what it is", style="dim")
     for name, device in sorted(DEVICES.items()):
-        lacking = [", ".join(kind for kind in device.types if kind not in has.types) for has in binaries]
-        table.add_row(name, *(_sign(types or None) for types in lacking), ", ".join(device.platforms), device.summary)
+        lacking = [", ".join((program.lacks or {}).get(name, ())) for program in programs]
+        cells = [_no(types) if types else _yes("") for types in lacking]
+        table.add_row(name, *cells, ", ".join(sorted(device.platforms)), device.summary)
     console.print(table)
 
 
-def _report_targets(console: Console, targets: list[Target]) -> int:
+def _show_targets(console: Console, targets: Sequence[TargetState]) -> None:
     table = Table(box=box.SIMPLE, pad_edge=False)
     for heading in ("target", "works", "machine", "accelerator", "clock", "QEMU"):
-        table.add_column(heading)
-    working = 0
+        table.add_column(heading, overflow="fold")
     for target in targets:
-        try:
-            reason = unsupported(Shape(target))
-            program = str(target.find_binary())
-            if reason is None:
-                reason = trial(program, target.accelerator, target.machine).reason
-        except (QemuError, OSError) as error:
-            reason, program = one_line(str(error)), target.binary or "-"
-        working += reason is None
-        clock = f"icount, 2^{target.icount_shift} ns" if target.deterministic else "real time"
-        table.add_row(target.name, _sign(reason), target.machine, target.accelerator, clock, program)
+        works = _yes(target.kvm) if target.works else _no(target.reason)
+        table.add_row(target.name, works, target.machine, target.accelerator, target.clock, target.qemu or "-")
     console.print(table)
-    return working
 
 
-def _report_host(console: Console) -> None:
+def _show_host(console: Console, found: Survey) -> None:
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column()
-    table.add_column()
-    uefi = find_uefi()
-    table.add_row("UEFI firmware", str(uefi.code) if uefi else Text("none: install ovmf", style="yellow"))
-    for program, purpose in _PROGRAMS.items():
-        path = shutil.which(program)
-        table.add_row(program, path or Text(f"missing: it {purpose}", style="red"))
-    for package in _PACKAGES:
-        try:
-            version = Text(metadata.version(package))
-        except metadata.PackageNotFoundError:
-            version = Text("missing", style="red")
-        table.add_row(package, version)
-    table.add_row("Python", platform.python_version())
+    table.add_column(overflow="fold")
+    table.add_row("KVM", _kvm(found.kvm))
+    table.add_row("UEFI firmware", found.uefi or Text("none: install ovmf", "yellow"))
+    for program, path in found.programs.items():
+        table.add_row(program, path or Text(f"missing: it {PROGRAMS[program]}", "red"))
+    for package, number in found.packages.items():
+        table.add_row(package, number or Text("missing", "red"))
     table.add_row("kernel", platform.release())
     console.print(table)
+
+
+def _kvm(kind: str) -> Text:
+    if kind == "software":
+        says = "/proc/cpuinfo has neither vmx nor svm: guests execute in software, and their failures say little about"
+        return Text(f"{_SOFTWARE}: {says} KVM elsewhere. See {REFERENCE}", "yellow")
+    return Text("with hardware virtualisation", "green") if kind else Text("none: there is no /dev/kvm", "yellow")

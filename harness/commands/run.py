@@ -32,9 +32,10 @@ from harness.report.junit import write_junit
 from harness.report.summary import Result, exit_code
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
+from harness.run.host_faults import REFERENCE, kvm_kind
 from harness.run.loader import Problem
 from harness.run.probe import Case
-from harness.run.record import RunRecord
+from harness.run.record import RunRecord, Verdict
 from harness.run.targets import hold_required, required_targets
 from harness.run.unloaded import broken_records
 
@@ -196,12 +197,22 @@ def execute(plan: Plan, open_runner: OpenRunner) -> int:
         problems = _write_reports(plan, terminal, report, cause)
     notes = [note, str(repeats) if repeats is not None else ""]
     notes += [f"random order: --seed {plan.stream.seed}"] if plan.stream.seed is not None else []
+    notes.append(_note_on_kvm(plan, terminal.results))
     terminal.summary("\n".join(filter(None, notes)), (time.monotonic() - started) * 1000)
     for problem in problems:
         make_console(stderr=True).print(Text(problem, "bold magenta"), soft_wrap=True)
     if code == 0:
         code = exit_code(result.record for result in terminal.results)
     return code or (3 if problems else 0)
+
+
+def _note_on_kvm(plan: Plan, results: Sequence[Result]) -> str:
+    """What a fail under KVM is worth where the processor has no virtualisation."""
+    names = {target.name for target, _ in plan.runs if target.accelerator == "kvm"}
+    failed = any(result.record.verdict is Verdict.FAIL and result.record.target in names for result in results)
+    if not failed or kvm_kind() != "software":
+        return ""
+    return f"KVM without hardware virtualisation: a fail there may be this host's own fault. See {REFERENCE}"
 
 
 def _run_all(

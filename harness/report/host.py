@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness.run.host_faults import kvm_kind
+
 __all__ = ["host_facts", "qemu_version", "version"]
 
 _PACKAGES = ("capstone", "keystone-engine", "pyelftools", "pytest", "qemu.qmp")
@@ -26,6 +28,7 @@ def host_facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "cpu": _cpu_model(),
+        "kvm": kvm_kind(),
         "cpus": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "packages": {name: _package(name) for name in _PACKAGES},

@@ -25,7 +25,16 @@ from typing import Any
 
 from harness.run.probe import Case, ProbeError
 
-__all__ = ["FILE_NAME", "REFERENCE", "HostFault", "fault_of", "faults_for", "host_faults", "kvm_is_software"]
+__all__ = [
+    "FILE_NAME",
+    "REFERENCE",
+    "HostFault",
+    "fault_of",
+    "faults_for",
+    "host_faults",
+    "kvm_is_software",
+    "kvm_kind",
+]
 
 FILE_NAME = "software_kvm.toml"
 REFERENCE = "docs/software-kvm.md"
@@ -53,6 +62,13 @@ def kvm_is_software(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     flags = re.search(r"(?m)^flags\s*:(.*)$", text)
     return flags is not None and not {"vmx", "svm"} & set(flags[1].split())
+
+
+def kvm_kind(device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """What this host's KVM executes guests with: "hardware" or "software"; empty where there is none."""
+    if not device.exists():
+        return ""
+    return "software" if kvm_is_software(cpuinfo) else "hardware"
 
 
 @cache

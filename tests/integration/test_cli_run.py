@@ -15,6 +15,11 @@ import pexpect
 import pytest
 from example_project import write_project
 
+from harness.commands.run import Plan, _note_on_kvm
+from harness.qemu.target import Accelerator, Target
+from harness.report.summary import Result
+from harness.run.record import RunRecord, Verdict
+
 TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
 
 
@@ -259,3 +264,16 @@ def test_a_reader_that_goes_away(project: Path) -> None:
             [TRAPGATE, "list"], stdout=gone, stderr=subprocess.PIPE, text=True, cwd=project, check=False
         )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("kind", "said"), [("software", True), ("hardware", False)])
+def test_a_fail_under_a_software_kvm_is_put_in_its_place(
+    kind: str, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.commands.run.kvm_kind", lambda: kind)
+    accelerators: tuple[Accelerator, ...] = ("kvm", "tcg")
+    for accelerator in accelerators:
+        target = Target(name="t", accelerator=accelerator, clock="realtime")
+        result = Result("area", RunRecord("p", "t", Verdict.FAIL, "", "", 0.0))
+        note = _note_on_kvm(Plan([(target, [])]), [result])
+        assert ("docs/software-kvm.md" in note) == (said and accelerator == "kvm")

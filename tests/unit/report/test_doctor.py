@@ -1,0 +1,91 @@
+"""`trapgate doctor`: its two forms, and which kind of KVM it names. No machine is started: the trials are given."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.qemu.features import Features, Trial
+from harness.run.host_faults import kvm_kind
+
+JSON_DOCUMENT = Path(__file__).parents[3] / "docs" / "json.md"
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A host on which everything but microvm works, with one QEMU."""
+    has = Features("/bin/qemu", "10.0.2", frozenset({"q35", "pc"}), frozenset(), sandbox=True)
+    monkeypatch.setattr("harness.commands.host_survey.features", lambda program: has)
+    monkeypatch.setattr("harness.commands.host_survey.trial", lambda *words: Trial("max", None))
+    monkeypatch.setattr("harness.commands.host_survey.unsupported", lambda shape: None)
+    monkeypatch.setattr("harness.commands.host_survey.shutil.which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("harness.commands.host_survey.kvm_kind", lambda: "software")
+    return monkeypatch
+
+
+def doctor(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["doctor", *words])
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("kind", ["hardware", "software", ""])
+def test_the_kind_of_kvm_is_named(host: pytest.MonkeyPatch, kind: str) -> None:
+    host.setattr("harness.commands.host_survey.kvm_kind", lambda: kind)
+    code, output = doctor()
+    text = " ".join(output.split())
+    assert code == 0
+    assert (("yes, without" in text) and ("docs/software-kvm.md" in text)) == (kind == "software")
+    assert ("KVM with hardware virtualisation" in text) == (kind == "hardware")
+    assert ("there is no /dev/kvm" in text) == (kind == "")
+    document = json.loads(doctor("--json", "-")[1])
+    assert document["kvm"] == kind
+    assert {target["kvm"] for target in document["targets"] if target["accelerator"] == "kvm"} == {kind}
+    assert {target["kvm"] for target in document["targets"] if target["accelerator"] == "tcg"} == {""}
+
+
+def test_the_document_is_complete_and_documented(host: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, output = doctor("--json", str(tmp_path / "o.json"))
+    assert code == 0
+    assert "q35-tcg" in output
+    document = json.loads((tmp_path / "o.json").read_text())
+    assert (document["schema"], document["works"]) == (1, True)
+    section = JSON_DOCUMENT.read_text(encoding="utf-8").partition("## `trapgate doctor --json FILE`")[2]
+    described = set(re.findall(r"`(\w+)`", section))
+    (program, *_) = document["qemus"]
+    names = {*document, *program, *program["runs"][0], *document["targets"][0], *document["devices"][0]}
+    assert names - described == set()
+    assert program["lacks"]["edu"] == ["edu"]
+    assert [run["reason"] for run in program["runs"] if run["machine"] == "microvm"] == ["no such machine type"] * 2
+
+
+def test_a_host_on_which_nothing_works(host: pytest.MonkeyPatch) -> None:
+    host.setattr("harness.commands.host_survey.unsupported", lambda shape: "lacks it")
+    code, output = doctor()
+    assert code == 1
+    assert "No target works on this host." in output
+    code, output = doctor("--json", "-")
+    assert (code, json.loads(output)["works"]) == (1, False)
+
+
+@pytest.mark.parametrize("option", ["--targets", "--target-file"])
+def test_targets_of_a_file(host: pytest.MonkeyPatch, tmp_path: Path, option: str) -> None:
+    (tmp_path / "t.toml").write_text('[mine]\nbase = "q35-tcg"\n')
+    document = json.loads(doctor(option, str(tmp_path / "t.toml"), "--json", "-")[1])
+    assert "mine" in [target["name"] for target in document["targets"]]
+    assert doctor(option, str(tmp_path / "no.toml"))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "there", "kind"),
+    [("fpu vmx", True, "hardware"), ("fpu svm", True, "hardware"), ("fpu", True, "software"), ("fpu vmx", False, "")],
+)
+def test_kinds_of_kvm(tmp_path: Path, flags: str, there: bool, kind: str) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
+    if there:
+        (tmp_path / "kvm").touch()
+    assert kvm_kind(tmp_path / "kvm", tmp_path / "cpuinfo") == kind
