@@ -370,8 +370,11 @@ class Run:
 
     @property
     def cpus(self) -> tuple[CpuRegisters, ...]:
-        """Every processor's registers as QMP shows them now."""
-        return self.machine.registers()
+        """Every processor's registers as QMP shows them now; those that the guest froze are compared."""
+        cpus = self.machine.registers()
+        if (self.seals is not None or self._checkpoint) and self.machine.executed:  # not reset by the host since
+            check_registers(self, cpus)
+        return cpus
 
     @property
     def tsc_khz(self) -> int:
