@@ -19,6 +19,7 @@ from harness.commands.run import EXIT_CODES, run_command
 from harness.commands.show import show_command
 from harness.commands.vacuity import vacuity_command
 from harness.report.host import version
+from harness.report.streams import guard_streams
 
 __all__ = ["app", "main"]
 
@@ -60,12 +61,24 @@ app.command("matrix")(matrix_command)
 
 
 def main() -> None:
-    """Entry point: runs the command and exits with its code; 3 where Trapgate itself breaks."""
+    """Entry point: runs the command and exits with its code; 3 where Trapgate itself breaks, or its output is lost."""
+    output, errors = guard_streams()
+    code = _run()
+    sys.exit(errors.settle(output.settle(code)))
+
+
+def _run() -> int:
     try:
         app(prog_name="trapgate")
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except Exception:  # code 1 would say that a probe failed
         traceback.print_exc()
         print("trapgate: this is a defect of Trapgate; please report it with the lines above", file=sys.stderr)
-        sys.exit(3)
+        return 3
+    return 0

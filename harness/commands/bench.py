@@ -18,7 +18,7 @@ from rich.text import Text
 from harness.campaign.crew import CrewError
 from harness.commands.options import Selection, selecting
 from harness.commands.planning import check_programs, find_cases, usage_error
-from harness.commands.throughput import throughput_document, throughput_table
+from harness.commands.throughput import throughput_document, throughput_tables
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.host import host_facts, qemu_version, version
@@ -112,7 +112,8 @@ def bench_command(
         if not no_throughput:
             with log.status("measuring") as status:
                 figures = measure_throughput(rivals, lambda text: status.update(text))
-            console.print(throughput_table(figures), soft_wrap=False)
+            for table in throughput_tables(figures):
+                console.print(table, soft_wrap=False)
             document["throughput"] = throughput_document(figures)
     except (BenchError, BareError, QemuError, CrewError, ThroughputError) as error:
         log.print(Text(f"trapgate bench: {error}", "bold magenta"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Throughput figures for a person and for a program: one table, and the key `throughput` of bench.json."""
+"""Throughput figures for a person and for a program: a table for each unit, and the key `throughput` of bench.json."""
 
 from __future__ import annotations
 
@@ -7,41 +7,55 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from harness.campaign.throughput.figures import Figure
     from harness.campaign.throughput.sampling import Rate, Unit
 
-__all__ = ["throughput_document", "throughput_table"]
+__all__ = ["throughput_document", "throughput_tables"]
 
-_SCALES: dict[Unit, tuple[str, float]] = {"interrupts": ("interrupts/s", 1.0), "bytes": ("MB/s", 1e6)}
+_SCALES: dict[Unit, tuple[str, float]] = {"interrupts": ("interrupts a second", 1.0), "bytes": ("MB a second", 1e6)}
 
 
-def throughput_table(figures: Sequence[Figure]) -> Table:
-    """Devices and what they do, by target; a second column where the guest's own clock is a real one."""
+def throughput_tables(figures: Sequence[Figure]) -> list[Table]:
+    """A table for each unit: devices and what they do, by target; narrow enough for 80 columns and four targets.
+
+    Where the guest's own clock is a real one, a second line of the cell has the figure by its time-stamp counter.
+    """
     targets = list(dict.fromkeys(name for row in figures for name in row.rates))
-    clocks = {name for row in figures for name, rate in row.rates.items() if rate and rate.per_guest_second is not None}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title="throughput")
-    for heading in ("device", "operation", "unit"):
-        table.add_column(heading)
+    return [_table(unit, [row for row in figures if row.unit == unit], targets) for unit in _units(figures)]
+
+
+def _units(figures: Sequence[Figure]) -> list[Unit]:
+    return list(dict.fromkeys(row.unit for row in figures))
+
+
+def _table(unit: Unit, figures: Sequence[Figure], targets: Sequence[str]) -> Table:
+    title, scale = _SCALES[unit]
+    timed = any(rate and rate.per_guest_second is not None for row in figures for rate in row.rates.values())
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        header_style="bold",
+        title=title,
+        caption="TSC: the same by the guest's time-stamp counter" if timed else None,
+        caption_justify="left",
+    )
+    table.add_column("device", overflow="fold")
     for name in targets:
-        table.add_column(name, justify="right")
-        if name in clocks:
-            table.add_column("by its TSC", justify="right", style="dim")
-    before = None
+        table.add_column(name, justify="right", overflow="fold")
     for row in figures:
-        if before not in (None, row.unit):
-            table.add_section()
-        before = row.unit
-        unit, scale = _SCALES[row.unit]
-        cells = []
-        for name in targets:
-            rate = row.rates.get(name)
-            cells.append(_shown(rate.per_second if rate else None, scale))
-            if name in clocks:
-                cells.append(_shown(rate.per_guest_second if rate else None, scale))
-        table.add_row(row.device, row.operation, unit, *cells)
+        cells = [_cell(row.rates.get(name), scale) for name in targets]
+        table.add_row(f"{row.device}, {row.operation}", *cells)
     return table
+
+
+def _cell(rate: Rate | None, scale: float) -> Text:
+    text = Text(_shown(rate.per_second if rate else None, scale))
+    if rate and rate.per_guest_second is not None:
+        text.append(f"\nTSC {_shown(rate.per_guest_second, scale)}", "dim")
+    return text
 
 
 def _shown(value: float | None, scale: float) -> str:

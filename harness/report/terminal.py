@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import indent
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.rule import Rule
+from rich.table import Table
 from rich.text import Text
 
 from harness.one_line import one_line
@@ -27,11 +28,22 @@ _PLAIN_WIDTH = 100
 _EXPLAINED = (Verdict.FAIL, Verdict.ERROR)
 
 
-def make_console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
+class _Console(Console):
+    """A console whose tables are never cut: text goes on in the next line, numbers keep their column."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        for table in objects:
+            for column in table.columns if isinstance(table, Table) else ():
+                column.overflow = "fold"
+                column.no_wrap = column.no_wrap or column.justify == "right"
+        super().print(*objects, **options)
+
+
+def make_console(*, stderr: bool = False, file: IO[str] | None = None, markup: bool = False) -> Console:
     """A console that wraps nothing and colours nothing by guess; 100 columns where there is no terminal."""
     stream = file or (sys.stderr if stderr else sys.stdout)
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
-    return Console(file=stream, width=width, highlight=False, emoji=False, markup=False, soft_wrap=False)
+    return _Console(file=stream, width=width, highlight=False, emoji=False, markup=markup, soft_wrap=False)
 
 
 class Terminal:

@@ -78,7 +78,8 @@ def test_every_outcome(project: Path, tmp_path: Path, workers: list[str]) -> Non
     assert "2 failed, 3 passed, 1 xfailed, 1 error" in done.stdout
     assert "FAILED probes/ipi/self_ipi.py::vector_is_kept[number81-q35-tcg] - assert [0x5" in done.stdout
     assert "ERROR probes/devices/floppy.py::breaks_in_the_judgement[q35-tcg] - probes/dev" in done.stdout
-    reason = "assert [0x50] == [0x51] (recorded: https://example.org/issues/1)"
+    first = "First difference at 0: 0x50 came, 0x51 was expected"
+    reason = f"assert [0x50] == [0x51]; {first} (recorded: https://example.org/issues/1)"
     assert f"XFAIL probes/ipi/known.py::known_to_differ[q35-tcg] - {reason}" in done.stdout
     document = json.loads((tmp_path / "o.json").read_text())
     assert document["complete"] is True

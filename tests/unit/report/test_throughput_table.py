@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from harness.campaign.throughput.figures import Figure
 from harness.campaign.throughput.sampling import Rate
-from harness.commands.throughput import throughput_document, throughput_table
+from harness.commands.throughput import throughput_document, throughput_tables
 
 FIGURES = [
     Figure("edu", "MSI", "interrupts", {"virtual": Rate(1_234_567.8, None, 9), "real": Rate(950.04, 8.125, 7)}),
@@ -17,33 +18,38 @@ FIGURES = [
 ]
 
 
-def rows(figures: list[Figure]) -> list[list[str]]:
-    table = throughput_table(figures)
-    return [[str(cell) for cell in column.cells] for column in table.columns]
+def rows(figures: list[Figure]) -> list[list[list[str]]]:
+    return [[[str(cell) for cell in column.cells] for column in table.columns] for table in throughput_tables(figures)]
 
 
 def test_rows_are_what_devices_do_columns_are_targets() -> None:
-    headings = [str(column.header) for column in throughput_table(FIGURES).columns]
-    assert headings == ["device", "operation", "unit", "virtual", "real", "by its TSC"]
+    interrupts, moved = throughput_tables(FIGURES)
+    assert [str(column.header) for column in interrupts.columns] == ["device", "virtual", "real"]
+    assert (interrupts.title, moved.title) == ("interrupts a second", "MB a second")
     assert rows(FIGURES) == [
-        ["edu", "ide", "nvme"],
-        ["MSI", "read", "write"],
-        ["interrupts/s", "MB/s", "MB/s"],
-        ["1,234,568", "", "2,500"],
-        ["950.0", "0.04", ""],
-        ["8.12", "0.04", ""],
+        [["edu, MSI"], ["1,234,568"], ["950.0\nTSC 8.12"]],
+        [["ide, read", "nvme, write"], ["", "2,500"], ["0.04\nTSC 0.04", ""]],
     ]
 
 
-def test_it_fits_a_wide_terminal() -> None:
+TARGETS = ("q35-tcg", "q35-tcg-rt", "pc-tcg", "q35-kvm")
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_it_fits_without_a_figure_cut(width: int) -> None:
+    rates = {name: Rate(1_234_567.8, 123_456.7, 9) for name in TARGETS}
+    figures = [Figure("IO APIC", "edge of an ISA line", "interrupts", rates)]
     stream = io.StringIO()
-    Console(file=stream, width=100).print(throughput_table(FIGURES))
-    assert max(map(len, stream.getvalue().splitlines())) <= 100
-    assert "1,234,568" in stream.getvalue()
+    for table in throughput_tables(figures):
+        Console(file=stream, width=width).print(table)
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("1,234,568") == text.count("TSC 123,457") == len(TARGETS)
+    assert all(name in text for name in TARGETS) and "…" not in text
 
 
-def test_nothing_measured_is_an_empty_table() -> None:
-    assert throughput_table([]).row_count == 0
+def test_nothing_measured_is_no_table() -> None:
+    assert throughput_tables([]) == []
     assert throughput_document([]) == []
 
 
