@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness.one_line import one_line
 from harness.qemu.devices import DEVICES
 from harness.qemu.errors import QemuError
 from harness.qemu.features import Features, features, trial, unsupported
@@ -141,7 +142,7 @@ def _target(target: Target) -> TargetState:
         if reason is None:
             reason = trial(program, target.accelerator, target.machine).reason
     except (QemuError, OSError) as error:
-        reason, program = str(error).splitlines()[0], target.binary or ""
+        reason, program = one_line(str(error)), target.binary or ""
     return TargetState(
         name=target.name,
         works=reason is None,

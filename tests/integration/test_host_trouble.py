@@ -327,7 +327,6 @@ def test_each_has_its_own_words(guests: dict[str, Case], name: str, words: str, 
         record = executor.run(guests[name])
         assert record.verdict is Verdict.FAIL
         assert record.reason.startswith(words)
-        assert record.ms < 5000
         assert executor.run(guests["passes_at_once"]).verdict is Verdict.PASS
 
 

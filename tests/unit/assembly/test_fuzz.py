@@ -62,7 +62,7 @@ def _accepts_or_refuses(text: str, mode: Literal[16, 32, 64], address: int = 0x1
     assert problems and all(problem.reason for problem in problems)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(_LINES, st.sampled_from([16, 32, 64]))
 @example(".rept 3\n" * 30, 64)
 @example("(" * 5000, 64)
@@ -79,13 +79,13 @@ def test_words(text: str, mode: Literal[16, 32, 64]) -> None:
     _accepts_or_refuses(text, mode)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60), st.sampled_from([16, 32, 64]))
 def test_any_text(text: str, mode: Literal[16, 32, 64]) -> None:
     _accepts_or_refuses(text, mode)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_LINES, st.integers(0, (1 << 64) - 1))
 def test_any_address(text: str, address: int) -> None:
     _accepts_or_refuses(text, 64, address)

@@ -53,7 +53,7 @@ def test_exits_are_told() -> None:
     assert describe_exit(None) == "closed its QMP connection"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 400_000), max_size=8), st.integers(20_000, 300_000))
 def test_the_log_is_bounded_and_honest(sizes: list[int], step: int) -> None:
     log = ConsoleLog()
