@@ -17,6 +17,7 @@ from harness.pytest_broken import BrokenFileItem
 from harness.qemu.errors import QemuError, TargetError, Unsupported
 from harness.qemu.machine import Machine
 from harness.qemu.target import Target
+from harness.report.documents import with_documents
 from harness.report.failure import explain, source_excerpt
 from harness.report.host import host_facts, version
 from harness.report.json_file import JsonReport
@@ -155,7 +156,7 @@ class ProbeItem(pytest.Item):
         if record.verdict is Verdict.UNSUPPORTED:
             raise pytest.skip.Exception(record.reason, _use_item_location=True)
         if record.verdict is Verdict.DEVIATION:
-            raise pytest.xfail.Exception(record.reason)
+            raise pytest.xfail.Exception(with_documents(record.reason))
         if record.verdict is not Verdict.PASS:
             raise NotPassedError(record)
 

@@ -20,6 +20,7 @@ from harness.qemu.devices import DEVICES
 from harness.qemu.errors import TargetError
 from harness.qemu.target import load_targets
 from harness.report.atomic import write_atomic
+from harness.report.documents import document
 from harness.report.terminal import make_console
 from harness.run.host_faults import REFERENCE
 
@@ -34,10 +35,16 @@ def doctor_command(
     ] = None,
     target_file: Annotated[
         Path | None,
-        typer.Option("--target-file", "--targets", metavar="TOML", help="More targets, one table each (docs/ci.md)."),
+        typer.Option(
+            "--target-file",
+            "--targets",
+            metavar="TOML",
+            help="More targets, one table each (docs/ci.md).",
+        ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write it as JSON (docs/json.md); - is stdout.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write it as JSON (docs/json.md); - is stdout."),
     ] = None,
 ) -> None:
     """Report what this host can do, by doing it.
@@ -140,5 +147,5 @@ def _show_host(console: Console, found: Survey) -> None:
 def _kvm(kind: str) -> Text:
     if kind == "software":
         says = "/proc/cpuinfo has neither vmx nor svm: guests execute in software, and their failures say little about"
-        return Text(f"{_SOFTWARE}: {says} KVM elsewhere. See {REFERENCE}", "yellow")
+        return Text(f"{_SOFTWARE}: {says} KVM elsewhere. See {document(REFERENCE)}", "yellow")
     return Text("with hardware virtualisation", "green") if kind else Text("none: there is no /dev/kvm", "yellow")

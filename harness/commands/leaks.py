@@ -52,7 +52,8 @@ def leaks_command(
         Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write what was found as JSON (docs/json.md).")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write what was found as JSON (docs/json.md)."),
     ] = None,
 ) -> None:
     """Let hostile guests write all they can reach, and compare the next guest's machine with a fresh one.

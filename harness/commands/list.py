@@ -37,7 +37,8 @@ def list_command(
         typer.Option("--coverage", help="The bullets that the catalogue is meant to state, against the probes."),
     ] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the list as JSON (docs/json.md); - is stdout.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write the list as JSON (docs/json.md); - is stdout."),
     ] = None,
 ) -> None:
     """List probes by area: id, rule, cited source, cases. With -k those that one of the targets would run.

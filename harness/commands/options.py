@@ -77,7 +77,8 @@ class Selection:
         ),
     ] = None
     target_file: Annotated[
-        Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each (docs/ci.md).")
+        Path | None,
+        typer.Option("--target-file", metavar="TOML", help="More targets, one table each (docs/ci.md)."),
     ] = None
     qemu: Annotated[list[str] | None, typer.Option("--qemu", metavar="PATH", help="The QEMU program to test.")] = None
     qemu_arg: Annotated[

@@ -26,6 +26,7 @@ from harness.commands.planning import check_programs, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
+from harness.report.documents import document
 from harness.report.host import host_facts, qemu_version, version
 from harness.report.json_file import JsonReport
 from harness.report.junit import write_junit
@@ -45,7 +46,8 @@ EXIT_CODES = (
     "Exit codes: 0 every verdict is pass, deviation or unsupported; 1 a fail (a recorded deviation that has gone "
     "is one); 2 wrong usage, nothing ran; 3 an error: a probe's code, QEMU, the host or the "
     "harness broke, or a report could not be written; "
-    "130 Ctrl-C, 143 SIGTERM, 129 SIGHUP."
+    "130 Ctrl-C, 143 SIGTERM, 129 SIGHUP. "
+    f"The documents below docs/: {Path(document('docs/ci.md')).parent}"
 )
 
 
@@ -90,7 +92,8 @@ def run_command(
         ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write every record as JSON (docs/json.md).")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write every record as JSON (docs/json.md)."),
     ] = None,
     junit_file: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for GitLab, Jenkins and the like.")
@@ -212,7 +215,7 @@ def _note_on_kvm(plan: Plan, results: Sequence[Result]) -> str:
     failed = any(result.record.verdict is Verdict.FAIL and result.record.target in names for result in results)
     if not failed or kvm_kind() != "software":
         return ""
-    return f"KVM without hardware virtualisation: a fail there may be this host's own fault. See {REFERENCE}"
+    return f"KVM without hardware virtualisation: a fail there may be this host's own fault. See {document(REFERENCE)}"
 
 
 def _run_all(

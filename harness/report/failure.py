@@ -8,6 +8,7 @@ from __future__ import annotations
 import linecache
 from pathlib import Path
 
+from harness.report.documents import with_documents
 from harness.report.interrupts import interrupt_table
 from harness.report.text import printable
 from harness.run.probe_places import shown
@@ -26,14 +27,14 @@ def explain(record: RunRecord, width: int = 100) -> tuple[tuple[str, str], ...]:
     """
     sections = [("Rule", f"{record.rule}\n{record.citation}")]
     if record.verdict is Verdict.UNSUPPORTED:
-        return (*sections, ("Unsupported", printable(record.reason)))
+        return (*sections, ("Unsupported", printable(with_documents(record.reason))))
     detail = [(title, _tidy(text)) for title, text in record.detail.sections if text.strip()]
     titles = " ".join(title.lower() for title, _ in detail)
     excerpt = source_excerpt(record.detail.path, record.detail.line)
     if excerpt:
         sections.append((f"{shown(Path(record.detail.path))}:{record.detail.line}", excerpt))
     if "assertion" not in titles and "reason" not in titles and record.reason:
-        sections.append(("Reason", printable(record.reason)))
+        sections.append(("Reason", printable(with_documents(record.reason))))
     found = [section for section in detail if section[0].startswith(_FINDINGS)]
     sections += found
     booted = record.command_line or record.interrupts or record.marks

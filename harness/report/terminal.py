@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.one_line import one_line
+from harness.report.documents import with_documents
 from harness.report.failure import explain
 from harness.report.summary import STYLES, Result, headline, verdict_table
 from harness.report.text import plural, printable, seconds
@@ -104,7 +105,7 @@ class Terminal:
         text.append(f"{record.probe}  {record.target}  ")
         text.append(seconds(record.ms), "dim")
         if record.verdict in (Verdict.DEVIATION, Verdict.UNSUPPORTED):
-            text.append(f"  {printable(record.reason)}", "dim")
+            text.append(f"  {printable(with_documents(record.reason))}", "dim")
         self._console.print(text, soft_wrap=True)
 
     def _explain(self, record: RunRecord) -> None:
@@ -135,7 +136,7 @@ class Terminal:
         for verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION, Verdict.FAIL, Verdict.ERROR):
             for record in records:
                 if record.verdict is verdict:
-                    reason = printable(one_line(record.reason))
+                    reason = printable(with_documents(one_line(record.reason)))
                     if verdict is Verdict.DEVIATION:
                         reason = reason[reason.rfind("(recorded: ") :].strip("()")
                     shared = verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION)

@@ -92,10 +92,10 @@ def coverage_root() -> Path:
     """The folder of the coverage files, from a source tree or an installed wheel. Raises CoverageError without one."""
     spec = importlib.util.find_spec("guest")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        root = Path(folder, "coverage").resolve()
+        root = Path(folder, "docs", "coverage").resolve()
         if root.is_dir():
             return root
-    raise CoverageError("guest/coverage: the coverage files are not installed; reinstall trapgate")
+    raise CoverageError("docs/coverage: the coverage files are not installed; reinstall trapgate")
 
 
 def load_bullets(folder: Path) -> tuple[Bullet, ...]:
