@@ -29,10 +29,10 @@ from harness.run.build import Built, build
 from harness.run.evidence import Run
 from harness.run.failures import RunBroken, RunFailure
 from harness.run.leftovers import leaves_state
-from harness.run.probe import Case, ProbeBody, probe
+from harness.run.probe import Case, Probe, ProbeBody, probe
 from harness.run.sticky_writes import sticky_write
 
-__all__ = ["Finding", "Leaks", "find_leaks"]
+__all__ = ["Finding", "Leaks", "find_leaks", "hostile_case"]
 
 _TSC_KHZ = 1_000_000
 _WATCHDOG_S = 1.0  # of a guest that is silent for longer the machine is not used again
@@ -199,7 +199,14 @@ def _differences(
             yield path, fresh.get(path), other.get(path)
 
 
+def hostile_case(attack: Attack, beside: Probe) -> Case:
+    """The guest of an attack as a case that runs on the machine of another probe. It judges nothing."""
+    declared = probe(spec=_SPEC, needs=beside.needs, cpus=beside.cpus, interactive=beside.interactive)(_hostile)
+    return Case(declared, {"attack": attack})
+
+
 def _hostile(k: Kernel, attack: Attack) -> ProbeBody:
+    """Writes a part of the machine."""
     if attack.kind in ("BAR", "PCI configuration"):
         k.program.uses.add("pci")
     for text in attack.texts:

@@ -128,13 +128,16 @@ def run_cases(
     options: RunOptions,
     workers: int,
     starting: Callable[[Case, Target], object] = lambda case, target: None,
+    do: Callable[[Executor, Case], RunRecord] = run_one,
 ) -> Iterator[tuple[int, RunRecord]]:
     """Run each case on its target; (position in `runs`, record) as they finish. `starting` is told what is at work.
+
+    `do` makes one run.
 
     A case whose worker was killed is run once more by another one (`attempts` says 2), and is an `error` if that is
     killed too. Raises CrewError.
     """
-    for done in for_each_case(runs, options, run_one, workers):
+    for done in for_each_case(runs, options, do, workers):
         if done.number + workers < len(runs):  # about: what is given out next
             starting(runs[done.number + workers][1], runs[done.number + workers][0])
         if done.result is None:

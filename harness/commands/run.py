@@ -114,6 +114,10 @@ def run_command(
             "--second-source", help="Compare the recorded interrupts with QEMU's own log of them (TCG only, slower)."
         ),
     ] = False,
+    verify_warm: Annotated[
+        bool,
+        typer.Option("--verify-warm", help="Each pass once more on a fresh QEMU; a difference is an error."),
+    ] = False,
     random_order: Annotated[
         bool, typer.Option("--random-order", help="Run in a random order; the report keeps the plan's.")
     ] = False,
@@ -137,12 +141,14 @@ def run_command(
     unchecked = ",".join(target.name for target, chosen in runs if target.name in required and not chosen)
     if unchecked:
         usage_error(f"--require {unchecked}: -k {selection.keyword!r} leaves no run on it, so it would not be checked")
+    if verify_warm and (cold or repeat > 1):
+        usage_error(f"--verify-warm: cannot be combined with {'--cold' if cold else '--repeat'}")
     if part is not None:
         runs = _part_of(runs, part, broken)
     if random_order and seed is None:
         seed = secrets.randbelow(1_000_000)
     errors = broken_records(broken, choice.targets[0].name)
-    stream = Stream(jobs or 0, cold, repeat, seed, second_source)
+    stream = Stream(jobs or 0, cold, repeat, seed, second_source, verify_warm)
     plan = Plan(
         runs,
         selection.qemu_args,
@@ -150,7 +156,12 @@ def run_command(
         junit_file,
         first_failure,
         verbose,
-        (*selection.rerun_options(), *["--cold"] * cold, *["--second-source"] * second_source),
+        (
+            *selection.rerun_options(),
+            *["--cold"] * cold,
+            *["--second-source"] * second_source,
+            *["--verify-warm"] * verify_warm,
+        ),
         stream,
         errors,
         required,

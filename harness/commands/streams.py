@@ -37,6 +37,7 @@ class Stream:
     rounds: int = 1
     seed: int | None = None  # of the random order
     second_source: bool = False
+    verify_warm: bool = False  # each pass once more on a fresh machine
 
     def workers(self, runs: int) -> int:
         """How many processes run so many runs."""
@@ -51,11 +52,12 @@ class Stream:
         repeats: Repeats | None,
     ) -> Generator[tuple[int, RunRecord], None, None]:
         """(Position in `runs`, record) as they finish. `repeats` counts along where there are several rounds."""
-        if repeats is None and self.workers(len(runs)) == 1:
+        if repeats is None and self.workers(len(runs)) == 1 and not self.verify_warm:
             yield from self._here(runs, qemu_args, open_runner, starting)
             return
-        from harness.campaign.parallel import run_cases  # loads the assembler: not for --help
+        from harness.campaign.parallel import run_cases, run_one  # loads the assembler: not for --help
         from harness.campaign.repeat import repeat_cases
+        from harness.campaign.verify import run_verified
         from harness.run.execute import RunOptions
 
         options = RunOptions(cold=self.cold, qemu_args=tuple(qemu_args), second_source=self.second_source)
@@ -68,9 +70,9 @@ class Stream:
             yield from repeat_cases(runs, options, workers, repeats, self.seed, each)
             return
         order = shuffled(range(len(runs)), self.seed)
-        for number, record in run_cases(
-            [runs[position] for position in order], options, self.workers(len(runs)), starting=starting
-        ):
+        do = run_verified if self.verify_warm else run_one
+        planned = [runs[position] for position in order]
+        for number, record in run_cases(planned, options, self.workers(len(runs)), starting=starting, do=do):
             yield order[number], record
 
     def _here(

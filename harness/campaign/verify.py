@@ -1,0 +1,57 @@
+"""Repeats runs of warm machines on fresh ones: what differs is an error, for then a machine was not fresh."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.campaign.compare import warm_difference
+from harness.run.execute import Executor
+from harness.run.probe import Case
+from harness.run.record import FailureDetail, RunRecord, Verdict
+
+__all__ = ["a_second_moved_the_turns", "run_verified"]
+
+
+def run_verified(executor: Executor, case: Case) -> RunRecord:
+    """One run, and where it passed (or deviated as recorded) one more on a fresh machine, with QEMU's own
+    log of the interrupts as a second source under TCG.
+
+    An error where the two differ in verdict, interrupts or, where virtual time counts instructions, in frozen state.
+    """
+    warm = executor.run(case)
+    if warm.verdict not in (Verdict.PASS, Verdict.DEVIATION):
+        return warm
+    logged = executor.target.accelerator == "tcg"
+    cold = executor.run(case, replace(executor.options, cold=True, second_source=logged))
+    difference = _difference(executor, case, cold, warm)
+    if difference is None or (cold.verdict is warm.verdict and a_second_moved_the_turns(executor, case, cold)):
+        return replace(warm, ms=warm.ms + cold.ms)
+    reason = f"a warm machine and a fresh one differ: {difference}"
+    sections = (("Warm", f"{warm.verdict} {warm.reason}".rstrip()), ("Fresh", f"{cold.verdict} {cold.reason}".rstrip()))
+    return replace(
+        warm,
+        verdict=Verdict.ERROR,
+        reason=reason,
+        detail=FailureDetail((*sections, *cold.detail.sections), cold.detail.path, cold.detail.line),
+        command_line=cold.command_line,
+        ms=warm.ms + cold.ms,
+    )
+
+
+def _difference(executor: Executor, case: Case, cold: RunRecord, warm: RunRecord) -> str | None:
+    if executor.target.deterministic:
+        return warm_difference(case, cold, warm)
+    if cold.verdict is warm.verdict:
+        return None
+    return f"the verdict is {warm.verdict} {warm.reason}".rstrip() + f", cold {cold.verdict} {cold.reason}".rstrip()
+
+
+def a_second_moved_the_turns(executor: Executor, case: Case, cold: RunRecord) -> bool:
+    """Whether warm runs agree with the cold one after all, but for one in three at most.
+
+    The RTC's seconds go on through a reset (rtc_reset() in QEMU's hw/rtc/mc146818rtc.c), so that one may end in a warm
+    run: QEMU then gives the next processor its turn early, and several processors meet in another order.
+    """
+    if case.probe.cpus == 1 or not executor.target.deterministic:
+        return False
+    return [warm_difference(case, cold, executor.run(case)) for _ in range(3)].count(None) >= 2
