@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["show_command"]
 
 _BYTES_A_LINE = 8
+_REGISTERS_AT = 70  # column of the names of registers
 
 
 @selecting
 def show_command(selection: Selection) -> None:
     """Show what a probe's guest program becomes: address, bytes and assembly below each line of its source.
+
+    A comment names the registers at addresses, ports and MSR numbers.
 
     Exit codes: 0; 1 where the program cannot be assembled; 2 where the name is unknown or means several probes.
     """
@@ -63,16 +66,19 @@ def _heading(console: Console, case: Case, labels: Sequence[str]) -> None:
 
 
 def _listing(console: Console, lines: Sequence[ListingLine]) -> None:
+    from harness.kernel.register_names import RegisterNames
+
+    names = RegisterNames()
     for (file, number), group in groupby(lines, key=lambda line: (line.origin.file, line.origin.line)):
         source = linecache.getline(file, number).strip()
         where = Text(f"{shown(Path(file))}:{number}  ", "cyan")
         where.append(_coloured(source, "python" if file.endswith(".py") else "gas"))
         console.print(where, soft_wrap=True)
         for line in group:
-            _statement(console, line)
+            _statement(console, line, names.of(line))
 
 
-def _statement(console: Console, line: ListingLine) -> None:
+def _statement(console: Console, line: ListingLine, registers: str) -> None:
     """One statement; what has no bytes (a label, a directive) shows its address only."""
     chunks = [line.data[i : i + _BYTES_A_LINE] for i in range(0, len(line.data), _BYTES_A_LINE)] or [b""]
     for index, chunk in enumerate(chunks):
@@ -80,6 +86,8 @@ def _statement(console: Console, line: ListingLine) -> None:
         text.append(f"{chunk.hex(' '):<{3 * _BYTES_A_LINE}} ", "yellow")
         if index == 0:
             text.append(_coloured(line.text.strip(), "nasm"))
+            if registers:
+                text.append(" " * max(1, _REGISTERS_AT - len(text)) + f"; {registers}", "green")
         console.print(text, soft_wrap=True)
 
 
