@@ -95,6 +95,9 @@ class GuestTimeout(QemuError):  # noqa: N818
     """The guest gave no sign of its end within the time it had."""
 
 
+_LONGEST_LINE = 300  # characters of a line that an error shows
+
+
 class DumpError(QemuError):
     """A state dump holds a line that we do not know: shown, never guessed."""
 
@@ -102,7 +105,8 @@ class DumpError(QemuError):
         self.line = line
         self.text = text
         wanted = f"\n  expected: {expected}" if expected else ""
-        super().__init__(f"{what}: cannot read this line\n  {line!r}{wanted}")
+        shown = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}… ({len(line)} characters)"
+        super().__init__(f"{what}: cannot read this line\n  {shown!r}{wanted}")
 
 
 _SHORT = 500

@@ -172,7 +172,7 @@ class Executor:
 
     def _see_reset(self, case: Case, options: RunOptions, unseen: ResetUnseen) -> RunRecord:
         """Once more on a fresh machine, which a reset holds with its registers. The verdict stays that of a reset."""
-        record = self._attempt(case, replace(options, cold=True, trace_faults=True), last=True)
+        record = self._attempt(case, replace(options, cold=True, trace_faults=True, second_source=False), last=True)
         assert record is not None
         if record.reason.startswith(RESET_BY_GUEST):
             return record
@@ -186,7 +186,7 @@ class Executor:
             return record
         if self.target.accelerator != "tcg" or not record.reason.startswith(RESET_BY_GUEST):
             return record
-        again = self._attempt(case, replace(options, cold=True, trace_faults=True), last=True)
+        again = self._attempt(case, replace(options, cold=True, trace_faults=True, second_source=False), last=True)
         assert again is not None
         return again if again.verdict is Verdict.FAIL and again.reason.startswith(RESET_BY_GUEST) else record
 

@@ -13,6 +13,7 @@ from harness.qemu.errors import DumpError
 __all__ = ["parse_lapic"]
 
 _WHAT = "info lapic"
+_LAST_VECTOR = 255
 _LVT_NAMES = {
     "LVT0": "LINT0",
     "LVT1": "LINT1",
@@ -22,19 +23,22 @@ _LVT_NAMES = {
     "LVTT": "TIMER",
     "LVTCMCI": "CMCI",
 }
-_CPU = re.compile(r"dumping local APIC state for CPU (\d+)")
-_LVT = re.compile(r"(LVT[A-Z0-9]+)\t 0x([0-9a-f]{8}) active-(?:hi|lo) .*")
-_TIMER = re.compile(r"Timer\t DCR=0x([0-9a-f]+) \(divide by \d+\) initial_count = (\d+) current_count = (\d+)")
+_CPU = re.compile(r"dumping local APIC state for CPU ([0-9]{1,10})")
+_LVT = re.compile(r"(LVT[A-Z0-9]{1,8})\t 0x([0-9a-f]{8}) active-(?:hi|lo) .*")
+_TIMER = re.compile(
+    r"Timer\t DCR=0x([0-9a-f]{1,8}) \(divide by [0-9]{1,3}\)"
+    r" initial_count = ([0-9]{1,10}) current_count = ([0-9]{1,10})"
+)
 _SPIV = re.compile(r"SPIV\t 0x([0-9a-f]{8}) APIC .*")
 _ICR = re.compile(r"ICR\t 0x([0-9a-f]{8}) .*")
 # In a destination format that is neither flat nor cluster, QEMU leaves out the end of the ICR2 line.
 _ICR2 = re.compile(r"ICR2\t 0x([0-9a-f]{8})(?: (?:cpu|mask|cluster) .*)?(?:ESR\t 0x([0-9a-f]{8}))?")
 _ESR = re.compile(r"ESR\t 0x([0-9a-f]{8})")
-_VECTORS = re.compile(r"(ISR|IRR)\t ((?:\d+(?:\(level\))? ?)+|\(none\))")
-_VECTOR = re.compile(r"(\d+)(\(level\))?")
+_VECTORS = re.compile(r"(ISR|IRR)\t (\(none\)|[0-9]{1,3}(?:\(level\))?(?: [0-9]{1,3}(?:\(level\))?)*)")
+_VECTOR = re.compile(r"([0-9]{1,3})(\(level\))?")
 _APR = re.compile(
-    r"APR 0x([0-9a-f]+) TPR 0x([0-9a-f]+) DFR 0x([0-9a-f]+) LDR 0x([0-9a-f]+)"
-    r"(?:\(cluster \d+: id \d+\))? PPR 0x([0-9a-f]+)"
+    r"APR 0x([0-9a-f]{1,8}) TPR 0x([0-9a-f]{1,8}) DFR 0x([0-9a-f]{1,8}) LDR 0x([0-9a-f]{1,8})"
+    r"(?:\(cluster [0-9]{1,5}: id [0-9]{1,5}\))? PPR 0x([0-9a-f]{1,8})"
 )
 
 
@@ -71,6 +75,8 @@ def parse_lapic(text: str) -> LapicState:
         elif match := _VECTORS.fullmatch(line):
             found = _VECTOR.findall(match[2])
             vectors[match[1]] = frozenset(int(vector) for vector, _ in found)
+            if max(vectors[match[1]], default=0) > _LAST_VECTOR:
+                raise DumpError(_WHAT, line, text, f"vectors up to {_LAST_VECTOR}")
             level |= {int(vector) for vector, mode in found if mode}
         elif match := _APR.fullmatch(line):
             values |= dict(zip(("apr", "tpr", "dfr", "ldr", "ppr"), (int(g, 16) for g in match.groups()), strict=True))

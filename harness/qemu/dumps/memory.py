@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.qemu.errors import DumpError, QemuError
 
 __all__ = ["parse_memory"]
+
+_WHAT = "xp"
+_LINE = re.compile(r"([0-9a-f]{8,16}): (0x[0-9a-f]{8}(?: 0x[0-9a-f]{8}){0,3})")
+_NOTHING = "Cannot access memory"
 
 
 def parse_memory(text: str, address: int, length: int) -> bytes:
@@ -13,15 +19,13 @@ def parse_memory(text: str, address: int, length: int) -> bytes:
     for line in text.splitlines():
         if not line.strip():
             continue
-        if line.endswith("Cannot access memory"):
+        if line.endswith(_NOTHING):
             raise QemuError(f"nothing answers at physical address {address + 4 * len(words):#x}")
-        at, colon, values = line.partition(":")
-        try:
-            if not colon or int(at, 16) != address + 4 * len(words):
-                raise ValueError
-            words += [int(value, 16) for value in values.split()]
-        except ValueError:
-            raise DumpError("xp", line, text) from None
+        match = _LINE.fullmatch(line.rstrip())
+        wanted = address + 4 * len(words)
+        if match is None or int(match[1], 16) != wanted:
+            raise DumpError(_WHAT, line, text, f"{wanted:016x}: 0x…, at most four words")
+        words += [int(value, 16) for value in match[2].split()]
     if len(words) != length // 4:
-        raise DumpError("xp", "", text, f"{length // 4} words")
+        raise DumpError(_WHAT, "", text, f"{length // 4} words")
     return b"".join(word.to_bytes(4, "little") for word in words)

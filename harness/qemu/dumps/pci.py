@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.qemu.errors import DumpError
 
 __all__ = ["PciFunction", "PciRegion", "parse_pci"]
+
+T = TypeVar("T")
+_WHAT = "query-pci"
 
 
 @dataclass(frozen=True)
@@ -41,41 +43,52 @@ class PciFunction:
         return f"{self.bus:02x}:{self.slot:02x}.{self.function} {self.vendor:04x}:{self.device:04x}"
 
 
-def parse_pci(buses: Sequence[Any]) -> tuple[PciFunction, ...]:
+def parse_pci(buses: object) -> tuple[PciFunction, ...]:
     """The functions in a `query-pci` answer, bridges before what lies behind them. Raises DumpError."""
     found: list[PciFunction] = []
-    for bus in buses:
-        for entry in bus["devices"]:
-            _collect(entry, found)
+    waiting = [entry for bus in _members(buses, "an array of buses") for entry in _of(bus, "devices", list)]
+    waiting.reverse()
+    while waiting:
+        entry = waiting.pop()
+        found.append(_function(entry))
+        behind = _of(_of(entry, "pci_bridge", dict, {}), "devices", list, [])
+        waiting += reversed(behind)
     return tuple(found)
 
 
-def _collect(entry: Any, found: list[PciFunction]) -> None:
-    try:
-        found.append(
-            PciFunction(
-                bus=entry["bus"],
-                slot=entry["slot"],
-                function=entry["function"],
-                vendor=entry["id"]["vendor"],
-                device=entry["id"]["device"],
-                class_code=entry["class_info"]["class"],
-                irq_pin=entry["irq_pin"],
-                qdev_id=entry["qdev_id"],
-                regions=tuple(
-                    PciRegion(
-                        bar=region["bar"],
-                        io=region["type"] == "io",
-                        address=region["address"],
-                        size=region["size"],
-                        prefetch=region.get("prefetch", False),
-                        bits64=region.get("mem_type_64", False),
-                    )
-                    for region in entry["regions"]
-                ),
+def _function(entry: object) -> PciFunction:
+    return PciFunction(
+        bus=_of(entry, "bus", int),
+        slot=_of(entry, "slot", int),
+        function=_of(entry, "function", int),
+        vendor=_of(_of(entry, "id", dict), "vendor", int),
+        device=_of(_of(entry, "id", dict), "device", int),
+        class_code=_of(_of(entry, "class_info", dict), "class", int),
+        irq_pin=_of(entry, "irq_pin", int),
+        qdev_id=_of(entry, "qdev_id", str),
+        regions=tuple(
+            PciRegion(
+                bar=_of(region, "bar", int),
+                io=_of(region, "type", str) == "io",
+                address=_of(region, "address", int),
+                size=_of(region, "size", int),
+                prefetch=_of(region, "prefetch", bool, False),
+                bits64=_of(region, "mem_type_64", bool, False),
             )
-        )
-        for behind in entry.get("pci_bridge", {}).get("devices", ()):
-            _collect(behind, found)
-    except (KeyError, TypeError) as error:
-        raise DumpError("query-pci", str(entry), "", f"member {error}") from None
+            for region in _of(entry, "regions", list)
+        ),
+    )
+
+
+def _members(value: object, expected: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise DumpError(_WHAT, repr(value), "", expected)
+    return value
+
+
+def _of(entry: object, name: str, kind: type[T], default: T | None = None) -> T:
+    """The member of that name, which must be of that type. Raises DumpError."""
+    value = entry.get(name, default) if isinstance(entry, dict) else None
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise DumpError(_WHAT, repr(entry), "", f"a member {name!r} of type {kind.__name__}")
+    return value

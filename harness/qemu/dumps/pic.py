@@ -16,12 +16,17 @@ __all__ = ["parse_ioapics", "parse_pics"]
 
 _WHAT = "info pic"
 _PINS = 24  # of every IO APIC that QEMU has (IOAPIC_NUM_PINS)
-_HEAD = re.compile(r"ioapic\d+: ver=0x([0-9a-f]+) id=0x([0-9a-f]+) sel=0x([0-9a-f]+)(?: \(redir\[\d+\]\))?")
-_PIN = re.compile(r"  pin (\d+) +0x([0-9a-f]{16}) dest=[0-9a-f]+ vec=(\d+) +active-(?:hi|lo) (?:edge|level) .*")
-_BITS = re.compile(r"  (IRR|Remote IRR) +((?:\d+ *)+|\(none\))")
+_HEAD = re.compile(
+    r"ioapic[0-9]{1,3}: ver=0x([0-9a-f]{1,8}) id=0x([0-9a-f]{1,8}) sel=0x([0-9a-f]{1,8})(?: \(redir\[[0-9]{1,3}\]\))?"
+)
+_PIN = re.compile(
+    r"  pin ([0-9]{1,3}) {1,8}0x([0-9a-f]{16}) dest=[0-9a-f]{1,8}"
+    r" vec=([0-9]{1,3}) {1,8}active-(?:hi|lo) (?:edge|level) .*"
+)
+_BITS = re.compile(r"  (IRR|Remote IRR) {1,8}(\(none\)|[0-9]{1,3}(?: {1,8}[0-9]{1,3})*)")
 _PIC = re.compile(
-    r"pic([01]): irr=([0-9a-f]{2}) imr=([0-9a-f]{2}) isr=([0-9a-f]{2}) hprio=(\d) irq_base=([0-9a-f]{2})"
-    r" rr_sel=(\d) elcr=([0-9a-f]{2}) fnm=(\d)"
+    r"pic([01]): irr=([0-9a-f]{2}) imr=([0-9a-f]{2}) isr=([0-9a-f]{2}) hprio=([0-7]) irq_base=([0-9a-f]{2})"
+    r" rr_sel=([01]) elcr=([0-9a-f]{2}) fnm=([01])"
 )
 
 
@@ -59,7 +64,7 @@ def _parse(text: str) -> tuple[list[IoApicState], dict[int, PicState]]:
                 raise DumpError(_WHAT, line, text, f"vec={entry.vector}, as the entry says")
             entries.append(entry)
         elif (match := _BITS.fullmatch(line.rstrip())) and head is not None:
-            pins = frozenset(int(pin) for pin in re.findall(r"\d+", match[2]))
+            pins = frozenset(int(pin) for pin in re.findall(r"[0-9]{1,3}", match[2]))
             if match[1] == "IRR":
                 irr = pins
                 continue

@@ -16,21 +16,23 @@ from harness.qemu.errors import DumpError
 __all__ = ["CpuRegisters", "DescriptorTable", "SegmentRegister", "parse_registers"]
 
 _WHAT = "info registers"
-_CPU = re.compile(r"CPU#(\d+)")
-_PAIR = re.compile(r"([A-Z]+\d*) *=([0-9a-f]+)")
-_PAIRS = re.compile(r"(?:[A-Z]+\d* *=[0-9a-f]+ *)+")
+_CPU = re.compile(r"CPU#([0-9]{1,5})")
+_PAIR = re.compile(r"([A-Z]{1,4}[0-9]{0,2}) {0,4}=([0-9a-f]{1,16})(?![0-9a-f])")
+_PAIRS = re.compile(r"(?:[A-Z]{1,4}[0-9]{0,2} {0,4}=[0-9a-f]{1,16}(?: {1,4}|$))+")
 _STATE = re.compile(
-    r"[RE]IP=([0-9a-f]+) (?:RFL|EFL)=([0-9a-f]+) \[[-DOSZAPC]{7}\] CPL=(\d) II=(\d) A20=(\d) SMM=(\d) HLT=(\d)"
+    r"[RE]IP=([0-9a-f]{1,16}) (?:RFL|EFL)=([0-9a-f]{1,16}) \[[-DOSZAPC]{7}\]"
+    r" CPL=([0-3]) II=([01]) A20=([01]) SMM=([01]) HLT=([01])"
 )
 _SEGMENT = re.compile(
-    r"(ES|CS|SS|DS|FS|GS|LDT|TR) *=([0-9a-f]{4}) ([0-9a-f]+) ([0-9a-f]{8}) ([0-9a-f]{8})(?: DPL=\d .+)?"
+    r"(ES|CS|SS|DS|FS|GS|LDT|TR) {0,4}=([0-9a-f]{4}) ([0-9a-f]{1,16}) ([0-9a-f]{8}) ([0-9a-f]{8})(?: DPL=[0-3] .+)?"
 )
-_TABLE = re.compile(r"(GDT|IDT)= +([0-9a-f]+) ([0-9a-f]+)")
-_FPU = re.compile(r"FCW=([0-9a-f]+) FSW=([0-9a-f]+) \[ST=\d\] FTW=([0-9a-f]+) MXCSR=([0-9a-f]+)")
+_TABLE = re.compile(r"(GDT|IDT)= {1,8}([0-9a-f]{1,16}) ([0-9a-f]{1,8})")
+_FPU = re.compile(r"FCW=([0-9a-f]{1,8}) FSW=([0-9a-f]{1,8}) \[ST=[0-7]\] FTW=([0-9a-f]{1,8}) MXCSR=([0-9a-f]{1,8})")
 _IGNORED = re.compile(
-    r"FPR\d=[0-9a-f]{16} [0-9a-f]{4} FPR\d=[0-9a-f]{16} [0-9a-f]{4}"
-    r"|XMM\d\d=[0-9a-f]{16} [0-9a-f]{16} XMM\d\d=[0-9a-f]{16} [0-9a-f]{16}"
-    r"|YMM\d\d=(?:[0-9a-f]{16} ?){4}|ZMM\d\d=(?:[0-9a-f]{16} ?){8}|(?:Opmask\d\d=[0-9a-f]{16} ?)+"
+    r"FPR[0-9]=[0-9a-f]{16} [0-9a-f]{4} FPR[0-9]=[0-9a-f]{16} [0-9a-f]{4}"
+    r"|XMM[0-9]{2}=[0-9a-f]{16} [0-9a-f]{16} XMM[0-9]{2}=[0-9a-f]{16} [0-9a-f]{16}"
+    r"|YMM[0-9]{2}=[0-9a-f]{16}(?: [0-9a-f]{16}){3}|ZMM[0-9]{2}=[0-9a-f]{16}(?: [0-9a-f]{16}){7}"
+    r"|Opmask[0-9]{2}=[0-9a-f]{16}(?: Opmask[0-9]{2}=[0-9a-f]{16}){0,7}"
     r"|CC[SDO]=\S+ CCD=\S+ CCO=\S+|Code=.*"
 )
 _GENERAL = frozenset(
