@@ -11,13 +11,14 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from types import CodeType
 from typing import TYPE_CHECKING
 
 from _pytest.assertion import util
 from _pytest.assertion.rewrite import rewrite_asserts
 
+from harness.run.failures import RunBroken
 from harness.run.vectors import explain_vectors
 
 if TYPE_CHECKING:
@@ -37,29 +38,29 @@ def compile_rewritten(source: bytes, path: str) -> CodeType:
 
 @contextmanager
 def explained_comparisons() -> Iterator[None]:
-    """Let failing comparisons show their differences outside of a pytest session, as they do inside one."""
-    if util._reprcompare is not None:  # a pytest session is running and has installed its own
-        yield
-        return
-    util._reprcompare = _explain
+    """Let failing comparisons show their differences, in a pytest session the same as outside of one.
+
+    Deviations are matched with that text, so no option and no plugin of a session may change it.
+    """
+    before = util._reprcompare, util._config
+    util._reprcompare, util._config = _explain, None
     try:
         yield
     finally:
-        util._reprcompare = None
+        util._reprcompare, util._config = before
 
 
 def _explain(op: str, left: object, right: object) -> str | None:
+    """What pytest's comparison hook says. Raises RunBroken where it fails, for then no text can be matched."""
     if (ours := explain_vectors(op, left, right)) is not None:
         return _joined(ours)
-    config = _config()
-    if config is None:
-        return None
     try:
+        config = _config()
         explanations: list[list[str] | None] = config.hook.pytest_assertrepr_compare(
             config=config, op=op, left=left, right=right
         )
-    except Exception:  # a pytest that insists on its terminal reporter: the values alone must do
-        return None
+    except Exception as error:
+        raise RunBroken(f"pytest cannot explain the assertion: {type(error).__name__}: {error}") from error
     return next((_joined(lines) for lines in explanations if lines), None)
 
 
@@ -71,15 +72,12 @@ def _joined(lines: list[str]) -> str:
     return "\n~".join(kept).replace("%", "%%")
 
 
-@lru_cache(maxsize=1)
-def _config() -> Config | None:
-    """A bare pytest configuration that serves the comparison hook; made at the first failing comparison only.
-
-    None where pytest cannot be configured at all: the assertion then still shows its values, without a difference.
-    """
+@cache
+def _config() -> Config:
+    """A bare pytest configuration that serves the comparison hook; made at the first failing comparison only."""
     from _pytest.config import get_config
 
-    options = ["--noconftest", "-c", os.devnull, "-p", "no:cacheprovider"]
+    options = ["--noconftest", "-c", os.devnull, "-p", "no:cacheprovider", "--capture=no", "--assert=plain"]
     options += ["-o", "truncation_limit_lines=0", "-o", "truncation_limit_chars=0"]
     ours = {"PYTEST_ADDOPTS": None, "PYTEST_PLUGINS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     before = {name: os.environ.get(name) for name in ours}
@@ -87,8 +85,6 @@ def _config() -> Config | None:
         _set_environment(ours)
         config = get_config(options)
         config.parse(options)
-    except Exception:
-        return None
     finally:
         _set_environment(before)
     return config
