@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.qemu import (
     DEVICES,
@@ -70,6 +73,68 @@ def test_targets_of_the_user(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(TargetError, match=says):
         load_targets(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"[a]\n# caf\xe9\n", r"targets.toml:2: not UTF-8: byte 0xe9. Expected: TOML in UTF-8"),
+        (b'[a]\ncpu = "max\\u0000"', r"targets.toml: target a: cpu = 'max\\x00' has a NUL character"),
+        (b'[a]\nextra = ["-device", "x\\u0000"]', "targets.toml: target a: extra = .* has a NUL character"),
+        (b'["a\\u0000"]\n', r"targets.toml: target 'a\\x00': a name is"),
+        (b"[a]\nbase = []", r"targets.toml: target a: base = \[\] must be of type str"),
+        (b"[a]\nbase = {x = 1}", "targets.toml: target a: base = .* must be of type str"),
+        (b"[a]\nmemory_mib = 1", r"targets.toml: target a: memory_mib = 1 is too little: .* Expected: 34\.\.2048"),
+        (b"[a]\nmemory_mib = -5", "targets.toml: target a: memory_mib = -5 is too little"),
+        (b"[a]\nmemory_mib = 4096", "targets.toml: target a: memory_mib = 4096 is not in"),
+        (b"[a]\nmemory_mib = " + b"9" * 5000, "targets.toml: not TOML: "),
+        (b"[a]\nextra = " + b"[" * 50_000, "targets.toml: not TOML: "),
+        (b"# " + b"x" * (1 << 20), "targets.toml: longer than 1048576 bytes"),
+        (b'[a]\nmachine = "z80"', "targets.toml: target a: machine = 'z80' is not known"),
+    ],
+)
+def test_a_broken_file_is_one_error_that_names_file_and_key(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "targets.toml"
+    path.write_bytes(content)
+    with pytest.raises(TargetError, match=says) as caught:
+        load_targets(path)
+    assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+KEYS = ["base", "machine", "cpu", "memory_mib", "extra", "icount_shift", "clock", "binary", "x"]
+VALUES = [
+    "[]",
+    "{}",
+    "1",
+    "-1",
+    "true",
+    "1.5",
+    '""',
+    '"q35"',
+    '"\\u0000"',
+    '["a"]',
+    "[1]",
+    "1979-05-27",
+    "inf",
+    "9" * 30,
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=4) | st.binary(max_size=60))
+def test_any_file_gives_targets_or_a_target_error(content: list[tuple[str, str]] | bytes) -> None:
+    if isinstance(content, list):
+        content = ("[a]\n" + "".join(f"{key} = {value}\n" for key, value in content)).encode()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            load_targets(Path(file.name))
+        except TargetError as error:
+            shown = str(error)
+        else:
+            return
+    assert shown.startswith(file.name)
 
 
 def test_a_missing_file_and_a_missing_binary(tmp_path: Path) -> None:
