@@ -22,8 +22,9 @@ from harness.qemu.shape import Shape
 from harness.qemu.start import start
 from harness.qemu.target import Accelerator, MachineType, Target
 
-__all__ = ["Features", "Trial", "cpu_model", "features", "require", "trial", "unsupported"]
+__all__ = ["Features", "Trial", "cpu_model", "features", "hold_version", "require", "trial", "unsupported"]
 
+_ELF = b"\x7fELF"
 _TRIAL_SECONDS = 20.0
 _CPU_MODELS: dict[Accelerator, tuple[str, ...]] = {
     "tcg": ("max",),
@@ -65,6 +66,21 @@ def trial(program: str, accelerator: Accelerator, machine: MachineType = "q35") 
     if accelerator == "kvm" and (reason := _kvm_closed()) is not None:
         return Trial(_CPU_MODELS["kvm"][0], reason)
     return _trial(_identity(program), accelerator, machine)
+
+
+def hold_version(program: str, version: str) -> None:
+    """Raise QemuError where the program that was started is of another version than its features are of.
+
+    What was known of it is forgotten: the next run finds out anew.
+    """
+    known = features(program).version
+    if version != known:
+        _features.cache_clear()
+        _trial.cache_clear()
+        raise QemuError(
+            f"{program}: was QEMU {known} when it was first started, and is {version} now, so that this run would be "
+            "judged as one of the wrong version. To fix: run again"
+        )
 
 
 def cpu_model(target: Target) -> str:
@@ -110,10 +126,17 @@ def _identity(program: str) -> tuple[str, int, int]:
     return str(path), status.st_mtime_ns, status.st_size
 
 
+def _memory(topic: str, identity: tuple[str, int, int], *more: object) -> Memory | None:
+    """What is remembered of the program between processes; nothing of a script, which may start another QEMU today."""
+    with Path(identity[0]).open("rb") as file:
+        binary = file.read(len(_ELF)) == _ELF
+    return Memory(topic, [*identity, *more]) if binary else None
+
+
 @cache
 def _features(identity: tuple[str, int, int]) -> Features:
-    memory = Memory("features", [*identity, *_TYPES])
-    found = memory.read()
+    memory = _memory("features", identity, *_TYPES)
+    found = memory.read() if memory else {}
     try:
         return Features(
             found["program"],
@@ -128,15 +151,16 @@ def _features(identity: tuple[str, int, int]) -> Features:
         has = engine().run(_ask(identity[0], sandbox=True))
     except QemuStartError:
         has = engine().run(_ask(identity[0], sandbox=False))
-    memory.write(
-        {
-            "program": has.program,
-            "version": has.version,
-            "machines": sorted(has.machines),
-            "types": sorted(has.types),
-            "sandbox": has.sandbox,
-        }
-    )
+    if memory:
+        memory.write(
+            {
+                "program": has.program,
+                "version": has.version,
+                "machines": sorted(has.machines),
+                "types": sorted(has.types),
+                "sandbox": has.sandbox,
+            }
+        )
     return has
 
 
@@ -200,8 +224,8 @@ def _kvm_closed() -> str | None:
 @cache
 def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: MachineType) -> Trial:
     # What KVM does depends on the kernel and on the processor under it as well.
-    memory = Memory("trial", [*identity, accelerator, machine, platform.release(), _processor()])
-    found = memory.read()
+    memory = _memory("trial", identity, accelerator, machine, platform.release(), _processor())
+    found = memory.read() if memory else {}
     try:
         if found["reason"] is None:  # a failure may be mended (a module loaded, a right given): ask again
             return Trial(str(found["cpu"]), None)
@@ -215,7 +239,8 @@ def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: Ma
         except QemuError as error:
             failure = _in_short(error)
         if failure is None:
-            memory.write({"cpu": cpu, "reason": None})
+            if memory:
+                memory.write({"cpu": cpu, "reason": None})
             return Trial(cpu, None)
         reason = reason or failure
     return Trial(_CPU_MODELS[accelerator][0], f"no guest runs under {accelerator}: {reason}")

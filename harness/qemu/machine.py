@@ -16,7 +16,7 @@ from harness.qemu.console import Console, SerialSpawn
 from harness.qemu.dumps import CpuRegisters, parse_registers
 from harness.qemu.engine import engine
 from harness.qemu.errors import QemuError
-from harness.qemu.features import cpu_model, features, require
+from harness.qemu.features import cpu_model, features, hold_version, require
 from harness.qemu.firmware import find_uefi
 from harness.qemu.idle import wait_while_awake
 from harness.qemu.inspection import Inspection
@@ -89,6 +89,7 @@ class Machine(Inspection):
             resources.place(pieces)
             arguments = qemu_arguments(shape, cpu, resources.endpoints(), sandbox=features(program).sandbox)
             engine().run(cls._launch(made, resources, program, cpu, arguments, pieces, timeout))
+            hold_version(program, made[0]._monitor.version)
         except BaseException:
             for machine in made:  # an interrupt may come when all is done
                 machine.kill()

@@ -141,6 +141,13 @@ class Monitor:
         """Negotiate over a connected socket, which then belongs to the client. Raises QMPError."""
         await self._client.connect(connection)
 
+    @property
+    def version(self) -> str:
+        """QEMU's version as its greeting says it, as `7.2.22`; empty before the negotiation."""
+        greeting = self._client.greeting
+        number: Any = greeting.QMP.version["qemu"] if greeting is not None else {}
+        return ".".join(str(number[part]) for part in ("major", "minor", "micro") if part in number)
+
     async def _watch_end(self) -> None:
         returncode = await asyncio.shield(self.process.exited)
         # What QEMU said before it ended is still in the socket: read it to the end before we judge.
