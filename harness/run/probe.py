@@ -20,6 +20,11 @@ __all__ = ["Case", "Deviation", "Probe", "ProbeBody", "ProbeError", "probe"]
 ProbeBody: TypeAlias = "Generator[None, Run, None]"
 
 
+HEXADECIMAL = frozenset(
+    ("address", "arrives", "base", "command", "index", "limit", "mask", "msr", "number", "port", "rip", "service")
+) | {"task", "tpr", "value", "vector"}
+"""Parameters whose numbers are in hexadecimal in a case's id, as manuals write them; from 10 on."""
+
 BOOT_PATHS = ("rom", "multiboot", "pvh")
 """What `boots=` may name."""
 
@@ -154,7 +159,7 @@ class Case:
 
     @cached_property
     def label(self) -> str:
-        """What stands in the id's brackets: `pin20`, `divide128-q`; empty without parameters."""
+        """What stands in the id's brackets: `pin20`, `vector0x50`, `divide128-q`; empty without parameters."""
         parts = [_label(name, value) for name, value in self.params.items()]
         if len(self.probe.boots) > 1 or self.boot != "rom":
             parts.append(self.boot)
@@ -170,7 +175,7 @@ def _label(name: str, value: object) -> str:
     if isinstance(value, bool):
         return name if value else f"no_{name}"
     if isinstance(value, int):
-        return f"{name}{value}"
+        return f"{name}{value:#x}" if value >= 10 and name in HEXADECIMAL else f"{name}{value}"
     text = getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
     return re.sub(r"[^\w.+=]+", "_", str(text))
 

@@ -48,8 +48,8 @@ def test_every_verdict_and_its_reports(project: Path, tmp_path: Path) -> None:
         "ipi/known.py::known_to_differ": "deviation",
         "ipi/known.py::no_longer_differs": "fail",
         "ipi/self_ipi.py::arrives_once": "pass",
-        "ipi/self_ipi.py::vector_is_kept[number80]": "pass",
-        "ipi/self_ipi.py::vector_is_kept[number81]": "fail",
+        "ipi/self_ipi.py::vector_is_kept[number0x50]": "pass",
+        "ipi/self_ipi.py::vector_is_kept[number0x51]": "fail",
     }
     assert done.returncode == 3
     assert document["complete"] is True
@@ -60,7 +60,7 @@ def test_every_verdict_and_its_reports(project: Path, tmp_path: Path) -> None:
     assert "First difference at 0: 0x51 came, 0x50 was expected" in done.stdout
     assert "https://example.org/issues/1" in done.stdout
     assert "the recorded deviation has disappeared" in done.stdout
-    assert "  trapgate run 'probes/ipi/self_ipi.py::vector_is_kept[number81]' --target q35-tcg" in lines
+    assert "  trapgate run 'probes/ipi/self_ipi.py::vector_is_kept[number0x51]' --target q35-tcg" in lines
     assert lines[-1].startswith("ERROR  7 runs on 1 target: 3 pass, 2 fail, 1 deviation, 1 error, in ")
     assert done.stderr == ""
 
@@ -110,7 +110,7 @@ def test_a_program_that_cannot_run_is_one_line(kind: str, project: Path, tmp_pat
 
 
 def test_the_rerun_command_runs_that_case(project: Path) -> None:
-    done = trapgate("run", "--probes", "probes", "-k", "number81", cwd=project)
+    done = trapgate("run", "--probes", "probes", "-k", "number0x51", cwd=project)
     (command,) = [line.strip() for line in done.stdout.splitlines() if line.startswith("  trapgate run ")]
     folder = Path(TRAPGATE).parent
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
@@ -162,7 +162,7 @@ def test_list(project: Path, tmp_path: Path) -> None:
     assert entry["area"] == "ipi"
     assert entry["rule"] == "An IPI arrives on the vector that the ICR names."
     assert entry["citation"] == "SDM, Issuing Interprocessor Interrupts"
-    assert entry["cases"] == [f"ipi/self_ipi.py::vector_is_kept[number{n}]" for n in (80, 81)]
+    assert entry["cases"] == [f"ipi/self_ipi.py::vector_is_kept[number{n:#x}]" for n in (0x50, 0x51)]
     some = trapgate("list", "--probes", "probes", "--area", "devices", "-k", "hpet", "--json", "-", cwd=project)
     assert [probe["id"] for probe in json.loads(some.stdout)["probes"]] == ["devices/floppy.py::needs_an_hpet"]
     areas = trapgate("list", "--probes", "probes", "--areas", cwd=project)
@@ -171,7 +171,7 @@ def test_list(project: Path, tmp_path: Path) -> None:
 
 
 def test_show(project: Path) -> None:
-    done = trapgate("show", "--probes", "probes", "vector_is_kept[number81]", cwd=project)
+    done = trapgate("show", "--probes", "probes", "vector_is_kept[number0x51]", cwd=project)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     at = lines.index("probes/ipi/self_ipi.py:23  k.sti()")

@@ -319,7 +319,7 @@ def test_not_so_in_virtual_time(warm: Executor, guests: dict[str, Case], monkeyp
         ("suspends_to_disk", "the guest suspended the machine to disk (ACPI S4); processor 0 "),
         ("forges_a_checkpoint[number0]", "the guest signalled checkpoint 0; the program has 1: it wrote over"),
         ("forges_a_checkpoint[number2]", "the guest signalled checkpoint 2; the program has 1: it wrote over"),
-        ("forges_a_checkpoint[number4294967295]", "the guest signalled checkpoint 4294967295; the program has 1"),
+        ("forges_a_checkpoint[number0xffffffff]", "the guest signalled checkpoint 4294967295; the program has 1"),
     ],
 )  # fmt: skip
 def test_each_has_its_own_words(guests: dict[str, Case], name: str, words: str, cold: bool) -> None:

@@ -30,7 +30,7 @@ def collected(*words: str | Path, cwd: Path) -> list[str]:
 
 SELF_IPI = [
     f"probes/ipi/self_ipi.py::{name}-q35-tcg]".replace("once-", "once[")
-    for name in ("arrives_once", "vector_is_kept[number80", "vector_is_kept[number81")
+    for name in ("arrives_once", "vector_is_kept[number0x50", "vector_is_kept[number0x51")
 ]
 
 
@@ -48,7 +48,7 @@ def test_a_target_for_each(project: Path) -> None:
 def test_node_ids_and_expressions_select(project: Path) -> None:
     assert collected("probes/ipi/self_ipi.py::vector_is_kept", cwd=project) == SELF_IPI[1:]
     assert collected(SELF_IPI[1], cwd=project) == SELF_IPI[1:2]
-    assert collected("-k", "ipi and number80", cwd=project) == SELF_IPI[1:2]
+    assert collected("-k", "ipi and number0x50", cwd=project) == SELF_IPI[1:2]
 
 
 def test_configured_folders_are_collected_with_the_tests(project: Path) -> None:
@@ -76,7 +76,7 @@ def test_every_outcome(project: Path, tmp_path: Path, workers: list[str]) -> Non
     )
     assert done.returncode == 1
     assert "2 failed, 3 passed, 1 xfailed, 1 error" in done.stdout
-    assert "FAILED probes/ipi/self_ipi.py::vector_is_kept[number81-q35-tcg] - assert [0x5" in done.stdout
+    assert "FAILED probes/ipi/self_ipi.py::vector_is_kept[number0x51-q35-tcg] - assert [0" in done.stdout
     assert "ERROR probes/devices/floppy.py::breaks_in_the_judgement[q35-tcg] - probes/dev" in done.stdout
     first = "First difference at 0: 0x50 came, 0x51 was expected"
     reason = f"assert [0x50] == [0x51]; {first} (recorded: https://example.org/issues/1)"
@@ -109,7 +109,7 @@ def test_a_failure_explains_itself(project: Path) -> None:
         "- QEMU command line -",
         "qemu-system-x86_64 ",
         "- Run it again -",
-        "trapgate run 'probes/ipi/self_ipi.py::vector_is_kept[number81]' --target q35-tcg",
+        "trapgate run 'probes/ipi/self_ipi.py::vector_is_kept[number0x51]' --target q35-tcg",
         "- Run it again with pytest -",
         f"pytest '{SELF_IPI[2]}' --trapgate-target=q35-tcg",
     ]

@@ -191,13 +191,13 @@ def read_only_registers_fault_on_write(k: Kernel, register: str) -> ProbeBody:
     deviation=[
         Deviation(
             targets="*-tcg*",
-            cases="number2057-*",
+            cases="number0x809-*",
             sees=NO_FAULT,
             ref=CHECKS,
         ),
         Deviation(
             targets="*-tcg*",
-            cases="number2097-rdmsr",
+            cases="number0x831-rdmsr",
             sees=NO_FAULT,
             ref=CHECKS,
         ),

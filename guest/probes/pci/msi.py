@@ -58,9 +58,9 @@ def every_vector_that_data_can_name_arrives(k: Kernel) -> ProbeBody:
     needs=["edu"],
     covers=["msi.illegal-vector"],
     deviation=(
-        Deviation("*-tcg *-tcg-rt", "delivered as vectors", "docs/deviations/pci-msi-illegal-vector.md", "vector15"),
+        Deviation("*-tcg *-tcg-rt", "delivered as vectors", "docs/deviations/pci-msi-illegal-vector.md", "vector0xf"),
         Deviation("*", "no error was recorded", "docs/deviations/pci-msi-illegal-vector.md", "vector0"),
-        Deviation("*-kvm", "no error was recorded", "docs/deviations/pci-msi-illegal-vector.md", "vector15"),
+        Deviation("*-kvm", "no error was recorded", "docs/deviations/pci-msi-illegal-vector.md", "vector0xf"),
     ),
 )
 def a_message_with_an_illegal_vector_is_an_error(k: Kernel, vector: int) -> ProbeBody:

@@ -149,6 +149,25 @@ def test_families_keep_their_parameters(write: Write, tmp_path: Path) -> None:
     assert [case.id for case in found.cases()] == ["a.py::rule[pin2]", "a.py::rule[pin20]"]
 
 
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ("vector=[9, 10, 0x50]", ["vector9", "vector0xa", "vector0x50"]),
+        ("number=[0, 0x809]", ["number0", "number0x809"]),
+        ("pin=[9, 20]", ["pin9", "pin20"]),
+        ("masked=[True, False]", ["masked", "no_masked"]),
+        ("mask=[True, 0xF0]", ["mask", "mask0xf0"]),
+    ],
+)
+def test_vectors_addresses_and_the_like_are_hexadecimal_in_ids(
+    write: Write, tmp_path: Path, values: str, labels: list[str]
+) -> None:
+    name = values.partition("=")[0]
+    text = GOOD.replace("@probe(", f"@probe.each({values})\n@probe(").replace("(k)", f"(k, {name})")
+    (found,) = load_file(write("a.py", text), tmp_path)
+    assert [case.label for case in found.cases()] == labels
+
+
 def body(text: str) -> str:
     return HEAD + '\n@probe(spec="SDM")\ndef rule(k):\n    """Rule."""\n' + text
 
