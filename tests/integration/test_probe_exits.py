@@ -33,6 +33,7 @@ BELOW = "    k.asm('nop')\n    run = yield\n    assert run.vectors == []\n    {}
 CALLS = (
     "sys.exit(0)",
     "os._exit(0)",
+    "__import__('posix')._exit(0)",
     "raise KeyboardInterrupt",
     "raise SystemExit",
     "pytest.skip('x')",
@@ -56,7 +57,22 @@ def test_an_exit_in_a_probe_is_its_error_and_the_next_probe_runs(tmp_path: Path,
     assert all("called" in reason or "raised" in reason for reason in reasons), reasons
 
 
-@pytest.mark.parametrize("call", ["sys.exit(0)", "os._exit(0)"])
+def test_a_process_that_a_probe_forked_may_end(tmp_path: Path) -> None:
+    body = "    k.asm('nop')\n    run = yield\n    child = os.fork()\n    if child == 0:\n        os._exit(5)\n"
+    body += "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5\n"
+    (tmp_path / "t.py").write_text(HEAD + body + REST)
+    done = subprocess.run(
+        [TRAPGATE, "run", "--probes", ".", "--json", "o.json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    document = json.loads((tmp_path / "o.json").read_text())
+    assert [run["verdict"] for run in document["runs"]] == ["pass", "fail"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("call", ["sys.exit(0)", "os._exit(0)", "raise KeyboardInterrupt"])
 @pytest.mark.parametrize("where", [ABOVE, BELOW], ids=["above", "below"])
 def test_an_exit_in_a_probe_does_not_end_pytest(tmp_path: Path, where: str, call: str) -> None:
     (tmp_path / "t.py").write_text(HEAD + where.format(call) + REST)
