@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from harness.commands.asm import asm_command
 from harness.commands.bench import bench_command
+from harness.commands.completion import end_word_at_colons
 from harness.commands.doctor import doctor_command
 from harness.commands.images import images_command
 from harness.commands.leaks import leaks_command
@@ -62,6 +64,7 @@ app.command("matrix")(matrix_command)
 
 def main() -> None:
     """Entry point: runs the command and exits with its code; 3 where Trapgate itself breaks, or its output is lost."""
+    end_word_at_colons(os.environ)
     output, errors = guard_streams()
     code = _run()
     sys.exit(errors.settle(output.settle(code)))

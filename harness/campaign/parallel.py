@@ -20,6 +20,7 @@ from harness.run.execute import Executor, RunOptions
 from harness.run.loader import load_file
 from harness.run.probe import Case, Probe
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
+from harness.run.selection import rerun_command
 
 __all__ = ["CaseJob", "exception_of", "for_each_case", "lost_record", "run_cases", "run_one"]
 
@@ -141,7 +142,7 @@ def run_cases(
         if done.number + workers < len(runs):  # about: what is given out next
             starting(runs[done.number + workers][1], runs[done.number + workers][0])
         if done.result is None:
-            yield done.number, lost_record(*runs[done.number], done)
+            yield done.number, lost_record(*runs[done.number], done, options.qemu_args)
         else:
             yield done.number, replace(done.result, attempts=max(done.attempts, done.result.attempts))
 
@@ -159,8 +160,8 @@ def exception_of(text: str) -> str:
     return "\n".join(lines[first:])
 
 
-def lost_record(target: Target, case: Case, done: Done[R]) -> RunRecord:
-    """The record of a run that nobody lived to tell about."""
+def lost_record(target: Target, case: Case, done: Done[R], qemu_args: Sequence[str] = ()) -> RunRecord:
+    """Record for a job whose worker process died."""
     reason = one_line(exception_of(done.lost))
     return RunRecord(
         probe=case.id,
@@ -173,5 +174,5 @@ def lost_record(target: Target, case: Case, done: Done[R]) -> RunRecord:
         at_fault=AtFault.HARNESS,
         attempts=done.attempts,
         detail=FailureDetail((("Error", done.lost),)),
-        rerun=f"trapgate run '{case.id}' --target {target.name}",
+        rerun=rerun_command(case, target, qemu_args),
     )

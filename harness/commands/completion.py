@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 
 import typer
 
@@ -11,7 +11,14 @@ from harness.qemu.target import load_targets
 from harness.run.loader import LoadError, catalogue_root, discover
 from harness.run.probe import Probe
 
-__all__ = ["complete_names", "complete_targets"]
+__all__ = ["complete_names", "complete_targets", "end_word_at_colons"]
+
+
+def end_word_at_colons(environment: MutableMapping[str, str]) -> None:
+    """Bash ends a word at `::`: where that is the word at the cursor, the one to complete is an empty one behind it."""
+    words = environment.get("COMP_WORDS", "").split()
+    if environment.get("_TRAPGATE_COMPLETE") == "complete_bash" and words and set(words[-1]) == {":"}:
+        environment["COMP_CWORD"] = str(len(words))
 
 
 def complete_targets(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -34,8 +41,8 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]
     except LoadError:
         return []
     before = _before_colons(ctx.params.get("names") or (), incomplete)
-    found = [(name.removeprefix(before), rule) for name, rule in _names(probes, before + incomplete)]
-    return [(name, rule) for name, rule in found if name.startswith(incomplete)]
+    found = _names(probes, before + incomplete)
+    return [(name.removeprefix(before), rule) for name, rule in found if name.startswith(before + incomplete)]
 
 
 def _before_colons(names: Iterable[str], incomplete: str) -> str:
@@ -45,7 +52,7 @@ def _before_colons(names: Iterable[str], incomplete: str) -> str:
         words.pop()
     if len(words) >= 2 and words[-1] == "::":
         return "".join(words[-2:])
-    return words[-1] if words and incomplete == "::" else ""
+    return ""
 
 
 def _names(probes: Iterable[Probe], text: str) -> Iterator[tuple[str, str]]:

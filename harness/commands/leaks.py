@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.campaign.leaks import UNOBSERVABLE, Finding, Leaks, find_leaks
+from harness.commands.options import TargetSelection, selecting
 from harness.commands.planning import check_programs, usage_error
 from harness.qemu.errors import QemuError
 from harness.qemu.features import features
@@ -20,7 +21,6 @@ from harness.qemu.vmstate import VmStateError
 from harness.report.atomic import write_atomic
 from harness.report.json_file import SCHEMA
 from harness.report.terminal import make_console
-from harness.run.targets import DEFAULT_TARGET, find_targets
 
 __all__ = ["leaks_command"]
 
@@ -30,11 +30,9 @@ _EVERYTHING = (
 )  # fmt: skip
 
 
+@selecting
 def leaks_command(
-    target: Annotated[
-        list[str] | None,
-        typer.Option("--target", "-t", metavar="NAME", help=f"Target (repeatable); else {DEFAULT_TARGET}."),
-    ] = None,
+    selection: TargetSelection,
     needs: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,10 +45,6 @@ def leaks_command(
         list[str] | None,
         typer.Option("--kind", metavar="KIND", help="Only attacks of this kind, as port, MSR, BAR (repeatable)."),
     ] = None,
-    qemu: Annotated[str | None, typer.Option("--qemu", metavar="PATH", help="The QEMU program to test.")] = None,
-    target_file: Annotated[
-        Path | None, typer.Option("--target-file", metavar="TOML", help="More targets, one table each.")
-    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write what was found as JSON (docs/json.md)."),
@@ -61,7 +55,7 @@ def leaks_command(
     Exit codes: 0 nothing reaches the next guest; 1 something does; 2 wrong usage; 3 a machine could not be compared.
     """
     try:
-        targets = find_targets(target or (), target_file, qemu)
+        targets = selection.find_targets()
         check_programs(targets)
     except QemuError as error:
         usage_error(str(error))

@@ -1,6 +1,7 @@
 """The options that say what a command is about: which probes, on which targets, with which QEMU. Declared once.
 
-A command takes a `Selection` as its first parameter and is decorated with `selecting`, which adds these options.
+A command takes a `Selection`, or a `TargetSelection`, as its first parameter, and is decorated with `selecting`, which
+adds these options.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from harness.run.probe import Case, ProbeError
 from harness.run.selection import Keywords, SelectionError
 from harness.run.targets import DEFAULT_TARGET, find_targets
 
-__all__ = ["Choice", "Jobs", "Selection", "selecting"]
+__all__ = ["Choice", "Jobs", "Selection", "TargetSelection", "selecting"]
 
 R = TypeVar("R")
 
@@ -44,8 +45,42 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Selection:
-    """The values of the options; the fields are their declaration."""
+class TargetSelection:
+    """The targets and the QEMU program; the fields are the declaration of the options."""
+
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME",
+            help=f"Target, comma list or 'all' (repeatable); else {DEFAULT_TARGET}.",
+            autocompletion=complete_targets,
+        ),
+    ] = None
+    target_file: Annotated[
+        Path | None,
+        typer.Option("--target-file", metavar="TOML", help="More targets, one table each (docs/ci.md)."),
+    ] = None
+    qemu: Annotated[list[str] | None, typer.Option("--qemu", metavar="PATH", help="The QEMU program to test.")] = None
+
+    @property
+    def program(self) -> str | None:
+        """The QEMU program; None for that of each target. More than one is wrong usage."""
+        if len(self.qemu or ()) > 1:
+            usage_error(
+                f"--qemu {', '.join(self.qemu or ())}: expected one program; `trapgate matrix` compares several"
+            )
+        return self.qemu[0] if self.qemu else None
+
+    def find_targets(self, default: Sequence[str] = (), *, qemu: bool = True) -> list[Target]:
+        """The targets; `qemu=False` leaves each its own QEMU program. Raises TargetError."""
+        return find_targets(self.target or default, self.target_file, self.program if qemu else None)
+
+
+@dataclass(frozen=True)
+class Selection(TargetSelection):
+    """Which probes as well."""
 
     names: Annotated[
         list[str] | None,
@@ -66,21 +101,6 @@ class Selection:
     catalogue: Annotated[bool, typer.Option("--catalogue", help="With --probes: the catalogue's probes as well.")] = (
         False
     )
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target",
-            "-t",
-            metavar="NAME",
-            help=f"Target, comma list or 'all' (repeatable); else {DEFAULT_TARGET}.",
-            autocompletion=complete_targets,
-        ),
-    ] = None
-    target_file: Annotated[
-        Path | None,
-        typer.Option("--target-file", metavar="TOML", help="More targets, one table each (docs/ci.md)."),
-    ] = None
-    qemu: Annotated[list[str] | None, typer.Option("--qemu", metavar="PATH", help="The QEMU program to test.")] = None
     qemu_arg: Annotated[
         list[str] | None, typer.Option("--qemu-arg", metavar="ARG", help="One more argument for QEMU (repeatable).")
     ] = None
@@ -89,15 +109,6 @@ class Selection:
     def qemu_args(self) -> tuple[str, ...]:
         """What QEMU's command line ends with."""
         return tuple(self.qemu_arg or ())
-
-    @property
-    def program(self) -> str | None:
-        """The QEMU program; None for that of each target. More than one is wrong usage."""
-        if len(self.qemu or ()) > 1:
-            usage_error(
-                f"--qemu {', '.join(self.qemu or ())}: expected one program; `trapgate matrix` compares several"
-            )
-        return self.qemu[0] if self.qemu else None
 
     @property
     def whole(self) -> bool:
@@ -122,7 +133,7 @@ class Selection:
         try:
             keywords = Keywords(self.keyword) if self.keyword else None
             cases = self.find_cases(broken)
-            targets = find_targets(self.target or default, self.target_file, self.program if qemu else None)
+            targets = self.find_targets(default, qemu=qemu)
             runs = [(t, [case for case in cases if keywords is None or keywords.match(case, t.name)]) for t in targets]
         except (SelectionError, ProbeError, QemuError) as error:
             usage_error(str(error))
@@ -146,20 +157,20 @@ class Selection:
 
 
 def selecting(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command the options of `Selection`, in place of its first parameter."""
-    hints = get_type_hints(Selection, include_extras=True)
+    """Give a command the options of a `Selection` or a `TargetSelection`, in place of its first parameter."""
+    first, *own = inspect.signature(command, eval_str=True).parameters.values()
+    chooses: type[TargetSelection] = first.annotation
+    hints = get_type_hints(chooses, include_extras=True)
     kind = inspect.Parameter.KEYWORD_ONLY
     shared = [
         inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])
-        for field in fields(Selection)
+        for field in fields(chooses)
     ]
-    _, *own = inspect.signature(command, eval_str=True).parameters.values()
     parameters = [*shared, *(parameter.replace(kind=kind) for parameter in own)]
 
     @wraps(command)
     def called(**given: Any) -> R:
-        chosen = Selection(**{parameter.name: given.pop(parameter.name) for parameter in shared})
-        return command(chosen, **given)
+        return command(chooses(**{parameter.name: given.pop(parameter.name) for parameter in shared}), **given)
 
     vars(called)["__signature__"] = inspect.Signature(parameters)
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import shlex
 import time
 import traceback
 from contextlib import ExitStack
@@ -42,7 +41,7 @@ from harness.run.probe import Case, ProbeError
 from harness.run.probe_code import ProbeExit
 from harness.run.record import AtFault, FailureDetail, InterruptRecord, Mark, RunRecord, Verdict
 from harness.run.resets import TRACE_FAULTS
-from harness.run.selection import name_of
+from harness.run.selection import rerun_command
 from harness.run.sticky_writes import reads_clock
 
 __all__ = ["Executor", "RunOptions", "build"]
@@ -300,7 +299,6 @@ class Executor:
         detail: FailureDetail | None = None,
     ) -> RunRecord:
         verdict = Verdict.ERROR if isinstance(outcome, AtFault) else outcome
-        extra = [f"--qemu-arg={argument}" for argument in options.qemu_args]
         return RunRecord(
             probe=case.id,
             target=self.target.name,
@@ -313,7 +311,7 @@ class Executor:
             command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
             at_fault=str(outcome) if isinstance(outcome, AtFault) else "",
             lacking="target" if verdict is Verdict.UNSUPPORTED else "",
-            rerun=shlex.join(["trapgate", "run", name_of(case), "--target", self.target.name, *extra]),
+            rerun=rerun_command(case, self.target, options.qemu_args),
         )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from _pytest.mark.expression import Expression
 
+from harness.qemu.target import Target
 from harness.run.probe import Case, Probe
 from harness.run.probe_places import name_on_disk, shipped_root, shown
 
-__all__ = ["Keywords", "SelectionError", "name_of", "select"]
+__all__ = ["Keywords", "SelectionError", "name_of", "rerun_command", "select"]
 
 
 class SelectionError(Exception):
@@ -169,6 +171,12 @@ def name_of(case: Case) -> str:
     if probe.root == shipped_root() and (here is None or here[0] == probe.path):
         return case.id
     return shown(probe.path) + case.id.removeprefix(probe.relative)
+
+
+def rerun_command(case: Case, target: Target, qemu_args: Sequence[str] = ()) -> str:
+    """The command that runs the case again on the target."""
+    extra = [f"--qemu-arg={argument}" for argument in qemu_args]
+    return shlex.join(["trapgate", "run", name_of(case), "--target", target.name, *extra])
 
 
 def _unknown(cases: Sequence[Case], name: str) -> str:

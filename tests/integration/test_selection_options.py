@@ -64,6 +64,16 @@ def test_the_options_are_those_of_run(name: str) -> None:
     assert [p.name for p in commands[name].params if p.param_type_name == "argument"] == ["names"]
 
 
+def test_leaks_takes_those_of_targets() -> None:
+    commands = vars(get_command(app))["commands"]
+    theirs, ours = (
+        {declared: parameter.help for parameter in commands[name].params for declared in parameter.opts}
+        for name in ("leaks", "run")
+    )
+    for declared in ("--target", "--target-file", "--qemu"):
+        assert theirs[declared] == ours[declared]
+
+
 @pytest.mark.parametrize("name", ["run", "matrix", "vacuity"])
 def test_own_probes_target_and_qemu(project: Path, name: str) -> None:
     (project / "calls").unlink(missing_ok=True)
@@ -154,6 +164,7 @@ def completions(project: Path, *words: str) -> list[str]:
         (("--probes", "probes", "ipi/self_ipi.py::v"), ["ipi/self_ipi.py::vector_is_kept"]),
         (("--probes", "probes", "ipi/self_ipi.py", "::", "v"), ["vector_is_kept"]),
         (("timers/hpet.py", "::", "one_shot_f"), ["one_shot_fires_once"]),
+        (("--probes", "probes", "ipi/self_ipi.py", "::"), ["arrives_once", "vector_is_kept"]),
         (("las",), []),
         (("--probes", "/no/such/folder", "a"), []),
     ],
