@@ -28,7 +28,7 @@ from harness.run.seals import Seals
 from harness.run.snapshots import PicPairState, Snapshot
 from harness.run.stacks import check_guards
 from harness.run.vectors import Records, Vectors
-from harness.run.witnesses import check_registers, check_witnesses
+from harness.run.witnesses import check_registers, check_seen, check_witnesses
 
 __all__ = ["Run"]
 
@@ -70,6 +70,7 @@ class Run:
         self._snapshots: dict[str, Snapshot] = {}
         self.seals: Seals | None = None  # of a run that has ended
         self._seen: dict[str, Snapshot] = {}  # snapshots that were read while the guest stood at their checkpoint
+        self._seen_recording: Recording | None = None  # the last one that was read at a checkpoint
         self._compared: set[str] = set()
 
     # --- where the guest is ---
@@ -95,6 +96,8 @@ class Run:
                 check_witnesses(self)
                 for name, snapshot in self._seen.items():
                     self.at(name).check_unchanged(snapshot)
+                if self._seen_recording is not None and not self.machine.guest_resets:
+                    check_seen(self, self._seen_recording)
             case _:
                 raise explain_status(self.machine, self.built, mailbox)
 
@@ -194,6 +197,8 @@ class Run:
         """The recorder, decoded once for each stop."""
         if self._recording is None:
             self._recording = read_recording(self.machine.ram, self.mailbox, self.built.image, self.built.program.marks)
+            if self._checkpoint:
+                self._seen_recording = self._recording
         return self._recording
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from harness import abi
@@ -17,8 +18,9 @@ from harness.run.second_source import check_second_source
 if TYPE_CHECKING:
     from harness.qemu.dumps import CpuRegisters
     from harness.run.evidence import Run
+    from harness.run.recorder import Recording
 
-__all__ = ["check_registers", "check_witnesses"]
+__all__ = ["check_registers", "check_seen", "check_witnesses"]
 
 
 def check_witnesses(run: Run) -> None:
@@ -39,6 +41,36 @@ def _check_memory(run: Run) -> None:
             f"witnesses disagree: the recorder's CRC-32 is {run.recording.crc:08x} in memory, the guest computed "
             f"{run.mailbox.record_crc:08x}: something wrote to the recorder after the end"
         )
+
+
+def check_seen(run: Run, seen: Recording) -> None:
+    """What was recorded when the guest stood at a checkpoint against the recorder at the end, which is sealed."""
+    if run.recording.overflowed:
+        return
+    last = run.recording
+    for number, (mine, theirs) in enumerate(zip_longest(seen.events, last.events[: len(seen.events)])):
+        if mine != theirs:
+            raise WitnessDisagreement(
+                f"witnesses disagree about recorder entry {number}: it was {_event(mine)} when the guest stood at a "
+                f"checkpoint, and is {_event(theirs)} at the end of the run. Expected: equal"
+            )
+    for (cpu, vector), count in seen.counts.items():
+        if count > last.counts.get((cpu, vector), 0):
+            raise WitnessDisagreement(
+                f"witnesses disagree about vector {vector:02x}h of processor {cpu}: its count was {count} when the "
+                f"guest stood at a checkpoint, and is {last.counts.get((cpu, vector), 0)} at the end of the run"
+            )
+
+
+def _event(event: InterruptRecord | Mark | None) -> str:
+    match event:
+        case InterruptRecord():
+            fields = ("error_code", "rflags", "ss", "rsp", "cr2", "tsc", "in_service", "depth")
+            rest = ", ".join(f"{name} {getattr(event, name)}" for name in fields)
+            return f"vector {event.vector:02x}h at {event.cs:02x}:{event.rip:x} of processor {event.cpu} ({rest})"
+        case Mark():
+            return f"the mark {event.name!r} of processor {event.cpu} at tick {event.tsc}"
+    return "not there"
 
 
 def _check_counts(run: Run) -> None:

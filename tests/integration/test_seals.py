@@ -116,6 +116,40 @@ def test_a_byte_that_changes_after_the_end(
     assert f"witnesses disagree about {what}" in record.reason
 
 
+@pytest.mark.parametrize(
+    ("address", "bit", "words"),
+    [
+        (abi.RECORDER + abi.RECORD.offset("VECTOR"), 1, "about recorder entry 0: it was vector 41h at 08:1100"),
+        (abi.RECORDER + abi.RECORD.offset("RIP"), 1, "about recorder entry 0"),
+        (
+            abi.COUNTS + 4 * 0x41,
+            1,
+            "about vector 41h of processor 0: its count was 1 when the",
+        ),
+    ],
+)
+def test_an_interrupt_that_was_another_one_at_the_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, executor: Executor, case: Case, address: int, bit: int, words: str
+) -> None:
+    stopped, resume = Run.stopped, Run.resume
+
+    def tamper(self: Run, stop: object) -> None:
+        if not self._resumed:
+            self.machine.ram[address] ^= bit
+        stopped(self, stop)  # type: ignore[arg-type]
+
+    def restore(self: Run) -> None:
+        assert len(self.interrupts) == 1
+        self.machine.ram[address] ^= bit
+        resume(self)
+
+    monkeypatch.setattr(Run, "stopped", tamper)
+    monkeypatch.setattr(Run, "resume", restore)
+    record = executor.run(case)
+    assert record.verdict is Verdict.ERROR, record.reason
+    assert words in record.reason
+
+
 def test_a_byte_that_was_another_one_at_the_checkpoint(
     monkeypatch: pytest.MonkeyPatch, executor: Executor, case: Case
 ) -> None:
