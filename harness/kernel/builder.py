@@ -113,6 +113,7 @@ class Kernel(Faults):
 
     def count(self, value: Value[Any], by: int = 1) -> None:
         """Add to a value, atomically. Store a first number before: a canary is no zero."""
+        check_number(self.program, f"k.count of {value.name!r}: by", by, -(1 << 31), (1 << 31) - 1)
         self.program.step(f"{value.name} += {by}", f"lock add {slot(value)}, {by}")
 
     def read_tsc(self, value: Value[Any]) -> None:
@@ -155,12 +156,20 @@ class Kernel(Faults):
     # --- interrupts ---
 
     @block
-    def handler(self, vector: int, *, eoi: bool = True) -> Iterator[None]:
+    def handler(self, vector: int, *, eoi: bool = True, replace: bool = False) -> Iterator[None]:
         """What to do when `vector` arrives, after the stub has recorded it; EOI follows unless `eoi=False`.
 
         Runs with interrupts off, on the interrupted stack, every register saved; RDI points to the frame (`FRAME_…`).
+        `replace`: from this step on, in place of an earlier handler for the vector.
         """
         check_vector(self.program, vector)
+        origin = self.program.origin()
+        first = self.program.handlers.setdefault(vector, origin)
+        if first != origin and not replace:
+            raise self.program.error(
+                f"vector {vector:#04x} has a handler already, of {first}. To fix: write one handler "
+                "that does both, or replace=True where the second one takes over at this step"
+            )
         label = self.program.unique(f"handler_{vector:02x}")
         lines = [f"lea rax, [rip+{label}]", f"mov qword ptr [{abi.HANDLERS + 8 * vector:#x}], rax"]
         lines += [f"mov byte ptr [{abi.NO_EOI + vector:#x}], {int(not eoi)}"]
@@ -171,18 +180,21 @@ class Kernel(Faults):
     def expect(self, *vectors: int) -> None:
         """Record these vectors and go on, without EOI for those the local APIC did not deliver: for NMI, #BP, #DB …"""
         for vector in vectors:
-            with self.handler(vector):
-                pass
+            if vector not in self.program.expected:
+                with self.handler(vector):
+                    pass
+                self.program.expected.add(vector)
 
-    def serve_8259(self, *irqs: int, base: int = 0x20, slave_base: int | None = None) -> None:
+    def serve_8259(self, *irqs: int, base: int = 0x20, slave_base: int | None = None, replace: bool = False) -> None:
         """Handlers for these 8259 inputs (0–15) that end with a non-specific EOI at each chip concerned.
 
         Without one, an input that arrives is recorded and stays in service: the default stub knows the local APIC only.
+        `replace`: as of `handler`.
         """
         second = base + 8 if slave_base is None else slave_base
         for irq in irqs:
             check_number(self.program, "k.serve_8259: the input", irq, 0, 15)
-            with self.handler(second + irq - 8 if irq >= 8 else base + irq):
+            with self.handler(second + irq - 8 if irq >= 8 else base + irq, replace=replace):
                 self.pic.eoi(irq)
 
     def sti(self) -> None:
@@ -302,5 +314,9 @@ class Kernel(Faults):
 
     def print(self, text: str) -> None:
         """A line on the console (COM1)."""
-        label = self.program.add_data(text.encode("ascii", "replace") + b"\n\0")
+        if not text.isascii() or "\0" in text:
+            raise self.program.error(
+                f"k.print({text!r}): the console takes ASCII without NUL. To fix: write other letters"
+            )
+        label = self.program.add_data(text.encode("ascii") + b"\n\0")
         self.program.step(f"print {text!r}", f"lea rsi, [rip+{label}]", "call put_text")

@@ -23,6 +23,8 @@ class Faults:
 
         At the label RSP and RFLAGS are those of now, CS and SS the kernel's. Interrupts need none: they return.
         """
+        if vector is not None:
+            check_number(self.program, "k.recover_at: the exception's vector", vector, 0, 31)
         self.program.step(f"recover at {label}", *self._arm(label, vector))
 
     @block

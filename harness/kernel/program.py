@@ -132,6 +132,8 @@ class Program:
     uses: set[str] = field(default_factory=set)  # "pci": what the program's start must prepare
     blocks: list[Block] = field(default_factory=list)
     fault_blocks: list[FaultBlock] = field(default_factory=list)
+    expected: set[int] = field(default_factory=set)  # vectors that are recorded and need nothing else
+    handlers: dict[int, Origin] = field(default_factory=dict)  # by vector: the line that says what to do
     host_paced: bool = False  # virtual time must not run ahead of the host's
     quiet_ms: float = math.inf  # the shortest time, milliseconds, in which nothing late or doubled may come
 

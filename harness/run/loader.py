@@ -12,11 +12,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import CodeType, ModuleType
 
 from harness.qemu.devices import DEVICES
 from harness.run.compiled import Compiled, compiled, known
+from harness.run.coverage import coverage_root, load_bullets
 from harness.run.form import FunctionNode, function_findings, module_findings
 from harness.run.mistakes import remedy
 from harness.run.probe import Probe, ProbeError
@@ -102,8 +104,32 @@ def discover(paths: Sequence[Path] = (), root: Path | None = None) -> Discovery:
             problems += error.problems
             continue
         for found in loaded:
-            probes.setdefault((found.path, found.name), found)
+            if (problem := _unknown_coverage(found)) is None:
+                probes.setdefault((found.path, found.name), found)
+            else:
+                problems.append(problem)
     return Discovery(tuple(probes.values()), tuple(dict.fromkeys(problems)))
+
+
+def _unknown_coverage(found: Probe) -> Problem | None:
+    """What is wrong with the coverage ids of a probe outside of the catalogue, whose own a test checks."""
+    if not found.covers or found.root == catalogue_root():
+        return None
+    ids = _coverage_ids()
+    for name in found.covers:
+        if name not in ids:
+            near = get_close_matches(name, ids, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            text = (
+                f"{found.name}: covers {name!r}, which is no coverage id; {hint}`trapgate list --coverage` lists them"
+            )
+            return Problem(found.path, found.line, text)
+    return None
+
+
+@cache
+def _coverage_ids() -> frozenset[str]:
+    return frozenset(bullet.id for bullet in load_bullets(coverage_root()))
 
 
 def _load_path(given: Path, name: str, root: Path | None, problems: list[Problem]) -> list[Probe]:

@@ -109,7 +109,7 @@ def an_instruction_breakpoint_is_a_fault(k: Kernel, number: int) -> ProbeBody:
     first = on_debug(k)
     ran = k.value("ran")
     k.store(ran, 0)
-    with k.handler(1):
+    with k.handler(1, replace=True):
         k.asm(f"""
             mov rax, dr6
             mov qword ptr [{first.name}], rax
@@ -286,7 +286,7 @@ def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
 def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
     """With DR7.GD set, MOV to or from a debug register is a #DB fault with BD in DR6; its handler finds GD clear."""
     first, inside = on_debug(k), k.value("dr7_inside")
-    with k.handler(1):
+    with k.handler(1, replace=True):
         k.asm(f"""
             mov rax, dr7
             mov qword ptr [{inside.name}], rax

@@ -87,7 +87,7 @@ def set_priority_moves_the_cascade_along(k: Kernel, level: int) -> ProbeBody:
 def rotate_on_non_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     """Rotate on non-specific EOI ends the level in service and makes it the lowest."""
     prepare(k)
-    with k.handler(SLAVE + level):
+    with k.handler(SLAVE + level, replace=True):
         k.pic.SLAVE.OCW2.write(0xA0)
         k.pic.MASTER.OCW2.write(0x20)
         k.pic.SLAVE.OCW1.write(0xFF)
@@ -97,7 +97,7 @@ def rotate_on_non_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     k.wait_for(SLAVE + level, ms=10)
     k.cli()
     isr = k.pic.isr(k.pic.SLAVE, "isr")
-    k.serve_8259(level + 8, base=MASTER, slave_base=SLAVE)
+    k.serve_8259(level + 8, base=MASTER, slave_base=SLAVE, replace=True)
     k.lines.down(level + 8)
     all_pending_on_the_slave(k, last=level, count=2)
 
@@ -119,7 +119,7 @@ def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     low, high = max(level, other), min(level, other)  # nested by their fixed priorities
     prepare(k)
     for ir in (low, high):
-        with k.handler(SLAVE + ir):
+        with k.handler(SLAVE + ir, replace=True):
             k.pic.MASTER.OCW2.write(0x20)  # the slave's bit stays
     k.pic.unmask(low + 8, high + 8)
     k.sti()
@@ -130,7 +130,7 @@ def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     k.pic.SLAVE.OCW2.write(0xE0 | level)
     isr = k.pic.isr(k.pic.SLAVE, "isr")
     k.pic.SLAVE.OCW2.write(0x60 | other)
-    k.serve_8259(low + 8, high + 8, base=MASTER, slave_base=SLAVE)
+    k.serve_8259(low + 8, high + 8, base=MASTER, slave_base=SLAVE, replace=True)
     k.lines.down(low + 8)
     k.lines.down(high + 8)
     all_pending_on_the_slave(k, last=level, count=2)
@@ -152,7 +152,7 @@ def equal_devices_take_turns(k: Kernel) -> ProbeBody:
     served = k.value("served")
     k.store(served, 0)
     for irq in (9, 11):
-        with k.handler(SLAVE + irq - 8):
+        with k.handler(SLAVE + irq - 8, replace=True):
             k.count(served)
             k.lines.down(irq)
             k.asm(f"""

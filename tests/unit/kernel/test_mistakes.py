@@ -33,6 +33,16 @@ def test_a_block_still_open_at_the_yield_is_an_error_at_its_line() -> None:
     k.program.finish()
 
 
+def test_a_second_handler_for_a_vector_is_an_error_unless_it_takes_over() -> None:
+    k = kernel()
+    k.expect(0x50)
+    k.expect(0x50)
+    with pytest.raises(ProgramError, match=r"vector 0x50 has a handler already, of .*test_mistakes\.py"):
+        k.handler(0x50).__enter__()
+    with k.handler(0x50, replace=True):
+        k.asm("nop")
+
+
 Mistake = tuple[Callable[[Kernel], object], str]
 
 WRONG: list[Mistake] = [
@@ -43,6 +53,9 @@ WRONG: list[Mistake] = [
     (lambda k: k.wait_until(0x1000, 0, mask=0), "mask is 0x0"),
     (lambda k: k.wait_until(0x1000, -1), "equals is -0x1"),
     (lambda k: k.faults(32).__enter__(), "vector is 0x20"),
+    (lambda k: k.recover_at("there", 32), "vector is 0x20"),
+    (lambda k: k.count(k.value("v"), by=1 << 40), "by is 0x10000000000"),
+    (lambda k: k.print("Grüße"), "the console takes ASCII"),
     (lambda k: k.buffer("b", 16, fill=256), "fill is 0x100"),
     (lambda k: k.buffer("b", 0), "do not fit"),
     (lambda k: k.buffer("b", 16, align=3), "no power of two"),
