@@ -77,8 +77,10 @@ def _named(cases: Sequence[Case], name: str) -> list[Case]:
     here = _below(cases, name)
     if here is not None:
         return here
+    if name.startswith((".", "/")):  # a path, and no id: it must not mean the catalogue
+        raise SelectionError(f"{name}: holds no probe. Expected: a file of probes, or a folder with some below it")
     plain, bracket, label = name.partition("[")
-    form = plain.rstrip("/").removeprefix("./")
+    form = plain.rstrip("/")
     if re.search(r"[*?]", form + label):
         found = _glob(cases, form + bracket + label)
     else:
@@ -112,8 +114,6 @@ def _below(cases: Sequence[Case], name: str) -> list[Case] | None:
 
 
 def _exact(cases: Sequence[Case], name: str) -> list[Case]:
-    if name == ".":
-        return list(cases)
     return [
         case
         for case in cases
@@ -123,7 +123,6 @@ def _exact(cases: Sequence[Case], name: str) -> list[Case]:
 
 def _suffix(cases: Sequence[Case], plain: str, name: str) -> list[Case]:
     """The probes of the one file, or the one probe, that a name ends."""
-    plain = plain.removeprefix("./")
     if not plain or re.search(r"[*?]", name):
         return []
     found: dict[str, list[Case]] = {}

@@ -99,6 +99,15 @@ def test_a_folder_without_probes_does_not_hide_the_catalogues_area(tmp_path: Pat
     assert "timers/hpet.py::one_shot_fires_once" in {name.partition("[")[0] for name in ids("timers", cwd=tmp_path)}
 
 
+@pytest.mark.parametrize("name", [".", "./", "./timers", "..", "./timers/hpet.py"])
+def test_a_path_that_holds_no_probe_does_not_mean_the_catalogue(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in" / "timers").mkdir(parents=True)
+    for words in ((name,), ("--probes=.", name), (f"{name}::one_shot_fires_once",)):
+        done = trapgate("run", *words, cwd=tmp_path / "in")
+        assert (done.returncode, done.stdout) == (2, ""), words
+    assert f"{name}::one_shot_fires_once" in done.stderr
+
+
 def test_a_name_below_probes_and_on_disk_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "probes" / "area" / "hpet.py")
     write(tmp_path / "area" / "hpet.py")

@@ -48,7 +48,6 @@ HPET = ["timers/hpet.py::one_shot[pin2]", "timers/hpet.py::one_shot[pin20]", "ti
         ("timers", [*HPET, "timers/pit.py::one_shot_mode_0"]),
         ("timers/", [*HPET, "timers/pit.py::one_shot_mode_0"]),
         ("timers/hpet.py", HPET),
-        ("./timers/hpet.py", HPET),
         ("timers/hpet.py::one_shot", HPET[:2]),
         ("timers/hpet.py::one_shot[pin20]", HPET[1:2]),
         ("hpet.py", HPET),
@@ -89,6 +88,8 @@ def test_the_order_is_the_catalogues_and_nothing_comes_twice() -> None:
         ("hpet.py::one_shot[pin3]", "timers/hpet.py::one_shot has no case [pin3]; its cases are [pin2], [pin20]"),
         ("periodic[x]", "has no case [x]; it has no cases"),
         ("", "no probe is named ''"),
+        ("./timers/hpet.py", "./timers/hpet.py: holds no probe"),
+        ("/no/such/folder", "/no/such/folder: holds no probe"),
     ],
 )
 def test_names_that_mean_nothing_or_too_much(name: str, message: str) -> None:
