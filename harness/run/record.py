@@ -121,6 +121,6 @@ class RunRecord:
             "values": dict(self.values),
             "reason": self.reason,
             "attempts": self.attempts,
-            "at_fault": self.at_fault,
+            "at_fault": str(self.at_fault),
             "lacking": self.lacking,
         }

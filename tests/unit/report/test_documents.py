@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +15,7 @@ from records import record
 from harness.report.json_file import JsonReport
 from harness.report.junit import junit_xml
 from harness.report.text import printable
-from harness.run.record import RunRecord, Verdict
+from harness.run.record import AtFault, RunRecord, Verdict
 
 ALL = [record(verdict, str(verdict)) for verdict in Verdict]
 
@@ -149,3 +150,8 @@ def test_printable_text_drives_no_terminal(text: str) -> None:
     shown = printable(text)
     assert all(character.isprintable() or character in "\n\t" or ord(character) > 0x9F for character in shown)
     assert printable(shown) == shown
+
+
+def test_a_record_is_plain_data_which_workers_of_xdist_can_send() -> None:
+    data = replace(ALL[1], at_fault=AtFault.PROBE).to_json()
+    assert all(type(value) in (str, float, int, list, dict) for value in data.values()), data
