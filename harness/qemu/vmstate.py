@@ -17,7 +17,7 @@ __all__ = ["VmStateError", "parse_vmstate"]
 _MAGIC = b"QEVM\0\0\0\3"
 _END, _START, _FULL, _SUBSECTION, _FOOTER = 0, 1, 4, 5, 0x7E
 _RAM_FILL, _RAM_SIZES, _RAM_PAGE, _RAM_DONE, _RAM_SAME_BLOCK = 2, 4, 8, 0x10, 0x20
-_DESCRIPTION = b'{"page_size"'
+_DESCRIPTION = b"\x06"  # QEMU_VM_VMDESCRIPTION; its length and the text follow
 
 
 class VmStateError(QemuError):
@@ -73,8 +73,8 @@ def parse_vmstate(stream: bytes) -> dict[str, bytes]:
 
     Raises VmStateError.
     """
-    at = stream.rfind(_DESCRIPTION)
-    if not stream.startswith(_MAGIC) or at < 0:
+    at = _description(stream)
+    if not stream.startswith(_MAGIC) or at is None:
         raise VmStateError("this is no migration stream with a description")
     try:
         devices = [dict(device) for device in json.loads(stream[at:])["devices"]]
@@ -111,6 +111,16 @@ def parse_vmstate(stream: bytes) -> dict[str, bytes]:
         if reader.ahead == _FOOTER:
             reader.take(5)
     return fields
+
+
+def _description(stream: bytes) -> int | None:
+    """Where the text of the description begins, which ends the stream."""
+    at = stream.find(b'{"')
+    while at >= 0:
+        if stream[at - 5 : at] == _DESCRIPTION + (len(stream) - at).to_bytes(4):
+            return at
+        at = stream.find(b'{"', at + 1)
+    return None
 
 
 def _read_device(

@@ -59,7 +59,8 @@ _PORTS = frozenset(
         *range(0x170, 0x178),
         *range(0x1F0, 0x1F8),
         *range(0x376, 0x377),
-        *range(0x3F0, 0x400),  # floppy, IDE, COM1
+        *(0x3F0, 0x3F1, 0x3F2),  # floppy, but for TDR and DSR
+        *(0x3F5, 0x3F6, *range(0x3F8, 0x400)),  # floppy, but for CCR; IDE, COM1
         0x505,  # pvpanic
         *range(0x600, 0x606),  # ACPI PM1 event and control
         *range(0xCF8, 0xCFC),  # PCI configuration address (the runtime), reset control

@@ -105,6 +105,12 @@ LEAKS: dict[str, dict[str, str]] = {
         "read": "out 0x0C, al\nin al, 0x02" + STORE,
         "check": "assert run['found'] == 0",
     },
+    "floppy tape drive register": {
+        "options": ", needs=['floppy']",
+        "write": "mov edx, 0x3F3\nmov al, 2\nout dx, al",
+        "read": "mov edx, 0x3F3\nin al, dx\nand al, 3" + STORE,
+        "check": "assert run['found'] == 0",
+    },
     "RTC time": {
         "write": "mov edi, 3000000\ncall stay",
         "read": "xor eax, eax\nout 0x70, al\nin al, 0x71" + STORE,
