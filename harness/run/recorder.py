@@ -13,7 +13,7 @@ from harness.image.image import Image
 from harness.run.failures import RunFailure
 from harness.run.record import InterruptRecord, Mark
 
-__all__ = ["Mailbox", "Mark", "Recording", "read_mailbox", "read_recording"]
+__all__ = ["Mailbox", "Mark", "Recording", "last_place", "read_mailbox", "read_recording"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,16 @@ def _where(image: Image, rip: int, wait: int, vector: int) -> str:
         if line is not None:
             return f"waiting at {line.origin}"
     return image.symbolise(image.software_interrupt(rip, vector) or rip)
+
+
+def last_place(ram: memoryview, mailbox: Mailbox, image: Image) -> str:
+    """What the last interrupt whose entry is complete interrupted; empty without one. The last entry may be in work."""
+    for seq in range(mailbox.head - 1, max(mailbox.head - 3, -1), -1):
+        slot = seq if seq < abi.RECORDS else abi.RECORDS + (seq & (abi.TAIL - 1))
+        field = RECORD.read_all(ram, abi.RECORDER + slot * RECORD.size)
+        if field["COMMIT"] == (mailbox.run_id + seq + 1) & 0xFFFF_FFFF and not field["FLAGS"] & Flag.MARK:
+            return _where(image, field["RIP"], field["WAIT"], -1)
+    return ""
 
 
 _NEVER = bytes(1024)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from harness import abi
 from harness.hardware.lapic import LvtTimer
 from harness.qemu.errors import QemuError
@@ -13,8 +11,7 @@ from harness.qemu.stop import Stop
 from harness.run.build import Built
 from harness.run.failures import RunFailure
 from harness.run.places import overwritten, places
-from harness.run.record import InterruptRecord
-from harness.run.recorder import Mailbox, read_recording
+from harness.run.recorder import Mailbox, last_place
 from harness.run.registers_text import registers_text
 from harness.run.scene import counts_of
 from harness.run.timeouts import explain_halt
@@ -69,10 +66,8 @@ def _storm(machine: Machine, built: Built, mailbox: Mailbox) -> str:
     if number < _STORM:
         return ""
     text = f"interrupt storm: vector {vector:#04x} came {number} times on processor {cpu}"
-    recorded = read_recording(machine.ram, replace(mailbox, head=mailbox.head - 1), built.image, built.program.marks)
-    places_seen = [event.where for event in recorded.events if isinstance(event, InterruptRecord)]
-    if places_seen:
-        text += f", the last one at {places_seen[-1].removeprefix('waiting at ')}"
+    if place := last_place(machine.ram, mailbox, built.image):
+        text += f", the last one at {place.removeprefix('waiting at ')}"
     lapic = machine.lapic(cpu)
     timer = LvtTimer(lapic.lvt["TIMER"])
     if vector == timer.VECTOR and timer.TIMER_MODE == _PERIODIC:
