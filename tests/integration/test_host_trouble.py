@@ -261,7 +261,7 @@ def test_a_fail_in_real_time_is_an_error_where_the_host_did_not_run_qemu(
     record = real_time.run(guests["fails_at_once"])
     assert record.verdict is Verdict.ERROR
     assert record.reason.startswith(words)
-    assert record.reason.endswith("fail assert [0x50] == [0x51]")
+    assert "fail assert [0x50] == [0x51]" in record.reason
     passed = real_time.run(guests["passes_at_once"]).verdict
     assert passed is (Verdict.ERROR if denied.whole else Verdict.PASS)
 
