@@ -58,7 +58,7 @@ def attacks(platform: Platform, devices: Sequence[str], ports: Iterable[int]) ->
         for start in range(0, len(ports), 4):
             items = tuple((f"port {port:#x}", _port(port, pattern & 0xFF)) for port in ports[start : start + 4])
             yield Attack("port", items, pattern)
-        for region, base, size in _memory(platform):
+        for region, base, size in _memory(platform, devices):
             yield from _groups(region, base, size, pattern)
         yield from _io_apic(pattern)
         if platform.has_pci:
@@ -83,10 +83,12 @@ def _port(port: int, value: int) -> str:
     return f"mov dx, {port:#x}\nmov al, {value:#x}\nout dx, al"
 
 
-def _memory(platform: Platform) -> Iterator[tuple[str, int, int]]:
+def _memory(platform: Platform, devices: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     yield "local APIC", 0xFEE00000, 0x400
     if platform.has_hpet:
         yield "HPET", 0xFED00000, 0x400
+    if "intel-iommu" in devices:
+        yield "VT-d", 0xFED90000, 0x240
     if platform.name == "microvm":
         yield "virtio-mmio", 0xFEB00000, 0x1000
 

@@ -67,7 +67,7 @@ def leaks_command(
     for chosen in targets:
         for devices in groups:
             name = " + ".join((chosen.name, *devices))
-            kinds = tuple(kind or ()) or (("BAR", "PCI configuration") if devices else ())
+            kinds = tuple(kind or ()) or (("BAR", "PCI configuration", "VT-d") if devices else ())
             with console.status(name) as status:
                 try:
                     found = find_leaks(chosen, devices, kinds=kinds, tell=lambda text: status.update(Text(text)))
