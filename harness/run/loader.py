@@ -145,6 +145,9 @@ def _load_path(given: Path, name: str, root: Path | None, problems: list[Problem
     if not path.is_file():
         what = "is a folder; ::NAME needs a file" if path.is_dir() else "no such file or folder"
         raise LoadError([Problem(path, 0, what)])
+    if path.suffix != ".py":
+        what = "is an ELF image" if path.open("rb").read(4) == b"\x7fELF" else "is no Python file"
+        raise LoadError([Problem(path, 0, f"{what}. Expected: a file of probes, whose name ends with .py")])
     loaded = load_file(path, root)
     if not loaded:
         raise LoadError([Problem(path, 0, "holds no probe; decorate one with @probe(spec=…)")])

@@ -307,3 +307,10 @@ def test_an_unknown_coverage_id_is_a_problem_of_the_file(write: Write, tmp_path:
     assert [probe.path.name for probe in found.probes] == ["good.py"]
     (problem,) = found.problems
     assert "covers 'lapic.self-ipii', which is no coverage id; did you mean" in str(problem)
+
+
+@pytest.mark.parametrize(("content", "text"), [(b"\x7fELF\2\1\1\0", "is an ELF image"), (b"\0", "is no Python file")])
+def test_a_file_that_is_no_python_is_named(tmp_path: Path, content: bytes, text: str) -> None:
+    (tmp_path / "own.elf").write_bytes(content)
+    (problem,) = discover([tmp_path / "own.elf"]).problems
+    assert text in str(problem)
