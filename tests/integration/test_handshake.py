@@ -32,6 +32,8 @@ if newline and answer:
 if then == "wait":
     signal.pause()
 elif then.startswith("-"):
+    if -int(then) != signal.SIGKILL:
+        signal.signal(-int(then), signal.SIG_DFL)  # nohup has SIGHUP ignored
     os.kill(os.getpid(), -int(then))
 else:
     os._exit(int(then))

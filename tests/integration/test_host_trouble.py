@@ -51,11 +51,13 @@ def real_time() -> Iterator[Executor]:
 
 
 def send(pid: int, number: int) -> None:
-    """Send a signal, and wait until the process has ended if it is to end it."""
+    """Send a signal, and wait until the process has stopped or ended."""
     pidfd = os.pidfd_open(pid)
     try:
         os.kill(pid, number)
-        if number != signal.SIGSTOP:
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)  # its threads stop one after the other
+        else:
             assert select.select([pidfd], [], [], 30)[0], "it went on"
     finally:
         os.close(pidfd)

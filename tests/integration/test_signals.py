@@ -1,6 +1,6 @@
 """A campaign: guests of known verdicts, while signals reach their QEMU at random times.
 
-`TRAPGATE_SIGNAL_RUNS` is the number of runs for each target: 100 by default.
+`TRAPGATE_SIGNAL_RUNS` is the number of runs for each target: 40 by default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.run.loader import load_probes
 from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 
-RUNS = int(os.environ.get("TRAPGATE_SIGNAL_RUNS", "100"))
+RUNS = int(os.environ.get("TRAPGATE_SIGNAL_RUNS", "40"))
 GUESTS = Path(__file__).parents[1] / "data" / "signals"
 EXPECTED = {"fails": Verdict.FAIL, "deviates": Verdict.DEVIATION}
 ENDING = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSEGV, signal.SIGABRT]
