@@ -16,7 +16,7 @@ from harness.one_line import one_line
 from harness.run.build import build
 from harness.run.execute import Executor, RunOptions
 from harness.run.probe import Case
-from harness.run.record import RunRecord, Verdict
+from harness.run.record import AtFault, RunRecord, Verdict
 
 __all__ = [
     "CaseScore",
@@ -150,6 +150,9 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     )
 
 
+_MORE = 3  # runs, where the host held QEMU up
+
+
 def _without_triggers(
     executor: Executor, case: Case, options: RunOptions, steps: Iterable[Step], whole: RunRecord
 ) -> tuple[TriggerFinding, str]:
@@ -157,6 +160,10 @@ def _without_triggers(
     if not marked and not whole.host_triggered:
         return TriggerFinding.NO_TRIGGER, ""
     record = executor.run(case, replace(options, omit=marked, act=False))
+    for _ in range(_MORE):
+        if record.at_fault is not AtFault.HOST:
+            break
+        record = executor.run(case, replace(options, omit=marked, act=False))  # it said nothing about the trigger
     reason = one_line(record.reason)
     match record.verdict:
         case Verdict.FAIL:

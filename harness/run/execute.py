@@ -228,7 +228,12 @@ class Executor:
         if not self.target.deterministic or parameters.paced:
             denied = machine.deprivation
             verdict, reason = held_up(
-                verdict, reason, denied, paced_only=self.target.deterministic, quiet_ms=built.program.quiet_ms
+                verdict,
+                reason,
+                denied,
+                paced_only=self.target.deterministic,
+                quiet_ms=built.program.quiet_ms,
+                guest_ms=run.guest_ms,
             )
         outcome = fault_in(case, error) if verdict is Verdict.ERROR else verdict
         record = self._record(case, options, outcome, machine, reason=reason, detail=detail)

@@ -11,11 +11,18 @@ from harness.run.record import Verdict
 __all__ = ["held_up"]
 
 _STALL_MS = 2.0  # a fail in real time is not the guest's, where a thread of QEMU waited that long for a processor
+_PACED_SHARE = 0.2  # and that share of the guest's whole time: ordinary delays of a long wait add up
 _PACED_STALL_MS = 100.0  # the same, where only a device works in real time: its guest waits for a second or more
 
 
 def held_up(
-    verdict: Verdict, reason: str, denied: Deprivation, *, paced_only: bool, quiet_ms: float = math.inf
+    verdict: Verdict,
+    reason: str,
+    denied: Deprivation,
+    *,
+    paced_only: bool,
+    quiet_ms: float = math.inf,
+    guest_ms: float = 0.0,
 ) -> tuple[Verdict, str]:
     """An error, where the host did not let QEMU run as the verdict supposes; else what it was.
 
@@ -27,7 +34,7 @@ def held_up(
     """
     if verdict is Verdict.ERROR:
         return verdict, reason
-    late = denied.waiting_ms >= (_PACED_STALL_MS if paced_only else _STALL_MS)
+    late = denied.waiting_ms >= (max(_PACED_STALL_MS, _PACED_SHARE * guest_ms) if paced_only else _STALL_MS)
     missed = not paced_only and denied.timers_ms >= quiet_ms
     if not (denied.whole or (verdict is Verdict.FAIL and late) or (verdict is Verdict.PASS and missed)):
         return verdict, reason
