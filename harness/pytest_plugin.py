@@ -230,7 +230,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Keep the files that cannot be loaded, whatever is deselected: nobody knows what they hold."""
+    """Keep the files that cannot be loaded, whatever is deselected: what they hold is not known."""
     broken = [item for item in items if getattr(item, "trapgate_broken", False)]
     items[:] = [item for item in items if item not in broken]
     yield

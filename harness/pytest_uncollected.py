@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from fnmatch import fnmatch
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.run.probe_places import is_loop, probes_root
+from harness.run.probe_places import probe_files, probes_root
 
 __all__ = ["Uncollected"]
 
-_MOST_FILES = 5_000  # Python files looked at: the search must not slow down a large project
+_MOST_FILES = 5_000  # Python files that are read: the search must not slow down a large project
 
 
 class Uncollected:
@@ -42,7 +42,7 @@ class Uncollected:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """A line for each folder of probes."""
         roots: dict[Path, list[Path]] = {}
-        for path in _python_files(config.rootpath, config.getini("norecursedirs")):
+        for path in islice(probe_files(config.rootpath, config.getini("norecursedirs")), _MOST_FILES):
             real = path.resolve()
             if real not in self._collected and self._holds_probe(path):
                 roots.setdefault(probes_root(real), []).append(path)
@@ -55,29 +55,3 @@ class Uncollected:
                 f"To fix: run `pytest {folder}`, or set trapgate_probes = {folder}",
                 yellow=True,
             )
-
-
-def _python_files(root: Path, left_out: list[str]) -> Iterator[Path]:
-    """The Python files that pytest may collect, below the root, in the folders that it recurses into."""
-    number = 0
-    seen: set[str] = set()
-    for directory, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(directory)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith((".", "_"))
-            and not any(fnmatch(name, pattern) for pattern in left_out)
-            and not Path(directory, name, "pyvenv.cfg").exists()
-            and not is_loop(Path(directory, name))
-        )
-        for name in sorted(files):
-            if name.endswith(".py") and not name.startswith((".", "_")) and name != "conftest.py":
-                number += 1
-                if number > _MOST_FILES:
-                    return
-                yield Path(directory, name)

@@ -28,7 +28,7 @@ from harness.qemu.target import Target
 from harness.run.build import Built, build
 from harness.run.evidence import Run
 from harness.run.failures import RunBroken, RunFailure
-from harness.run.leftovers import leaves_state
+from harness.run.leftovers import leaves_state, stage
 from harness.run.probe import Case, Probe, ProbeBody, probe
 from harness.run.sticky_writes import sticky_write
 
@@ -174,8 +174,7 @@ class _Finder:
     def _run(self, machine: Machine, built: Built) -> Run:
         parameters = Parameters(_TSC_KHZ, next(self._ids) & 0xFFFF_FFFF, 1)
         run = Run(machine, built, parameters.run_id, _WATCHDOG_S, held=False)
-        machine.clear(keep=(abi.RUNTIME, abi.RUNTIME + len(built.image.runtime.code)))
-        pieces = built.image.staged(parameters, boots=Boots.ONCE, ram=machine.ram)
+        pieces = stage(machine, built.image, parameters, Boots.ONCE)
         run.stopped(machine.run_once(pieces, _WATCHDOG_S, guest_reset="unexpected"))
         return run
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from harness.campaign.leaks import UNOBSERVABLE, Finding, Leaks, find_leaks
 from harness.commands.options import TargetSelection, selecting
 from harness.commands.planning import check_programs, usage_error
+from harness.qemu.devices import DEVICES
 from harness.qemu.errors import QemuError
 from harness.qemu.features import features
 from harness.qemu.vmstate import VmStateError
@@ -23,11 +24,6 @@ from harness.report.json_file import SCHEMA
 from harness.report.terminal import make_console
 
 __all__ = ["leaks_command"]
-
-_EVERYTHING = (
-    "hpet-fsb", "pc-testdev", "pci-testdev", "virtio-rng", "virtio-blk", "virtio-net", "virtio-serial", "ahci", "ide",
-    "floppy", "e1000e", "hda", "xhci", "xhci-msi", "root-port", "intel-iommu", "edu", "nvme", "ivshmem",
-)  # fmt: skip
 
 
 @selecting
@@ -61,7 +57,7 @@ def leaks_command(
         usage_error(str(error))
     groups: list[tuple[str, ...]] = [()]
     for text in needs or ():
-        groups += [(name,) for name in _EVERYTHING] if text == "all" else [tuple(text.split(","))]
+        groups += [(name,) for name in DEVICES] if text == "all" else [tuple(text.split(","))]
     console = make_console()
     results, problems = [], []
     for chosen in targets:

@@ -7,6 +7,8 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.qemu.errors import QmpCommandError
@@ -24,7 +26,7 @@ def device_state(machine: Machine) -> dict[str, bytes]:
 
     Raises VmStateError where QEMU cannot migrate a device, or sends what is not known; QemuDied.
     """
-    with _connection() as (listener, address):
+    with _listening() as (listener, address):
         stream = bytearray()
         receiver = threading.Thread(target=_receive, args=(listener, stream), daemon=True)
         receiver.start()
@@ -44,21 +46,19 @@ def device_state(machine: Machine) -> dict[str, bytes]:
     return parse_vmstate(bytes(stream))
 
 
-class _connection:  # noqa: N801
+@contextmanager
+def _listening() -> Iterator[tuple[socket.socket, str]]:
     """A listening socket without a name, and the path by which another process of this user reaches it."""
-
-    def __enter__(self) -> tuple[socket.socket, str]:
-        self._listener = socket.socket(socket.AF_UNIX)
+    with socket.socket(socket.AF_UNIX) as listener:
         with tempfile.TemporaryDirectory(prefix="trapgate-") as folder:
             path = Path(folder) / "state"
-            self._listener.bind(str(path))
-            self._listener.listen(1)
-            self._handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        return self._listener, f"/proc/{os.getpid()}/fd/{self._handle}"
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._handle)
-        self._listener.close()
+            listener.bind(str(path))
+            listener.listen(1)
+            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            yield listener, f"/proc/{os.getpid()}/fd/{handle}"
+        finally:
+            os.close(handle)
 
 
 def _receive(listener: socket.socket, stream: bytearray) -> None:

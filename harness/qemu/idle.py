@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 
+from harness.hardware.cpu import Rflags
 from harness.hardware.state import IoApicState, LapicState
 from harness.qemu.dumps import CpuRegisters, parse_ioapics, parse_lapic, parse_registers
 from harness.qemu.errors import QemuError
@@ -15,7 +16,6 @@ __all__ = ["all_off", "asleep_for_good", "wait_while_awake"]
 
 _LOOKS_S = (0.1, 0.4, 1.5)  # seconds of each wait after which the processors are looked at
 _IDLE = 0.1  # of a wait: with a timer left QEMU takes more of it, since virtual time jumps from one to the next
-_IF = 1 << 9
 _MASKED = 1 << 16
 _WAKING = (2, 4, 5)  # delivery modes that IF does not hold back: SMI, NMI, INIT
 
@@ -24,7 +24,7 @@ Dump = Callable[[str], Awaitable[str]]
 
 def all_off(cpus: Iterable[CpuRegisters]) -> bool:
     """Whether every processor is halted with interrupts off. One that was not started is, too."""
-    return all(cpu.halted and not cpu.rflags & _IF for cpu in cpus)
+    return all(cpu.halted and not Rflags(cpu.rflags).IF for cpu in cpus)
 
 
 def asleep_for_good(cpus: Sequence[CpuRegisters], lapics: Sequence[LapicState], ioapics: Sequence[IoApicState]) -> bool:

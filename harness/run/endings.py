@@ -131,7 +131,7 @@ def explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailu
     damage = overwritten(machine.ram, built.image)
     if not damage:
         return failure
-    return RunFailure(f"{damage}; {failure.reason}", failure.sections, path=failure.path, line=failure.line)
+    return RunFailure(f"{damage}; {failure.reason}", failure.sections, origin=failure.origin)
 
 
 def _explain_status(machine: Machine, built: Built, mailbox: Mailbox) -> RunFailure:
@@ -180,9 +180,8 @@ def _unexpected(machine: Machine, built: Built) -> RunFailure:
     if vector == _DOUBLE_FAULT and (cpu := stack_of_guard(frame["RSP"])) is not None:
         reason = f"the stack of processor {cpu} overflowed at {built.image.symbolise(frame['RIP'])}"
     line = built.image.line_at(frame["RIP"] % abi.USER_ALIAS)
-    path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
     text = panic.text(f"RIP {built.image.symbolise(frame['RIP'])}", line)
-    return RunFailure(reason, (("Registers at the exception", text),), path=path, line=number)
+    return RunFailure(reason, (("Registers at the exception", text),), origin=line.origin if line else None)
 
 
 def _bad_gate(machine: Machine, image: Image, number: int, index: int) -> str:

@@ -36,7 +36,7 @@ from harness.run.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunB
 from harness.run.held_up import held_up
 from harness.run.host_faults import REFERENCE, fault_of, faults_for, kvm_is_software
 from harness.run.judge import failure_detail, fault_in, judge
-from harness.run.leftovers import leaves_state
+from harness.run.leftovers import leaves_state, stage
 from harness.run.probe import Case, ProbeError
 from harness.run.probe_code import ProbeExit
 from harness.run.record import AtFault, FailureDetail, InterruptRecord, Mark, RunRecord, Verdict
@@ -171,8 +171,7 @@ class Executor:
 
     def _see_reset(self, case: Case, options: RunOptions, unseen: ResetUnseen) -> RunRecord:
         """Once more on a fresh machine, which a reset holds with its registers. The verdict stays that of a reset."""
-        record = self._attempt(case, replace(options, cold=True, trace_faults=True, second_source=False), last=True)
-        assert record is not None
+        record = self._traced(case, options)
         if record.reason.startswith(RESET_BY_GUEST):
             return record
         reason = f"{unseen.reason} on a warm machine; on a fresh one: {record.verdict} {record.reason}".rstrip()
@@ -185,9 +184,14 @@ class Executor:
             return record
         if self.target.accelerator != "tcg" or not record.reason.startswith(RESET_BY_GUEST):
             return record
-        again = self._attempt(case, replace(options, cold=True, trace_faults=True, second_source=False), last=True)
-        assert again is not None
+        again = self._traced(case, options)
         return again if again.verdict is Verdict.FAIL and again.reason.startswith(RESET_BY_GUEST) else record
+
+    def _traced(self, case: Case, options: RunOptions) -> RunRecord:
+        """Once more on a fresh machine that logs its faults."""
+        record = self._attempt(case, replace(options, cold=True, trace_faults=True, second_source=False), last=True)
+        assert record is not None
+        return record
 
     @staticmethod
     def _file(case: Case, built: Built, parameters: Parameters) -> bytes:
@@ -210,10 +214,7 @@ class Executor:
         run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act, held=held, traced=traced)
         pieces: list[tuple[int, bytes]] = []
         if case.boot == "rom":
-            # The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
-            machine.clear(keep=(abi.RUNTIME, abi.RUNTIME + len(built.image.runtime.code)))
-            boots = Boots.ALWAYS if held else Boots.ONCE
-            pieces = built.image.staged(parameters, boots=boots, ram=machine.ram)
+            pieces = stage(machine, built.image, parameters, Boots.ALWAYS if held else Boots.ONCE)
         started = time.perf_counter()
         verdict, error = _come_to_a_verdict(run, pieces, watchdog_s)
         reason = "" if error is None else _reason(error)

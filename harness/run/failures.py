@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.assembly import Origin
+
 __all__ = [
     "RESET_BY_GUEST",
     "HostTrouble",
@@ -18,16 +23,15 @@ RESET_BY_GUEST = "the guest reset the machine"
 
 
 class RunFailure(Exception):  # noqa: N818
-    """The run came to a `fail`. `sections` add to the report; `path` and `line` say where in the probe."""
+    """The run came to a `fail`. `sections` add to the report; `origin` says where in the probe."""
 
     def __init__(
-        self, reason: str, sections: tuple[tuple[str, str], ...] = (), *, path: str = "", line: int = 0
+        self, reason: str, sections: tuple[tuple[str, str], ...] = (), *, origin: Origin | None = None
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.sections = sections
-        self.path = path
-        self.line = line
+        self.origin = origin
 
 
 class RunBroken(Exception):  # noqa: N818

@@ -51,7 +51,7 @@ def _check_faults(run: Run) -> None:
                 f"{block.origin}: no {what} came in the block of k.faults. Expected: one each time the block runs. "
                 "To fix: cause it, or write k.faults(…, optional=True) and judge run.vectors"
             )
-            raise RunFailure(reason, path=block.origin.file, line=block.origin.line)
+            raise RunFailure(reason, origin=block.origin)
 
 
 def fault_in(case: Case, error: BaseException | None) -> AtFault:
@@ -83,8 +83,8 @@ def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> 
         pass
     elif isinstance(error, RunFailure | RunBroken):
         sections += error.sections
-        if isinstance(error, RunFailure) and error.path:
-            path, line = error.path, error.line
+        if isinstance(error, RunFailure) and error.origin is not None:
+            path, line = error.origin.file, error.origin.line
     else:
         sections.append(("Error", "".join(traceback.format_exception(error, limit=-4))))
     if run is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.abi import SNAPSHOT
+from harness import abi
+from harness.abi import SNAPSHOT, Boots
 from harness.run.sticky_writes import sticky_write
 
 if TYPE_CHECKING:
+    from harness.image.image import Image, Parameters
+    from harness.qemu.machine import Machine
     from harness.run.evidence import Run
 
-__all__ = ["leaves_state", "outlives_reset", "undone_by_reset"]
+__all__ = ["leaves_state", "outlives_reset", "stage", "undone_by_reset"]
 
 _MASKED = 1 << 16
 _DELIVERY = 0b111 << 8
@@ -21,6 +24,15 @@ _PINS = 24
 
 
 _LEAVES_NOTHING = ("query-", "inject-nmi", "ringbuf-read", "info ", "x ", "x/", "xp ", "xp/", "print ")
+
+
+def stage(machine: Machine, image: Image, parameters: Parameters, boots: Boots) -> list[tuple[int, bytes]]:
+    """Empty the machine's RAM and disks as a fresh one has them; gives what the next run's RAM must hold.
+
+    The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
+    """
+    machine.clear(keep=(abi.RUNTIME, abi.RUNTIME + len(image.runtime.code)))
+    return image.staged(parameters, boots=boots, ram=machine.ram)
 
 
 def undone_by_reset(command: str) -> bool:

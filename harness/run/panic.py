@@ -33,7 +33,7 @@ class Panic:
 
 
 def read_panic(ram: memoryview) -> Panic:
-    """What the guest left."""
+    """The registers that the guest stored."""
     data = bytes(ram[abi.PANIC : abi.PANIC + PANIC_STRUCT.size])
     frame = {name: FRAME.read(data, name) for name in FRAME.fields}
     control = {name: PANIC_STRUCT.read(data, name) for name in ("CR0", "CR2", "CR3", "CR4")}

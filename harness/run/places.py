@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness import abi
+from harness.hardware.cpu import Rflags
 from harness.image.image import Image
 from harness.qemu.dumps import CpuRegisters
 
 __all__ = ["overwritten", "places"]
 
-_IF = 1 << 9
 _PROCESSORS = 8  # that one sentence names
 _ROM = 0xFFFF_0000
 
@@ -39,7 +39,7 @@ def places(ram: memoryview, cpus: Sequence[CpuRegisters], image: Image, online: 
 
 def _place(ram: memoryview, cpu: CpuRegisters, image: Image) -> str:
     if cpu.halted:
-        off = "" if cpu.rflags & _IF else " with interrupts off (IF=0)"
+        off = "" if Rflags(cpu.rflags).IF else " with interrupts off (IF=0)"
         return f"is halted{off} at {_line_or_symbol(image, cpu.pc - 1)}"
     if image.waits(cpu.pc):
         at = abi.PER_CPU + abi.PERCPU.size * cpu.cpu + abi.PERCPU.offset("WAIT")

@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,10 +111,11 @@ def _from_toml(path: Path, tables: tuple[tuple[str, ...], ...]) -> list[str]:
     return []
 
 
-def probe_files(folder: Path) -> Iterator[Path]:
+def probe_files(folder: Path, left_out: Sequence[str] = ()) -> Iterator[Path]:
     """The Python files below a folder that may hold probes, sorted. Symbolic links are followed, each folder once.
 
-    Left out: names that start with `_` or `.` (helpers, hidden), `conftest.py`, virtual environments.
+    Left out: names that start with `_` or `.` (helpers, hidden), `conftest.py`, virtual environments, and folders whose
+    name matches one of the patterns `left_out` (`fnmatch`).
     """
     seen: set[str] = set()
     for directory, folders, files in os.walk(folder, followlinks=True):
@@ -126,6 +128,7 @@ def probe_files(folder: Path) -> Iterator[Path]:
             name
             for name in folders
             if not name.startswith((".", "_"))
+            and not any(fnmatch(name, pattern) for pattern in left_out)
             and not Path(directory, name, "pyvenv.cfg").exists()
             and not is_loop(Path(directory, name))
         )

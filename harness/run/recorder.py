@@ -13,7 +13,7 @@ from harness.image.image import Image
 from harness.run.failures import RunFailure
 from harness.run.record import InterruptRecord, Mark
 
-__all__ = ["Mailbox", "Mark", "Recording", "last_place", "read_mailbox", "read_recording"]
+__all__ = ["Mailbox", "Recording", "last_place", "read_counts", "read_mailbox", "read_recording"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def read_recording(ram: memoryview, mailbox: Mailbox, image: Image, marks: Seque
         first = max(abi.RECORDS, head - abi.TAIL)
         order += [abi.RECORDS + (seq & (abi.TAIL - 1)) for seq in range(first, head)]
     events = [_entry(data, slot * RECORD.size, mailbox, image, marks) for slot in order]
-    return Recording(tuple(events), head, zlib.crc32(data), _counts(ram))
+    return Recording(tuple(events), head, zlib.crc32(data), read_counts(ram))
 
 
 def _where(image: Image, rip: int, wait: int, vector: int) -> str:
@@ -115,7 +115,8 @@ def last_place(ram: memoryview, mailbox: Mailbox, image: Image) -> str:
 _NEVER = bytes(1024)
 
 
-def _counts(ram: memoryview) -> dict[tuple[int, int], int]:
+def read_counts(ram: memoryview) -> dict[tuple[int, int], int]:
+    """(Processor, vector) → number of arrivals, of those that arrived."""
     counts: dict[tuple[int, int], int] = {}
     for cpu in range(abi.CPUS):
         row = bytes(ram[abi.COUNTS + cpu * 1024 : abi.COUNTS + (cpu + 1) * 1024])

@@ -44,8 +44,7 @@ def explain_reset(machine: Machine, built: Built, stop: Stop, *, traced: bool) -
             cause += "; which processor did it is not known"
         return RunFailure(f"{head}: {cause}; {places(machine.ram, cpus, image)}", sections)
     line = image.line_at(fault.deliveries[0].pc % abi.USER_ALIAS)
-    path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
-    return RunFailure(f"{head}: {_told(fault, culprit, cpus, image)}", sections, path=path, line=number)
+    return RunFailure(f"{head}: {_told(fault, culprit, cpus, image)}", sections, origin=line.origin if line else None)
 
 
 def _told(fault: TripleFault, culprit: int | None, cpus: tuple[CpuRegisters, ...], image: Image) -> str:

@@ -1,29 +1,24 @@
-"""The state of a machine whose guest waited in vain, gathered for `why_none_came`."""
+"""The state of a machine whose guest waited and got nothing, gathered for `why_none_came`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from harness import abi
+from harness.hardware.cpu import Rflags
 from harness.hardware.state import IoApicState, LapicState, PicState
 from harness.image.image import Image
 from harness.qemu.dumps import CpuRegisters
 from harness.qemu.errors import QemuError
 from harness.qemu.machine import Machine
 from harness.run.failures import RunFailure
+from harness.run.recorder import read_counts
 from harness.run.snapshots import Snapshot
 from harness.run.why import Gate, Processor, Scene
 
-__all__ = ["counts_of", "gate_of", "scene_of"]
+__all__ = ["gate_of", "scene_of"]
 
-_IF = 1 << 9
 _ALIASES = (abi.HIGH_ALIAS, abi.USER_ALIAS, 0)
-
-
-def counts_of(ram: memoryview) -> dict[tuple[int, int], int]:
-    """(Processor, vector) → number of arrivals, of those that arrived."""
-    words = memoryview(ram)[abi.COUNTS : abi.COUNTS + abi.CPUS * 1024].cast("I")
-    return {(at >> 8, at & 0xFF): count for at, count in enumerate(words) if count}
 
 
 def scene_of(
@@ -42,12 +37,12 @@ def scene_of(
         flags = rflags if own and rflags is not None else cpu.rflags
         gate = gate_of(machine, image, cpu, vector)
         started = bool(online >> cpu.cpu & 1)
-        processors.append(Processor(cpu.cpu, bool(flags & _IF), lapic, gate, started, own))
+        processors.append(Processor(cpu.cpu, bool(Rflags(flags).IF), lapic, gate, started, own))
     ioapic, pics = _controllers(machine)
     if frozen is not None:
         ioapic = frozen.ioapic
     keeps = bool(machine.ram[abi.NO_EOI + vector])
-    return Scene(vector, tuple(processors), counts_of(machine.ram), ioapic, pics, keeps)
+    return Scene(vector, tuple(processors), read_counts(machine.ram), ioapic, pics, keeps)
 
 
 def _frozen(machine: Machine, run_id: int) -> Snapshot | None:

@@ -52,7 +52,7 @@ def select(probes: Sequence[Probe], names: Iterable[str] = (), keywords: Keyword
     A name is a path on disk of a folder or a file, with `::PROBE` and `[CASE]` behind it or not. Where nothing of that
     path exists it is an id: an area (`timers`), a file (`timers/hpet.py`), a probe (`timers/hpet.py::one_shot`), one
     case of it (`…::one_shot[pin20]`), a unique end of any of these (`hpet.py`, `one_shot`), or a glob over them with
-    `*` and `?`. `keywords` is applied to what the names left, for every target alike.
+    `*` and `?`. `keywords` is applied to the cases that the names select, for every target alike.
 
     Raises SelectionError where a name is unknown (with near matches) or ambiguous, and where nothing is left.
     """

@@ -11,9 +11,8 @@ from harness.qemu.stop import Stop
 from harness.run.build import Built
 from harness.run.failures import RunFailure
 from harness.run.places import overwritten, places
-from harness.run.recorder import Mailbox, last_place
+from harness.run.recorder import Mailbox, last_place, read_counts
 from harness.run.registers_text import registers_text
-from harness.run.scene import counts_of
 from harness.run.timeouts import explain_halt
 
 __all__ = ["explain_silence"]
@@ -36,12 +35,11 @@ def explain_silence(machine: Machine, built: Built, stop: Stop, mailbox: Mailbox
         return RunFailure(f"{head}: {damage}; {places(machine.ram, cpus, image, mailbox.online)}", sections)
     started = [cpu for cpu in cpus if mailbox.online >> cpu.cpu & 1] or list(cpus[:1])
     if all_off(started):
-        end = ", and nothing can wake it any more" if stop.asleep else ""
         first = started[0]
         line = image.line_at((first.pc - 1) % abi.USER_ALIAS) if image.covers(first.pc - 1) else None
-        path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
         text = places(machine.ram, started, image, mailbox.online)
-        return RunFailure(f"{'' if stop.asleep else head + ': '}{text}{end}", sections, path=path, line=number)
+        reason = f"{text}, and nothing can wake it any more" if stop.asleep else f"{head}: {text}"
+        return RunFailure(reason, sections, origin=line.origin if line else None)
     try:
         halt = explain_halt(machine, built, mailbox, cpus)
         storm = _storm(machine, built, mailbox)
@@ -50,18 +48,17 @@ def explain_silence(machine: Machine, built: Built, stop: Stop, mailbox: Mailbox
     if halt is not None:
         others = [cpu for cpu in started if not cpu.halted]
         also = f"; {places(machine.ram, others, image)}" if others else ""
-        return RunFailure(f"{head}: {halt.reason}{also}", (*halt.sections, *sections), path=halt.path, line=halt.line)
+        return RunFailure(f"{head}: {halt.reason}{also}", (*halt.sections, *sections), origin=halt.origin)
     cause = storm or "endless loop, or a wait that nothing ends"
     pc = cpus[0].pc
     line = image.line_at(pc % abi.USER_ALIAS) if image.covers(pc) and pc >= abi.PROGRAM else None
-    path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
     text = places(machine.ram, cpus, image, mailbox.online)
-    return RunFailure(f"{head}: {cause}; {text}", sections, path=path, line=number)
+    return RunFailure(f"{head}: {cause}; {text}", sections, origin=line.origin if line else None)
 
 
 def _storm(machine: Machine, built: Built, mailbox: Mailbox) -> str:
     """The vector that takes all of the guest's time, the timer that sends it, and the place that it interrupts."""
-    counts = counts_of(machine.ram)
+    counts = read_counts(machine.ram)
     (cpu, vector), number = max(counts.items(), key=lambda item: item[1], default=((0, 0), 0))
     if number < _STORM:
         return ""

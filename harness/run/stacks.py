@@ -35,8 +35,7 @@ def explain_overflow(machine: Machine, built: Built, mailbox: Mailbox) -> RunFai
         f"{row.mnemonic if row else f'vector {vector:#04x}'}"
     )
     sections = (("Registers at the overflow", panic.text(f"RIP {image.symbolise(rip)}", line)),)
-    path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
-    return RunFailure(reason, sections, path=path, line=number)
+    return RunFailure(reason, sections, origin=line.origin if line else None)
 
 
 def _innermost(machine: Machine, built: Built, mailbox: Mailbox, rip: int) -> int:

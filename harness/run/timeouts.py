@@ -13,8 +13,8 @@ from harness.run.build import Built
 from harness.run.failures import RunFailure
 from harness.run.panic import read_panic
 from harness.run.places import places
-from harness.run.recorder import Mailbox
-from harness.run.scene import counts_of, scene_of
+from harness.run.recorder import Mailbox, read_counts
+from harness.run.scene import scene_of
 from harness.run.why import why_none_came
 
 __all__ = ["explain_halt", "explain_timeout"]
@@ -36,12 +36,11 @@ def explain_timeout(machine: Machine, built: Built, mailbox: Mailbox) -> RunFail
         reason = f"time-out: waited for {what}"
     else:
         vector = mailbox.wait_vector & 0xFF
-        came = sum(number for (_, at), number in counts_of(machine.ram).items() if at == vector)
+        came = sum(number for (_, at), number in read_counts(machine.ram).items() if at == vector)
         reason = f"time-out: waited for {what} × {mailbox.wait_count}, {came} came"
         sentences = _causes(machine, image, mailbox, vector, panic.cpu, panic.frame["RFLAGS"])
     reason, why = _with_cause(reason, sentences)
-    path, number = (wait.origin.file, wait.origin.line) if wait is not None else ("", 0)
-    return RunFailure(reason, (*why, *sections), path=path, line=number)
+    return RunFailure(reason, (*why, *sections), origin=wait.origin if wait else None)
 
 
 def explain_halt(machine: Machine, built: Built, mailbox: Mailbox, cpus: tuple[CpuRegisters, ...]) -> RunFailure | None:
@@ -52,12 +51,11 @@ def explain_halt(machine: Machine, built: Built, mailbox: Mailbox, cpus: tuple[C
         if cpu.halted and symbols["halt_until"] <= cpu.pc < symbols["total_count"] and cpu.rsp + 24 <= len(machine.ram):
             back = int.from_bytes(machine.memory(cpu.rsp + 16, 8), "little")
             line = image.line_at(back - 1) if back > abi.PROGRAM else None
-            came = sum(number for (_, at), number in counts_of(machine.ram).items() if at == cpu.rbx & 0xFF)
+            came = sum(number for (_, at), number in read_counts(machine.ram).items() if at == cpu.rbx & 0xFF)
             reason = f"waited for vector {cpu.rbx & 0xFF:#04x} × {cpu.rsi & 0xFFFF_FFFF}, {came} came"
             sentences = _causes(machine, image, mailbox, cpu.rbx & 0xFF, cpu.cpu, None)
             reason, why = _with_cause(reason, sentences)
-            path, number = (line.origin.file, line.origin.line) if line is not None else ("", 0)
-            return RunFailure(reason, why, path=path, line=number)
+            return RunFailure(reason, why, origin=line.origin if line else None)
     return None
 
 

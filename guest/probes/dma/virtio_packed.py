@@ -12,7 +12,7 @@ from harness.kernel.virtio import VirtioPci
 from harness.kernel.virtio_blk import BlockOperation
 from harness.kernel.virtqueue import Part
 from harness.kernel.window import GUARD, Window
-from harness.run.recorder import Mark
+from harness.run.record import Mark
 
 VECTOR = 0x76
 MS = 4000.0

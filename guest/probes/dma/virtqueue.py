@@ -7,7 +7,7 @@ from harness.hardware.virtio_devices import BlockRequest as Kind
 from harness.kernel.virtio import VirtioPci
 from harness.kernel.virtio_blk import BlockOperation, VirtioDisk
 from harness.kernel.window import Window
-from harness.run.recorder import Mark
+from harness.run.record import Mark
 
 VECTOR = 0x74
 MS = 4000.0
