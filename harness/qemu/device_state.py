@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from harness.qemu.errors import QmpCommandError
 from harness.qemu.machine import Machine
@@ -30,6 +31,7 @@ def device_state(machine: Machine) -> dict[str, bytes]:
         stream = bytearray()
         receiver = threading.Thread(target=_receive, args=(listener, stream), daemon=True)
         receiver.start()
+        status: dict[str, Any] = {}
         try:
             # RAM is a file that the host has already.
             machine.qmp("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}])
@@ -39,7 +41,8 @@ def device_state(machine: Machine) -> dict[str, bytes]:
         except QmpCommandError as error:
             raise VmStateError(f"QEMU does not send the state of this machine: {error.description}") from error
         finally:
-            listener.shutdown(socket.SHUT_RDWR)
+            if status.get("status") != "completed":
+                listener.shutdown(socket.SHUT_RDWR)  # QEMU may never have come
             receiver.join()
         if status["status"] != "completed":
             raise VmStateError(f"QEMU did not send the state of this machine: {status.get('error-desc', status)}")
