@@ -200,7 +200,7 @@ MAILBOX_STRUCT: Final = Struct(
     128,
     STATUS=(0, 4),
     SERIAL_CRC=(4, 4),
-    RESUMED=(8, 4),  # written by the host: how many checkpoints it has let go
+    RESUMED=(8, 4),  # written by the host: number of checkpoints that it resumed
     ONLINE=(12, 4),  # bit n: processor n runs the runtime
     # From here to SEALED_END nothing changes once the report has begun: the console prints the CRC-32 of these bytes.
     HEAD=(16, 4),  # records reserved so far

@@ -70,8 +70,9 @@ seal_snapshot:
     mov dword ptr [rbp], eax
     ret
 
-# seal_buffers: every range of the program's buffers but those that a device may change at any time. A whole block of BUFFER_BLOCK bytes is folded first, by XOR, to its
-# 64 columns, and left out where that gives zero: a byte costs an eighth of what its CRC would, a byte that nobody wrote less.
+# seal_buffers: the CRC of every range of the program's buffers, without those that a device may change at any time.
+# A whole block of BUFFER_BLOCK bytes is first folded by XOR to 64 columns. A fold of zero stays out of the CRC. This costs
+# an eighth of the CRC of all bytes, and less for bytes that were never written.
 # A change within 64 consecutive bytes changes the fold. The block's offset goes into the CRC before the fold does.
 # clobbers: RAX, RBX, RBP, RCX, RDX, RSI, RDI, R8-R15.
 seal_buffers:

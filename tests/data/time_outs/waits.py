@@ -1,9 +1,9 @@
-"""Guests that wait in vain, each for a reason of its own."""
+"""Guests whose waits end by their deadlines, each for a reason of its own."""
 
 from harness import Kernel, ProbeBody, probe
 from harness.abi import IDT, PER_CPU
 
-SPEC = "none: this guest is here to wait in vain"
+SPEC = "none: the wait of this guest must end by its deadline"
 VECTOR = 0x50
 
 
@@ -82,7 +82,7 @@ def masked_pin(k: Kernel) -> ProbeBody:
 
 @probe(spec=SPEC)
 def nobody_there(k: Kernel) -> ProbeBody:
-    """The IO APIC's entry names an APIC ID that nobody has."""
+    """The IO APIC's entry names an APIC ID that no processor has."""
     k.ioapic.redirect(5, VECTOR, DESTINATION=9)
     k.sti()
     k.wait_for(VECTOR, ms=1)
@@ -181,7 +181,7 @@ def gate_absent(k: Kernel) -> ProbeBody:
 
 @probe(spec=SPEC)
 def gate_absent_unexpected(k: Kernel) -> ProbeBody:
-    """The IDT gate is not present, and nobody expects the #NP."""
+    """The IDT gate is not present, and the probe does not expect the #NP."""
     k.asm(f"mov byte ptr [{IDT + VECTOR * 16 + 5:#x}], 0x0E")
     k.sti()
     _self_ipi(k)
@@ -257,7 +257,7 @@ def asleep(k: Kernel) -> ProbeBody:
 
 @probe(spec=SPEC)
 def a_word(k: Kernel) -> ProbeBody:
-    """Waits for a number that nobody writes."""
+    """Waits for a number that nothing writes."""
     done = k.value("done")
     k.store(done, 5)
     k.asm("mov rbx, 0x1234567\nmov r15, 0x7654321")
@@ -268,7 +268,7 @@ def a_word(k: Kernel) -> ProbeBody:
 
 @probe(spec=SPEC)
 def an_unwritten_word(k: Kernel) -> ProbeBody:
-    """Waits for a value that nobody writes."""
+    """Waits for a value that nothing writes."""
     done = k.value("done")
     k.wait_until(done, 1, ms=1)
     run = yield
