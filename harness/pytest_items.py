@@ -192,7 +192,13 @@ def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
     lines = [f"E   {text}" for text in found.splitlines()]
     if excerpt:
         lines = [_source_line(text) for text in excerpt.splitlines()] + lines
-    kind = "AssertionError" if record.verdict is Verdict.FAIL else _BROKEN.get(record.at_fault, "the run broke")
+    kind = (
+        "AssertionError"
+        if record.verdict is Verdict.FAIL
+        else _BROKEN[record.at_fault]
+        if record.at_fault
+        else "the run broke"
+    )
     shown = _relative(path, item.config.rootpath)
     entry = ReprEntry(lines, None, None, ReprFileLocation(shown, line, kind), "long")
     first = printable(one_line(record.reason)) if record.reason else str(record.verdict)

@@ -29,7 +29,8 @@ class Baseline:
     def fallen(self, scores: Iterable[CaseScore]) -> list[tuple[CaseScore, float]]:
         """The cases whose score is below what it was, with that.
 
-        Where the host has a part in the run one step more or less is no fall: whether it is noticed is by chance.
+        A step that the host held up is taken as one that turns the case red. Where the host has a part in the run one
+        step more or less is no fall: whether it is noticed is by chance.
         """
         return [(score, before) for score in scores if (before := self.cases.get(score.case)) and _fell(score, before)]
 
@@ -53,8 +54,8 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def _fell(score: CaseScore, before: float) -> bool:
-    steps = (before - score.score) * score.removable
-    return score.score < before if not score.host_part else steps > 1.01
+    steps = before * (score.removable + score.held_up) - score.red - score.held_up
+    return steps > (1.01 if score.host_part else 0.01)
 
 
 def total_score(scores: Iterable[CaseScore]) -> tuple[int, int]:

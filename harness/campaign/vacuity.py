@@ -45,6 +45,7 @@ class Effect(StrEnum):
     GREEN = "green"  # the probe passed all the same
     BROKEN = "broken"  # without it the program cannot be assembled or the judgement cannot run: counts for nothing
     CHANCE = "chance"  # not removed: whether the host was done without that wait is by chance; counts for nothing
+    HELD_UP = "held up"  # the host held up each run without it; counts for nothing
 
 
 class TriggerFinding(StrEnum):
@@ -111,6 +112,7 @@ class CaseScore:
     red: int
     removable: int
     host_part: bool = False
+    held_up: int = 0  # steps of which nothing is known, because the host held up the runs without them
 
     @property
     def score(self) -> float:
@@ -153,17 +155,23 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
 _MORE = 3  # runs, where the host held QEMU up
 
 
+def _run(executor: Executor, case: Case, options: RunOptions) -> RunRecord:
+    """Run a mutant. A run that the host held up shows nothing about the step that is gone: it is repeated."""
+    record = executor.run(case, options)
+    for _ in range(_MORE):
+        if record.at_fault is not AtFault.HOST:
+            break
+        record = executor.run(case, options)
+    return record
+
+
 def _without_triggers(
     executor: Executor, case: Case, options: RunOptions, steps: Iterable[Step], whole: RunRecord
 ) -> tuple[TriggerFinding, str]:
     marked = frozenset(step.index for step in steps if step.trigger)
     if not marked and not whole.host_triggered:
         return TriggerFinding.NO_TRIGGER, ""
-    record = executor.run(case, replace(options, omit=marked, act=False))
-    for _ in range(_MORE):
-        if record.at_fault is not AtFault.HOST:
-            break
-        record = executor.run(case, replace(options, omit=marked, act=False))  # it said nothing about the trigger
+    record = _run(executor, case, replace(options, omit=marked, act=False))
     reason = one_line(record.reason)
     match record.verdict:
         case Verdict.FAIL:
@@ -177,16 +185,18 @@ def _without_triggers(
 def _without(executor: Executor, case: Case, options: RunOptions, step: Step, *, paced: bool) -> Removal:
     if step.waits and paced:
         return Removal(step.what, str(step.origin), step.trigger, Effect.CHANCE)
-    record = executor.run(case, replace(options, omit=frozenset({step.index})))
+    record = _run(executor, case, replace(options, omit=frozenset({step.index})))
     effects = {Verdict.FAIL: Effect.RED, Verdict.ERROR: Effect.BROKEN}
-    effect = effects.get(record.verdict, Effect.GREEN)
+    effect = Effect.HELD_UP if record.at_fault is AtFault.HOST else effects.get(record.verdict, Effect.GREEN)
     return Removal(step.what, str(step.origin), step.trigger, effect, one_line(record.reason))
 
 
 def case_scores(cases: Iterable[CaseVacuity]) -> list[CaseScore]:
     """The scores of the cases that were examined step by step."""
     return [
-        CaseScore(case.probe, case.case, case.count(Effect.RED), case.removable, case.host_part)
+        CaseScore(
+            case.probe, case.case, case.count(Effect.RED), case.removable, case.host_part, case.count(Effect.HELD_UP)
+        )
         for case in cases
         if not case.apart and case.removals
     ]

@@ -176,8 +176,8 @@ def _table(found: Sequence[CaseVacuity], scores: Mapping[str, CaseScore]) -> Tab
         pad_edge=False,
         header_style="bold",
         caption="red: the probe fails without that step · green: it does not notice · cannot go: the program does not "
-        "run without it · by chance: it waits for what the host does in its own time, and is not removed; both count "
-        "for nothing · each probe by its worst case",
+        "run without it · by chance: it waits for what the host does in its own time and is not removed, or the host "
+        "held up each run without it; both count for nothing · each probe by its worst case",
         caption_justify="left",
     )
     table.add_column("probe", overflow="fold")
@@ -188,7 +188,8 @@ def _table(found: Sequence[CaseVacuity], scores: Mapping[str, CaseScore]) -> Tab
     for name, score in scores.items():
         case = worst[score.case]
         style = "red" if score.score < 0.25 else "yellow" if score.score < 0.5 else "green"
-        cells = [str(case.count(effect)) for effect in Effect]
+        chance = case.count(Effect.CHANCE) + case.count(Effect.HELD_UP)
+        cells = [str(case.count(effect)) for effect in (Effect.RED, Effect.GREEN, Effect.BROKEN)] + [str(chance)]
         table.add_row(name, str(number[name]), *cells, Text(f"{100 * score.score:.0f} %", style))
     return table
 

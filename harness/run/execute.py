@@ -315,7 +315,7 @@ class Executor:
             reason=reason,
             detail=detail or FailureDetail(),
             command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
-            at_fault=str(outcome) if isinstance(outcome, AtFault) else "",
+            at_fault=outcome if isinstance(outcome, AtFault) else None,
             lacking="target" if verdict is Verdict.UNSUPPORTED else "",
             rerun=rerun_command(case, self.target, options.qemu_args),
         )

@@ -99,7 +99,7 @@ class RunRecord:
     snapshot: bytes = field(default=b"", repr=False)  # `SNAPSHOT` of harness/abi.py at the end of a run that had one
     host_acted: bool = False  # the host held, asked or changed the machine in the middle of the run
     host_triggered: bool = False  # the probe called run.trigger
-    at_fault: str = ""  # of an `error`: one of AtFault
+    at_fault: AtFault | None = None  # of an `error`
     lacking: str = ""  # of an `unsupported`: "host" (this QEMU or host), or "target" (never has it)
 
     @property
@@ -121,6 +121,6 @@ class RunRecord:
             "values": dict(self.values),
             "reason": self.reason,
             "attempts": self.attempts,
-            "at_fault": str(self.at_fault),
+            "at_fault": str(self.at_fault or ""),
             "lacking": self.lacking,
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -14,7 +16,8 @@ from harness.cli import app
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
 from harness.run.loader import load_file
-from harness.run.record import Verdict
+from harness.run.probe import Case
+from harness.run.record import AtFault, RunRecord, Verdict
 
 HEAD = """
 from harness import Kernel, ProbeBody, probe
@@ -203,3 +206,34 @@ def test_a_baseline_that_is_none(tmp_path: Path, text: str) -> None:
     code, output = run("--probes", str(tmp_path), "--check", str(tmp_path / "baseline.json"))
     assert code == 2
     assert "baseline.json" in output
+
+
+class HeldUp(Executor):
+    """An executor whose first `times` runs of each mutant end as those of a host that held QEMU up."""
+
+    times = 0
+
+    def __init__(self, times: int) -> None:
+        super().__init__(target("q35-tcg"), RunOptions(cold=False))
+        self.times = times
+        self.seen: Counter[frozenset[int]] = Counter()
+
+    def run(self, case: Case, options: RunOptions | None = None) -> RunRecord:
+        record = super().run(case, options)
+        omit = options.omit if options is not None else frozenset()
+        self.seen[omit] += 1
+        if omit and self.seen[omit] <= self.times:
+            return replace(record, verdict=Verdict.ERROR, at_fault=AtFault.HOST, reason="QEMU was held up")
+        return record
+
+
+@pytest.mark.parametrize(("times", "finding", "held_up"), [(1, TriggerFinding.FAIL, 0), (99, TriggerFinding.ERROR, 1)])
+def test_a_mutant_that_the_host_held_up_runs_again(
+    tmp_path: Path, times: int, finding: TriggerFinding, held_up: int
+) -> None:
+    (probe,) = load_file(write(tmp_path, GOOD), tmp_path)
+    with HeldUp(times) as executor:
+        found = examine(executor, probe.cases()[0])
+    assert found.trigger is finding
+    assert found.count(Effect.HELD_UP) == held_up * len(found.removals)
+    assert found.count(Effect.RED) == (0 if held_up else 3)

@@ -21,3 +21,9 @@ def test_one_step_is_forgiven_where_the_host_has_a_part(red: int, host_part: boo
 
 def test_a_case_without_a_score_cannot_fall() -> None:
     assert BASELINE.fallen([CaseScore("a.py::q", "a.py::q", 0, 9), CaseScore("a.py::never", "a.py::never", 0, 9)]) == []
+
+
+@pytest.mark.parametrize(("red", "held_up", "fell"), [(9, 1, False), (8, 2, False), (8, 1, True), (10, 0, False)])
+def test_a_step_that_the_host_held_up_is_no_fall(red: int, held_up: int, fell: bool) -> None:
+    score = CaseScore("a.py::p", "a.py::p", red, 20 - held_up, held_up=held_up)
+    assert bool(BASELINE.fallen([score])) is fell
