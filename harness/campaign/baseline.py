@@ -54,8 +54,9 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def _fell(score: CaseScore, before: float) -> bool:
-    steps = before * (score.removable + score.held_up) - score.red - score.held_up
-    return steps > (1.01 if score.host_part else 0.01)
+    removable = score.removable + score.held_up
+    reached = round((score.red + score.held_up) / removable, 4) if removable else 0.0
+    return (before - reached) * removable > (1.01 if score.host_part else 0.0)
 
 
 def total_score(scores: Iterable[CaseScore]) -> tuple[int, int]:

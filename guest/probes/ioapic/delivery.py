@@ -57,7 +57,7 @@ def smi_mode_enters_smm(k: Kernel) -> ProbeBody:
 @probe(spec=MODES, cpus=2, needs=["pc-testdev"], covers=["ioapic.mode-init"])
 def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
     """Delivery mode INIT: the processor stops what it does and waits for a SIPI; the others go on."""
-    count, before, after = k.value("count"), k.value("before"), k.value("after")
+    count, before, after, stop = k.value("count"), k.value("before"), k.value("after"), k.value("stop")
     k.store(count, 0)
     k.smp.start()
     with k.smp.on(1):
@@ -66,7 +66,8 @@ def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
             .Lcount:
                 lock inc qword ptr [count]
                 pause
-                jmp .Lcount
+                cmp qword ptr [stop], 1
+                jne .Lcount
             """
         )
     k.asm(".Lruns:\npause\nmov rax, qword ptr [count]\ncmp rax, 1000\njb .Lruns\nmov qword ptr [before], rax")
@@ -76,6 +77,8 @@ def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
     k.delay(us=200)
     k.asm("mov rax, qword ptr [count]\nmov qword ptr [after], rax")
     k.delay(us=1000)
+    k.store(stop, 1)  # a processor that was not reset does not write its count while it is compared
+    k.delay(us=100)
 
     run = yield
 
