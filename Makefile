@@ -4,7 +4,7 @@ PYTHON_VENV := .venv/bin/python
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup images run test test-all soak lint bench matrix vacuity leaks qemu-10 lock clean distclean
+.PHONY: help setup images run test test-all soak lint bench matrix vacuity leaks qemu-all lock clean distclean
 
 help:
 	@echo 'make run        boot the catalogue, print the verdict table   (ARGS="timers -t pc-tcg" goes to trapgate run)'
@@ -17,7 +17,7 @@ help:
 	@echo 'make leaks      what does a guest leave to the next guest of a warm machine?   (two minutes)'
 	@echo 'make vacuity    would the probes notice if what they test were gone?   (minutes; ARGS=--triggers: faster)'
 	@echo 'make images     the bootable images, below images/'
-	@echo 'make qemu-10    a second, newer QEMU beside that of the distribution'
+	@echo 'make qemu-all   the QEMUs of Debian'"'"'s other suites, below qemus/   (ARGS=sid: of this suite alone)'
 	@echo 'make lock       renew requirements.lock from the environment'
 	@echo 'make clean      remove what was built;  make distclean: the environment too'
 
@@ -60,8 +60,8 @@ leaks: setup
 vacuity: setup
 	@.venv/bin/trapgate vacuity $(if $(findstring --triggers,$(ARGS)),,--first --check docs/vacuity.json) $(ARGS)
 
-qemu-10:
-	@scripts/qemu-10.sh
+qemu-all:
+	@scripts/qemu-all.sh $(ARGS)
 
 lock: setup
 	@{ echo '# Every package of the development environment, pinned. To renew: make lock'; \
@@ -73,4 +73,4 @@ clean:
 	find images -mindepth 1 ! -name README.md -delete
 
 distclean: clean
-	rm -rf .venv qemu-10 *.egg-info
+	rm -rf .venv qemus *.egg-info

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness.commands.other_qemus import other_qemus
 from harness.one_line import one_line
 from harness.qemu.devices import DEVICES
 from harness.qemu.errors import QemuError
@@ -110,7 +111,7 @@ def survey(targets: Iterable[Target], more: Iterable[Path]) -> Survey:
 def _programs(targets: Iterable[Target], more: Iterable[Path]) -> list[str]:
     found: dict[str, None] = {}
     names = ["qemu-system-x86_64", *(t.binary for t in targets if t.binary is not None)]
-    for name in [*names, "qemu-10/qemu-system-x86_64"]:
+    for name in [*names, *map(str, other_qemus())]:
         path = shutil.which(name)
         if path is not None:
             found[path] = None

@@ -20,6 +20,7 @@ from rich.text import Text
 from harness.campaign.crew import CrewError
 from harness.campaign.order import default_workers
 from harness.commands.options import Jobs, Selection, selecting
+from harness.commands.other_qemus import other_qemus
 from harness.commands.planning import usage_error
 from harness.one_line import one_line
 from harness.qemu.errors import QemuError
@@ -42,7 +43,6 @@ _SHORT = {
     Verdict.UNSUPPORTED: "–",
     Verdict.ERROR: "ERROR",
 }
-_BESIDES = Path("qemu-10/qemu-system-x86_64")  # where `make qemu-10` puts it
 
 
 @selecting
@@ -58,15 +58,15 @@ def matrix_command(
 ) -> None:
     """Run probes on every target (or those of --target) and every QEMU, and show where they differ.
 
-    Each --qemu is one more QEMU (repeatable); without it those of TRAPGATE_QEMU, or qemu-10/ where `make qemu-10` was.
+    Each --qemu is one more QEMU (repeatable); without it those of TRAPGATE_QEMU, or all
+    that `make qemu-all` put into qemus/.
 
     Exit codes: as of `trapgate run`.
     """
     from harness.campaign.matrix import columns, rows
 
     binaries = selection.qemu or [path for path in os.environ.get("TRAPGATE_QEMU", "").split(os.pathsep) if path]
-    if not binaries and _BESIDES.exists():
-        binaries = [str(_BESIDES)]
+    binaries = binaries or [str(path) for path in other_qemus()]
     choice = selection.plan(("all",), qemu=False)
     cases = choice.cases
     try:
