@@ -1,6 +1,7 @@
 """Trapgate: boots tiny x86_64 guests on real QEMU and checks what interrupts they get.
 
-What a probe file imports: `from harness import Kernel, ProbeBody, probe`.
+What a probe file imports: `from harness import Kernel, ProbeBody, probe`, and drivers from `harness.devices`. The names
+in `__all__` are public, and docs/api.md lists them; every other module is internal.
 """
 
 from __future__ import annotations
@@ -9,25 +10,158 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.kernel.builder import Kernel as Kernel
-    from harness.run.evidence import Run as Run
-    from harness.run.probe import Deviation as Deviation
-    from harness.run.probe import ProbeBody as ProbeBody
-    from harness.run.probe import probe as probe
+    from harness.abi import (
+        GDT,
+        GDT_SIZE,
+        HIGH_ALIAS,
+        IDT,
+        NO_ERROR_CODE,
+        PAGE_TABLES,
+        PAGE_WINDOW,
+        PER_CPU,
+        SEL_CODE,
+        SEL_CODE32,
+        SEL_DATA,
+        SEL_SPARE,
+        SEL_TSS,
+        SEL_USER_CODE,
+        SEL_USER_DATA,
+        STACKS,
+        TSS,
+        USER_ALIAS,
+    )
+    from harness.hardware.acpi_pm import PM_TIMER_HZ, PowerManagementIo
+    from harness.hardware.block import Bound, Value
+    from harness.hardware.cpu import BreakpointCondition, BreakpointLength, Dr6, Rflags
+    from harness.hardware.descriptors import SegmentType, SystemType, tss_ist_offset, tss_rsp_offset
+    from harness.hardware.exceptions import PageFaultErrorCode, SelectorErrorCode, leads_to_double_fault
+    from harness.hardware.ioapic import RedirectionEntry, RemappableEntry
+    from harness.hardware.lapic import DestinationShorthand, DivideValue, Level, TimerMode, X2Apic, X2ApicLdr
+    from harness.hardware.message import DeliveryMode, DestinationMode, TriggerMode
+    from harness.hardware.msi import MSI_ADDRESS_BASE, MessageAddress, RemappableMessageAddress
+    from harness.hardware.pci import CapabilityId, ConfigPorts, HeaderType, bar_size, config_address
+    from harness.hardware.pic8259 import EoiCommand, PicMaster, ReadSelect
+    from harness.hardware.pit8254 import PIT_FREQUENCY_HZ, AccessMode, CounterMode, ReadBackCommand, SelectCounter
+    from harness.hardware.rtc import RTC_ALARM_WILDCARD, RegisterC, rtc_rate_select
+    from harness.kernel.builder import Kernel
+    from harness.kernel.poll import wait_register
+    from harness.kernel.program import Buffer
+    from harness.kernel.window import GUARD, PAGE, Window
+    from harness.run.evidence import Run
+    from harness.run.probe import Deviation, ProbeBody, probe
+    from harness.run.record import InterruptRecord, Mark
 
-__all__ = ["Deviation", "Kernel", "ProbeBody", "Run", "probe"]
+__all__ = [
+    "GDT",
+    "GDT_SIZE",
+    "GUARD",
+    "HIGH_ALIAS",
+    "IDT",
+    "MSI_ADDRESS_BASE",
+    "NO_ERROR_CODE",
+    "PAGE",
+    "PAGE_TABLES",
+    "PAGE_WINDOW",
+    "PER_CPU",
+    "PIT_FREQUENCY_HZ",
+    "PM_TIMER_HZ",
+    "RTC_ALARM_WILDCARD",
+    "SEL_CODE",
+    "SEL_CODE32",
+    "SEL_DATA",
+    "SEL_SPARE",
+    "SEL_TSS",
+    "SEL_USER_CODE",
+    "SEL_USER_DATA",
+    "STACKS",
+    "TSS",
+    "USER_ALIAS",
+    "AccessMode",
+    "Bound",
+    "BreakpointCondition",
+    "BreakpointLength",
+    "Buffer",
+    "CapabilityId",
+    "ConfigPorts",
+    "CounterMode",
+    "DeliveryMode",
+    "DestinationMode",
+    "DestinationShorthand",
+    "Deviation",
+    "DivideValue",
+    "Dr6",
+    "EoiCommand",
+    "HeaderType",
+    "InterruptRecord",
+    "Kernel",
+    "Level",
+    "Mark",
+    "MessageAddress",
+    "PageFaultErrorCode",
+    "PicMaster",
+    "PowerManagementIo",
+    "ProbeBody",
+    "ReadBackCommand",
+    "ReadSelect",
+    "RedirectionEntry",
+    "RegisterC",
+    "RemappableEntry",
+    "RemappableMessageAddress",
+    "Rflags",
+    "Run",
+    "SegmentType",
+    "SelectCounter",
+    "SelectorErrorCode",
+    "SystemType",
+    "TimerMode",
+    "TriggerMode",
+    "Value",
+    "Window",
+    "X2Apic",
+    "X2ApicLdr",
+    "bar_size",
+    "config_address",
+    "leads_to_double_fault",
+    "probe",
+    "rtc_rate_select",
+    "tss_ist_offset",
+    "tss_rsp_offset",
+    "wait_register",
+]
 
-_HOME = {
-    "Deviation": "harness.run.probe",
-    "Kernel": "harness.kernel.builder",
-    "ProbeBody": "harness.run.probe",
-    "Run": "harness.run.evidence",
-    "probe": "harness.run.probe",
+_NAMES_OF_MODULE = {
+    "harness.abi": "GDT GDT_SIZE HIGH_ALIAS IDT NO_ERROR_CODE PAGE_TABLES PAGE_WINDOW PER_CPU SEL_CODE SEL_CODE32 "
+    "SEL_DATA SEL_SPARE SEL_TSS SEL_USER_CODE SEL_USER_DATA STACKS TSS USER_ALIAS",
+    "harness.hardware.acpi_pm": "PM_TIMER_HZ PowerManagementIo",
+    "harness.hardware.block": "Bound Value",
+    "harness.hardware.cpu": "BreakpointCondition BreakpointLength Dr6 Rflags",
+    "harness.hardware.descriptors": "SegmentType SystemType tss_ist_offset tss_rsp_offset",
+    "harness.hardware.exceptions": "PageFaultErrorCode SelectorErrorCode leads_to_double_fault",
+    "harness.hardware.ioapic": "RedirectionEntry RemappableEntry",
+    "harness.hardware.lapic": "DestinationShorthand DivideValue Level TimerMode X2Apic X2ApicLdr",
+    "harness.hardware.message": "DeliveryMode DestinationMode TriggerMode",
+    "harness.hardware.msi": "MSI_ADDRESS_BASE MessageAddress RemappableMessageAddress",
+    "harness.hardware.pci": "CapabilityId ConfigPorts HeaderType bar_size config_address",
+    "harness.hardware.pic8259": "EoiCommand PicMaster ReadSelect",
+    "harness.hardware.pit8254": "PIT_FREQUENCY_HZ AccessMode CounterMode ReadBackCommand SelectCounter",
+    "harness.hardware.rtc": "RTC_ALARM_WILDCARD RegisterC rtc_rate_select",
+    "harness.kernel.builder": "Kernel",
+    "harness.kernel.poll": "wait_register",
+    "harness.kernel.program": "Buffer",
+    "harness.kernel.window": "GUARD PAGE Window",
+    "harness.run.evidence": "Run",
+    "harness.run.probe": "Deviation ProbeBody probe",
+    "harness.run.record": "InterruptRecord Mark",
 }
+_MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: a register map alone must not load the assembler and QEMU's client."""
-    if name not in _HOME:
+    """Import on first use: this package also contains the command line, which must start without a builder."""
+    if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULE_OF_NAME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,11 +11,11 @@ from harness.hardware.block import At, Block, Space
 from harness.hardware.register import Field, Register
 
 __all__ = [
-    "BUFFER_OFFSET",
-    "BUFFER_SIZE",
     "DMA_ADDRESS_BITS",
-    "DMA_INTERRUPT",
+    "EDU_BUFFER_OFFSET",
+    "EDU_BUFFER_SIZE",
     "EDU_DEVICE_ID",
+    "EDU_DMA_INTERRUPT",
     "EDU_VENDOR_ID",
     "FACTORIAL_INTERRUPT",
     "Edu",
@@ -29,11 +29,11 @@ __all__ = [
 
 EDU_VENDOR_ID = 0x1234
 EDU_DEVICE_ID = 0x11E8
-BUFFER_OFFSET = 0x4_0000  # the device's own DMA buffer, as its engine addresses it
-BUFFER_SIZE = 4096
+EDU_BUFFER_OFFSET = 0x4_0000  # the device's own DMA buffer, as its engine addresses it
+EDU_BUFFER_SIZE = 4096
 DMA_ADDRESS_BITS = 28  # of guest memory, unless dma_mask says otherwise
 FACTORIAL_INTERRUPT = 0x1
-DMA_INTERRUPT = 0x100
+EDU_DMA_INTERRUPT = 0x100
 
 
 class TransferDirection(IntEnum):

@@ -13,7 +13,7 @@ from harness.hardware.block import At, AtArray, Block, Space
 from harness.hardware.register import Field, FieldError, Register
 
 __all__ = [
-    "FREQUENCY_HZ",
+    "PIT_FREQUENCY_HZ",
     "AccessMode",
     "CounterByte",
     "CounterMode",
@@ -28,7 +28,7 @@ __all__ = [
     "count_for",
 ]
 
-FREQUENCY_HZ = 1_193_182  # 14.31818 MHz / 12, rounded to 1 Hz
+PIT_FREQUENCY_HZ = 1_193_182  # 14.31818 MHz / 12, rounded to 1 Hz
 
 
 class SelectCounter(IntEnum):
@@ -150,7 +150,7 @@ def count_for(microseconds: float) -> int:
 
     65536 is written as 0; a count of 1 is illegal in modes 2 and 3.
     """
-    count = round(microseconds * FREQUENCY_HZ / 1e6)
+    count = round(microseconds * PIT_FREQUENCY_HZ / 1e6)
     if not 2 <= count <= 0x1_0000:
-        raise FieldError(f"{microseconds} us is {count} ticks of {FREQUENCY_HZ} Hz; the 8254 counts 2 to 65536")
+        raise FieldError(f"{microseconds} us is {count} ticks of {PIT_FREQUENCY_HZ} Hz; the 8254 counts 2 to 65536")
     return count

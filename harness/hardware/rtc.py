@@ -13,8 +13,8 @@ from harness.hardware.block import At, Block, Space
 from harness.hardware.register import Field, FieldError, Register
 
 __all__ = [
-    "ALARM_WILDCARD",
     "CMOS_SIZE",
+    "RTC_ALARM_WILDCARD",
     "Cmos",
     "CmosByte",
     "CmosData",
@@ -25,11 +25,11 @@ __all__ = [
     "RegisterB",
     "RegisterC",
     "RegisterD",
-    "rate_select",
+    "rtc_rate_select",
 ]
 
 CMOS_SIZE = 128
-ALARM_WILDCARD = 0xC0  # an alarm byte from C0h to FFh matches every value
+RTC_ALARM_WILDCARD = 0xC0  # an alarm byte from C0h to FFh matches every value
 
 
 class DividerSelect(IntEnum):
@@ -136,7 +136,7 @@ class Cmos(Block):
     CENTURY = At(0x32, CmosByte)
 
 
-def rate_select(hertz: int) -> int:
+def rtc_rate_select(hertz: int) -> int:
     """RS for a periodic rate; raises `FieldError` unless it is a power of two from 2 to 8192 Hz."""
     for rs in range(3, 16):
         if 32768 >> (rs - 1) == hertz:

@@ -18,13 +18,12 @@ __all__ = [
     "LEGACY_CONFIG_OFFSET",
     "LEGACY_CONFIG_OFFSET_MSIX",
     "LEGACY_PAGE_SHIFT",
-    "NO_VECTOR",
+    "VIRTIO_NO_VECTOR",
     "VIRTIO_VENDOR_ID",
     "CfgType",
     "CommonConfiguration",
     "DeviceId",
     "DeviceStatus",
-    "Feature",
     "IsrStatus",
     "IsrStatusBlock",
     "LegacyHeader",
@@ -34,13 +33,14 @@ __all__ = [
     "PciCapabilityHeader",
     "PciCfgCapability",
     "Plain64",
+    "VirtioFeature",
     "modern_pci_device_id",
     "notify_address",
     "transitional_pci_device_id",
 ]
 
 VIRTIO_VENDOR_ID = 0x1AF4
-NO_VECTOR = 0xFFFF  # VIRTIO_MSI_NO_VECTOR
+VIRTIO_NO_VECTOR = 0xFFFF  # VIRTIO_MSI_NO_VECTOR
 LEGACY_PAGE_SHIFT = 12  # QUEUE_ADDRESS holds the page number
 LEGACY_CONFIG_OFFSET = 0x14  # device configuration with MSI-X disabled
 LEGACY_CONFIG_OFFSET_MSIX = 0x18
@@ -75,7 +75,7 @@ class CfgType(IntEnum):
     VENDOR = 9
 
 
-class Feature(IntFlag):
+class VirtioFeature(IntFlag):
     """Feature bits that belong to no device type, as masks of the 64-bit feature word."""
 
     NOTIFY_ON_EMPTY = 1 << 24  # legacy

@@ -2,8 +2,7 @@
 
 from itertools import pairwise
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.cpu import Rflags
+from harness import Kernel, ProbeBody, Rflags, probe
 
 
 @probe(

@@ -1,9 +1,6 @@
 """What delivery through a good gate does: flags, frame, alignment, offset."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import HIGH_ALIAS, IDT
-from harness.hardware.cpu import Rflags
-from harness.hardware.descriptors import SystemType
+from harness import HIGH_ALIAS, IDT, Deviation, Kernel, ProbeBody, Rflags, SystemType, probe
 
 VECTOR = 0x50
 

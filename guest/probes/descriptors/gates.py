@@ -1,9 +1,6 @@
 """Gates that cannot be used: which exception blames what."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import IDT, SEL_CODE32, SEL_DATA, SEL_SPARE
-from harness.hardware.exceptions import SelectorErrorCode
-from harness.run.evidence import Run
+from harness import IDT, SEL_CODE32, SEL_DATA, SEL_SPARE, Deviation, Kernel, ProbeBody, Run, SelectorErrorCode, probe
 
 VECTOR = 0x50
 KINDS = ["int_n", "interrupt", "exception"]

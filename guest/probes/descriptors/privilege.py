@@ -1,8 +1,6 @@
 """The gate's DPL: who may call it."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import USER_ALIAS
-from harness.hardware.exceptions import SelectorErrorCode
+from harness import USER_ALIAS, Deviation, Kernel, ProbeBody, SelectorErrorCode, probe
 
 from .gates import TIMES_16, code
 

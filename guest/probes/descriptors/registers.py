@@ -1,7 +1,6 @@
 """The registers that say where the tables are: LIDT, SIDT, LGDT, SGDT."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import GDT, GDT_SIZE, IDT
+from harness import GDT, GDT_SIZE, IDT, Deviation, Kernel, ProbeBody, probe
 
 VECTOR = 0x50
 MOVED, MOVED_LIMIT = "moved_idt", 0xFFF

@@ -1,8 +1,6 @@
 """Stack switches: IST, RSP0, and what IRETQ takes back."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import GDT, SEL_TSS, STACKS, TSS
-from harness.hardware.descriptors import tss_ist_offset, tss_rsp_offset
+from harness import GDT, SEL_TSS, STACKS, TSS, Deviation, Kernel, ProbeBody, probe, tss_ist_offset, tss_rsp_offset
 
 VECTOR, OTHER = 0x50, 0x51
 PRIVATE = "private_stack"

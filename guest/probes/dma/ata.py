@@ -2,12 +2,8 @@
 
 from random import Random
 
-from harness import Kernel, ProbeBody, Run, probe
-from harness.hardware.ata import AtaCommand
-from harness.kernel.ahci import AhciDisk
-from harness.kernel.ide import IdeDisk
-from harness.kernel.poll import wait_register
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Kernel, ProbeBody, Run, Window, probe, wait_register
+from harness.devices import AhciDisk, AtaCommand, IdeDisk
 
 BLOCK = 512
 BLOCKS = 2048

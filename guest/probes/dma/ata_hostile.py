@@ -1,12 +1,7 @@
 """ATA controllers and a guest that errs: pointers outside memory, tables too short, commands without an engine."""
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
-from harness.hardware.ata import AtaCommand
-from harness.hardware.ide import PrdEntry
-from harness.kernel.ahci import AhciDisk
-from harness.kernel.ide import IdeDisk
-from harness.kernel.poll import wait_register
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Deviation, Kernel, ProbeBody, Run, Window, probe, wait_register
+from harness.devices import AhciDisk, AtaCommand, IdeDisk, PrdEntry
 
 BLOCK = 512
 BLOCKS = 2048

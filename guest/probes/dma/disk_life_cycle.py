@@ -6,20 +6,23 @@ the processor counts, and fast again when it has counted far enough.
 
 from random import Random
 
-from harness import Kernel, ProbeBody, Run, probe
-from harness.hardware.ata import AtaCommand
-from harness.hardware.dma8237 import TransferType
-from harness.hardware.floppy import FloppyCommand
-from harness.hardware.nvme import NvmOpcode
-from harness.hardware.virtio_devices import BlockRequest, BlockStatus
-from harness.kernel.ahci import AhciDisk
-from harness.kernel.floppy import FloppyDrive
-from harness.kernel.ide import IdeDisk
-from harness.kernel.life_cycle import WORK, LifeCycle
-from harness.kernel.nvme import NvmeController
-from harness.kernel.poll import wait_register
-from harness.kernel.virtio_blk import BlockOperation, VirtioDisk
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Kernel, ProbeBody, Run, Window, probe, wait_register
+from harness.devices import (
+    LIFE_CYCLE_WORK,
+    AhciDisk,
+    AtaCommand,
+    BlockOperation,
+    BlockRequest,
+    BlockStatus,
+    FloppyCommand,
+    FloppyDrive,
+    IdeDisk,
+    LifeCycle,
+    NvmeController,
+    NvmOpcode,
+    TransferType,
+    VirtioDisk,
+)
 
 BLOCK = 512
 VECTOR = 0x7C
@@ -46,7 +49,7 @@ def _story(run: Run, life: LifeCycle, data: bytes) -> None:
     first = run.sequence.index("set-up")
     assert run.sequence[first:] == life.story, "set-up, start, work, interrupt, data"
     assert run["held"] == int.from_bytes(bytes([GUARD]) * 8, "little"), "the transfer is outstanding"
-    assert run["at_interrupt"] >= WORK, "the processor had worked when the interrupt came"
+    assert run["at_interrupt"] >= LIFE_CYCLE_WORK, "the processor had worked when the interrupt came"
     assert run["work"] >= run["at_interrupt"]
     memory = run.memory(life.target.buffer)
     assert life.target.inside(memory) == data

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from select import select
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
-from harness.hardware.e1000e import ReceiveDescriptor, TransmitDescriptor
-from harness.kernel.e1000e import RING, E1000eCard
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Deviation, Kernel, ProbeBody, Run, Window, probe
+from harness.devices import E1000E_RING_SIZE, E1000eCard, ReceiveDescriptor, TransmitDescriptor
 
 VECTOR = 0x7E
 MS = 400.0
@@ -257,7 +255,7 @@ def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     run = yield
 
     run.reached("frames")
-    for _ in range(3 * RING):
+    for _ in range(3 * E1000E_RING_SIZE):
         run.machine.networks["e1000e"].send(BAD)
     run.resume()
     card.judge(run)

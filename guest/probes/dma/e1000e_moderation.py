@@ -2,10 +2,8 @@
 
 from itertools import pairwise
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
-from harness.hardware.block import Bound
-from harness.hardware.e1000e import InterruptCause, InterruptThrottling
-from harness.kernel.e1000e import E1000eCard
+from harness import Bound, Deviation, Kernel, ProbeBody, Run, probe
+from harness.devices import E1000eCard, InterruptCause, InterruptThrottling
 
 VECTOR, OTHER = 0x7A, 0x7B
 UNIT = 256  # nanoseconds

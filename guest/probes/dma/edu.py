@@ -2,17 +2,14 @@
 
 from random import Random
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.edu import BUFFER_OFFSET, BUFFER_SIZE, DMA_INTERRUPT, TransferDirection
-from harness.kernel.edu import EduDevice
-from harness.kernel.window import GUARD, Window
-from harness.run.record import InterruptRecord
+from harness import GUARD, Deviation, InterruptRecord, Kernel, ProbeBody, Window, probe
+from harness.devices import EDU_BUFFER_OFFSET, EDU_BUFFER_SIZE, EDU_DMA_INTERRUPT, EduDevice, TransferDirection
 
 VECTOR = 0x72
 MS = 400.0  # the engine takes 100 ms
 
 # Short of the buffer's last byte, which has a probe of its own.
-MOST = BUFFER_SIZE - 1
+MOST = EDU_BUFFER_SIZE - 1
 EDU = "QEMU documentation, EDU device, DMA controller"
 
 
@@ -36,7 +33,7 @@ def a_block_goes_to_the_device_and_comes_back(k: Kernel, interrupt: str) -> Prob
     cause = k.value("cause")
     with k.handler(VECTOR):
         k.store(cause, edu.INTERRUPT_STATUS)
-        edu.INTERRUPT_ACKNOWLEDGE.write(DMA_INTERRUPT)
+        edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
     k.sti()
     edu.to_device(source.address, MOST)
     k.wait_for(VECTOR, 1, ms=MS)
@@ -50,7 +47,7 @@ def a_block_goes_to_the_device_and_comes_back(k: Kernel, interrupt: str) -> Prob
     run = yield
 
     assert run.vectors == [VECTOR, VECTOR]
-    assert run[cause] == DMA_INTERRUPT
+    assert run[cause] == EDU_DMA_INTERRUPT
     assert run[command].START == 0
     memory = run.memory(target.buffer)
     assert target.inside(memory) == data
@@ -85,7 +82,7 @@ def nothing_but_the_named_bytes_is_written(k: Kernel, place: tuple[int, int]) ->
     assert target.strays(memory) == []
 
 
-@probe.each(count=[1, BUFFER_SIZE])
+@probe.each(count=[1, EDU_BUFFER_SIZE])
 @probe(
     spec=EDU,
     needs=["edu"],
@@ -103,9 +100,9 @@ def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeB
     edu.enable_msi(VECTOR)
     k.sti()
     with k.trigger():
-        edu.to_device(source.address, count, offset=BUFFER_SIZE - count)
+        edu.to_device(source.address, count, offset=EDU_BUFFER_SIZE - count)
     k.wait_for(VECTOR, 1, ms=MS)
-    edu.from_device(target.address, count, offset=BUFFER_SIZE - count)
+    edu.from_device(target.address, count, offset=EDU_BUFFER_SIZE - count)
     k.wait_for(VECTOR, 2, ms=MS)
 
     run = yield
@@ -132,7 +129,7 @@ def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:
     edu = EduDevice(k)
     edu.enable_msi(VECTOR)
     k.sti()
-    edu.from_device(outside.address, 16, offset=BUFFER_SIZE, interrupt=False)
+    edu.from_device(outside.address, 16, offset=EDU_BUFFER_SIZE, interrupt=False)
     edu.wait_done()
     with k.trigger():
         edu.to_device(source.address, 64)
@@ -181,7 +178,7 @@ def without_its_enable_bit_completion_is_silent(k: Kernel) -> ProbeBody:
     k.sti()
     edu.to_device(source.address, 64)
     k.wait_for(VECTOR, 1, ms=MS)
-    edu.INTERRUPT_ACKNOWLEDGE.write(DMA_INTERRUPT)
+    edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
     with k.trigger():
         edu.from_device(target.address, 64, interrupt=False)
     started = edu.DMA_COMMAND.read("started")
@@ -215,7 +212,7 @@ def without_bus_master_enable_memory_is_untouched(k: Kernel) -> ProbeBody:
     edu.to_device(source.address, 64)
     k.wait_for(VECTOR, 1, ms=MS)
     edu.function.enable(bus_master=False)
-    edu.INTERRUPT_ACKNOWLEDGE.write(DMA_INTERRUPT)
+    edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
     edu.from_device(blocked.address, 64)
     edu.wait_done()
     status = edu.INTERRUPT_STATUS.read("status")
@@ -226,7 +223,7 @@ def without_bus_master_enable_memory_is_untouched(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run[status] == DMA_INTERRUPT, "the blocked transfer must have been made"
+    assert run[status] == EDU_DMA_INTERRUPT, "the blocked transfer must have been made"
     assert set(run.memory(blocked.buffer)) == {GUARD}
     assert target.inside(run.memory(target.buffer)) == data
 
@@ -249,7 +246,7 @@ def the_processor_works_while_the_engine_transfers(k: Kernel) -> ProbeBody:
         k.store(at_interrupt, work)
         k.mark("handler")
     k.mark("set-up")
-    edu.prepare(source=BUFFER_OFFSET, destination=target.address, count=512)
+    edu.prepare(source=EDU_BUFFER_OFFSET, destination=target.address, count=512)
     k.mark("start")
     with k.trigger():
         edu.go(TransferDirection.EDU_TO_RAM)

@@ -2,11 +2,8 @@
 
 from random import Random
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.dma8237 import TransferType
-from harness.hardware.floppy import FloppyCommand
-from harness.kernel.floppy import FloppyDrive
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Deviation, Kernel, ProbeBody, Window, probe
+from harness.devices import FloppyCommand, FloppyDrive, TransferType
 
 BLOCK = 512
 VECTOR = 0x59

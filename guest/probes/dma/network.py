@@ -3,13 +3,17 @@
 import socket
 from random import Random
 
-from harness import Kernel, ProbeBody, Run, probe
-from harness.hardware.e1000e import ReceiveDescriptor
-from harness.hardware.virtio_devices import NET_HEADER_SIZE, NET_RECEIVEQ, NET_TRANSMITQ
-from harness.kernel.e1000e import E1000eCard
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtqueue import Part, SplitQueue
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Kernel, ProbeBody, Run, Window, probe
+from harness.devices import (
+    NET_HEADER_SIZE,
+    NET_RECEIVEQ,
+    NET_TRANSMITQ,
+    E1000eCard,
+    Part,
+    ReceiveDescriptor,
+    SplitQueue,
+    VirtioPci,
+)
 
 RX, TX = 0x7C, 0x7D
 MS = 4000.0

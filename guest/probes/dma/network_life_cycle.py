@@ -5,14 +5,18 @@ The buffer is in the card's hands from the start, and the frame comes when the p
 
 from random import Random
 
-from harness import Kernel, ProbeBody, Run, probe
-from harness.hardware.e1000e import ReceiveDescriptor
-from harness.hardware.virtio_devices import NET_HEADER_SIZE, NET_RECEIVEQ
-from harness.kernel.e1000e import E1000eCard
-from harness.kernel.life_cycle import WORK, LifeCycle
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtqueue import Part, SplitQueue
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Kernel, ProbeBody, Run, Window, probe
+from harness.devices import (
+    LIFE_CYCLE_WORK,
+    NET_HEADER_SIZE,
+    NET_RECEIVEQ,
+    E1000eCard,
+    LifeCycle,
+    Part,
+    ReceiveDescriptor,
+    SplitQueue,
+    VirtioPci,
+)
 
 VECTOR = 0x7B
 MS = 4000.0
@@ -33,7 +37,7 @@ def _judge(run: Run, device: str, life: LifeCycle, lead: int = 0) -> None:
     first = run.sequence.index("set-up")
     assert run.sequence[first:] == life.story, "set-up, start, work, interrupt, data"
     assert run["held"] == int.from_bytes(bytes([GUARD]) * 8, "little"), "nothing has come yet"
-    assert run["at_interrupt"] >= WORK, "the processor had worked when the interrupt came"
+    assert run["at_interrupt"] >= LIFE_CYCLE_WORK, "the processor had worked when the interrupt came"
     assert run["work"] >= run["at_interrupt"]
     memory = run.memory(life.target.buffer)
     end = lead + len(FRAMES[1])

@@ -2,11 +2,8 @@
 
 from random import Random
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.nvme import NvmOpcode
-from harness.kernel.nvme import NvmeController
-from harness.kernel.poll import wait_register
-from harness.kernel.window import GUARD, PAGE, Window
+from harness import GUARD, PAGE, Deviation, Kernel, ProbeBody, Window, probe, wait_register
+from harness.devices import NvmeController, NvmOpcode
 
 BLOCK = 512
 BLOCKS = 2048

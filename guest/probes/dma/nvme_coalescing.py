@@ -1,17 +1,16 @@
 """NVMe: the features Interrupt Coalescing and Interrupt Vector Configuration; no completion's interrupt is lost."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.nvme import (
+from harness import Kernel, ProbeBody, Window, probe
+from harness.devices import (
     AdminOpcode,
     FeatureCapabilities,
     FeatureId,
     FeatureSelect,
     InterruptCoalescing,
     InterruptVectorConfiguration,
+    NvmeController,
     NvmOpcode,
 )
-from harness.kernel.nvme import NvmeController
-from harness.kernel.window import Window
 
 BLOCK = 512
 ADMIN, IO = 0x75, 0x76

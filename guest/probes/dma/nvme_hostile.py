@@ -1,16 +1,15 @@
 """NVMe and a guest that errs: bad queues, bad pointers, a completion queue that nobody empties."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.nvme import (
+from harness import GUARD, PAGE, Deviation, Kernel, ProbeBody, Window, probe, wait_register
+from harness.devices import (
     AdminOpcode,
     CreateCompletionQueueDword11,
     CreateQueueDword10,
     CreateSubmissionQueueDword11,
+    NvmeController,
+    NvmeQueue,
     NvmOpcode,
 )
-from harness.kernel.nvme import NvmeController, NvmeQueue
-from harness.kernel.poll import wait_register
-from harness.kernel.window import GUARD, PAGE, Window
 
 BLOCK = 512
 BLOCKS = 2048

@@ -2,10 +2,8 @@
 
 from random import Random
 
-from harness import Kernel, ProbeBody, Run, probe
-from harness.hardware.nvme import AdminOpcode, AsynchronousEvent, NvmOpcode
-from harness.kernel.nvme import NvmeController
-from harness.kernel.window import GUARD, PAGE, Window
+from harness import GUARD, PAGE, Kernel, ProbeBody, Run, Window, probe
+from harness.devices import AdminOpcode, AsynchronousEvent, NvmeController, NvmOpcode
 
 BLOCK = 512
 MS = 4000.0

@@ -1,10 +1,7 @@
 """NVMe: many queues on many processors, the deepest queue round after round, the interrupt mask registers."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.nvme import NvmOpcode
-from harness.kernel.nvme import NvmeController
-from harness.kernel.poll import wait_register
-from harness.kernel.window import GUARD, PAGE, Window
+from harness import GUARD, PAGE, Kernel, ProbeBody, Window, probe, wait_register
+from harness.devices import NvmeController, NvmOpcode
 
 BLOCK = 512
 BLOCKS = 2048

@@ -2,11 +2,16 @@
 
 from random import Random
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
-from harness.hardware.virtio_devices import SECTOR_SIZE, BlockConfiguration, BlockStatus
-from harness.hardware.virtio_devices import BlockRequest as Kind
-from harness.kernel.virtio_blk import NO_STATUS, BlockOperation, VirtioDisk
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Deviation, Kernel, ProbeBody, Run, Window, probe
+from harness.devices import (
+    NO_BLOCK_STATUS,
+    SECTOR_SIZE,
+    BlockConfiguration,
+    BlockOperation,
+    BlockRequest,
+    BlockStatus,
+    VirtioDisk,
+)
 
 VECTOR = 0x73
 MS = 4000.0
@@ -28,7 +33,7 @@ def a_read_brings_the_disks_bytes(k: Kernel, sector: int) -> ProbeBody:
     """A read fills the buffer with the sector, writes status 0, and interrupts on the queue's vector."""
     window = Window.make(k, "data", SECTOR_SIZE, offset=1)
     disk = VirtioDisk(k, vector=VECTOR)
-    operation = BlockOperation.make(k, "read", Kind.IN, sector, [window])
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, sector, [window])
     head = disk.queue.chain(operation.parts)
     k.checkpoint("disk")
     k.sti()
@@ -56,7 +61,7 @@ def a_write_changes_its_sector_alone(k: Kernel, sector: int) -> ProbeBody:
     data = Random(sector).randbytes(SECTOR_SIZE)
     window = Window.make(k, "data", SECTOR_SIZE, offset=4000, content=data)
     disk = VirtioDisk(k, vector=VECTOR)
-    operation = BlockOperation.make(k, "write", Kind.OUT, sector, [window])
+    operation = BlockOperation.make(k, "write", BlockRequest.OUT, sector, [window])
     head = disk.queue.chain(operation.parts)
     k.checkpoint("disk")
     k.sti()
@@ -82,8 +87,8 @@ def written_data_is_on_the_disk_after_a_flush(k: Kernel) -> ProbeBody:
     data = Random(5).randbytes(8 * SECTOR_SIZE)
     window = Window.make(k, "data", len(data), content=data)
     disk = VirtioDisk(k, vector=VECTOR, features=1 << 9)
-    write = BlockOperation.make(k, "write", Kind.OUT, 64, [window])
-    flush = BlockOperation.make(k, "flush", Kind.FLUSH)
+    write = BlockOperation.make(k, "write", BlockRequest.OUT, 64, [window])
+    flush = BlockOperation.make(k, "flush", BlockRequest.FLUSH)
     first = disk.queue.chain(write.parts)
     second = disk.queue.chain(flush.parts, first=len(write.parts))
     k.sti()
@@ -117,10 +122,10 @@ def capacity_is_the_disks_size(k: Kernel) -> ProbeBody:
     assert run[capacity] == SECTORS
 
 
-@probe.each(kind=[Kind.IN, Kind.OUT])
+@probe.each(kind=[BlockRequest.IN, BlockRequest.OUT])
 @probe.each(sector=[SECTORS, SECTORS - 1, 1 << 55])
 @probe(spec=OPERATION, needs=BLK, covers=["virtio.blk-error"])
-def a_request_beyond_the_capacity_fails(k: Kernel, sector: int, kind: Kind) -> ProbeBody:
+def a_request_beyond_the_capacity_fails(k: Kernel, sector: int, kind: BlockRequest) -> ProbeBody:
     """A request of two sectors whose last is beyond the capacity ends with IOERR; disk and memory stay as they were."""
     window = Window.make(k, "data", 2 * SECTOR_SIZE)
     disk = VirtioDisk(k, vector=VECTOR)
@@ -145,7 +150,7 @@ def a_request_beyond_the_capacity_fails(k: Kernel, sector: int, kind: Kind) -> P
 def an_unknown_request_type_is_unsupported(k: Kernel) -> ProbeBody:
     """A request of a type that the device does not know ends with UNSUPP."""
     disk = VirtioDisk(k, vector=VECTOR)
-    operation = BlockOperation.make(k, "request", Kind.FLUSH)
+    operation = BlockOperation.make(k, "request", BlockRequest.FLUSH)
     head = disk.queue.chain(operation.parts)
     k.asm(f"mov dword ptr [{operation.parts[0].address:#x}], 0x7FFFFFF0")
     k.sti()
@@ -169,7 +174,7 @@ def a_read_scatters_over_pages_that_lie_apart(k: Kernel, seed: int) -> ProbeBody
     windows = [Window.make(k, f"piece{n}", size, offset=random.randrange(4096)) for n, size in enumerate(sizes)]
     random.shuffle(windows)
     disk = VirtioDisk(k, vector=VECTOR)
-    operation = BlockOperation.make(k, "read", Kind.IN, 77, windows)
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 77, windows)
     head = disk.queue.chain(operation.parts, first=3)
     k.checkpoint("disk")
     k.sti()
@@ -197,7 +202,7 @@ def a_write_gathers_from_pages_that_lie_apart(k: Kernel) -> ProbeBody:
     ]
     order = [3, 0, 4, 1, 2]
     disk = VirtioDisk(k, vector=VECTOR)
-    operation = BlockOperation.make(k, "write", Kind.OUT, 9, [windows[n] for n in order])
+    operation = BlockOperation.make(k, "write", BlockRequest.OUT, 9, [windows[n] for n in order])
     head = disk.queue.chain(operation.parts)
     k.sti()
     with k.trigger():
@@ -221,7 +226,7 @@ def no_buffer_is_used_before_driver_ok(k: Kernel) -> ProbeBody:
     """A request offered and notified before DRIVER_OK is not consumed and not answered."""
     window = Window.make(k, "data", SECTOR_SIZE)
     disk = VirtioDisk(k, vector=VECTOR, start=False)
-    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 0, [window])
     head = disk.queue.chain(operation.parts)
     k.sti()
     with k.trigger():
@@ -245,8 +250,8 @@ def after_a_reset_the_old_queue_is_dead(k: Kernel) -> ProbeBody:
     window = Window.make(k, "data", SECTOR_SIZE)
     again = Window.make(k, "again", SECTOR_SIZE)
     disk = VirtioDisk(k, vector=VECTOR)
-    before = BlockOperation.make(k, "before", Kind.IN, 0, [window])
-    after = BlockOperation.make(k, "after", Kind.IN, 0, [again])
+    before = BlockOperation.make(k, "before", BlockRequest.IN, 0, [window])
+    after = BlockOperation.make(k, "after", BlockRequest.IN, 0, [again])
     first = disk.queue.chain(before.parts)
     second = disk.queue.chain(after.parts, first=4)
     k.sti()
@@ -265,7 +270,7 @@ def after_a_reset_the_old_queue_is_dead(k: Kernel) -> ProbeBody:
 
     assert run.vectors == [VECTOR]
     assert status(run, before) == BlockStatus.OK
-    assert status(run, after) == NO_STATUS
+    assert status(run, after) == NO_BLOCK_STATUS
     assert set(run.memory(again.buffer)) == {GUARD}
     assert (run[enabled], run[vector]) == (0, 0xFFFF)
 
@@ -279,7 +284,7 @@ def without_bus_master_enable_nothing_is_transferred(k: Kernel) -> ProbeBody:
     """With Bus Master clear the device reads no ring and writes no memory; set again, the request is served."""
     window = Window.make(k, "data", SECTOR_SIZE)
     disk = VirtioDisk(k, vector=VECTOR)
-    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 0, [window])
     head = disk.queue.chain(operation.parts)
     disk.function.enable(bus_master=False)
     k.sti()
@@ -297,7 +302,7 @@ def without_bus_master_enable_nothing_is_transferred(k: Kernel) -> ProbeBody:
     run.reached("blocked")
     assert run.vectors == []
     assert set(run.memory(window.buffer)) == {GUARD}
-    assert status(run, operation) == NO_STATUS
+    assert status(run, operation) == NO_BLOCK_STATUS
     run.resume()
     assert status(run, operation) == BlockStatus.OK
     assert run.vectors == [VECTOR]

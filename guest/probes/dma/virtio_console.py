@@ -2,12 +2,8 @@
 
 import base64
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.virtio_devices import ConsoleQueue
-from harness.kernel.poll import wait_register
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtqueue import Part, SplitQueue
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Kernel, ProbeBody, Window, probe, wait_register
+from harness.devices import ConsoleQueue, Part, SplitQueue, VirtioPci
 
 VECTOR = 0x6F
 MS = 4000.0

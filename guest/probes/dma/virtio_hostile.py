@@ -3,22 +3,21 @@
 from collections.abc import Sequence
 from select import select
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
-from harness.hardware.virtio import Feature
-from harness.hardware.virtio_devices import (
+from harness import GUARD, PAGE, Deviation, Kernel, ProbeBody, Run, Window, probe, wait_register
+from harness.devices import (
     ENTROPY_REQUESTQ,
     NET_HEADER_SIZE,
     NET_RECEIVEQ,
     NET_TRANSMITQ,
     SECTOR_SIZE,
+    BlockOperation,
     BlockRequest,
+    Part,
+    SplitQueue,
+    SplitQueueLayout,
+    VirtioFeature,
+    VirtioPci,
 )
-from harness.hardware.virtqueue import SplitQueueLayout
-from harness.kernel.poll import wait_register
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtio_blk import BlockOperation
-from harness.kernel.virtqueue import Part, SplitQueue
-from harness.kernel.window import GUARD, PAGE, Window
 
 MS = 400.0
 DEVICES = ["virtio-blk", "virtio-net", "virtio-rng"]
@@ -143,7 +142,7 @@ def _break(queue: SplitQueue, kind: str, window: Window, *, write: bool) -> int:
 def a_broken_queue_needs_a_reset_and_survives_it(k: Kernel, victim: str, kind: str) -> ProbeBody:
     """On a chain or ring that cannot be the device asks for a reset, and works after it."""
     device = Victim(k, victim)
-    queue = device.begin(Feature.INDIRECT_DESC)
+    queue = device.begin(VirtioFeature.INDIRECT_DESC)
     head = _break(queue, kind, device.target, write=device.writes)
     device.offer(queue, head)
     wait_register(k, device.common.DEVICE_STATUS, DEVICE_NEEDS_RESET=1, ms=MS)

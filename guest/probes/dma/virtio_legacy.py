@@ -2,12 +2,8 @@
 
 from random import Random
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.virtio_devices import SECTOR_SIZE, BlockRequest, BlockStatus
-from harness.kernel.virtio_blk import BlockOperation
-from harness.kernel.virtio_legacy import LegacyQueue, LegacyVirtio
-from harness.kernel.virtqueue import Part
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Kernel, ProbeBody, Window, probe
+from harness.devices import SECTOR_SIZE, BlockOperation, BlockRequest, BlockStatus, LegacyQueue, LegacyVirtio, Part
 
 VECTOR = 0x6E
 MS = 4000.0

@@ -2,17 +2,23 @@
 
 from random import Random
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
-from harness.hardware.virtio import Feature
-from harness.hardware.virtio_devices import NET_HEADER_SIZE, NET_RECEIVEQ, NET_TRANSMITQ, SECTOR_SIZE, BlockStatus
-from harness.hardware.virtio_devices import BlockRequest as Kind
-from harness.hardware.virtqueue import EventFlags, EventSuppression
-from harness.kernel.packed_queue import PackedQueue, Position
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtio_blk import BlockOperation
-from harness.kernel.virtqueue import Part
-from harness.kernel.window import GUARD, Window
-from harness.run.record import Mark
+from harness import GUARD, Deviation, Kernel, Mark, ProbeBody, Run, Window, probe
+from harness.devices import (
+    NET_HEADER_SIZE,
+    NET_RECEIVEQ,
+    NET_TRANSMITQ,
+    SECTOR_SIZE,
+    BlockOperation,
+    BlockRequest,
+    BlockStatus,
+    EventFlags,
+    EventSuppression,
+    PackedQueue,
+    Part,
+    Position,
+    VirtioFeature,
+    VirtioPci,
+)
 
 VECTOR = 0x76
 MS = 4000.0
@@ -31,7 +37,7 @@ def _disk(k: Kernel, *, size: int = 16, features: int = 0) -> PackedQueue:
     msix = device.function.msix()
     msix.entry(1, VECTOR)
     msix.enable()
-    device.negotiate(Feature.RING_PACKED | features)
+    device.negotiate(VirtioFeature.RING_PACKED | features)
     queue = PackedQueue(device, 0, size=size, vector=1)
     device.start()
     return queue
@@ -44,7 +50,7 @@ def _pattern(sector: int) -> bytes:
 def _write(k: Kernel, sector: int) -> BlockOperation:
     """Three descriptors that write the sector's pattern to it."""
     window = Window.make(k, f"data{sector}", SECTOR_SIZE, content=_pattern(sector))
-    return BlockOperation.make(k, f"write{sector}", Kind.OUT, sector, [window])
+    return BlockOperation.make(k, f"write{sector}", BlockRequest.OUT, sector, [window])
 
 
 def _written(run: Run, sectors: int) -> None:
@@ -66,12 +72,12 @@ def ring_packed_is_accepted_where_it_is_offered(k: Kernel, device: str) -> Probe
     virtio.common.DEVICE_FEATURE_SELECT.write(1)
     with k.trigger():
         offered = virtio.common.DEVICE_FEATURE.read("offered")
-    virtio.negotiate(Feature.RING_PACKED if device != "virtio-blk" else 0)
+    virtio.negotiate(VirtioFeature.RING_PACKED if device != "virtio-blk" else 0)
     status = virtio.common.DEVICE_STATUS.read("status")
 
     run = yield
 
-    assert (int(run[offered]) << 32 & Feature.RING_PACKED != 0) == (device != "virtio-blk")
+    assert (int(run[offered]) << 32 & VirtioFeature.RING_PACKED != 0) == (device != "virtio-blk")
     assert run[status].FEATURES_OK == 1
 
 
@@ -81,7 +87,7 @@ def a_read_comes_back_through_the_same_ring(k: Kernel, sector: int) -> ProbeBody
     """The used descriptor takes the head's place: buffer ID, bytes written, both flags of the round; data on vector."""
     window = Window.make(k, "data", SECTOR_SIZE, offset=1)
     queue = _disk(k)
-    operation = BlockOperation.make(k, "read", Kind.IN, sector, [window])
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, sector, [window])
     k.checkpoint("disk")
     k.sti()
     head = queue.offer(*operation.parts, identifier=0x1234)
@@ -115,7 +121,7 @@ def a_chain_of_many_descriptors_is_one_buffer(k: Kernel, seed: int) -> ProbeBody
     windows = [Window.make(k, f"piece{n}", size, offset=random.randrange(4096)) for n, size in enumerate(sizes)]
     random.shuffle(windows)
     queue = _disk(k)
-    operation = BlockOperation.make(k, "read", Kind.IN, 77, windows)
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 77, windows)
     write = _write(k, 0)
     k.checkpoint("disk")
     head = queue.offer(*operation.parts, identifier=5)
@@ -197,12 +203,12 @@ def an_indirect_table_takes_one_place_in_the_ring(k: Kernel, pieces: int) -> Pro
     cut = SECTOR_SIZE // pieces
     sizes = [cut] * (pieces - 1) + [SECTOR_SIZE - cut * (pieces - 1)]
     windows = [Window.make(k, f"piece{n}", size, offset=3 * n) for n, size in enumerate(sizes)]
-    queue = _disk(k, size=2, features=Feature.INDIRECT_DESC)
+    queue = _disk(k, size=2, features=VirtioFeature.INDIRECT_DESC)
     write = queue.offer(*_write(k, 0).parts, identifier=8, indirect=True)
     queue.notify()
     queue.wait_used(write, ms=MS)
     with k.trigger():
-        operation = BlockOperation.make(k, "read", Kind.IN, 0, windows)
+        operation = BlockOperation.make(k, "read", BlockRequest.IN, 0, windows)
         read = queue.offer(*operation.parts, identifier=9, indirect=True)
     queue.notify()
     queue.wait_used(read, ms=MS)
@@ -262,7 +268,7 @@ def driver_events_disabled_silence_the_queue(k: Kernel) -> ProbeBody:
 @probe(spec=EVENTS, needs=BLK, covers=["virtio.packed", "virtio.event-idx"])
 def driver_events_can_name_one_descriptor(k: Kernel, wanted: int) -> ProbeBody:
     """With EVENT_IDX and RING_EVENT_FLAGS_DESC only the descriptor of that place in that round is notified."""
-    queue = _disk(k, size=12, features=Feature.EVENT_IDX)
+    queue = _disk(k, size=12, features=VirtioFeature.EVENT_IDX)
     named = Position(3 * wanted % 12, int(wanted < 4))
     heads = []
     k.sti()
@@ -289,7 +295,7 @@ def driver_events_can_name_one_descriptor(k: Kernel, wanted: int) -> ProbeBody:
 @probe(spec=EVENTS, needs=BLK, covers=["virtio.packed"])
 def an_idle_device_asks_for_the_next_buffer(k: Kernel) -> ProbeBody:
     """With EVENT_IDX a device that has used everything lets itself be notified of the descriptor that comes next."""
-    queue = _disk(k, size=4, features=Feature.EVENT_IDX)
+    queue = _disk(k, size=4, features=VirtioFeature.EVENT_IDX)
     with k.trigger():
         head = queue.offer(*_write(k, 0).parts, identifier=1)
         queue.notify()
@@ -315,7 +321,7 @@ def an_idle_device_asks_for_the_next_buffer(k: Kernel) -> ProbeBody:
 )
 def a_broken_packed_ring_needs_a_reset(k: Kernel, kind: str) -> ProbeBody:
     """On a chain without end or a bad indirect length the device asks for a reset, and works after it."""
-    queue = _disk(k, size=4, features=Feature.INDIRECT_DESC)
+    queue = _disk(k, size=4, features=VirtioFeature.INDIRECT_DESC)
     window = Window.make(k, "data", 64)
     head = queue.offer(*[Part(window.address, 16)] * 4, identifier=1, held=True)
     last = queue.ring.address + 3 * 16
@@ -328,7 +334,7 @@ def a_broken_packed_ring_needs_a_reset(k: Kernel, kind: str) -> ProbeBody:
     queue.notify()
     k.stay_quiet(ms=10)
     broken = queue.device.common.DEVICE_STATUS.read("broken")
-    queue.device.negotiate(Feature.RING_PACKED)
+    queue.device.negotiate(VirtioFeature.RING_PACKED)
     fresh = PackedQueue(queue.device, 0, name="fresh")
     queue.device.start()
     again = fresh.offer(*_write(k, 0).parts, identifier=3)
@@ -352,7 +358,7 @@ def a_frame_goes_each_way_through_packed_queues(k: Kernel) -> ProbeBody:
     source = Window.make(k, "source", NET_HEADER_SIZE + len(out), content=bytes(NET_HEADER_SIZE) + out)
     target = Window.make(k, "target", 2048, offset=2047)
     net = VirtioPci(k, NET)
-    net.negotiate(Feature.RING_PACKED)
+    net.negotiate(VirtioFeature.RING_PACKED)
     receive, transmit = PackedQueue(net, NET_RECEIVEQ), PackedQueue(net, NET_TRANSMITQ)
     net.start()
     filled = receive.offer(Part(target.address, target.size, write=True), identifier=21)

@@ -1,9 +1,7 @@
 """virtio entropy device: the smallest virtqueue, with MSI-X."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtqueue import Part, SplitQueue
-from harness.kernel.window import GUARD, Window
+from harness import GUARD, Kernel, ProbeBody, Window, probe
+from harness.devices import Part, SplitQueue, VirtioPci
 
 VECTOR = 0x71
 

@@ -1,13 +1,16 @@
 """Split virtqueues: indirect descriptors, order, wrap, notification suppression. On virtio-blk, whose data tells."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.virtio import Feature
-from harness.hardware.virtio_devices import SECTOR_SIZE, NetConfiguration, NetFeature
-from harness.hardware.virtio_devices import BlockRequest as Kind
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtio_blk import BlockOperation, VirtioDisk
-from harness.kernel.window import Window
-from harness.run.record import Mark
+from harness import Deviation, Kernel, Mark, ProbeBody, Window, probe
+from harness.devices import (
+    SECTOR_SIZE,
+    BlockOperation,
+    BlockRequest,
+    NetConfiguration,
+    NetFeature,
+    VirtioDisk,
+    VirtioFeature,
+    VirtioPci,
+)
 
 VECTOR = 0x74
 MS = 4000.0
@@ -23,7 +26,7 @@ def _writes(k: Kernel, disk: VirtioDisk, count: int) -> list[int]:
     heads = []
     for sector in range(count):
         window = Window.make(k, f"data{sector}", SECTOR_SIZE, content=_pattern(sector))
-        operation = BlockOperation.make(k, f"write{sector}", Kind.OUT, sector, [window])
+        operation = BlockOperation.make(k, f"write{sector}", BlockRequest.OUT, sector, [window])
         heads.append(disk.queue.chain(operation.parts, first=3 * sector))
     return heads
 
@@ -37,9 +40,9 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
     sizes = [cut] * (pieces - 1) + [SECTOR_SIZE - cut * (pieces - 1)]
     windows = [Window.make(k, f"piece{n}", size, offset=n) for n, size in enumerate(sizes)]
     source = Window.make(k, "source", SECTOR_SIZE, content=data)
-    disk = VirtioDisk(k, vector=VECTOR, features=Feature.INDIRECT_DESC)
-    write = BlockOperation.make(k, "write", Kind.OUT, 8, [source])
-    read = BlockOperation.make(k, "read", Kind.IN, 8, windows)
+    disk = VirtioDisk(k, vector=VECTOR, features=VirtioFeature.INDIRECT_DESC)
+    write = BlockOperation.make(k, "write", BlockRequest.OUT, 8, [source])
+    read = BlockOperation.make(k, "read", BlockRequest.IN, 8, windows)
     first = disk.queue.indirect(write.parts, head=5)
     second = disk.queue.indirect(read.parts, head=0)
     disk.queue.offer(first)
@@ -68,8 +71,8 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
 def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> ProbeBody:
     """A chain may be some normal descriptors and then a single one that names a table with the rest."""
     window = Window.make(k, "data", SECTOR_SIZE)
-    disk = VirtioDisk(k, features=Feature.INDIRECT_DESC)
-    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    disk = VirtioDisk(k, features=VirtioFeature.INDIRECT_DESC)
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 0, [window])
     queue = disk.queue
     for number, part in enumerate(operation.parts[:plain]):
         queue.describe(number, part, next_index=number + 1)
@@ -93,8 +96,8 @@ def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> Pro
 def the_write_flag_of_an_indirect_descriptor_is_ignored(k: Kernel) -> ProbeBody:
     """Whether the device writes is said by the table's descriptors, not by the one that names the table."""
     window = Window.make(k, "data", SECTOR_SIZE)
-    disk = VirtioDisk(k, features=Feature.INDIRECT_DESC)
-    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    disk = VirtioDisk(k, features=VirtioFeature.INDIRECT_DESC)
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 0, [window])
     head = disk.queue.indirect(operation.parts)
     k.asm(f"or word ptr [{disk.queue.layout.descriptor(head) + 12:#x}], 2  # WRITE")
     with k.trigger():
@@ -137,7 +140,7 @@ def rings_wrap_at_the_queue_size(k: Kernel) -> ProbeBody:
     """Ring indices count on, entries wrap: in a queue of 4, ten requests one after the other fill entry n modulo 4."""
     disk = VirtioDisk(k, vector=VECTOR, size=4)
     window = Window.make(k, "data", SECTOR_SIZE)
-    operation = BlockOperation.make(k, "read", Kind.IN, 0, [window])
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 0, [window])
     heads = [disk.queue.chain(operation.parts, first=first) for first in (0, 1)]
     order = [heads[0], *heads * 4, heads[1]]
     for number, head in enumerate(order):
@@ -182,7 +185,7 @@ def no_interrupt_flag_silences_the_queue(k: Kernel) -> ProbeBody:
 @probe(spec="VIRTIO 1.2, Used Buffer Notification Suppression", needs=BLK, covers=["virtio.event-idx"])
 def used_event_names_the_buffer_to_interrupt_for(k: Kernel) -> ProbeBody:
     """With EVENT_IDX the device interrupts for the buffer that used_event names, not for those around it."""
-    disk = VirtioDisk(k, vector=VECTOR, features=Feature.EVENT_IDX)
+    disk = VirtioDisk(k, vector=VECTOR, features=VirtioFeature.EVENT_IDX)
     heads = _writes(k, disk, 4)
     k.sti()
     for number, head in enumerate(heads):

@@ -1,7 +1,6 @@
 """#AC: only in ring 3, only with CR0.AM and EFLAGS.AC."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import USER_ALIAS
+from harness import USER_ALIAS, Deviation, Kernel, ProbeBody, probe
 
 ACCESSES = {
     "word": "mov ax, word ptr [rbx+1]",

@@ -1,8 +1,6 @@
 """Faults and traps: which vector, which saved RIP, which error code, and what happens when the cause is mended."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import GDT, NO_ERROR_CODE, SEL_SPARE
-from harness.hardware.cpu import Rflags
+from harness import GDT, NO_ERROR_CODE, SEL_SPARE, Deviation, Kernel, ProbeBody, Rflags, probe
 
 NON_CANONICAL = 0x8000_0000_0000
 NOT_PRESENT_DATA = 0x00CF_1300_0000_FFFF

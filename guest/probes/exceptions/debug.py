@@ -1,8 +1,6 @@
 """#DB: single step, breakpoints, general detect, and the shadow of MOV SS."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.block import Value
-from harness.hardware.cpu import BreakpointCondition, BreakpointLength, Dr6, Rflags
+from harness import BreakpointCondition, BreakpointLength, Deviation, Dr6, Kernel, ProbeBody, Rflags, Value, probe
 
 EXECUTION, WRITE, IO, READ_WRITE = BreakpointCondition
 PORT = 0x80

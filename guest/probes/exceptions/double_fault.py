@@ -1,9 +1,6 @@
 """#DF: which pairs of exceptions become one, and how it is delivered."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.abi import PAGE_WINDOW, SEL_SPARE, TSS
-from harness.hardware.descriptors import tss_ist_offset
-from harness.hardware.exceptions import leads_to_double_fault
+from harness import PAGE_WINDOW, SEL_SPARE, TSS, Kernel, ProbeBody, leads_to_double_fault, probe, tss_ist_offset
 
 IST = 3
 PAGE = 7

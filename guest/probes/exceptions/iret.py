@@ -1,8 +1,18 @@
 """IRETQ: what it refuses, and whom it blames."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import SEL_CODE, SEL_DATA, SEL_SPARE, SEL_TSS, SEL_USER_CODE, SEL_USER_DATA
-from harness.hardware.cpu import Rflags
+from harness import (
+    SEL_CODE,
+    SEL_DATA,
+    SEL_SPARE,
+    SEL_TSS,
+    SEL_USER_CODE,
+    SEL_USER_DATA,
+    Deviation,
+    Kernel,
+    ProbeBody,
+    Rflags,
+    probe,
+)
 
 CODE64 = 0x00AF_9B00_0000_FFFF
 DATA = 0x00CF_9300_0000_FFFF

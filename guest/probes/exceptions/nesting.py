@@ -1,7 +1,6 @@
 """Handlers inside handlers, and which event comes first."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.lapic import DeliveryMode
+from harness import DeliveryMode, Kernel, ProbeBody, probe
 
 DEPTH = 32
 NMI, VECTOR = 2, 0x50

@@ -1,9 +1,6 @@
 """#PF: each bit of the error code, CR2, and the retry after the page is mapped."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import PAGE_WINDOW, USER_ALIAS
-from harness.hardware.cpu import Rflags
-from harness.hardware.exceptions import PageFaultErrorCode
+from harness import PAGE_WINDOW, USER_ALIAS, Deviation, Kernel, PageFaultErrorCode, ProbeBody, Rflags, probe
 
 PAGE = 5  # of the page window
 AT = PAGE_WINDOW + 0x1000 * PAGE + 0x123

@@ -1,7 +1,6 @@
 """#GP and its kin: reserved bits, privileged instructions, selectors, alignment of SSE."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.abi import SEL_CODE, SEL_SPARE, SEL_USER_DATA
+from harness import SEL_CODE, SEL_SPARE, SEL_USER_DATA, Deviation, Kernel, ProbeBody, probe
 
 OSXSAVE = "mov rax, cr4\nbts rax, 18\nmov cr4, rax\nxor ecx, ecx"
 RESERVED = {

@@ -1,7 +1,6 @@
 """Delivery modes other than fixed: NMI, SMI, INIT, ExtINT."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.message import DeliveryMode
+from harness import DeliveryMode, Deviation, Kernel, ProbeBody, probe
 
 NMI = 2
 LINE = 5

@@ -1,7 +1,6 @@
 """The IO APIC's registers behind IOREGSEL and IOWIN."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.ioapic import RedirectionEntry
+from harness import Kernel, ProbeBody, RedirectionEntry, probe
 
 REGISTERS = "82093AA, I/O APIC Registers"
 ENTRY = "82093AA, I/O Redirection Table Registers"

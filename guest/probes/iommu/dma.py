@@ -2,12 +2,8 @@
 
 from random import Random
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.edu import DMA_INTERRUPT
-from harness.hardware.vtd_structures import FaultReason
-from harness.kernel.edu import EduDevice
-from harness.kernel.vtd import Domain, RemappingUnit
-from harness.kernel.window import GUARD, PAGE, Window
+from harness import GUARD, PAGE, Kernel, ProbeBody, Window, probe
+from harness.devices import EDU_DMA_INTERRUPT, Domain, EduDevice, FaultReason, RemappingUnit
 
 NEEDS = ["intel-iommu", "edu"]
 FAULT = 0x79
@@ -22,7 +18,7 @@ def _data(seed: int, length: int = 256) -> bytes:
 def _finish(edu: EduDevice) -> None:
     """Wait for the engine and take its cause away: interrupts are not what these probes are about."""
     edu.wait_done()
-    edu.INTERRUPT_ACKNOWLEDGE.write(DMA_INTERRUPT)
+    edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
 
 
 @probe(spec=f"{VTD}, DMA Remapping, Second-Stage Translation", needs=NEEDS, covers=["iommu.translation"])

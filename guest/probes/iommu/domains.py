@@ -3,16 +3,17 @@
 from collections.abc import Iterable
 from random import Random
 
-from harness import Kernel, ProbeBody, Run, probe
-from harness.hardware.ata import AtaCommand
-from harness.hardware.nvme import NvmOpcode
-from harness.hardware.vtd_structures import FaultReason
-from harness.kernel.ahci import AhciDisk
-from harness.kernel.nvme import NvmeController, NvmeQueue
-from harness.kernel.poll import wait_register
-from harness.kernel.program import Buffer
-from harness.kernel.vtd import Domain, RemappingUnit
-from harness.kernel.window import GUARD, PAGE, Window
+from harness import GUARD, PAGE, Buffer, Kernel, ProbeBody, Run, Window, probe, wait_register
+from harness.devices import (
+    AhciDisk,
+    AtaCommand,
+    Domain,
+    FaultReason,
+    NvmeController,
+    NvmeQueue,
+    NvmOpcode,
+    RemappingUnit,
+)
 
 NEEDS = ["intel-iommu", "nvme", "ahci"]
 BLOCK = 512

@@ -1,12 +1,7 @@
 """VT-d fault events and pass-through, with an NVMe controller behind the unit."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.nvme import NvmOpcode
-from harness.hardware.vtd_structures import FaultReason
-from harness.kernel.nvme import NvmeController, NvmeQueue
-from harness.kernel.poll import wait_register
-from harness.kernel.vtd import Domain, RemappingUnit
-from harness.kernel.window import GUARD, PAGE, Window
+from harness import GUARD, PAGE, Kernel, ProbeBody, Window, probe, wait_register
+from harness.devices import Domain, FaultReason, NvmeController, NvmeQueue, NvmOpcode, RemappingUnit
 
 NEEDS = ["intel-iommu", "nvme"]
 BLOCK = 512

@@ -1,11 +1,7 @@
 """VT-d interrupt remapping: edu's MSI and an IO APIC pin through the interrupt remapping table."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.ioapic import RemappableEntry
-from harness.hardware.msi import MSI_ADDRESS_BASE, RemappableMessageAddress
-from harness.hardware.vtd_structures import FaultReason, SourceValidation
-from harness.kernel.edu import EduDevice
-from harness.kernel.vtd import RemappingUnit
+from harness import MSI_ADDRESS_BASE, Deviation, Kernel, ProbeBody, RemappableEntry, RemappableMessageAddress, probe
+from harness.devices import EduDevice, FaultReason, RemappingUnit, SourceValidation
 
 NEEDS = ["intel-iommu", "edu"]
 VECTOR, PLAIN = 0x7A, 0x7B

@@ -1,7 +1,6 @@
 """The APIC timer: one-shot and periodic mode, its counts and its divider."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.lapic import DivideValue
+from harness import Deviation, DivideValue, Kernel, ProbeBody, probe
 
 VECTOR = 0x61
 DIVISORS = [1, 2, 4, 8, 16, 32, 64, 128]

@@ -1,7 +1,6 @@
 """x2APIC mode: its transitions, its registers in MSR space, and what faults there."""
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
-from harness.hardware.lapic import X2Apic, X2ApicLdr
+from harness import Deviation, Kernel, ProbeBody, Run, X2Apic, X2ApicLdr, probe
 
 EXTENDED = "SDM vol. 3A, Extended XAPIC (x2APIC): "
 CHECKS = "docs/deviations/lapic-x2apic-checks.md"

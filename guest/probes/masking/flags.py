@@ -1,7 +1,6 @@
 """IF: which instruction changes it, and at which boundary the pending interrupt comes."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.cpu import Rflags
+from harness import Deviation, Kernel, ProbeBody, Rflags, probe
 
 VECTOR = 0x50
 ROUNDS = {True: 20_000, False: 20_000_000}  # at most, by whether virtual time counts instructions

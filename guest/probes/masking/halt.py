@@ -1,7 +1,6 @@
 """HLT: what wakes it, and where the program goes on."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.lapic import DeliveryMode
+from harness import DeliveryMode, Kernel, ProbeBody, probe
 
 VECTOR, NMI = 0x50, 2
 SPEC = "SDM vol. 2, HLT—Halt"

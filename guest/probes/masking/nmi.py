@@ -1,7 +1,6 @@
 """NMI: where it comes from, what holds it back, how many are kept."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.lapic import DeliveryMode
+from harness import DeliveryMode, Kernel, ProbeBody, probe
 
 NMI, BP = 2, 3
 SPEC = "SDM vol. 3A, Handling Multiple NMIs"

@@ -1,10 +1,7 @@
 """Configuration space: the ways in, headers, base addresses, capabilities."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.edu import Edu
-from harness.hardware.pci import CapabilityId, ConfigPorts, HeaderType, bar_size
-from harness.hardware.virtio import LegacyHeader
-from harness.kernel.edu import EduDevice
+from harness import CapabilityId, ConfigPorts, Deviation, HeaderType, Kernel, ProbeBody, bar_size, probe
+from harness.devices import Edu, EduDevice, LegacyHeader
 
 MECHANISM = "PCI Local Bus Specification 3.0, Software Generation of Configuration Transactions"
 HEADER = "PCI Local Bus Specification 3.0, Configuration Space Organization"

@@ -1,11 +1,7 @@
 """INTx: level-triggered, active low, from a function's INTA# through the chipset to the IO APIC."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.message import DeliveryMode
-from harness.hardware.virtio_devices import ConsoleQueue
-from harness.kernel.edu import EduDevice
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtqueue import Part, SplitQueue
+from harness import DeliveryMode, Kernel, ProbeBody, probe
+from harness.devices import ConsoleQueue, EduDevice, Part, SplitQueue, VirtioPci
 
 VECTOR = 0x61
 CAUSE = 0x5

@@ -1,9 +1,7 @@
 """MSI: a function's interrupt as a memory write. On edu, which has one message and a 64-bit address."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.message import DeliveryMode
-from harness.hardware.msi import MSI_ADDRESS_BASE, MessageAddress
-from harness.kernel.edu import EduDevice
+from harness import MSI_ADDRESS_BASE, DeliveryMode, Deviation, Kernel, MessageAddress, ProbeBody, probe
+from harness.devices import EduDevice
 
 VECTOR = 0x62
 INTX = 0x63

@@ -1,8 +1,7 @@
 """MSI's per-vector mask and pending bits. On a PCI Express root port: message 0 its slot's, 1 its errors'."""
 
 from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.pcie import AER_CAPABILITY_ID
-from harness.kernel.root_port import RootPort
+from harness.devices import AER_CAPABILITY_ID, RootPort
 
 VECTOR = 0x68
 

@@ -1,7 +1,7 @@
 """MSI with several messages: which vectors a function may make of one. On an xHCI controller with 16 interrupters."""
 
 from harness import Kernel, ProbeBody, probe
-from harness.kernel.xhci import INTERRUPTERS, XhciMsi
+from harness.devices import XHCI_INTERRUPTERS, XhciMsi
 
 VECTOR = 0x60
 REQUESTED = 4  # the logarithm of 16
@@ -25,7 +25,7 @@ def multiple_message_capable_is_what_the_function_requests(k: Kernel) -> ProbeBo
 
     run = yield
 
-    assert run[interrupters].MAX_INTRS == INTERRUPTERS
+    assert run[interrupters].MAX_INTRS == XHCI_INTERRUPTERS
     assert (run[reset].MULTIPLE_MESSAGE_ENABLE, run[reset].ENABLE) == (0, 0)
     assert [run[value].MULTIPLE_MESSAGE_CAPABLE for value in (reset, one, two)] == [REQUESTED] * 3
     assert [run[value].MULTIPLE_MESSAGE_ENABLE for value in (one, two)] == [1, 2]
@@ -60,7 +60,7 @@ def low_bits_that_software_left_in_the_data_are_the_functions(k: Kernel, low: in
     xhci = XhciMsi(k)
     xhci.enable_msi(VECTOR | low, log2=REQUESTED)
     k.sti()
-    for number in range(INTERRUPTERS):
+    for number in range(XHCI_INTERRUPTERS):
         with k.trigger():
             xhci.interrupt(number)
         k.settle()
@@ -68,7 +68,7 @@ def low_bits_that_software_left_in_the_data_are_the_functions(k: Kernel, low: in
 
     run = yield
 
-    assert sorted(run.vectors) == [VECTOR + number for number in range(INTERRUPTERS)]
+    assert sorted(run.vectors) == [VECTOR + number for number in range(XHCI_INTERRUPTERS)]
 
 
 @probe(spec=CAPABILITY, needs=XHCI, covers=["msi.multiple-message"])
@@ -76,19 +76,19 @@ def messages_pend_side_by_side(k: Kernel) -> ProbeBody:
     """Messages of one function are interrupts of their own: all pend in the IRR at once, the highest vector first."""
     xhci = XhciMsi(k)
     xhci.enable_msi(VECTOR, log2=REQUESTED)
-    for number in range(INTERRUPTERS):
+    for number in range(XHCI_INTERRUPTERS):
         with k.trigger():
             xhci.interrupt(number)
     k.settle()
     pending = k.lapic.IRR[VECTOR // 32].read("pending")
     k.sti()
-    for number in range(INTERRUPTERS):
+    for number in range(XHCI_INTERRUPTERS):
         k.wait_for(VECTOR + number)
 
     run = yield
 
-    assert int(run[pending]) == (1 << INTERRUPTERS) - 1 << VECTOR % 32
-    assert run.vectors == [VECTOR + number for number in reversed(range(INTERRUPTERS))]
+    assert int(run[pending]) == (1 << XHCI_INTERRUPTERS) - 1 << VECTOR % 32
+    assert run.vectors == [VECTOR + number for number in reversed(range(XHCI_INTERRUPTERS))]
 
 
 @probe.each(log2=range(REQUESTED))
@@ -103,7 +103,7 @@ def no_more_messages_are_used_than_were_allocated(k: Kernel, log2: int) -> Probe
     xhci.enable_msi(VECTOR, log2=log2)
     messages = 1 << log2
     k.sti()
-    for number in range(INTERRUPTERS):
+    for number in range(XHCI_INTERRUPTERS):
         with k.trigger():
             xhci.interrupt(number)
         k.wait_for(VECTOR + number % messages, 1 + number // messages)
@@ -111,4 +111,4 @@ def no_more_messages_are_used_than_were_allocated(k: Kernel, log2: int) -> Probe
 
     run = yield
 
-    assert run.vectors == [VECTOR + number % messages for number in range(INTERRUPTERS)]
+    assert run.vectors == [VECTOR + number % messages for number in range(XHCI_INTERRUPTERS)]

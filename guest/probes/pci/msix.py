@@ -1,10 +1,7 @@
 """MSI-X: table, pending bits, masks. On the virtio entropy device, which sends one message for each request."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.message import DeliveryMode
-from harness.hardware.msi import MSI_ADDRESS_BASE
-from harness.hardware.virtio import NO_VECTOR
-from harness.kernel.entropy import Entropy
+from harness import MSI_ADDRESS_BASE, DeliveryMode, Kernel, ProbeBody, probe
+from harness.devices import VIRTIO_NO_VECTOR, EntropyDevice
 
 VECTOR = 0x64
 OTHER = 0x65
@@ -19,9 +16,9 @@ RNG = ["virtio-rng"]
 DEVICES = ["virtio-rng", "virtio-blk", "virtio-net", "virtio-serial", "virtio-console", "nvme", "e1000e", "xhci"]
 
 
-def _begin(k: Kernel, *, masked: bool = False, function_mask: bool = False) -> Entropy:
+def _begin(k: Kernel, *, masked: bool = False, function_mask: bool = False) -> EntropyDevice:
     """The device with MSI-X on; its queue uses table entry 1."""
-    rng = Entropy(k, entry=ENTRY)
+    rng = EntropyDevice(k, entry=ENTRY)
     rng.msix.entry(ENTRY, VECTOR, masked=masked)
     rng.msix.enable(masked=function_mask)
     rng.begin()
@@ -32,7 +29,7 @@ def _begin(k: Kernel, *, masked: bool = False, function_mask: bool = False) -> E
 @probe(spec=STRUCTURE, needs=RNG, covers=["msix.reset"])
 def every_entry_is_masked_after_reset(k: Kernel) -> ProbeBody:
     """After reset MSI-X Enable and Function Mask are 0, and Vector Control's mask bit is 1 in every entry."""
-    rng = Entropy(k)
+    rng = EntropyDevice(k)
     with k.trigger():
         control = rng.msix.capability.CONTROL.read("control")
     masks = [rng.msix.table.ENTRY[index].CONTROL.read(f"vector_control_{index}") for index in (0, 1)]
@@ -49,7 +46,7 @@ def every_entry_is_masked_after_reset(k: Kernel) -> ProbeBody:
 @probe(spec=STRUCTURE, needs=RNG, covers=["msix.location"])
 def table_and_pending_bits_lie_where_the_capability_says(k: Kernel) -> ProbeBody:
     """Table and PBA are in implemented BARs, qword-aligned, apart from each other; entries read back as written."""
-    rng = Entropy(k)
+    rng = EntropyDevice(k)
     with k.trigger():
         table = rng.msix.capability.TABLE.read("table")
     pba = rng.msix.capability.PBA.read("pba")
@@ -100,7 +97,7 @@ def each_vector_that_an_entry_names_arrives(k: Kernel) -> ProbeBody:
 @probe(spec=OPERATION, needs=RNG, covers=["msix.silences-intx"])
 def enabling_msix_silences_intx(k: Kernel) -> ProbeBody:
     """While MSI-X is enabled the function must not use INTx#, not even for a queue that has no vector."""
-    rng = Entropy(k, entry=NO_VECTOR)
+    rng = EntropyDevice(k, entry=VIRTIO_NO_VECTOR)
     k.ioapic.redirect(rng.function.pin, INTX, TRIGGER_MODE=1, POLARITY=1)
     rng.msix.entry(0, VECTOR)
     rng.msix.entry(1, OTHER)
@@ -140,7 +137,7 @@ def an_entrys_message_is_a_doubleword_memory_write(k: Kernel) -> ProbeBody:
 @probe(spec="SDM vol. 3A, Message Data Register Format", needs=RNG, covers=["msix.delivery-mode"])
 def an_entry_can_send_nmi(k: Kernel) -> ProbeBody:
     """An entry with delivery mode NMI arrives as vector 2."""
-    rng = Entropy(k, entry=ENTRY)
+    rng = EntropyDevice(k, entry=ENTRY)
     rng.msix.entry(ENTRY, VECTOR, DELIVERY_MODE=DeliveryMode.NMI)
     rng.msix.enable()
     rng.begin()
@@ -164,7 +161,7 @@ def an_entry_can_send_nmi(k: Kernel) -> ProbeBody:
 )
 def lowest_priority_picks_one_of_a_logical_set(k: Kernel, set_: int) -> ProbeBody:
     """A lowest-priority message to a logical set (flat model) interrupts exactly one processor of the set."""
-    rng = Entropy(k, entry=ENTRY)
+    rng = EntropyDevice(k, entry=ENTRY)
     rng.msix.entry(ENTRY, VECTOR, DELIVERY_MODE=DeliveryMode.LOWEST_PRIORITY)
     entry = rng.msix.table.ENTRY[ENTRY]
     entry.ADDRESS.write(MSI_ADDRESS_BASE, DESTINATION_ID=set_, DESTINATION_MODE=1, REDIRECTION_HINT=1)

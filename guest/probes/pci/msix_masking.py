@@ -1,7 +1,7 @@
 """MSI-X masks, pending bits, destinations, Bus Master and INTx#, on functions of three makes."""
 
 from harness import Deviation, Kernel, ProbeBody, probe
-from harness.kernel.message_source import SOURCES, E1000eSource, MessageSource, message_source
+from harness.devices import MESSAGE_SOURCES, E1000eSource, MessageSource, message_source
 
 VECTOR = 0x69
 OTHER = 0x6A
@@ -24,8 +24,8 @@ def _begin(k: Kernel, device: str, *, masked: bool = False, function_mask: bool 
     return source
 
 
-@probe.each(device=SOURCES)
-@probe(spec=MASKING, needs=SOURCES, covers=["msix.vector-mask", "msix.pending"])
+@probe.each(device=MESSAGE_SOURCES)
+@probe(spec=MASKING, needs=MESSAGE_SOURCES, covers=["msix.vector-mask", "msix.pending"])
 def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) -> ProbeBody:
     """With an entry masked its message waits in the pending bit; clearing the mask sends it once and clears the bit."""
     source = _begin(k, device, masked=True)
@@ -48,10 +48,10 @@ def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) ->
     assert run.sequence == ["unmask", VECTOR]
 
 
-@probe.each(device=SOURCES)
+@probe.each(device=MESSAGE_SOURCES)
 @probe(
     spec=MASKING,
-    needs=SOURCES,
+    needs=MESSAGE_SOURCES,
     covers=["msix.vector-mask"],
     deviation=Deviation(
         "*-tcg", "more than its event", "docs/deviations/dma-e1000e-throttling-end.md", "e1000e", versions=">=8"
@@ -76,8 +76,8 @@ def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str)
     assert run.sequence == ["ask", VECTOR], "more than its event"
 
 
-@probe.each(device=SOURCES)
-@probe(spec=MASKING, needs=SOURCES, covers=["msix.function-mask", "msix.pending"])
+@probe.each(device=MESSAGE_SOURCES)
+@probe(spec=MASKING, needs=MESSAGE_SOURCES, covers=["msix.function-mask", "msix.pending"])
 def the_function_mask_holds_every_vector(k: Kernel, device: str) -> ProbeBody:
     """Function Mask holds a message of an unmasked entry in its pending bit; clearing it sends the message once."""
     source = _begin(k, device, function_mask=True)
@@ -98,8 +98,8 @@ def the_function_mask_holds_every_vector(k: Kernel, device: str) -> ProbeBody:
     assert run.sequence == ["unmask", VECTOR]
 
 
-@probe.each(device=SOURCES)
-@probe(spec=MASKING, needs=SOURCES, covers=["msix.function-mask"])
+@probe.each(device=MESSAGE_SOURCES)
+@probe(spec=MASKING, needs=MESSAGE_SOURCES, covers=["msix.function-mask"])
 def both_masks_must_be_clear(k: Kernel, device: str) -> ProbeBody:
     """With the entry masked too, clearing Function Mask sends nothing; the entry's own mask then does."""
     source = _begin(k, device, masked=True, function_mask=True)
@@ -120,8 +120,8 @@ def both_masks_must_be_clear(k: Kernel, device: str) -> ProbeBody:
     assert run.sequence == ["unmask the entry", VECTOR]
 
 
-@probe.each(device=SOURCES)
-@probe(spec=CONFIGURATION, needs=SOURCES, covers=["msix.rewrite"])
+@probe.each(device=MESSAGE_SOURCES)
+@probe(spec=CONFIGURATION, needs=MESSAGE_SOURCES, covers=["msix.rewrite"])
 def a_pending_message_goes_out_with_the_entrys_new_content(k: Kernel, device: str) -> ProbeBody:
     """Address and data may be changed while masked: the pending message is sent with what the entry then holds."""
     source = _begin(k, device, masked=True)
@@ -139,8 +139,8 @@ def a_pending_message_goes_out_with_the_entrys_new_content(k: Kernel, device: st
 
 
 @probe.each(cpu=[0, 1])
-@probe.each(device=SOURCES)
-@probe(spec="SDM vol. 3A, Message Address Register Format", needs=SOURCES, cpus=2, covers=["msix.destination"])
+@probe.each(device=MESSAGE_SOURCES)
+@probe(spec="SDM vol. 3A, Message Address Register Format", needs=MESSAGE_SOURCES, cpus=2, covers=["msix.destination"])
 def an_entrys_address_selects_the_processor(k: Kernel, device: str, cpu: int) -> ProbeBody:
     """The message goes to the processor in the entry's address, also when it pended under another address."""
     source = message_source(k, device, ENTRY)
@@ -191,10 +191,10 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
     assert [(run.count(VECTOR, cpu=cpu), run.count(OTHER, cpu=cpu)) for cpu in (0, 1)] == [(0, 1), (1, 0)]
 
 
-@probe.each(device=SOURCES)
+@probe.each(device=MESSAGE_SOURCES)
 @probe(
     spec=f"PCI Local Bus Specification 3.0, Command Register; {OPERATION}",
-    needs=SOURCES,
+    needs=MESSAGE_SOURCES,
     covers=["msix.bus-master"],
     deviation=Deviation(
         "*",
@@ -224,8 +224,8 @@ def no_message_is_sent_while_bus_master_is_clear(k: Kernel, device: str) -> Prob
     assert (run.sequence[0], set(run.sequence[1:])) == ("bus master", {VECTOR})
 
 
-@probe.each(device=SOURCES)
-@probe(spec=OPERATION, needs=SOURCES, covers=["msix.silences-intx"])
+@probe.each(device=MESSAGE_SOURCES)
+@probe(spec=OPERATION, needs=MESSAGE_SOURCES, covers=["msix.silences-intx"])
 def a_masked_message_does_not_use_intx(k: Kernel, device: str) -> ProbeBody:
     """While MSI-X is enabled the function must not use INTx#, not even for an event whose vector is masked."""
     source = _begin(k, device, masked=True)
@@ -244,8 +244,8 @@ def a_masked_message_does_not_use_intx(k: Kernel, device: str) -> ProbeBody:
     assert run.vectors == []
 
 
-@probe.each(device=SOURCES)
-@probe(spec=OPERATION, needs=SOURCES, covers=["msix.disable"])
+@probe.each(device=MESSAGE_SOURCES)
+@probe(spec=OPERATION, needs=MESSAGE_SOURCES, covers=["msix.disable"])
 def without_msix_enable_the_function_uses_intx(k: Kernel, device: str) -> ProbeBody:
     """With MSI-X Enable cleared again the same event asserts INTx#; taking its cause away deasserts it."""
     source = _begin(k, device)

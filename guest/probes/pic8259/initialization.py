@@ -1,7 +1,6 @@
 """What ICW1 resets, and how many words follow it."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.pic8259 import PicMaster
+from harness import Deviation, Kernel, PicMaster, ProbeBody, probe
 
 MASTER, SLAVE = 0x50, 0x70
 

@@ -1,7 +1,6 @@
 """What kernels do with IPIs: reschedule, function call, TLB shootdown; and interrupts spread over processors."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.abi import PAGE_TABLES, PAGE_WINDOW
+from harness import PAGE_TABLES, PAGE_WINDOW, Kernel, ProbeBody, probe
 
 VECTOR = 0x73
 CPUS = 4

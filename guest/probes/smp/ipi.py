@@ -2,8 +2,7 @@
 
 import random
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.message import DeliveryMode
+from harness import DeliveryMode, Kernel, ProbeBody, probe
 
 VECTOR = 0x72
 CPUS = 4

@@ -1,7 +1,6 @@
 """Starting application processors: INIT–SIPI–SIPI."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.message import DeliveryMode
+from harness import DeliveryMode, Kernel, ProbeBody, probe
 
 VECTOR = 0x71
 PROTOCOL = "SDM vol. 3A, MP Initialization Protocol Algorithm for MP Systems"

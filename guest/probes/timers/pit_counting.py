@@ -1,9 +1,8 @@
 """Counts of the 8254 as they are written, latched and read."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.pit8254 import FREQUENCY_HZ, ReadBackCommand
+from harness import PIT_FREQUENCY_HZ, Deviation, Kernel, ProbeBody, ReadBackCommand, probe
 
-NS_PER_CLK = 1e9 / FREQUENCY_HZ
+NS_PER_CLK = 1e9 / PIT_FREQUENCY_HZ
 LATCH = "8254, Counter Latch Command"
 READ_BACK = "8254, Read-Back Command"
 PROGRAMMING = "8254, Write Operations"

@@ -2,11 +2,10 @@
 
 from itertools import pairwise
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.pit8254 import FREQUENCY_HZ
+from harness import PIT_FREQUENCY_HZ, Deviation, Kernel, ProbeBody, probe
 
 VECTOR = 0x42
-NS_PER_CLK = 1e9 / FREQUENCY_HZ
+NS_PER_CLK = 1e9 / PIT_FREQUENCY_HZ
 PIN = 2
 
 MODE_0 = "8254, Mode 0: Interrupt on Terminal Count"

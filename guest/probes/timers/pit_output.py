@@ -2,11 +2,9 @@
 
 from itertools import pairwise
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
-from harness.hardware.block import Value
-from harness.hardware.pit8254 import FREQUENCY_HZ
+from harness import PIT_FREQUENCY_HZ, Deviation, Kernel, ProbeBody, Run, Value, probe
 
-NS_PER_CLK = 1e9 / FREQUENCY_HZ
+NS_PER_CLK = 1e9 / PIT_FREQUENCY_HZ
 COUNT = 5000  # 4.19 ms
 
 MODE_1 = "8254, Mode 1: Hardware Retriggerable One-Shot"

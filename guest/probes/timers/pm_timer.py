@@ -1,9 +1,6 @@
 """The ACPI power management timer, and all clocks of the machine against each other."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.hardware.acpi_pm import PM_TIMER_HZ, PowerManagementIo
-from harness.hardware.pci import config_address
-from harness.hardware.pit8254 import FREQUENCY_HZ
+from harness import PIT_FREQUENCY_HZ, PM_TIMER_HZ, Kernel, PowerManagementIo, ProbeBody, config_address, probe
 
 TIMER = "ACPI, Power Management Timer"
 PM_BASE = 0x600
@@ -113,7 +110,7 @@ def all_clocks_agree(k: Kernel) -> ProbeBody:
     first, last = ([run[value] for value in sample] for sample in samples)
     spans = {
         "TSC": (last[0] - first[0]) * 1e6 / run.tsc_khz,
-        "8254": (first[1] - last[1]) * 1e9 / FREQUENCY_HZ,
+        "8254": (first[1] - last[1]) * 1e9 / PIT_FREQUENCY_HZ,
         "HPET": (last[2] - first[2]) * run[capabilities].COUNTER_CLK_PERIOD / 1e6,
         "PM timer": (last[3] - first[3]) % (1 << 24) * 1e9 / PM_TIMER_HZ,
     }

@@ -1,7 +1,6 @@
 """The RTC's time: updates, alarms, data modes, SET and UIP. Waits are long: an update comes once a second."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.rtc import ALARM_WILDCARD, RegisterC
+from harness import RTC_ALARM_WILDCARD, Deviation, Kernel, ProbeBody, RegisterC, probe
 
 VECTOR = 0x49
 PIN = 8
@@ -181,7 +180,7 @@ def set_stops_updates(k: Kernel) -> ProbeBody:
 @probe(spec=ALARM, covers=["timers.rtc-alarm", "timers.rtc-alarm-wildcard"], watchdog_s=40)
 def alarm_matches_the_time(k: Kernel, wild: str) -> ProbeBody:
     """AF is set in the second that equals all three alarm bytes; a byte from C0h to FFh matches every value."""
-    seconds_alarm = ALARM_WILDCARD if wild == "seconds" else 0x01
+    seconds_alarm = RTC_ALARM_WILDCARD if wild == "seconds" else 0x01
     minutes_alarm = 0xFF if wild != "exact" else 0x35
     seen = k.value("seen")
     with k.handler(VECTOR):

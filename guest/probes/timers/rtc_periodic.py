@@ -2,8 +2,7 @@
 
 from itertools import pairwise
 
-from harness import Deviation, Kernel, ProbeBody, probe
-from harness.hardware.rtc import RegisterC, rate_select
+from harness import Deviation, Kernel, ProbeBody, RegisterC, probe, rtc_rate_select
 
 VECTOR = 0x48
 PIN = 8
@@ -22,7 +21,7 @@ def periodic_rate_is_that_of_its_select_bits(k: Kernel, hertz: int) -> ProbeBody
         k.store(flags, k.rtc.C)
         k.asm(f"mov rax, qword ptr [flags]\nand eax, {0x7F & ~CLOCK:#x}\nxor eax, {1 << 6}\nor qword ptr [others], rax")
     k.ioapic.redirect(pin=PIN, vector=VECTOR)
-    k.rtc.A.write(DV=2, RS=rate_select(hertz))
+    k.rtc.A.write(DV=2, RS=rtc_rate_select(hertz))
     k.rtc.C.read("before")
     k.sti()
     with k.trigger():
@@ -60,7 +59,7 @@ def an_unread_register_c_holds_the_interrupt(k: Kernel) -> ProbeBody:
     with k.handler(VECTOR):
         pass
     k.ioapic.redirect(pin=PIN, vector=VECTOR)
-    k.rtc.A.write(DV=2, RS=rate_select(8192))
+    k.rtc.A.write(DV=2, RS=rtc_rate_select(8192))
     k.rtc.C.read("before")
     k.sti()
     k.rtc.B.update(PIE=1)

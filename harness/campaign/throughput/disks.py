@@ -6,18 +6,18 @@ from random import Random
 
 from harness.campaign.throughput.gate import CountingGate, sleep_until
 from harness.campaign.throughput.sampling import Benchmark, Unit, differs, fill
+from harness.devices.ahci import AhciDisk
+from harness.devices.ide import IdeDisk
+from harness.devices.nvme import COMPLETION_SIZE, NvmeController
+from harness.devices.virtio_blk import VirtioDisk
+from harness.devices.virtqueue import Part
 from harness.hardware.ata import SECTOR_SIZE, AtaCommand
 from harness.hardware.ide import PRIMARY_IRQ
 from harness.hardware.nvme import NvmOpcode
 from harness.hardware.virtio_devices import BLOCK_HEADER_SIZE, BlockRequest, BlockRequestHeader
-from harness.kernel.ahci import AhciDisk
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
-from harness.kernel.ide import IdeDisk
-from harness.kernel.nvme import COMPLETION_SIZE, NvmeController
 from harness.kernel.program import Buffer
-from harness.kernel.virtio_blk import VirtioDisk
-from harness.kernel.virtqueue import Part
 from harness.kernel.window import PAGE
 from harness.run.evidence import Run
 from harness.run.failures import RunFailure

@@ -7,11 +7,11 @@ from threading import Thread
 
 from harness.campaign.throughput.gate import CountingGate
 from harness.campaign.throughput.sampling import Benchmark, Unit, differs, fill, write_value
-from harness.hardware.edu import BUFFER_SIZE, DMA_INTERRUPT
+from harness.devices.e1000e import E1000E_RING_SIZE, E1000eCard
+from harness.devices.edu import EduDevice
+from harness.hardware.edu import EDU_BUFFER_SIZE, EDU_DMA_INTERRUPT
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
-from harness.kernel.e1000e import RING, E1000eCard
-from harness.kernel.edu import EduDevice
 from harness.kernel.window import PAGE, Window
 from harness.run.evidence import Run
 from harness.run.failures import RunFailure
@@ -19,7 +19,7 @@ from harness.run.failures import RunFailure
 __all__ = ["E1000eFrames", "EduTransfers"]
 
 _VECTOR = 0x53
-_BLOCK = BUFFER_SIZE - 1  # QEMU 7.2 takes a transfer that reaches the last byte for one beyond it
+_BLOCK = EDU_BUFFER_SIZE - 1  # QEMU 7.2 takes a transfer that reaches the last byte for one beyond it
 
 
 class EduTransfers(Benchmark):
@@ -44,7 +44,7 @@ class EduTransfers(Benchmark):
         self._source = k.buffer("source", _BLOCK, align=PAGE)
         self._found = k.buffer("found", _BLOCK, align=PAGE)
         self._edu = EduDevice(k)
-        acknowledge = [f"mov eax, {DMA_INTERRUPT:#x}", *k.bus.store(self._edu.INTERRUPT_ACKNOWLEDGE.place)]
+        acknowledge = [f"mov eax, {EDU_DMA_INTERRUPT:#x}", *k.bus.store(self._edu.INTERRUPT_ACKNOWLEDGE.place)]
         self._gate = CountingGate(k, _VECTOR, acknowledge)
         self._edu.enable_msi(_VECTOR)
 
@@ -90,14 +90,14 @@ class E1000eFrames(Benchmark):
     unit: Unit = "bytes"
     needs = ("e1000e",)
     _LENGTH = 1514
-    _HALF = RING // 2  # descriptors of one tail write: a full ring would be an empty one
-    per_round = RING * _LENGTH
+    _HALF = E1000E_RING_SIZE // 2  # descriptors of one tail write: a full ring would be an empty one
+    per_round = E1000E_RING_SIZE * _LENGTH
     _UNDER_WAY = 64  # frames
     _SILENCE_S = 2.0  # after which no more frames are awaited
 
     def prepare(self, k: Kernel) -> None:
         """A frame in each descriptor."""
-        self._windows = [Window.make(k, f"frame{number}", self._LENGTH) for number in range(RING)]
+        self._windows = [Window.make(k, f"frame{number}", self._LENGTH) for number in range(E1000E_RING_SIZE)]
         self._seen = k.value("seen")  # frames that have arrived; the host writes it
         k.store(self._seen, 0)
         self._card = E1000eCard(k)
@@ -112,7 +112,7 @@ class E1000eFrames(Benchmark):
             again = k.program.unique("sending")
             sent = [*k.bus.load(ring.TDH.place), f"cmp eax, {tail}", f"jne {again}"]
             k.program.step("until the head is at the tail", f"{again}:", *sent)
-        k.program.step("frames sent", f"add rbx, {RING}")
+        k.program.step("frames sent", f"add rbx, {E1000E_RING_SIZE}")
         self._until_under_way(k, self._UNDER_WAY)
 
     def drain(self, k: Kernel) -> None:
@@ -132,7 +132,7 @@ class E1000eFrames(Benchmark):
         for window, frame in zip(self._windows, self._frames, strict=True):
             run.machine.ram[window.address : window.address + window.size] = frame
         self._arrived: list[bytes] = []
-        self._reader = Thread(target=self._read, args=(run, rounds * RING), daemon=True)
+        self._reader = Thread(target=self._read, args=(run, rounds * E1000E_RING_SIZE), daemon=True)
         self._reader.start()
 
     def _read(self, run: Run, frames: int) -> None:
@@ -150,8 +150,10 @@ class E1000eFrames(Benchmark):
     def after(self, run: Run, rounds: int) -> None:
         """Every frame has arrived, whole and in order."""
         self._reader.join()
-        if len(self._arrived) != rounds * RING:
-            raise RunFailure(f"{len(self._arrived)} frames arrived, {rounds * RING} were sent")
+        if len(self._arrived) != rounds * E1000E_RING_SIZE:
+            raise RunFailure(f"{len(self._arrived)} frames arrived, {rounds * E1000E_RING_SIZE} were sent")
         for number, frame in enumerate(self._arrived):
-            if frame != self._frames[number % RING]:
-                differs(f"frame {number} of {rounds * RING}", frame, self._frames[number % RING])
+            if frame != self._frames[number % E1000E_RING_SIZE]:
+                differs(
+                    f"frame {number} of {rounds * E1000E_RING_SIZE}", frame, self._frames[number % E1000E_RING_SIZE]
+                )

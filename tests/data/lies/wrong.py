@@ -1,9 +1,7 @@
 """Guests whose honest verdict is fail, each one field away from a pass."""
 
 from harness import Kernel, ProbeBody, probe
-from harness.hardware.edu import DMA_INTERRUPT
-from harness.kernel.edu import EduDevice
-from harness.kernel.entropy import Entropy
+from harness.devices import EDU_DMA_INTERRUPT, EduDevice, EntropyDevice
 
 SPEC = "none: this guest tests the harness"
 
@@ -97,7 +95,7 @@ def pit_status(k: Kernel) -> ProbeBody:
 @probe(spec=SPEC, needs=["virtio-rng"])
 def msix_in_service(k: Kernel) -> ProbeBody:
     """The message did not come through the local APIC; it did."""
-    rng = Entropy(k, entry=1)
+    rng = EntropyDevice(k, entry=1)
     rng.msix.entry(1, 0x64)
     rng.msix.enable()
     rng.begin()
@@ -134,7 +132,7 @@ def dma_content(k: Kernel) -> ProbeBody:
     edu = EduDevice(k)
     k.ioapic.redirect(edu.pin, 0x72, TRIGGER_MODE=1, POLARITY=1)
     with k.handler(0x72):
-        edu.INTERRUPT_ACKNOWLEDGE.write(DMA_INTERRUPT)
+        edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
     k.sti()
     edu.to_device(source.address, 2048)
     k.wait_for(0x72, 1, ms=400)

@@ -1,7 +1,6 @@
 """Guests whose waits end by their deadlines, each for a reason of its own."""
 
-from harness import Kernel, ProbeBody, probe
-from harness.abi import IDT, PER_CPU
+from harness import IDT, PER_CPU, Kernel, ProbeBody, probe
 
 SPEC = "none: the wait of this guest must end by its deadline"
 VECTOR = 0x50

@@ -185,10 +185,10 @@ def test_pit_counts() -> None:
 
 
 def test_rtc_rates() -> None:
-    assert [rtc.rate_select(hz) for hz in (8192, 1024, 2)] == [3, 6, 15]
+    assert [rtc.rtc_rate_select(hz) for hz in (8192, 1024, 2)] == [3, 6, 15]
     assert [rtc.RegisterA.of(RS=rs).rate_hz for rs in (0, 1, 2, 3, 6, 15)] == [0, 256, 128, 8192, 1024, 2]
     with pytest.raises(FieldError, match="power of two"):
-        rtc.rate_select(1000)
+        rtc.rtc_rate_select(1000)
 
 
 def test_ecam_addresses() -> None:

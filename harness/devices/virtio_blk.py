@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.hardware.virtio import NO_VECTOR
-from harness.hardware.virtio_devices import BLOCK_HEADER_SIZE, BlockRequestHeader
-from harness.hardware.virtio_devices import BlockRequest as Kind
+from harness.devices.virtio import VirtioPci
+from harness.devices.virtqueue import Part, SplitQueue
+from harness.hardware.virtio import VIRTIO_NO_VECTOR
+from harness.hardware.virtio_devices import BLOCK_HEADER_SIZE, BlockRequest, BlockRequestHeader
 from harness.kernel.builder import Kernel
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtqueue import Part, SplitQueue
 from harness.kernel.window import Window
 
-__all__ = ["NO_STATUS", "BlockOperation", "VirtioDisk"]
+__all__ = ["NO_BLOCK_STATUS", "BlockOperation", "VirtioDisk"]
 
-NO_STATUS = 0xEE  # what the status byte holds until the device writes it
+NO_BLOCK_STATUS = 0xEE  # what the status byte holds until the device writes it
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,14 @@ class BlockOperation:
     status: Window
 
     @classmethod
-    def make(cls, k: Kernel, name: str, kind: Kind, sector: int = 0, data: Sequence[Window] = ()) -> BlockOperation:
+    def make(
+        cls, k: Kernel, name: str, kind: BlockRequest, sector: int = 0, data: Sequence[Window] = ()
+    ) -> BlockOperation:
         """A request with its data in these windows, in order: the device writes them for `IN` and `GET_ID`."""
         header = int(BlockRequestHeader.of(TYPE=kind, SECTOR=sector)).to_bytes(BLOCK_HEADER_SIZE, "little")
         head = Window.make(k, f"{name}_header", BLOCK_HEADER_SIZE, content=header)
-        status = Window.make(k, f"{name}_status", 1, content=bytes([NO_STATUS]))
-        writes = kind in (Kind.IN, Kind.GET_ID)
+        status = Window.make(k, f"{name}_status", 1, content=bytes([NO_BLOCK_STATUS]))
+        writes = kind in (BlockRequest.IN, BlockRequest.GET_ID)
         body = [Part(window.address, window.size, writes) for window in data]
         return cls((Part(head.address, head.size), *body, Part(status.address, 1, True)), status)
 
@@ -58,6 +59,6 @@ class VirtioDisk(VirtioPci):
             self.msix.entry(1, vector)
             self.msix.enable()
         self.negotiate(features)
-        self.queue = SplitQueue(self, 0, size=size, vector=NO_VECTOR if vector is None else 1)
+        self.queue = SplitQueue(self, 0, size=size, vector=VIRTIO_NO_VECTOR if vector is None else 1)
         if start:
             self.start()

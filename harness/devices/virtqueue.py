@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.hardware.virtio import NO_VECTOR
+from harness.devices.virtio import VirtioPci
+from harness.hardware.virtio import VIRTIO_NO_VECTOR
 from harness.hardware.virtqueue import Descriptor, SplitQueueLayout, UsedElement
 from harness.kernel.bus import slot
-from harness.kernel.virtio import VirtioPci
 
 __all__ = ["Part", "SplitQueue", "UsedRing"]
 
@@ -43,7 +43,7 @@ class SplitQueue:
     """
 
     def __init__(
-        self, device: VirtioPci, index: int, *, size: int = 8, vector: int = NO_VECTOR, name: str | None = None
+        self, device: VirtioPci, index: int, *, size: int = 8, vector: int = VIRTIO_NO_VECTOR, name: str | None = None
     ) -> None:
         """Lay the queue out in zeroed memory, configure and enable it. `vector`: index of an MSI-X table entry."""
         self.device = device
@@ -57,7 +57,7 @@ class SplitQueue:
         self.offered = 0
         self.configure(vector)
 
-    def configure(self, vector: int = NO_VECTOR) -> None:
+    def configure(self, vector: int = VIRTIO_NO_VECTOR) -> None:
         """Tell the device where the queue is, and enable it."""
         areas = (self.layout.descriptors, self.layout.avail, self.layout.used)
         self.doorbell = self.device.configure_queue(self.index, areas, size=self.size, vector=vector, name=self.name)

@@ -1,23 +1,23 @@
-"""`Entropy`: a virtio entropy device that interrupts once for each request: the message source of MSI-X probes."""
+"""`EntropyDevice`: a virtio entropy device that interrupts once for each request."""
 
 from __future__ import annotations
 
-from harness.hardware.virtio import NO_VECTOR
+from harness.devices.virtio import VirtioPci
+from harness.devices.virtqueue import Part, SplitQueue
+from harness.hardware.virtio import VIRTIO_NO_VECTOR
 from harness.kernel.builder import Kernel
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtqueue import Part, SplitQueue
 from harness.kernel.window import Window
 
-__all__ = ["Entropy"]
+__all__ = ["EntropyDevice"]
 
 
-class Entropy(VirtioPci):
+class EntropyDevice(VirtioPci):
     """The device started, with its one queue and a buffer of 16 bytes; `entry` is the queue's MSI-X table entry.
 
     OASIS VIRTIO 1.2, "Entropy Device".
     """
 
-    def __init__(self, k: Kernel, *, entry: int = NO_VECTOR) -> None:
+    def __init__(self, k: Kernel, *, entry: int = VIRTIO_NO_VECTOR) -> None:
         super().__init__(k, "virtio-rng")
         self.window = Window.make(k, "entropy", 16)
         self.msix = self.function.msix()

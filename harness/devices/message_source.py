@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from harness.devices.e1000e import E1000eCard
+from harness.devices.entropy import EntropyDevice
+from harness.devices.nvme import NvmeController
 from harness.hardware.nvme import NvmOpcode
 from harness.kernel.builder import Kernel
-from harness.kernel.e1000e import E1000eCard
-from harness.kernel.entropy import Entropy
 from harness.kernel.msix import Msix
-from harness.kernel.nvme import NvmeController
 from harness.kernel.pci import PciFunction
 
-__all__ = ["SOURCES", "E1000eSource", "EntropySource", "MessageSource", "NvmeSource", "message_source"]
+__all__ = ["MESSAGE_SOURCES", "E1000eSource", "EntropySource", "MessageSource", "NvmeSource", "message_source"]
 
 # Longer than a 82574 holds its next message back (128 us); in real time its timer may also be late.
 _INTERVAL_US, _REAL_INTERVAL_US = 500, 20_000
@@ -35,7 +35,7 @@ class MessageSource(Protocol):
         """Take the cause of the next request away: what a handler of its INTx# does."""
 
 
-class EntropySource(Entropy):
+class EntropySource(EntropyDevice):
     """virtio-rng: a buffer filled."""
 
     def __init__(self, k: Kernel, entry: int) -> None:
@@ -102,7 +102,7 @@ class E1000eSource(E1000eCard):
         self.ICR.read()
 
 
-SOURCES: Mapping[str, Callable[[Kernel, int], MessageSource]] = {
+MESSAGE_SOURCES: Mapping[str, Callable[[Kernel, int], MessageSource]] = {
     "virtio-rng": EntropySource,
     "nvme": NvmeSource,
     "e1000e": E1000eSource,
@@ -112,4 +112,4 @@ SOURCES: Mapping[str, Callable[[Kernel, int], MessageSource]] = {
 
 def message_source(k: Kernel, device: str, entry: int) -> MessageSource:
     """The device with MSI-X enabled and table entry `entry` (still masked) for its requests. Raises `KeyError`."""
-    return SOURCES[device](k, entry)
+    return MESSAGE_SOURCES[device](k, entry)

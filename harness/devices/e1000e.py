@@ -14,7 +14,7 @@ from harness.kernel.window import Window
 
 __all__ = ["E1000eCard"]
 
-RING = 8  # descriptors: 128 bytes, the least that RDLEN and TDLEN can say
+E1000E_RING_SIZE = 8  # descriptors: 128 bytes, the least that RDLEN and TDLEN can say
 
 
 class E1000eCard(E1000e):
@@ -86,7 +86,7 @@ class E1000eCard(E1000e):
         self.TX[0].TDT.write(self.waiting)
 
     def _ring(self, stem: str, content: bytes) -> Buffer:
-        return self.k.buffer(self.k.program.unique(stem), 16 * RING, align=128, fill=content)
+        return self.k.buffer(self.k.program.unique(stem), 16 * E1000E_RING_SIZE, align=128, fill=content)
 
 
 def _bytes(descriptor: int) -> bytes:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from harness.kernel.builder import Kernel
 from harness.kernel.window import Window
 
-__all__ = ["WORK", "LifeCycle"]
+__all__ = ["LIFE_CYCLE_WORK", "LifeCycle"]
 
-WORK = 100_000  # what the processor counts while the transfer is outstanding
+LIFE_CYCLE_WORK = 100_000  # what the processor counts while the transfer is outstanding
 MS = 4000.0
 
 
@@ -51,7 +51,7 @@ class LifeCycle:
         k.asm(f"""
         .Lwork:
             inc qword ptr [work]
-            cmp qword ptr [work], {WORK}
+            cmp qword ptr [work], {LIFE_CYCLE_WORK}
             jb .Lwork
             mov rax, [{self.target.address:#x}]
             mov [held], rax

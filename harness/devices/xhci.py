@@ -22,9 +22,9 @@ from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 from harness.kernel.poll import wait_register
 
-__all__ = ["INTERRUPTERS", "XhciMsi"]
+__all__ = ["XHCI_INTERRUPTERS", "XhciMsi"]
 
-INTERRUPTERS = 16  # of the harness's controller: what it requests messages for
+XHCI_INTERRUPTERS = 16  # of the harness's controller: what it requests messages for
 RING = 16  # TRBs of an event ring, the fewest that a segment may have
 
 
@@ -43,7 +43,7 @@ class XhciMsi(XhciCapability):
         self.operational.USBCMD.write(HCRST=1)
         wait_register(k, self.operational.USBCMD, HCRST=0)
         wait_register(k, self.operational.USBSTS, CNR=0)
-        self.rings = [self._ring(number) for number in range(INTERRUPTERS)]
+        self.rings = [self._ring(number) for number in range(XHCI_INTERRUPTERS)]
         self.operational.USBCMD.write(RS=1, INTE=1)
 
     def enable_msi(self, vector: int, *, log2: int = 0) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.hardware.virtio import NO_VECTOR
+from harness.devices.virtio import VirtioPci
+from harness.devices.virtqueue import PAGE, Part
+from harness.hardware.virtio import VIRTIO_NO_VECTOR
 from harness.hardware.virtqueue import DESCRIPTOR_SIZE, EventFlags, EventSuppression, PackedDescriptor
 from harness.kernel.bus import slot
-from harness.kernel.virtio import VirtioPci
-from harness.kernel.virtqueue import PAGE, Part
 
 __all__ = ["PackedQueue", "Position"]
 
@@ -36,7 +36,7 @@ class PackedQueue:
     """
 
     def __init__(
-        self, device: VirtioPci, index: int, *, size: int = 8, vector: int = NO_VECTOR, name: str | None = None
+        self, device: VirtioPci, index: int, *, size: int = 8, vector: int = VIRTIO_NO_VECTOR, name: str | None = None
     ) -> None:
         """Lay the queue out in zeroed memory, configure and enable it. `size`: any number, not only powers of two."""
         self.device = device

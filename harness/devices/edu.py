@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.hardware.edu import BUFFER_OFFSET, Edu, TransferDirection
+from harness.hardware.edu import EDU_BUFFER_OFFSET, Edu, TransferDirection
 from harness.hardware.lapic import DivideValue
 from harness.hardware.msi import Msi64
 from harness.kernel.builder import Kernel
@@ -39,7 +39,7 @@ class EduDevice(Edu):
         return msi
 
     def prepare(self, *, source: int, destination: int, count: int) -> None:
-        """Source, destination and count of the next transfer: guest-physical, or `BUFFER_OFFSET` + offset."""
+        """Source, destination and count of the next transfer: guest-physical, or `EDU_BUFFER_OFFSET` + offset."""
         self.DMA_SOURCE.write(source)
         self.DMA_DESTINATION.write(destination)
         self.DMA_COUNT.write(count)
@@ -50,12 +50,12 @@ class EduDevice(Edu):
 
     def to_device(self, address: int, count: int, *, offset: int = 0, interrupt: bool = True) -> None:
         """From guest memory into the device's buffer."""
-        self.prepare(source=address, destination=BUFFER_OFFSET + offset, count=count)
+        self.prepare(source=address, destination=EDU_BUFFER_OFFSET + offset, count=count)
         self.go(TransferDirection.RAM_TO_EDU, interrupt=interrupt)
 
     def from_device(self, address: int, count: int, *, offset: int = 0, interrupt: bool = True) -> None:
         """From the device's buffer into guest memory."""
-        self.prepare(source=BUFFER_OFFSET + offset, destination=address, count=count)
+        self.prepare(source=EDU_BUFFER_OFFSET + offset, destination=address, count=count)
         self.go(TransferDirection.EDU_TO_RAM, interrupt=interrupt)
 
     def wait_done(self, *, ms: float = 400.0) -> None:

@@ -5,10 +5,10 @@ OASIS VIRTIO 1.2, "Legacy Interfaces: A Note on PCI Device Layout", "Legacy Inte
 
 from __future__ import annotations
 
+from harness.devices.virtqueue import PAGE, SplitQueue
 from harness.hardware.virtio import LEGACY_PAGE_SHIFT, LegacyHeaderMsix
 from harness.hardware.virtqueue import SplitQueueLayout
 from harness.kernel.builder import Kernel
-from harness.kernel.virtqueue import PAGE, SplitQueue
 
 __all__ = ["LegacyQueue", "LegacyVirtio"]
 

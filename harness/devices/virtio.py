@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.hardware.block import At, Block, Space, Value
 from harness.hardware.pci import CapabilityId, Plain32
-from harness.hardware.virtio import NO_VECTOR, CfgType, CommonConfiguration, Feature, IsrStatusBlock
+from harness.hardware.virtio import VIRTIO_NO_VECTOR, CfgType, CommonConfiguration, IsrStatusBlock, VirtioFeature
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 
@@ -115,7 +115,7 @@ class VirtioPci:
         self.reset()
         self.common.DEVICE_STATUS.write(ACKNOWLEDGE=1)
         self.common.DEVICE_STATUS.write(ACKNOWLEDGE=1, DRIVER=1)
-        chosen = int(features) | Feature.VERSION_1
+        chosen = int(features) | VirtioFeature.VERSION_1
         for half in (0, 1):
             self.common.DRIVER_FEATURE_SELECT.write(half)
             self.common.DRIVER_FEATURE.write(chosen >> 32 * half & 0xFFFF_FFFF)
@@ -126,7 +126,7 @@ class VirtioPci:
         self.common.DEVICE_STATUS.write(ACKNOWLEDGE=1, DRIVER=1, FEATURES_OK=1, DRIVER_OK=1)
 
     def configure_queue(
-        self, index: int, areas: tuple[int, int, int], *, size: int, vector: int = NO_VECTOR, name: str
+        self, index: int, areas: tuple[int, int, int], *, size: int, vector: int = VIRTIO_NO_VECTOR, name: str
     ) -> Value[int]:
         """Tell the device where a queue's descriptor, driver and device areas are, and enable it.
 
