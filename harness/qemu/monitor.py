@@ -283,7 +283,10 @@ class Monitor:
         self.process.scheduling.clear()
 
     async def reset(self) -> None:
-        """Reset the machine and leave it paused at the reset vector. RAM keeps its content."""
+        """Reset the machine and leave it paused at the reset vector. RAM keeps its content.
+
+        Raises QemuDied where the process is gone, and QemuHung where no reset has followed its command in `patience`.
+        """
         self.forget()
         if self.running:
             await self.pause()
@@ -292,12 +295,23 @@ class Monitor:
         self._was_reset.add_done_callback(lambda future: future.cancelled() or future.exception())
         await self.execute_all(self._reset_commands(), _CONT)
         # `cont` before the reset was done would run the old guest on for a moment.
-        await self._was_reset
+        await self._wait_reset(self._was_reset)
         self._was_reset = None
         self.fresh = True
         self.resets += 1
         self.guest_resets = []
         self.events = []
+
+    async def _wait_reset(self, done: asyncio.Future[None]) -> None:
+        patience = _Patience(self)
+        try:
+            await done
+        except QemuDied as error:
+            if self._hung:
+                raise QemuHung(error.returncode, error.stderr, "the reset", self._hung) from None
+            raise
+        finally:
+            patience.cancel()
 
     async def wait_stop(self, timeout: float) -> Stop:
         """Wait until the guest stops, or `timeout` seconds."""
