@@ -6,7 +6,7 @@ Addresses are guest-physical; below 1 GiB the guest maps them one to one. Offset
 =====================  ==========================================================================
 0x0000_8000            application-processor trampoline (SIPI vector 08h)
 0x0010_0000            runtime: code and tables
-0x0010_f000            parameters: what the host tells the runtime
+0x0010_f000            parameters: what the host passes to the runtime
 0x0011_0000            program: what the probe wrote
 0x0020_0000            data that the runtime zeroes: mailbox, counts, values, IDT, GDT, TSS, snapshots
 0x0030_0000            recorder: `RECORDS` entries, then a ring of the last `TAIL`
@@ -189,9 +189,9 @@ PARAMETERS_STRUCT: Final = Struct(
     "PARAM",
     32,
     TSC_KHZ=(0, 8),  # 0: the guest calibrates against the 8254
-    RUN_ID=(8, 4),  # base of the commit words: tells this run's records from an earlier run's
+    RUN_ID=(8, 4),  # base of the commit words: distinguishes this run's records from an earlier run's
     CPUS=(12, 4),
-    HOSTED=(16, 4),  # 1: a host acts at checkpoints and says when to go on
+    HOSTED=(16, 4),  # 1: a host acts at checkpoints and resumes the guest
     PACED=(20, 4),  # 1: a device does part of its work in the host's time: virtual time must not run ahead of it
 )
 

@@ -80,7 +80,7 @@ def _run() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except Exception:  # code 1 would say that a probe failed
+    except Exception:  # code 1 would mean that a probe failed
         traceback.print_exc()
         print("trapgate: this is a defect of Trapgate; please report it with the lines above", file=sys.stderr)
         return 3

@@ -34,7 +34,7 @@ def asm_command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The text to assemble; - is the standard input.")],
     mode: Annotated[Mode, typer.Option("--mode", help="Processor mode to start in, in bits.")] = Mode.long,
     address: Annotated[
-        str, typer.Option("--address", metavar="ADDR", help="Where the code will stand, as 4096 or 0x1000.")
+        str, typer.Option("--address", metavar="ADDR", help="The address of the code, as 4096 or 0x1000.")
     ] = "0",
     only_hex: Annotated[bool, typer.Option("--hex", help="Print nothing but the bytes, in hexadecimal.")] = False,
 ) -> None:

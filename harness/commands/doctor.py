@@ -146,6 +146,8 @@ def _show_host(console: Console, found: Survey) -> None:
 
 def _kvm(kind: str) -> Text:
     if kind == "software":
-        says = "/proc/cpuinfo has neither vmx nor svm: guests execute in software, and their failures say little about"
+        says = (
+            "/proc/cpuinfo has neither vmx nor svm: guests execute in software, and their failures prove little about"
+        )
         return Text(f"{_SOFTWARE}: {says} KVM elsewhere. See {document(REFERENCE)}", "yellow")
     return Text("with hardware virtualisation", "green") if kind else Text("none: there is no /dev/kvm", "yellow")

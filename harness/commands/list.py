@@ -74,7 +74,7 @@ def list_command(
 
 def _coverage(areas: list[str], narrowed: bool, totals_only: bool, json_file: Path | None) -> None:
     if narrowed:
-        usage_error("--coverage looks at the whole catalogue: name areas, without -k or --probes")
+        usage_error("--coverage is about the whole catalogue: name areas, without -k or --probes")
     try:
         cases = find_cases(())
     except (SelectionError, ProbeError) as error:

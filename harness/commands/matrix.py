@@ -139,7 +139,7 @@ def _show(found: Sequence[Column], table_rows: Sequence[Row], *, everything: boo
 
 
 def _table(found: Sequence[Column], chosen: Sequence[Row]) -> Table:
-    """A column for each group of targets that agree about every row, named by a letter and told below."""
+    """A column for each group of targets that agree about every row, named by a letter that is explained below."""
     groups: dict[tuple[tuple[Verdict, ...], ...], list[int]] = {}
     for number in range(len(found)):
         groups.setdefault(tuple(tuple(r.verdict for r in row.cells[number]) for row in chosen), []).append(number)
@@ -182,7 +182,7 @@ def _cell(records: Sequence[RunRecord]) -> Text:
 
 
 def _explain(found: Sequence[Column], row: Row) -> None:
-    """What each target with something to say says: a reason for each kind, with the number of cases."""
+    """For each target that has any: each kind of reason, with the number of cases."""
     console = make_console()
     console.print(Text(row.probe, "bold"), soft_wrap=True)
     reasons: dict[tuple[Verdict, str], list[str]] = {}

@@ -1,4 +1,4 @@
-"""The options that say what a command is about: which probes, on which targets, with which QEMU. Declared once.
+"""The options that select what a command works on: which probes, on which targets, with which QEMU. Declared once.
 
 A command takes a `Selection`, or a `TargetSelection`, as its first parameter, and is decorated with `selecting`, which
 adds these options.

@@ -23,7 +23,7 @@ __all__ = ["check_programs", "find_cases", "usage_error"]
 
 
 def usage_error(message: str) -> NoReturn:
-    """Say what was wrong with the call, and leave with exit code 2."""
+    """Print what was wrong with the call, and leave with exit code 2."""
     make_console(stderr=True).print(Text.assemble(("trapgate: ", "bold red"), message), soft_wrap=True)
     raise typer.Exit(2)
 
@@ -74,7 +74,7 @@ def find_cases(
     unconcerned = sorted({shown(problem.path) for problem in found.problems if problem not in concerned})
     if unconcerned:
         files = plural(len(unconcerned), "probe file")
-        note = f"{files} that cannot be loaded, and that nobody asked for: {', '.join(unconcerned)}"
+        note = f"{files} that cannot be loaded, and that this call does not select: {', '.join(unconcerned)}"
         make_console(stderr=True).print(note, soft_wrap=True)
     _refuse_equal_ids(found.probes)
     if concerned and broken is not None:
@@ -87,7 +87,7 @@ def find_cases(
 
 
 def _place(name: str, roots: Sequence[Path], *, own: bool) -> Path | None:
-    """The file or folder that holds all that a name means, where the name tells it: no other is loaded.
+    """The file or folder that holds all that a name means, where the name has one: no other is loaded.
 
     What exists at that path goes before what a root has of that name; a folder does only if it may hold a probe.
     """
@@ -105,7 +105,7 @@ def _place(name: str, roots: Sequence[Path], *, own: bool) -> Path | None:
 
 
 def _concerns(problem: Problem, places: Mapping[str, Path | None], roots: Sequence[Path]) -> bool:
-    """Whether a broken file may hold what one of the names means; a name that tells no place may mean any file."""
+    """Whether a broken file may hold what one of the names means; a name without a place may mean any file."""
     for name, known in places.items():
         text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
         found = [known] if known is not None else [root / text for root in roots if text and (root / text).exists()]

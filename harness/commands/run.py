@@ -1,4 +1,4 @@
-"""`trapgate run`: boot probes on targets, and say what came of it."""
+"""`trapgate run`: boot probes on targets, and print the verdicts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ EXIT_CODES = (
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the run to end. A KeyboardInterrupt, so that whatever lets Ctrl-C through lets it through."""
+    """A signal ends the run. A KeyboardInterrupt, so that code that passes Ctrl-C on passes it on."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -122,7 +122,7 @@ def run_command(
         bool, typer.Option("--random-order", help="Run in a random order; the report keeps the plan's.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="The random order of that number; it is told in the note.")
+        int | None, typer.Option("--seed", metavar="N", help="The random order of that number, which the note shows.")
     ] = None,
 ) -> None:
     """Boot probes on targets and print their verdicts; each failure is explained."""
@@ -206,7 +206,7 @@ def execute(plan: Plan, open_runner: OpenRunner) -> int:
         note, code = f"interrupted by {signal.Signals(number).name}", 128 + number
     except CrewError as error:
         note, code = str(error), 3
-    finally:  # also for what should not happen: a report says what is known
+    finally:  # also after a defect: the report has what is known
         cause = "" if complete else note or f"the command broke: {sys.exc_info()[1]!r}"
         problems = _write_reports(plan, terminal, report, cause)
     notes = [note, str(repeats) if repeats is not None else ""]
@@ -310,7 +310,7 @@ def _write_reports(plan: Plan, terminal: Terminal, report: JsonReport | None, ca
 def _signals() -> Iterator[None]:
     """SIGTERM and SIGHUP end the run as Ctrl-C does: reports written, machines closed.
 
-    The handler also tells Ctrl-C from a KeyboardInterrupt that a probe raises.
+    The handler also distinguishes Ctrl-C from a KeyboardInterrupt that a probe raises.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:

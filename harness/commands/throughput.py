@@ -66,7 +66,7 @@ def _shown(value: float | None, scale: float) -> str:
 
 
 def throughput_document(figures: Sequence[Figure]) -> list[dict[str, Any]]:
-    """The rows, as docs/bench.md says."""
+    """The rows, as docs/bench.md describes them."""
     return [
         {
             "device": row.device,

@@ -235,7 +235,7 @@ def _plain(case: CaseVacuity) -> dict[str, Any]:
 
 
 def _baseline_text(path: Path, target: str, scores: Sequence[CaseScore], *, whole: bool) -> str:
-    """Cases that were not asked about keep their scores; those that have gone from the catalogue lose them."""
+    """Cases that were not selected keep their scores; those that have gone from the catalogue lose them."""
     from harness.campaign.baseline import document
 
     kept: dict[str, Any] = {}

@@ -35,7 +35,7 @@ def write_rom(folder: Path, image: Image) -> Path:
 def write_image(folder: Path, name: str, image: Image, *, cpus: int = 1) -> ImageFiles:
     """Write `NAME.elf` (multiboot, for GDB too), `NAME.pvh.elf`, `NAME.staging.bin` and `NAME.lst`. Raises `OSError`.
 
-    Nobody is there to resume a checkpoint or to say how fast the time-stamp counter is: the parameters say so.
+    The parameters state that there is no host: it would resume checkpoints and give the rate of the time-stamp counter.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parameters = Parameters(cpus=cpus, hosted=False)

@@ -19,7 +19,7 @@ _ALIGN = 16
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the host tells the runtime: see `PARAMETERS_STRUCT` in `harness/abi.py`. All zero is valid."""
+    """What the host passes to the runtime: see `PARAMETERS_STRUCT` in `harness/abi.py`. All zero is valid."""
 
     tsc_khz: int = 0  # ticks of the time-stamp counter in a millisecond; 0: the guest calibrates
     run_id: int = 0
@@ -98,7 +98,7 @@ class Image:
     ) -> list[tuple[int, bytes]]:
         """The staging area's content: the header that `guest/runtime/rom.asm` describes, then the segments.
 
-        Segments that stand in `ram` already are left out.
+        Segments that are in `ram` already are left out.
         """
         segments = self.segments(parameters)
         if ram is not None:

@@ -56,9 +56,9 @@ def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) ->
     ]  # fmt: skip
     arguments += _clock(shape)
     arguments += [
-        # One write to port 505h stops the machine at that instruction and says so over QMP (docs/specs/pvpanic).
+        # One write to port 505h stops the machine at that instruction and sends a QMP event (docs/specs/pvpanic).
         # A guest that resets itself or powers off is held too, with its registers as they were, and the SHUTDOWN
-        # event tells which it was; without this a triple fault would silently boot again.
+        # event has the cause; without this a triple fault would silently boot again.
         "-device", "pvpanic",
         "-action", f"panic=pause,reboot=shutdown,shutdown={_on_shutdown(shape, ends)}",
         *ends.qmp,
@@ -76,7 +76,7 @@ def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) ->
     arguments += _boot(shape, ends)
     for device in shape.devices:
         template = device.template(shape.target.machine)
-        assert template is not None  # missing() has looked
+        assert template is not None  # checked by missing()
         values = {
             "id": device.name,
             "backing": ends.backings.get(device.name, ""),

@@ -1,4 +1,4 @@
-"""COM1: a bounded log of what the guest said, and a pexpect spawn to read it and to answer."""
+"""COM1: a bounded log of the guest's output, and a pexpect spawn to read it and to answer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Console", "ConsoleLog", "SerialSpawn"]
 
 _HEAD = 256 * 1024
 _TAIL = 1024 * 1024
-_EXPECT_LIMIT = 16 * 1024 * 1024  # bytes of one run that `expect` looks at
-_POLL = 0.002  # seconds between looks at the file of a running guest: a file announces nothing
+_EXPECT_LIMIT = 16 * 1024 * 1024  # bytes of one run that `expect` reads
+_POLL = 0.002  # seconds between two reads of the file of a running guest: a file has no notification
 
 
 class ConsoleLog:
@@ -143,7 +143,9 @@ class Console:
     async def send(self, data: bytes, timeout: float) -> None:
         """Write to the guest; raises QemuError where COM1 is not interactive or the guest takes nothing in time."""
         if self._connection is None:
-            raise QemuError("COM1 of this machine can only be read: ask for an interactive one to send to the guest")
+            raise QemuError(
+                "COM1 of this machine can only be read: launch it with an interactive COM1 to send to the guest"
+            )
         try:
             async with asyncio.timeout(timeout):
                 await self._loop.sock_sendall(self._connection, data)
@@ -169,8 +171,8 @@ class Console:
 class SerialSpawn(SpawnBase):  # type: ignore[misc]  # pexpect has no types
     """COM1 as a pexpect object, in bytes: `expect`, `expect_exact`, `send`, `sendline`, `before`, `after` ...
 
-    EOF is raised where nothing more can come: the guest is stopped or gone, and all that it said has been read. It may
-    say more after `resume`.
+    EOF is raised where nothing more can come: the guest is stopped or gone, and all its output has been read. It may
+    send more after `resume`.
     """
 
     def __init__(self, console: Console, log: ConsoleLog) -> None:
@@ -194,10 +196,10 @@ class SerialSpawn(SpawnBase):  # type: ignore[misc]  # pexpect has no types
             timeout = self.timeout
         console, log = self._console, self._serial_log
         if self._position > _EXPECT_LIMIT:
-            raise EOF(f"the guest has sent more than {_EXPECT_LIMIT >> 20} MiB to COM1; expect() looks no further")
+            raise EOF(f"the guest has sent more than {_EXPECT_LIMIT >> 20} MiB to COM1; expect() reads no further")
         waited = 0.0
         while True:
-            # In this order: what it said before it stopped is then surely in the log.
+            # In this order: all that it sent before it stopped is then in the log.
             over = not console.monitor.running
             if log is console.log:
                 engine().run(_pulled(console))
@@ -207,7 +209,7 @@ class SerialSpawn(SpawnBase):  # type: ignore[misc]  # pexpect has no types
                 return data
             if over or log.closed:
                 self.flag_eof = True
-                raise EOF("the guest is stopped and has said no more")
+                raise EOF("the guest is stopped and has sent no more")
             if timeout is not None and waited >= timeout:
                 raise TIMEOUT("Timeout exceeded.")
             step = 0.05 if console.interactive else _POLL

@@ -229,7 +229,7 @@ _LIST = (
         "VT-d: DMA and interrupt remapping",
         _on(("q35",), "-device", "intel-iommu,intremap=on"),
         ("intel-iommu",),
-        # Interrupt remapping needs the IO APIC in QEMU: KVM's own one does not ask it.
+        # Interrupt remapping needs the IO APIC in QEMU: the one in KVM does not use it.
         kvm_machine_options=("kernel-irqchip=split",),
         first=True,
         in_virtual_time=True,

@@ -62,16 +62,16 @@ class Engine:
             self.loop.call_soon_threadsafe(cancel)
             ended.acquire()
             if tasks and not tasks[0].cancelled():
-                tasks[0].exception()  # nobody else will ask
+                tasks[0].exception()  # marks it as retrieved
             raise
         return tasks[0].result()
 
     def post(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called in the loop's thread, soon; nobody waits for it."""
+        """Call `callback` in the loop's thread, soon; do not wait for it."""
         self.loop.call_soon_threadsafe(callback)
 
     def spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Run `coroutine` in the loop's thread; nobody waits for it."""
+        """Run `coroutine` in the loop's thread; do not wait for it."""
         self.post(lambda: self._keep(self.loop.create_task(coroutine)))
 
     def _keep(self, task: asyncio.Task[object]) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong between us and a QEMU process, told for people."""
+"""The errors of a QEMU process and its connection, with messages for people."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TargetError(QemuError):
 
 
 class Unsupported(QemuError):  # noqa: N818
-    """The target lacks what was asked for. `reason` is one plain sentence."""
+    """The target lacks what was requested. `reason` is one plain sentence."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -113,7 +113,7 @@ _SHORT = 500
 
 
 def said_in_short(stderr: str) -> str:
-    """What QEMU said, without warnings if it said more, in one line; of a long text the beginning and the end."""
+    """QEMU's message in one line, without warnings if it has more; of a long text the beginning and the end."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     lines = [line for line in lines if ": warning: " not in line] or lines
     text = "; ".join(lines) or "(nothing on stderr)"
@@ -122,7 +122,7 @@ def said_in_short(stderr: str) -> str:
 
 
 def describe_exit(returncode: int | None) -> str:
-    """Say how a process ended; `returncode` as `subprocess` gives it (negative: killed by that signal)."""
+    """How a process ended, as text; `returncode` as `subprocess` gives it (negative: killed by that signal)."""
     if returncode is None:
         return "closed its QMP connection"
     if returncode < 0:

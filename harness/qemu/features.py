@@ -32,7 +32,7 @@ _CPU_MODELS: dict[Accelerator, tuple[str, ...]] = {
     "kvm": ("max", "max,-arch-capabilities"),
 }
 _TYPES = sorted({name for device in DEVICES.values() for name in device.types} | {"pvpanic"})
-# F000:FFF0: mov dx, 505h; mov al, 1; out dx, al; then hlt for ever (the pvpanic port, docs/specs/pvpanic).
+# F000:FFF0: mov dx, 505h; mov al, 1; out dx, al; then an endless loop of hlt (the pvpanic port, docs/specs/pvpanic).
 _SIGNAL = bytes([0xBA, 0x05, 0x05, 0xB0, 0x01, 0xEE, 0xF4, 0xEB, 0xFD])
 _ROM = (b"\xf4" * 0xFFF0 + _SIGNAL).ljust(0x10000, b"\xf4")
 
@@ -117,7 +117,7 @@ def require(shape: Shape) -> None:
         raise Unsupported(reason)
 
 
-# ---- asking ----
+# ---- queries ----
 
 
 def _identity(program: str) -> tuple[str, int, int]:
@@ -227,7 +227,7 @@ def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: Ma
     memory = _memory("trial", identity, accelerator, machine, platform.release(), _processor())
     found = memory.read() if memory else {}
     try:
-        if found["reason"] is None:  # a failure may be mended (a module loaded, a right given): ask again
+        if found["reason"] is None:  # the cause of a failure may be gone (a module loaded, a right given): try again
             return Trial(str(found["cpu"]), None)
     except (KeyError, TypeError):
         pass

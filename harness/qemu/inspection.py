@@ -1,4 +1,4 @@
-"""What a machine shows of its controllers and its memory when it is asked, decoded."""
+"""Controllers and memory of a machine, read on request and decoded."""
 
 from __future__ import annotations
 

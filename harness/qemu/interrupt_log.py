@@ -1,7 +1,7 @@
 """QEMU's own log of the interrupts and exceptions that its processors take (`-d int`), read through a pipe.
 
 The format is that of QEMU's `do_interrupt_all` (target/i386/tcg/seg_helper.c): one line for each delivery that begins,
-followed by a dump of the processor's registers, of which TR says what processor it is. Only TCG has it.
+followed by a dump of the processor's registers, of which TR identifies the processor. Only TCG has it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WHAT = "the interrupt log"
 _LIMIT = 100_000
 """Deliveries of one run that are kept."""
 _LINE = 4096
-"""Bytes of a line that are looked at: far more than a line has."""
+"""Bytes of a line that are read: far more than a line has."""
 _HEAD = re.compile(
     rb" {0,6}(\d{1,10}): v=([0-9a-f]{2}) e=([0-9a-f]{4,8}) i=([01]) cpl=([0-3])"
     rb" IP=([0-9a-f]{4}):([0-9a-f]{8,16}) pc=[0-9a-f]{8,16} SP=([0-9a-f]{4}):([0-9a-f]{8,16})"

@@ -55,7 +55,7 @@ class Machine(Inspection):
         self._console = Console(resources.com1, monitor)
         self._preparing: asyncio.Task[None] | None = None
         self._witnessed: tuple[bytes, str] | None = None
-        self.host_wrote = False  # a cable was asked for: what is in it survives a reset
+        self.host_wrote = False  # a cable was used: frames in it survive a reset
         # An interrupt may come before our caller has its hands on the machine.
         self._abandoned = weakref.finalize(self, _abandon, monitor, self._console, resources)
         self._abandoned.atexit = False
@@ -73,7 +73,7 @@ class Machine(Inspection):
     ) -> Self:
         """Start QEMU and leave the guest paused before its first instruction.
 
-        `image` is what `shape.boot` says: a ROM, a kernel file, or a raw disk. `place`: pieces of guest RAM, (address,
+        `image` is of the kind of `shape.boot`: a ROM, a kernel file, or a disk. `place`: pieces of guest RAM, (address,
         bytes), written before the start. `timeout`: seconds until QEMU must answer.
 
         Raises QemuNotFound, Unsupported, TargetError, QemuStartError.
@@ -202,7 +202,7 @@ class Machine(Inspection):
         self._do(self._monitor.on_guest_reset(what))
 
     def wait_stop(self, timeout: float = 10.0, *, until_asleep: bool = False) -> Stop:
-        """Wait until the guest stops, `timeout` seconds at most: then the Stop says TIMEOUT and the guest runs on.
+        """Wait until the guest stops, `timeout` seconds at most: then the Stop is TIMEOUT and the guest runs on.
 
         `until_asleep`: no longer than until the guest can never run again, where virtual time shows that.
         """
@@ -213,7 +213,7 @@ class Machine(Inspection):
             stop = await wait_while_awake(self._monitor, self._dump, timeout)
         else:
             stop = await self._monitor.wait_stop(timeout)
-        if stop.signalled:  # `witness` will be asked for: to wake our caller twice would cost more than the answers do
+        if stop.signalled:  # `witness` follows: to wake the caller twice would cost more than the answers do
             try:
                 self._witnessed = await self._ask_witnesses()
             except QemuError:
@@ -255,7 +255,7 @@ class Machine(Inspection):
         self._monitor.patience = seconds
 
     def qmp(self, command: str, **arguments: object) -> Any:
-        """One QMP command; `_` in the name of an argument stands for `-`. Raises QmpCommandError, QemuDied."""
+        """One QMP command; `_` in the name of an argument becomes `-`. Raises QmpCommandError, QemuDied."""
         named = {name.replace("_", "-"): value for name, value in arguments.items()}
         return self._do(self._monitor.execute(command, named))
 
@@ -292,7 +292,7 @@ class Machine(Inspection):
         return str((await self._monitor.execute_all([_REGISTERS], then))[0]).replace("\r\n", "\n")
 
     def witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
-        """What every run is asked when it stops, in one go: `serial_output()` and `registers()`. Raises as they do."""
+        """What each run needs at its stop, together: `serial_output()` and `registers()`. Raises as they do."""
         output, dump = self._witnessed or self._do(self._ask_witnesses())
         return output, parse_registers(dump)
 
@@ -309,7 +309,7 @@ class Machine(Inspection):
 
     async def _deliveries(self) -> tuple[Delivery, ...]:
         if self._resources.interrupt_log is None:
-            raise QemuError("this machine has no interrupt log: ask for a shape with interrupt_log=True")
+            raise QemuError("this machine has no interrupt log: launch a shape with interrupt_log=True")
         return self._resources.interrupt_log.deliveries()
 
     # ---- console, disks, networks ----
@@ -339,7 +339,7 @@ class Machine(Inspection):
     def networks(self) -> Mapping[str, socket.socket]:
         """The host's end of each network card's cable, by device: one datagram is one Ethernet frame.
 
-        Frames stay in the cable, and in QEMU, over a reset: a machine whose cable was asked for serves no further run.
+        Frames stay in the cable, and in QEMU, over a reset: a machine whose cable was used serves no further run.
         """
         self.host_wrote |= bool(self._resources.networks)
         return dict(self._resources.networks)
@@ -358,7 +358,7 @@ class Machine(Inspection):
 
     @property
     def fit(self) -> bool:
-        """Whether QEMU runs and is not stopped, by what the kernel says at this moment."""
+        """Whether QEMU runs and is not stopped, according to the kernel at this moment."""
         return self._monitor.process.scheduling.fit
 
     @property

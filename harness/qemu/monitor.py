@@ -26,7 +26,7 @@ GuestReset = Literal["stop", "continue", "unexpected"]
 """What happens when the guest resets itself: "stop" holds it with its registers, "continue" lets it boot again.
 
 "unexpected" is as "continue", for a guest that is not to do it and is judged by `guest_resets`: it makes each reset of
-ours cheaper, for QEMU must not be told before it and after it what else a reset means.
+ours cheaper, because no command has to change the meaning of a reset before and after it.
 """
 
 _NO_RUN_STATE = (StopKind.DIED, StopKind.TIMEOUT, StopKind.NOT_RUN, StopKind.OTHER)
@@ -83,7 +83,7 @@ class _Client(QMPClient):
                 data += bytes(self._begun[1])[:-1]
             writer.write(data)
             answers = [await self._reply(identity) for identity in identities]
-        finally:  # when we are cancelled, or the first wait fails, nobody waits for the others any more
+        finally:  # when we are cancelled, or the first wait fails, the others have no waiter any more
             for identity in identities:
                 self._pending.pop(identity, None)
         for message, answer in zip(messages, answers, strict=True):
@@ -111,14 +111,14 @@ class _Client(QMPClient):
 
 
 class Monitor:
-    """The QMP connection of one process: commands, and the state of the guest as the events tell it."""
+    """The QMP connection of one process: commands, and the state of the guest according to the events."""
 
     def __init__(self, process: QemuProcess) -> None:
         self.process = process
         self.patience = 30.0  # seconds in which QEMU must answer a command
         self._hung = ""  # it did not, and was killed for it: why
         self.running = False
-        self.executed = False  # the guest has been let run since power-on or reset: QEMU said so
+        self.executed = False  # the guest has run since power-on or reset: a RESUME event came
         self.used = False  # a guest ran, and was reset
         self.fresh = True  # not run since power-on or reset
         self.resets = 0  # by us
@@ -127,7 +127,7 @@ class Monitor:
         self._client = _Client(f"pid{process.pid}")
         # One of ours in the log is enough: qemu.qmp reports each end of a connection as an error.
         logging.getLogger(f"qemu.qmp.protocol.pid{process.pid}").addFilter(_only_debug)
-        # The client's own listener keeps every event for whoever asks. A filter that is called for each as it comes, in
+        # The client's own listener keeps every event for its readers. A filter that is called for each as it comes, in
         # order, and takes none, keeps that queue empty.
         self._client.events.event_filter = self._on_event
         self._cause: Stop | None = None
@@ -143,14 +143,14 @@ class Monitor:
 
     @property
     def version(self) -> str:
-        """QEMU's version as its greeting says it, as `7.2.22`; empty before the negotiation."""
+        """QEMU's version according to its greeting, as `7.2.22`; empty before the negotiation."""
         greeting = self._client.greeting
         number: Any = greeting.QMP.version["qemu"] if greeting is not None else {}
         return ".".join(str(number[part]) for part in ("major", "minor", "micro") if part in number)
 
     async def _watch_end(self) -> None:
         returncode = await asyncio.shield(self.process.exited)
-        # What QEMU said before it ended is still in the socket: read it to the end before we judge.
+        # Messages that QEMU sent before it ended are still in the socket: read all of them first.
         while self._client.runstate is Runstate.RUNNING:
             await self._client.runstate_changed()
         reason = self._cause.reason if self._cause is not None else ""
@@ -219,7 +219,7 @@ class Monitor:
                 await self._wait_gone()
                 raise QemuHung(self.process.returncode, self.process.stderr, command, self._hung) from None
             if not isinstance(error, QMPError):
-                await self._wait_gone()  # a transport that closed under our hands
+                await self._wait_gone()  # the transport closed meanwhile
             if not self.process.alive or self._client.runstate is not Runstate.RUNNING:
                 await self._wait_gone()
                 raise QemuDied(self.process.returncode, self.process.stderr, command) from None
@@ -253,7 +253,7 @@ class Monitor:
         except QemuHung:
             raise
         except QemuDied:
-            pass  # the guest may end QEMU before QEMU has answered: the stop tells it
+            pass  # the guest may end QEMU before QEMU has answered: the Stop then has the cause
 
     async def pause(self) -> None:
         """Hold the guest where it is."""
@@ -267,12 +267,12 @@ class Monitor:
 
     @property
     def reset_begins(self) -> Command | None:
-        """The command that a reset begins with, where it is worth to be told of early."""
+        """The command that a reset begins with, where it is worth sending it early."""
         return self._reset_commands()[0] if self.resets else None
 
     def _reset_commands(self) -> list[Command]:
         # `reboot=shutdown` turns our reset into a shutdown as well; lift it for this one. QEMU takes the action when
-        # the reset is requested, so that it may be put back in the same breath.
+        # the reset is requested, so that it can be restored at once.
         return [_LIFT, _RESET, _HOLD] if self._guest_reset == "stop" else [_RESET]
 
     def forget(self) -> None:
@@ -291,7 +291,7 @@ class Monitor:
         if self.running:
             await self.pause()
         self._was_reset = asyncio.get_running_loop().create_future()
-        # Where a command fails first, nobody asks for this one's error.
+        # Where a command fails first, the exception of this future is not retrieved.
         self._was_reset.add_done_callback(lambda future: future.cancelled() or future.exception())
         await self.execute_all(self._reset_commands(), _CONT)
         # `cont` before the reset was done would run the old guest on for a moment.
@@ -324,7 +324,7 @@ class Monitor:
                 return Stop(StopKind.TIMEOUT, seconds=timeout, ran=allowance.ran)
         cause = stopped.result()
         if cause is None:
-            # A bare STOP: only the run state tells why.
+            # A STOP without a cause before it: the run state has the cause.
             try:
                 status = (await self.execute("query-status"))["status"]
             except QemuDied:
@@ -356,7 +356,7 @@ class _Patience:
         self._monitor = monitor
         self._allowance: Allowance | None = None
         self._loop = asyncio.get_running_loop()
-        # The first look is late by so much: commands are answered in a fraction of a millisecond.
+        # The first check is that late: most commands are answered in a fraction of a millisecond.
         self._timer = self._loop.call_later(min(monitor.patience, 0.25), self._look)
 
     def _look(self) -> None:

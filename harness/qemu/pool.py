@@ -21,7 +21,7 @@ class MachinePool:
 
     @contextmanager
     def lend(self, shape: Shape, rom: bytes) -> Iterator[Machine]:
-        """A machine of that shape, warm if there is one. It is ended afterwards unless `keep` was told of it.
+        """A machine of that shape, warm if there is one. It is ended afterwards unless it was given to `keep`.
 
         Raises what `Machine.launch` raises.
         """

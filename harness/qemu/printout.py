@@ -1,4 +1,4 @@
-"""COM1's output as a file in memory that QEMU writes and we read, without a word over QMP."""
+"""COM1's output as a file in memory that QEMU writes and the harness reads, without a QMP command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Printout:
     """
 
     SIZE = 16 << 20
-    """Bytes: more than a guest says in ten seconds. Memory is taken as it is written."""
+    """Bytes: more than a guest sends in ten seconds. Memory is taken as it is written."""
 
     def __init__(self) -> None:
         self._file = os.memfd_create("trapgate-com1", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

@@ -39,7 +39,7 @@ class QemuProcess:
             self._process = subprocess.Popen(
                 [*_guarded(), program, *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=writer,  # QEMU says some things there (`-device help`); never mix them into our own output
+                stdout=writer,  # QEMU prints some things there (`-device help`); they never reach our own output
                 stderr=writer,
                 pass_fds=tuple(descriptors),
                 # Ctrl-C belongs to us: QEMU must not see it first and leave before its state is dumped.
@@ -86,7 +86,7 @@ class QemuProcess:
         os.close(self._pidfd)
         self._pidfd = -1
         if self._stderr >= 0:
-            self._read_stderr()  # what it said last
+            self._read_stderr()  # its last message
             self._close_stderr()
         self.returncode = returncode
         self.scheduling.close()
@@ -105,7 +105,7 @@ class QemuProcess:
         return self.returncode is None
 
     def kill(self) -> None:
-        """Send SIGKILL; `exited` tells when it is gone. Harmless on a process that has ended."""
+        """Send SIGKILL; `exited` is done when it is gone. Harmless on a process that has ended."""
         if self._pidfd >= 0:
             self.killed = True
             try:
@@ -124,8 +124,8 @@ class QemuProcess:
 def _guarded() -> list[str]:
     """The words before the program that tie its life to ours.
 
-    setpriv asks the kernel for SIGKILL when the forking thread ends. We may have died before it could ask: so the
-    shell then looks whether we are still its parent, and goes on only if so. Both only exec: the pid stays the same.
+    setpriv asks the kernel for SIGKILL when the forking thread ends. The parent may have ended before: so the
+    shell then checks its parent's pid, and goes on only if it is unchanged. Both only exec: the pid stays the same.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:

@@ -1,4 +1,4 @@
-"""Whether the host let a QEMU process run: what Linux's /proc, waitid(2) and clocks say of it.
+"""Whether the host let a QEMU process run: according to Linux's /proc, waitid(2) and clocks.
 
 A guest that gives no sign, or that is late, is at fault only if its QEMU had a processor. All methods belong to one
 thread at a time; none blocks, and each reading costs about one microsecond a thread of QEMU.
@@ -33,7 +33,7 @@ class Deprivation:
 
     @property
     def whole(self) -> bool:
-        """Whether all of QEMU stood still while real time went on."""
+        """Whether all of QEMU was stopped while real time went on."""
         return self.stopped or self.suspended_ms >= 1
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class Scheduling:
 
     @property
     def fit(self) -> bool:
-        """Whether the process has neither ended nor is stopped, by what the kernel says now."""
+        """Whether the process has neither ended nor is stopped, according to the kernel now."""
         return not self._wait(os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def _wait(self, what: int) -> bool:

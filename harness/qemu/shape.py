@@ -61,7 +61,7 @@ class Shape:
         if self.boot != "rom":
             return (
                 f"it boots by {self.boot}, and firmware resets the machine by itself when it boots again, which "
-                "cannot be told from a guest's own reset; launch a new machine"
+                "cannot be distinguished from a guest's own reset; launch a new machine"
             )
         for device in self.devices:
             if not device.resets:
@@ -69,7 +69,7 @@ class Shape:
         return None
 
     def missing(self) -> str | None:
-        """Why this machine type cannot have these devices, or `None`: known before any QEMU is asked."""
+        """Why this machine type cannot have these devices, or `None`: known before any QEMU is started."""
         for device in self.devices:
             if device.template(self.target.machine) is None:
                 return (

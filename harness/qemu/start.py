@@ -13,7 +13,7 @@ from harness.qemu.scheduling import Allowance
 
 __all__ = ["start"]
 
-END_S = 5.0  # seconds in which a QEMU whose connection broke may end by itself, which says more than our SIGKILL
+END_S = 5.0  # seconds in which a QEMU whose connection broke may end by itself, so that its own exit status is reported
 
 
 async def start(
@@ -21,7 +21,7 @@ async def start(
 ) -> Monitor:
     """Start QEMU and negotiate; `timeout` in seconds. `explain` gives the command line for the error.
 
-    Raises QemuNotFound, or QemuStartError with what QEMU said; no process is left behind then.
+    Raises QemuNotFound, or QemuStartError with QEMU's message; no process remains then.
     """
     try:
         process = QemuProcess(program, arguments, resources.descriptors)

@@ -18,10 +18,10 @@ class StopKind(StrEnum):
     SHUTDOWN = "shutdown"  # power-off
     RESET = "reset"  # the guest reset itself: port CF9h, keyboard controller, triple fault
     SUSPENDED = "suspended"  # ACPI S3
-    PAUSED = "paused"  # somebody asked for it over QMP
+    PAUSED = "paused"  # by a QMP command
     WATCHDOG = "watchdog"  # an emulated watchdog timer expired
     IO_ERROR = "io-error"  # a disk backend failed
-    OTHER = "other"  # a run state that only QEMU's users ask for: debug, save-vm, finish-migrate …
+    OTHER = "other"  # a run state that only QMP commands cause: debug, save-vm, finish-migrate …
     DIED = "died"  # the QEMU process ended
     TIMEOUT = "timeout"  # none of these within the time given: the guest still runs
     NOT_RUN = "not-run"  # nor this, for the host did not let QEMU run
@@ -38,7 +38,7 @@ class Stop:
     kind: StopKind
     reason: str = ""
     returncode: int | None = None  # DIED: as subprocess gives it, negative for a signal
-    stderr: str = ""  # DIED: what QEMU said
+    stderr: str = ""  # DIED: QEMU's standard error
     seconds: float | None = None  # TIMEOUT and NOT_RUN: how long QEMU had, or was to have
     ran: float = 0.0  # TIMEOUT: seconds of processor time that QEMU took meanwhile
     asleep: bool = False  # TIMEOUT that came early, for the guest can never run again
@@ -50,7 +50,7 @@ class Stop:
 
     @property
     def frozen(self) -> bool:
-        """Whether the machine stands still and can be dumped."""
+        """Whether the machine is stopped and can be dumped."""
         return self.kind not in (StopKind.DIED, StopKind.TIMEOUT, StopKind.NOT_RUN)
 
     @property
@@ -79,7 +79,7 @@ class Stop:
             case StopKind.PAUSED:
                 return "the guest is paused: somebody sent QEMU the command stop"
             case StopKind.NOT_RUN:
-                return f"the host did not let QEMU run, so the guest's silence says nothing: {self.reason}"
+                return f"the host did not let QEMU run, so nothing follows from the guest's silence: {self.reason}"
             case StopKind.RESET:
                 return f"the guest reset the machine ({self.reason}): triple fault, port CF9h or keyboard controller"
             case StopKind.DIED:

@@ -80,7 +80,7 @@ class Target:
 
     @property
     def platform(self) -> MachineType:
-        """The machine type: what a probe asks for when it depends on the board."""
+        """The machine type: what a probe names when it depends on the board."""
         return self.machine
 
     @property

@@ -1,4 +1,4 @@
-"""Files that are never half written: whoever reads one sees the old contents or the new."""
+"""Files that are never half written: a reader gets the old contents or the new."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def host_facts() -> dict[str, Any]:
 
 @cache
 def qemu_version(binary: str) -> str | None:
-    """`7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)`, as the program says it; None where it cannot be run."""
+    """`7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)`, as the program prints it; None where it cannot be run."""
     try:
         output = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):

@@ -51,7 +51,7 @@ def interrupt_table(interrupts: Sequence[InterruptRecord], marks: Sequence[Mark]
 
 
 def _likeness(event: Event) -> tuple[object, ...]:
-    """What two events have in common that may stand for each other. A mark stands for itself."""
+    """The key of an event: events of one key are shown as one line with a count. A mark has a key of its own."""
     if isinstance(event, Mark):
         return ("mark", event.seq)
     return (event.cpu, event.vector, event.error_code, event.cs, event.where, event.in_service)

@@ -24,7 +24,7 @@ _NOT_ENDED = "the run has not ended, or it was killed"
 class JsonReport:
     """One file, rewritten as a whole while results arrive: at once, then at most every 0.2 s, and when it is closed.
 
-    A rewrite that fails (disk full) leaves the last good file; `problem` says what happened, and the next rewrite tries
+    A rewrite that fails (disk full) leaves the last good file; `problem` has the cause, and the next rewrite tries
     again with everything. `facts` are further top-level fields. Raises OSError where the file cannot be written at all.
     """
 
@@ -57,7 +57,7 @@ class JsonReport:
             self._write(_NOT_ENDED)
 
     def close(self, *, cause: str = "") -> None:
-        """Write the last state; `cause` says why not everything that was planned ran, and is empty if all ran."""
+        """Write the last state; `cause`: why not everything that was planned ran; empty if all ran."""
         self._write(cause)
 
     def _write(self, cause: str) -> None:

@@ -26,7 +26,7 @@ def junit_xml(records: Sequence[RunRecord], properties: Mapping[str, str] | None
     """The document.
 
     `fail` is a `<failure>`, `error` an `<error>`; `unsupported` and `deviation` are `<skipped>` with their reason and a
-    `type` that tells them apart, since the format knows no better. Times are seconds.
+    `type` that distinguishes them, because the format has no better means. Times are seconds.
     """
     root = Element("testsuites", {"name": "trapgate", **_totals(records)})
     suites: dict[str, list[RunRecord]] = {}

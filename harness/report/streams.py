@@ -72,7 +72,7 @@ class GuardedStream:
         return getattr(self._stream, name)
 
     def settle(self, code: int) -> int:
-        """The exit code, after the last flush; says on standard error that output was lost."""
+        """The exit code, after the last flush; reports on standard error that output was lost."""
         self.flush()
         if self.problem is None:
             return code

@@ -81,7 +81,7 @@ class Terminal:
         self._progress.stop()
 
     def starting(self, case: str, target: str) -> None:
-        """Say which run is at work."""
+        """Show which run is under way."""
         self._progress.update(self._task, description=f"{case}  {target}")
 
     def finished(self, result: Result) -> None:

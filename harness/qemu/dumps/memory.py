@@ -1,4 +1,4 @@
-"""`xp /Nxw`: physical memory, as whoever owns it answers dword reads."""
+"""`xp /Nxw`: physical memory, as its owner (RAM or a device) answers dword reads."""
 
 from __future__ import annotations
 

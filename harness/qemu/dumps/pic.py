@@ -2,7 +2,7 @@
 
 The formats are those of QEMU's hw/intc/ioapic_common.c and hw/intc/i8259_common.c. The order of the blocks differs
 between versions; microvm has two IO APICs, both of which QEMU calls ioapic0: the one that software has programmed comes
-first, or the first of the dump where that does not tell them apart.
+first, or the first of the dump where that does not distinguish them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _parse(text: str) -> tuple[list[IoApicState], dict[int, PicState]]:
         elif (match := _PIN.fullmatch(line.rstrip())) and head is not None and int(match[1]) == len(entries):
             entry = RedirectionState.decode(len(entries), int(match[2], 16))
             if entry.vector != int(match[3]):
-                raise DumpError(_WHAT, line, text, f"vec={entry.vector}, as the entry says")
+                raise DumpError(_WHAT, line, text, f"vec={entry.vector}, the entry's vector")
             entries.append(entry)
         elif (match := _BITS.fullmatch(line.rstrip())) and head is not None:
             pins = frozenset(int(pin) for pin in re.findall(r"[0-9]{1,3}", match[2]))

@@ -152,7 +152,7 @@ def parse_registers(text: str) -> tuple[CpuRegisters, ...]:
 
 @lru_cache(maxsize=4096)
 def _read(line: str) -> Mapping[str, Any] | None:
-    """What one line says, `None` where it is not understood. Most lines are those of the last dump again."""
+    """The registers of one line, `None` where it is not understood. Most lines are those of the last dump again."""
     if match := _STATE.fullmatch(line):
         rip, rflags, cpl, *bits = match.groups()
         values = (int(rip, 16), int(rflags, 16), int(cpl), *(bit == "1" for bit in bits))
