@@ -1,4 +1,4 @@
-"""Plain `pytest` says which probe files of the project it did not collect."""
+"""Plain `pytest` names the probe files of the project that it did not collect."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ postpone_8254:
 # silence_8254: OUT of channel 0 goes high once, now, and never moves again: mode 0 at its terminal count.
 # Not mode 1, which needs a gate edge on the chip but counts at once in QEMU and raises OUT when it is through.
 # One that is there already stays as it is. In real time QEMU moves the line some time after OUT: the edge is waited for at
-# the 8259, or it would come after a later ICW1. (Where IRR already has one that nobody took, this one is not seen.)
+# the 8259, or it would come after a later ICW1. (Where IRR already has one that was not taken, this one is not seen.)
 # KVM's own 8254, known by its IO APIC's version, reaches the IO APIC still later than the 8259, by a thread of its own. There
 # mode 5 is silent, as on the chip, where only a gate edge starts it; and a load in that mode waits for the thread.
 # clobbers: RAX, RCX. 8254 datasheet, "Mode 0: Interrupt on Terminal Count", "Mode 5: Hardware Triggered Strobe".

@@ -3,7 +3,7 @@
 .code64
 
 # interrupt_common: reached from stub n with the vector pushed on top of the processor's frame.
-# The processor aligned RSP to 16 before it pushed 5 or 6 quadwords, so RSP tells whether there is an error code: the
+# The processor aligned RSP to 16 before it pushed 5 or 6 quadwords, so RSP shows whether there is an error code: the
 # vector does not (INT n pushes none). Keeps every register of the interrupted code.
 # In here: RBP frame, R12 this processor's block, R13D processor, R14D in service (0/1), EBX vector.
 interrupt_common:
@@ -163,7 +163,7 @@ in_service:
     xor eax, eax
     ret
 
-# claim_delivery: the in-service bit alone does not say that the local APIC delivered *this* one: INT n inside the handler of n
+# claim_delivery: the in-service bit alone does not prove that the local APIC delivered *this* one: INT n inside the handler of n
 # finds the bit set too. Such a one comes with the bit already claimed, from a CD nn instruction.
 # in: EBX, RBP, R12, R14D in service. out: R14D cleared for an INT n; else the bit is claimed. clobbers: RAX.
 claim_delivery:
@@ -314,7 +314,7 @@ send_eoi:
     ret
 
 # check_storm: the same vector again and again at the same instruction, thousands of times, is a level interrupt that
-# nobody silences: mask its IO APIC entries and say so, or the guest never gets anywhere.
+# that no handler silences: mask its IO APIC entries and report it, or the guest never goes on.
 # in: EBX, RBP, R12. out: MB_STORM. clobbers: RAX, RCX, RDX, RDI.
 check_storm:
     mov rax, qword ptr [rbp+FRAME_RIP]
@@ -351,7 +351,7 @@ check_storm:
 .Lcalm:
     ret
 
-# unexpected_exception: nobody armed it and nobody handles it: the run ends here, with the registers.
+# unexpected_exception: not armed and not handled: the run ends here, with the registers.
 # in: RBP frame, R13D processor. out: never returns.
 unexpected_exception:
     mov ebx, STATUS_UNEXPECTED_EXCEPTION

@@ -35,7 +35,7 @@ pci_init:
 .Lno_piix:
     mov r14d, PCI_MEMORY            # next free memory address
     mov r15d, PCI_IO                # next free port
-    mov ebx, 0x80000000             # function being looked at
+    mov ebx, 0x80000000             # function being examined
 .Lfunction:
     mov eax, ebx
     call pci_read
@@ -44,7 +44,7 @@ pci_init:
     call pci_assign
     test ebx, 0x700
     jnz .Lnext
-    lea eax, [rbx+0x0C]             # header type: bit 7 says that there are more functions
+    lea eax, [rbx+0x0C]             # header type: bit 7 is set where there are more functions
     call pci_read
     test eax, 0x800000
     jnz .Lnext

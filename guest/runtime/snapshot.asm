@@ -1,5 +1,5 @@
 # Snapshots: controller and processor state frozen in memory before the machine stops, because a stop can let virtual
-# time jump to the next timer before anybody has looked.
+# time jump to the next timer before the state is read.
 
 .code64
 

@@ -128,7 +128,7 @@ build_idt:
     mov byte ptr [IDT+8*16+4], 1
     ret
 
-# plant_canaries: every value slot of the program says that it was never written.
+# plant_canaries: mark every value slot of the program as never written.
 # in: program header. out: slots at VALUES. clobbers: RAX, RCX, RDI.
 plant_canaries:
     mov rcx, qword ptr [PROGRAM+PROG_VALUE_COUNT]

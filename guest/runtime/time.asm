@@ -112,8 +112,8 @@ spin_once:
     cmp r14, rax
     ret
 
-# stay: let RDI microseconds pass, with interrupts as they are. A single processor looks at the counter rarely while the
-# end is far: the look is what costs.
+# stay: let RDI microseconds pass, with interrupts as they are. A single processor reads the counter rarely while the
+# end is far: the read is what costs.
 # in: RDI. clobbers: RAX, RCX, RDX.
 stay:
     push r14

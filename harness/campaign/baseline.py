@@ -16,7 +16,7 @@ _SCHEMA = 1
 
 
 class BaselineError(Exception):
-    """A baseline that cannot be read: says where and what is wrong."""
+    """A baseline that cannot be read: the message has the place and the cause."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class BenchError(Exception):
 
 @dataclass
 class Bench:
-    """All figures, by the keys of docs/bench.md; times in milliseconds unless the key says otherwise."""
+    """All figures, by the keys of docs/bench.md; times in milliseconds unless the key has another unit."""
 
     probe: str
     target: str

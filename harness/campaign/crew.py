@@ -76,7 +76,7 @@ class _Worker(Generic[J]):
         try:
             ours.send(opener)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has died already; reading from it says so
+            pass  # it has died already; the next read reports it
 
     def give(self, task: _Task[J]) -> None:
         self.given.append(task)
@@ -84,7 +84,7 @@ class _Worker(Generic[J]):
         try:
             self.connection.send((task.number, task.job))
         except (BrokenPipeError, ConnectionResetError):
-            pass  # reading from it says so
+            pass  # the next read reports it
 
     def end(self, grace: float) -> int:
         """Close its socket, wait up to `grace` seconds for it to end in order, else kill it."""
@@ -151,7 +151,7 @@ class Crew(Generic[J, R]):
             worker.give(task)
 
     def _take(self, worker: _Worker[J]) -> _Task[J] | None:
-        """The next job: of the worker's own group, of one that nobody works at, of the longest."""
+        """The next job: of the worker's own group, of one that no worker has, of the longest."""
         if worker.group >= 0 and self._groups[worker.group]:
             return self._groups[worker.group].popleft()
         busy = {other.group for other in self._workers if other is not worker}
@@ -169,7 +169,7 @@ class Crew(Generic[J, R]):
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= _FAILED_STARTS:
-                raise CrewError(f"{ending} before it could begin, {self._failed_starts} times; it says why above")
+                raise CrewError(f"{ending} before it could begin, {self._failed_starts} times; its message is above")
         elif worker.given:
             task = worker.given.popleft()
             task.attempts += 1

@@ -25,7 +25,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `2/3`. Raises ValueError that says what is wrong."""
+        """From `2/3`. Raises ValueError with what is wrong."""
         first, slash, second = text.partition("/")
         if not (slash and first.isdecimal() and second.isdecimal()):
             raise ValueError(f"{text!r} is no part of a whole; write I/N, such as 1/3")

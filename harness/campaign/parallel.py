@@ -131,11 +131,11 @@ def run_cases(
     starting: Callable[[Case, Target], object] = lambda case, target: None,
     do: Callable[[Executor, Case], RunRecord] = run_one,
 ) -> Iterator[tuple[int, RunRecord]]:
-    """Run each case on its target; (position in `runs`, record) as they finish. `starting` is told what is at work.
+    """Run each case on its target; (position in `runs`, record) as they finish. `starting` gets what is under way.
 
     `do` makes one run.
 
-    A case whose worker was killed is run once more by another one (`attempts` says 2), and is an `error` if that is
+    A case whose worker was killed is run once more by another one (`attempts` is 2), and is an `error` if that is
     killed too. Raises CrewError.
     """
     for done in for_each_case(runs, options, do, workers):

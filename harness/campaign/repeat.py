@@ -1,4 +1,4 @@
-"""The same cases again and again: every run must tell the same story."""
+"""The same cases many times: every run must have the same verdict and evidence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def repeat_cases(
     """Run everything `repeats.rounds` times, round after round; one record for each position, when its last is done.
 
     A difference makes it a `fail` that shows the first one. Where warm runs differ in time alone, cold runs decide.
-    `each` is told of every single run. Raises CrewError.
+    `each` is called with every single run. Raises CrewError.
     """
     positions = [
         position

@@ -22,6 +22,6 @@ class Repeats:
         if self.other_phase:
             text += (
                 f"; {self.other_phase} of them to the tick only from power-on (a clock that a reset does not restart "
-                "stands elsewhere in each warm run)"
+                "has another value in each warm run)"
             )
         return text

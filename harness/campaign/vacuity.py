@@ -1,6 +1,6 @@
 """Vacuity: take the steps of a probe's guest program away, one at a time, and see whether the probe notices.
 
-A probe that stays green without the cause of what it judges says nothing. So removing what is marked as the trigger
+A probe that stays green without the cause of what it judges proves nothing. So removing what is marked as the trigger
 (`with k.trigger():`, `run.trigger(…)`) must give `fail`; and the share of all steps whose removal turns the probe red
 is its score, which may not fall from one change to the next.
 """
@@ -35,7 +35,7 @@ LONGEST_WAIT_MS = 250.0
 WATCHDOG_S = 0.75
 WATCHDOG_RUNS = 10
 """Seconds that a mutant may be silent, or as many times the whole run. Waits end by themselves in guest time; what does
-not is an endless loop, or a processor that sleeps for ever."""
+not is an endless loop, or a processor that never wakes."""
 
 
 class Effect(StrEnum):

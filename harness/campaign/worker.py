@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker says: that it is ready (`number` is -1), or the result of a job, or how the job's code broke."""
+    """A worker's message: that it is ready (`number` is -1), or the result of a job, or how the job's code broke."""
 
     number: int
     result: Any = None
@@ -31,7 +31,7 @@ class Answer:
 
 
 def serve(descriptor: int, parent: int) -> None:
-    """Answer jobs until the socket ends. The first message says how: a callable that gives a context manager that
+    """Answer jobs until the socket ends. The first message is the way: a callable that gives a context manager that
     gives a callable from job to result."""
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which then ends us
@@ -49,7 +49,7 @@ def serve(descriptor: int, parent: int) -> None:
 def _answer(number: int, job: Any, do: Callable[[Any], Any]) -> Answer:
     try:
         return Answer(number, do(job))
-    except Exception:  # a defect of the harness: told, and the next job may do better
+    except Exception:  # a defect of the harness: reported, and the next job may succeed
         return Answer(number, broke=traceback.format_exc())
 
 

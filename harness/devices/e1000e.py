@@ -14,7 +14,7 @@ from harness.kernel.window import Window
 
 __all__ = ["E1000eCard"]
 
-E1000E_RING_SIZE = 8  # descriptors: 128 bytes, the least that RDLEN and TDLEN can say
+E1000E_RING_SIZE = 8  # descriptors: 128 bytes, the least that RDLEN and TDLEN can hold
 
 
 class E1000eCard(E1000e):

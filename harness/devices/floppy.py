@@ -48,7 +48,7 @@ class FloppyDrive(Floppy):
         self.k.wait_for(self.vector, self.interrupts, ms=4000)
 
     def command(self, *data: int) -> None:
-        """Write command and parameter bytes, each when the controller asks for it."""
+        """Write command and parameter bytes, each when the controller requests it."""
         for byte in data:
             wait_register(self.k, self.MSR, ms=1000, RQM=1, DIO=0)
             self.FIFO.write(byte)

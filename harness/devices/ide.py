@@ -32,7 +32,7 @@ class IdeDisk(TaskFile):
     ) -> None:
         """PRD table of (address, bytes), direction, task file: all but the command itself. 28-bit LBA.
 
-        `eot=False`: no descriptor says that it is the last.
+        `eot=False`: no descriptor is marked as the last.
         """
         prds = [PrdEntry.to(*region, last=eot and number == len(regions)) for number, region in enumerate(regions, 1)]
         content = b"".join(int(prd).to_bytes(8, "little") for prd in prds)

@@ -42,7 +42,7 @@ class LifeCycle:
         self.target = Window.make(k, "target", size, offset=offset)
 
     def work(self, interrupts: int, release: Callable[[], None] | None = None) -> None:
-        """Count while the transfer is outstanding, look at its target, let it go on, and count on until it is done.
+        """Count while the transfer is outstanding, read its target, let it go on, and count on until it is done.
 
         `interrupts`: how often the vector has come by then. `release` lets the transfer go on; without it the guest
         stops at the checkpoint "worked", where the host does.

@@ -55,7 +55,7 @@ class NvmeSource(NvmeController):
         super().__init__(k, start=False)
         nowhere = k.buffer("admin_messages", 8)
         self.msix.entry(0, 0)
-        self.msix.table.ENTRY[0].ADDRESS.write(nowhere.address)  # those of the admin queue interrupt nobody
+        self.msix.table.ENTRY[0].ADDRESS.write(nowhere.address)  # those of the admin queue interrupt no processor
         self.msix.enable()
         self.begin()
         self.io = self.queue(1, 8, vector=entry)

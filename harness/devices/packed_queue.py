@@ -20,13 +20,13 @@ _AVAIL_AND_USED = 1 << 55 | 1 << 63  # in a descriptor's second quadword
 
 
 class Position(NamedTuple):
-    """A place in the ring, and the wrap counter of whoever gets there."""
+    """A place in the ring, and the wrap counter of the side that gets there."""
 
     offset: int
     wrap: int
 
 
-_ANYWHERE = Position(0, 0)  # what only `EventFlags.DESC` looks at
+_ANYWHERE = Position(0, 0)  # used by `EventFlags.DESC` only
 
 
 class PackedQueue:

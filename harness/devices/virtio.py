@@ -31,7 +31,7 @@ class _QueueAddresses(Block):
 
 
 class VirtioPci:
-    """The device's structures, wherever its vendor capabilities say that they are.
+    """The device's structures, found through its vendor capabilities.
 
     `common`, `isr`: the structures; `config`: address of the device-specific one, `notify_base` and `multiplier`: of
     the doorbells (guest values).
@@ -128,7 +128,7 @@ class VirtioPci:
     def configure_queue(
         self, index: int, areas: tuple[int, int, int], *, size: int, vector: int = VIRTIO_NO_VECTOR, name: str
     ) -> Value[int]:
-        """Tell the device where a queue's descriptor, driver and device areas are, and enable it.
+        """Write the addresses of a queue's descriptor, driver and device areas to the device, and enable the queue.
 
         `vector`: index of an MSI-X table entry. Returns the address of its doorbell.
         """

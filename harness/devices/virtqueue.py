@@ -58,7 +58,7 @@ class SplitQueue:
         self.configure(vector)
 
     def configure(self, vector: int = VIRTIO_NO_VECTOR) -> None:
-        """Tell the device where the queue is, and enable it."""
+        """Write the queue's address to the device, and enable the queue."""
         areas = (self.layout.descriptors, self.layout.avail, self.layout.used)
         self.doorbell = self.device.configure_queue(self.index, areas, size=self.size, vector=vector, name=self.name)
 

@@ -137,7 +137,7 @@ class RemappingUnit(VtdUnit):
         _put128(self.k, self.context.address + 16 * requester, entry)
 
     def route(self, index: int, vector: int, *, destination: int = 0, **fields: int) -> None:
-        """An interrupt remapping table entry: present, fixed, edge, physical, but for what `fields` of `Irte` say."""
+        """An interrupt remapping table entry: present, fixed, edge, physical, unless `fields` of `Irte` change it."""
         entry = Irte.of(**{"P": 1, "V": vector, "DST": destination << 8, **fields})
         _put128(self.k, self.table.address + 16 * index, entry)
 

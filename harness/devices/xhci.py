@@ -80,7 +80,7 @@ class XhciMsi(XhciCapability):
         return ring.address
 
     def _behind(self, bar: Value[int], name: str, place: Place[Any]) -> Value[int]:
-        """The BAR's address plus the distance in bytes that a register says; RTSOFF's low bits are reserved."""
+        """The BAR's address plus the distance in bytes that a register holds; RTSOFF's low bits are reserved."""
         program = self.k.program
         value = program.add_value(program.fresh_value_name(f"xhci_{name}"), int)
         mask = "and eax, 0xFF" if place.width == 8 else "and eax, -32"

@@ -59,7 +59,7 @@ class Pm1Control(Register, width=16):
 
 
 class PmTimer(Register, width=32):
-    """PM timer: 3.579545 MHz; 24 bit wide unless FADT's TMR_VAL_EXT says 32."""
+    """PM timer: 3.579545 MHz; 24 bit wide unless FADT's TMR_VAL_EXT is set: 32."""
 
     TMR_VAL = Field(23, 0, access="ro")
     E_TMR_VAL = Field(31, 24, access="ro")
@@ -78,7 +78,7 @@ class PowerManagementIo(Block):
 
 
 class SciCommand(Register, width=8):
-    """SCI_CMD: QEMU takes 02h (ICH9), F1h (PIIX4) to enable ACPI; FADT's ACPI_ENABLE says which."""
+    """SCI_CMD: QEMU takes 02h (ICH9), F1h (PIIX4) to enable ACPI; FADT's ACPI_ENABLE has the value."""
 
 
 class SciCommandPort(Block):

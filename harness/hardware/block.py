@@ -114,7 +114,7 @@ class Place(Generic[R]):
 
 
 class Bus(Protocol):
-    """What a block needs of whoever performs its accesses."""
+    """What a block needs of the object that performs its accesses."""
 
     def read(self, place: Place[R], name: str | None) -> Value[R]:
         """Read the register into a fresh value, named after the register unless `name` is given."""

@@ -1,4 +1,4 @@
-"""CPUID: the leaves that say whether a probe's subject exists.
+"""CPUID: the leaves that report whether a probe's subject exists.
 
 Source: Intel 64 and IA-32 SDM vol. 2A, "CPUID—CPU Identification": tables "Feature Information Returned in the ECX
 Register" and "More on Feature Information Returned in the EDX Register", "Information Returned by CPUID Instruction".

@@ -52,7 +52,7 @@ class TransferMode(IntEnum):
 
 
 class DmaByte(Register, width=8):
-    """Half of an address or count (low first, the flip-flop tells them apart), or the data of a clear command."""
+    """Half of an address or count (low first, the flip-flop distinguishes them), or the data of a clear command."""
 
 
 class DmaStatus(Register, width=8):

@@ -31,7 +31,7 @@ EDU_VENDOR_ID = 0x1234
 EDU_DEVICE_ID = 0x11E8
 EDU_BUFFER_OFFSET = 0x4_0000  # the device's own DMA buffer, as its engine addresses it
 EDU_BUFFER_SIZE = 4096
-DMA_ADDRESS_BITS = 28  # of guest memory, unless dma_mask says otherwise
+DMA_ADDRESS_BITS = 28  # of guest memory, unless dma_mask changes it
 FACTORIAL_INTERRUPT = 0x1
 EDU_DMA_INTERRUPT = 0x100
 

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 IOAPIC_DEFAULT_BASE = 0xFEC0_0000
-PINS = 24  # of the 82093AA; IoApicVersion.MAXIMUM_REDIRECTION_ENTRY tells the truth
+PINS = 24  # of the 82093AA; IoApicVersion.MAXIMUM_REDIRECTION_ENTRY has the real number
 
 
 class IoRegSel(Register, width=32):

@@ -395,7 +395,7 @@ class X2Apic(Block):
 
 
 # What a guest may read into a 64-dword snapshot without setting ESR's Illegal Register Address bit. LVT CMCI (2F0h) is
-# left out because its presence must be asked of the version register first; RRD and EOI because they are not readable.
+# left out because its presence must be read from the version register first; RRD and EOI because they are not readable.
 SNAPSHOT_OFFSETS: tuple[int, ...] = (
     *(0x20, 0x30, 0x80, 0x90, 0xA0, 0xD0, 0xE0, 0xF0),
     *range(0x100, 0x290, 0x10),

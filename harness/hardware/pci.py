@@ -122,7 +122,7 @@ class ConfigPorts(Block):
 
 
 class DeviceIdentity(Register, width=32):
-    """Vendor ID and Device ID as one dword; FFFFFFFFh: nobody there."""
+    """Vendor ID and Device ID as one dword; FFFFFFFFh: no function there."""
 
     VENDOR_ID = Field(15, 0, access="ro")
     DEVICE_ID = Field(31, 16, access="ro")

@@ -2,7 +2,7 @@
 
 Source: Intel 8259A Programmable Interrupt Controller datasheet, "Programming the 8259A": "Initialization Command
 Words", "Operation Command Words"; ELCR: Intel 82371AB (PIIX4) datasheet, "ELCR1/ELCR2—Edge/Level Control Register".
-Several command words share a port: the controller tells them apart by bits 4 and 3 and by the order of the writes. The
+Several command words share a port: bits 4 and 3 and the order of the writes distinguish them. The
 word classes set those bits themselves in `command()`, so that a forgotten one cannot turn an OCW3 into an OCW2.
 """
 
@@ -142,7 +142,7 @@ class Inputs(Register, width=8):
 
 
 class PollWord(Register, width=8):
-    """What the read after a poll command gives: 80h + the highest-priority level that asks for service."""
+    """What the read after a poll command gives: 80h + the highest-priority level that requests service."""
 
     LEVEL = Field(2, 0, access="ro")
     INTERRUPT = Field(7, access="ro")

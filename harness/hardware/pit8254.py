@@ -105,7 +105,7 @@ class StatusByte(Register, width=8):
 
 
 class CounterByte(Register, width=8):
-    """One byte of a count, as the access mode says."""
+    """One byte of a count, according to the access mode."""
 
 
 class NmiStatusControl(Register, width=8):

@@ -1,4 +1,4 @@
-"""The pvpanic device: one byte by which a guest tells its monitor that it has ended.
+"""The pvpanic device: one byte by which a guest reports its end to its monitor.
 
 Source: QEMU documentation, "PVPANIC DEVICE" (docs/specs/pvpanic). Reading gives the events that the device knows.
 """

@@ -54,7 +54,7 @@ class CmosData(Register, width=8):
 
 
 class CmosByte(Register, width=8):
-    """A time, alarm or RAM byte; BCD unless register B says binary."""
+    """A time, alarm or RAM byte; BCD unless register B selects binary."""
 
 
 class RegisterA(Register, width=8):

@@ -33,7 +33,7 @@ def vectors_set(slices: Sequence[int]) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class LapicState:
-    """One local APIC. A field is `None` where the source does not tell (QMP's dump has no full TMR, no ID register)."""
+    """One local APIC. A field is `None` where the source lacks it (QMP's dump has no full TMR, no ID register)."""
 
     apic_id: int
     version: int | None
@@ -167,7 +167,7 @@ class IoApicState:
 
 @dataclass(frozen=True)
 class PicState:
-    """One 8259: bit n is input n of this chip. Fields are `None` where the source does not tell."""
+    """One 8259: bit n is input n of this chip. Fields are `None` where the source does not have them."""
 
     irr: int
     imr: int

@@ -135,7 +135,7 @@ def used_ring_size(size: int) -> int:
 
 
 def need_event(event: int, new: int, old: int) -> bool:
-    """Whether moving an index from `old` to `new` passed `event` (all modulo 65536), so that the other side is told."""
+    """Whether moving an index from `old` to `new` passed `event` (all modulo 65536): the other side is notified."""
     return (new - event - 1) & 0xFFFF < (new - old) & 0xFFFF
 
 

@@ -36,7 +36,7 @@ __all__ = [
     "iotlb_offset",
 ]
 
-VTD_DEFAULT_BASE = 0xFED9_0000  # hw/i386/intel_iommu: Q35_HOST_BRIDGE_IOMMU_ADDR; the DMAR table says it
+VTD_DEFAULT_BASE = 0xFED9_0000  # hw/i386/intel_iommu: Q35_HOST_BRIDGE_IOMMU_ADDR; the DMAR table has it
 
 
 class VtdVersion(Register, width=32):

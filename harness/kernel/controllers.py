@@ -56,7 +56,7 @@ class IoApicControl(IoApic):
         return IoApicWindow(self.bus, self.base, name="ioapic.window")
 
     def redirect(self, pin: int, vector: int, **fields: int) -> None:
-        """Program and unmask an entry: fixed, physical, processor 0, edge, active high, but for what `fields` say.
+        """Program and unmask an entry: fixed, physical, processor 0, edge, active high, unless `fields` change it.
 
         Fields of `RedirectionEntry`.
         """
@@ -184,7 +184,7 @@ class HpetControl(Hpet):
     def pin(self) -> int:
         """An IO APIC pin that every comparator can be routed to. Raises `ProgramError` without an HPET."""
         if self._platform.hpet_pin is None:
-            raise self._program.error(f"{self._platform.name} has no HPET: say needs=['hpet']")
+            raise self._program.error(f"{self._platform.name} has no HPET: declare needs=['hpet']")
         return self._platform.hpet_pin
 
     @property

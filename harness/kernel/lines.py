@@ -10,7 +10,7 @@ _BASE = 0x2000  # hw/misc/pc-testdev.c: one byte port for each line; bit 0 and u
 
 
 class IsaLines:
-    """Raises and lowers ISA interrupt lines. A probe that uses them says `needs=["pc-testdev"]`.
+    """Raises and lowers ISA interrupt lines. A probe that uses them declares `needs=["pc-testdev"]`.
 
     ISA interrupt n is wired to IO APIC pin n, interrupt 0 to pin 2, and to input n of the 8259 pair.
     """

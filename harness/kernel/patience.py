@@ -13,7 +13,7 @@ LONGEST_MS = 100_000.0
 
 @dataclass(frozen=True)
 class Patience:
-    """What waits give up after: so many times what they say, and never more than `at_most_ms` of that."""
+    """When waits give up: after so many times their own bound, of which at most `at_most_ms` counts."""
 
     factor: int = 1
     at_most_ms: float = math.inf

@@ -137,7 +137,7 @@ class PciFunction(Type0Header):
     def enable_msi(self, vector: int, *, destination: int = 0, address64: bool = True, **data: int) -> Msi64 | Msi32:
         """Program the MSI capability for one message and enable it. `data`: further fields of `MessageData16`.
 
-        `address64` says which layout the function has (edu, ahci: 64-bit). Returns the capability's registers.
+        `address64` selects the layout that the function has (edu, ahci: 64-bit). Returns the capability's registers.
         """
         block: type[Msi64] | type[Msi32] = Msi64 if address64 else Msi32
         msi = block(self._staged, self.capability(0x05), name=f"{self.name}.msi")
@@ -149,7 +149,7 @@ class PciFunction(Type0Header):
         return msi
 
     def msix(self) -> Msix:
-        """The MSI-X capability, table and pending bits, wherever the function says that they are."""
+        """The MSI-X capability, table and pending bits, at the addresses that the capability holds."""
         capability = MsixCapability(self._staged, self.capability(0x11), name=f"{self.name}.msix")
         table = self._structure(capability, "TABLE")
         pending = self._structure(capability, "PBA")

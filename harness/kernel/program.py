@@ -39,7 +39,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
 
 class ProgramError(Exception):
-    """A guest program that cannot be built: says where in the probe, and what to do."""
+    """A guest program that cannot be built: the message has the line of the probe, and what to do."""
 
 
 class TargetLacks(Exception):  # noqa: N818
@@ -48,7 +48,7 @@ class TargetLacks(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that the probe told the guest to do: the unit that `trapgate vacuity` removes."""
+    """One thing that the probe makes the guest do: the unit that `trapgate vacuity` removes."""
 
     index: int
     what: str
@@ -79,7 +79,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class WaitPoint:
-    """A place where the program waits, so that a time-out can say for what.
+    """A place where the program waits, so that a time-out can name its cause.
 
     `address`: of the quadword that it waits for, whose bits in `mask` count; 0 for a wait for anything else.
     """
@@ -133,7 +133,7 @@ class Program:
     blocks: list[Block] = field(default_factory=list)
     fault_blocks: list[FaultBlock] = field(default_factory=list)
     expected: set[int] = field(default_factory=set)  # vectors that are recorded and need nothing else
-    handlers: dict[int, Origin] = field(default_factory=dict)  # by vector: the line that says what to do
+    handlers: dict[int, Origin] = field(default_factory=dict)  # by vector: the line of the handler
     host_paced: bool = False  # virtual time must not run ahead of the host's
     quiet_ms: float = math.inf  # the shortest time, milliseconds, in which nothing late or doubled may come
 

@@ -58,7 +58,7 @@ class Window:
         return memory[self.offset : self.offset + self.size]
 
     def strays(self, memory: bytes) -> list[int]:
-        """Offsets, relative to the window, of guard bytes that were overwritten. Empty: nobody wrote outside."""
+        """Offsets, relative to the window, of guard bytes that were overwritten. Empty: no byte outside was written."""
         end = self.offset + self.size
         return [
             position - self.offset

@@ -161,7 +161,7 @@ class NvmeTransfers(DiskTransfers):
         k.program.step("phase of the first pass", "mov ebx, 1")
 
     def round(self, k: Kernel) -> None:
-        """Each half: ring, sleep until the last of its entries has the phase, look at every status."""
+        """Each half: ring, sleep until the last of its entries has the phase, check every status."""
         queue = self._queue
         for first in (0, _PIECES):
             behind = (first + _PIECES) % self._SIZE
@@ -208,7 +208,7 @@ class AhciTransfers(DiskTransfers):
             disk.prepare(command, _BLOCKS * number, _BLOCKS, [(piece, _PIECE)], slot=number)
 
     def round(self, k: Kernel) -> None:
-        """Issue all, sleep until PxCI is clear, look at the task file's ERR."""
+        """Issue all, sleep until PxCI is clear, check the task file's ERR."""
         port = self._disk.port
         port.CI.write((1 << _PIECES) - 1)
         k.program.step("sleep until all are done", *sleep_until(k, *k.bus.load(port.CI.place), "test eax, eax"))

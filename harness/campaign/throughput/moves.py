@@ -136,7 +136,7 @@ class E1000eFrames(Benchmark):
         self._reader.start()
 
     def _read(self, run: Run, frames: int) -> None:
-        """Take so many frames from the cable, and tell the guest how far it is."""
+        """Take so many frames from the cable, and write their number for the guest."""
         cable = run.machine.networks[self.device]
         cable.settimeout(self._SILENCE_S)
         before = run[self._seen]
@@ -144,7 +144,7 @@ class E1000eFrames(Benchmark):
             while len(self._arrived) < frames:
                 self._arrived.append(cable.recv(2048))
                 write_value(run, self._seen, before + len(self._arrived))
-        except OSError:  # silence, or QEMU's end: the guest may go on, and `after` says what is missing
+        except OSError:  # silence, or QEMU's end: the guest may go on, and `after` reports what is missing
             write_value(run, self._seen, before + frames)
 
     def after(self, run: Run, rounds: int) -> None:

@@ -1,6 +1,6 @@
 """One figure: a guest that does the same thing again and again, timed by the host between two of its stops.
 
-The guest stands at a checkpoint, is told how many rounds to make, makes them, and stands at the next: QEMU's start, the
+The guest stops at a checkpoint, gets a number of rounds, makes them, and stops at the next: QEMU's start, the
 boot and the setting up are not in the time. What an interval without any round takes (the stop, the way through QMP) is
 measured in the same run, and taken off.
 """
@@ -60,7 +60,7 @@ class Benchmark(ABC):
     needs: tuple[str, ...] = ()
     concludes = False
 
-    failed: Value[int]  # what a round may set bits in, to say that the device reported an error
+    failed: Value[int]  # a round sets bits in it where the device reported an error
 
     @abstractmethod
     def prepare(self, k: Kernel) -> None:
@@ -77,7 +77,7 @@ class Benchmark(ABC):
         """Where `concludes` is set: what follows a sample, outside its time, so that the host sees what was done."""
 
     def before(self, run: Run, rounds: int) -> None:  # noqa: B027 - as above
-        """Ahead of a sample of so many rounds, while the guest stands still."""
+        """Before a sample of so many rounds, while the guest is stopped."""
 
     @abstractmethod
     def after(self, run: Run, rounds: int) -> None:
@@ -95,7 +95,7 @@ class Sampling:
         self._samples = samples
 
     def body(self, k: Kernel) -> ProbeBody:
-        """Make rounds, as many as the host says, from one checkpoint to the next, until it says that it is enough."""
+        """Make the number of rounds that the host writes, from one checkpoint to the next, until it writes 0."""
         program = k.program
         self._rounds, self._from, self._to = k.value("rounds"), k.value("first_tick"), k.value("last_tick")
         self.benchmark.failed = k.value("failed")
@@ -159,7 +159,7 @@ class Sampling:
         return seconds - self._empty_s, ticks / (run.tsc_khz * 1e3)
 
     def _tell(self, run: Run, number: int) -> None:
-        """Let the guest make so many rounds, and wait until it stands at the checkpoint again."""
+        """Let the guest make so many rounds, and wait until it is at the checkpoint again."""
         run.reached("ready")
         write_value(run, self._rounds, number)
         run.resume()
@@ -172,7 +172,7 @@ def write_value(run: Run, value: Value[int], number: int) -> None:
 
 
 def fill(run: Run, buffer: Buffer, content: bytes) -> None:
-    """Put bytes where a buffer begins, while the guest stands still."""
+    """Put bytes where a buffer begins, while the guest is stopped."""
     run.machine.ram[buffer.address : buffer.address + len(content)] = content
 
 
