@@ -13,7 +13,6 @@ from harness.assembly.errors import AssemblyError, Problem
 from harness.assembly.listing import Assembled, ListingLine
 from harness.assembly.names import Names, check_names
 from harness.assembly.source import Origin, SourceLine, source_from_text
-from harness.assembly.unit import Unit
 
 __all__ = [
     "Assembled",
@@ -70,6 +69,8 @@ def assemble(
     key = cache.key(source, address, mode, constants, symbols, common)
     done = cache.load(key, source, address)
     if done is None:
+        from harness.assembly.unit import Unit  # loads Keystone; most units are in the cache
+
         with _without_collector():
             done = Unit(source, address, mode, common.constants | constants, common.symbols | symbols).assemble()
         cache.store(key, done)

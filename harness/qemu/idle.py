@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from harness.hardware.cpu import Rflags
 from harness.hardware.state import IoApicState, LapicState
 from harness.qemu.dumps import CpuRegisters, parse_ioapics, parse_lapic, parse_registers
 from harness.qemu.errors import QemuError
-from harness.qemu.monitor import Monitor
 from harness.qemu.stop import Stop, StopKind
+
+if TYPE_CHECKING:
+    from harness.qemu.monitor import Monitor
 
 __all__ = ["all_off", "asleep_for_good", "wait_while_awake"]
 

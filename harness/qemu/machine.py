@@ -21,13 +21,13 @@ from harness.qemu.firmware import find_uefi
 from harness.qemu.idle import wait_while_awake
 from harness.qemu.inspection import Inspection
 from harness.qemu.interrupt_log import Delivery
-from harness.qemu.monitor import Command, GuestReset, Monitor
+from harness.qemu.monitor import Command, Monitor
 from harness.qemu.reproduce import command_line, export
 from harness.qemu.resources import Resources
 from harness.qemu.scheduling import Deprivation
 from harness.qemu.shape import Shape
 from harness.qemu.start import start
-from harness.qemu.stop import Stop
+from harness.qemu.stop import GuestReset, Stop
 
 __all__ = ["Machine"]
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from qemu.qmp import ExecInterruptedError, ExecuteError, Message, QMPClient, QMPError
 from qemu.qmp.models import ErrorResponse
@@ -15,19 +15,12 @@ from qemu.qmp.protocol import Runstate
 from harness.qemu.errors import QemuDied, QemuHung, QmpCommandError
 from harness.qemu.process import QemuProcess
 from harness.qemu.scheduling import Allowance
-from harness.qemu.stop import Stop, StopKind
+from harness.qemu.stop import GuestReset, Stop, StopKind
 
-__all__ = ["Command", "GuestReset", "Monitor"]
+__all__ = ["Command", "Monitor"]
 
 Command = tuple[str, Mapping[str, object] | None]
 """A QMP command and its arguments."""
-
-GuestReset = Literal["stop", "continue", "unexpected"]
-"""What happens when the guest resets itself: "stop" holds it with its registers, "continue" lets it boot again.
-
-"unexpected" is as "continue", for a guest that is not to do it and is judged by `guest_resets`: it makes each reset of
-ours cheaper, because no command has to change the meaning of a reset before and after it.
-"""
 
 _NO_RUN_STATE = (StopKind.DIED, StopKind.TIMEOUT, StopKind.NOT_RUN, StopKind.OTHER)
 _RUN_STATES = {kind.value: kind for kind in StopKind if kind not in _NO_RUN_STATE}

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from harness.qemu.errors import GuestTimeout, QemuDied, QemuError, describe_exit
 
-__all__ = ["Stop", "StopKind"]
+__all__ = ["GuestReset", "Stop", "StopKind"]
+
+GuestReset = Literal["stop", "continue", "unexpected"]
+"""What happens when the guest resets itself: "stop" holds it with its registers, "continue" lets it boot again.
+
+"unexpected" is as "continue", for a guest that is not to do it and is judged by `guest_resets`: it makes each reset of
+ours cheaper, because no command has to change the meaning of a reset before and after it.
+"""
 
 
 class StopKind(StrEnum):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from harness import abi
 from harness.abi import Status
 from harness.hardware.exceptions import EXCEPTIONS, PageFaultErrorCode, SelectorErrorCode
 from harness.image.image import Image
 from harness.qemu.errors import QemuError, describe_exit, ended_from_outside, said_in_short
-from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop, StopKind
 from harness.run.build import Built
 from harness.run.failures import HostTrouble, MonitorBroke, RunBroken, RunFailure
@@ -22,6 +22,9 @@ from harness.run.scene import gate_of
 from harness.run.silence import explain_silence
 from harness.run.stacks import explain_overflow, stack_of_guard
 from harness.run.timeouts import explain_timeout
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
 
 __all__ = ["QemuKilled", "check_flood", "checkpoint_name", "explain_status", "explain_stop", "killed_from_outside"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, NoReturn, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
 from harness import abi
 from harness.abi import Status
@@ -13,9 +13,7 @@ from harness.hardware.register import Register
 from harness.hardware.state import HpetState, IoApicState, LapicState, PitChannelState
 from harness.kernel.program import Buffer, TargetLacks
 from harness.qemu.dumps import CpuRegisters
-from harness.qemu.machine import Machine
-from harness.qemu.monitor import GuestReset
-from harness.qemu.stop import Stop, StopKind
+from harness.qemu.stop import GuestReset, Stop, StopKind
 from harness.run.build import Built
 from harness.run.comparisons import compare_hpet, compare_ioapic, compare_lapic, compare_pic
 from harness.run.endings import check_flood, checkpoint_name, explain_status, explain_stop
@@ -29,6 +27,9 @@ from harness.run.snapshots import PicPairState, Snapshot
 from harness.run.stacks import check_guards
 from harness.run.vectors import Records, Vectors
 from harness.run.witnesses import check_registers, check_seen, check_witnesses
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
 
 __all__ = ["Run"]
 

@@ -25,9 +25,9 @@ from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuHung, QemuStartError, Unsupported
 from harness.qemu.features import features
 from harness.qemu.machine import Machine
-from harness.qemu.monitor import GuestReset
 from harness.qemu.pool import MachinePool
 from harness.qemu.shape import Shape
+from harness.qemu.stop import GuestReset
 from harness.qemu.target import Target
 from harness.run.build import Built, build
 from harness.run.endings import QemuKilled, killed_from_outside

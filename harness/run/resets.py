@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness import abi
 from harness.hardware.exceptions import EXCEPTIONS
 from harness.image.image import Image
 from harness.qemu.dumps import CpuRegisters, TripleFault, parse_triple_fault
 from harness.qemu.errors import QemuError
-from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop
 from harness.run.build import Built
 from harness.run.failures import RESET_BY_GUEST, RunFailure
 from harness.run.places import overwritten, places
 from harness.run.registers_text import registers_text
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
 
 __all__ = ["TRACE_FAULTS", "explain_reset"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from harness import abi
 from harness.hardware.cpu import Rflags
@@ -10,11 +11,13 @@ from harness.hardware.state import IoApicState, LapicState, PicState
 from harness.image.image import Image
 from harness.qemu.dumps import CpuRegisters
 from harness.qemu.errors import QemuError
-from harness.qemu.machine import Machine
 from harness.run.failures import RunFailure
 from harness.run.recorder import read_counts
 from harness.run.snapshots import Snapshot
 from harness.run.why import Gate, Processor, Scene
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
 
 __all__ = ["gate_of", "scene_of"]
 

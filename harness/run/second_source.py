@@ -16,11 +16,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from harness import abi
-from harness.qemu.interrupt_log import Delivery
 from harness.run.failures import WitnessDisagreement
 from harness.run.record import InterruptRecord
 
 if TYPE_CHECKING:
+    from harness.qemu.interrupt_log import Delivery
     from harness.run.evidence import Run
 
 __all__ = ["check_second_source", "gates_written"]

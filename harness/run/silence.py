@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness import abi
 from harness.hardware.lapic import LvtTimer
 from harness.qemu.errors import QemuError
 from harness.qemu.idle import all_off
-from harness.qemu.machine import Machine
 from harness.qemu.stop import Stop
 from harness.run.build import Built
 from harness.run.failures import RunFailure
@@ -14,6 +15,9 @@ from harness.run.places import overwritten, places
 from harness.run.recorder import Mailbox, last_place, read_counts
 from harness.run.registers_text import registers_text
 from harness.run.timeouts import explain_halt
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
 
 __all__ = ["explain_silence"]
 

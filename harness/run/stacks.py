@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness import abi
 from harness.hardware.exceptions import EXCEPTIONS
 from harness.image.image import Image
-from harness.qemu.machine import Machine
 from harness.run.build import Built
 from harness.run.failures import RunFailure
 from harness.run.panic import read_panic
 from harness.run.record import InterruptRecord
 from harness.run.recorder import Mailbox, read_recording
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
 
 __all__ = ["check_guards", "explain_overflow", "stack_of_guard"]
 

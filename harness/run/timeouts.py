@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness import abi
 from harness.image.image import Image
 from harness.kernel.program import WaitPoint
 from harness.one_line import one_line
 from harness.qemu.dumps import CpuRegisters
 from harness.qemu.errors import QemuError
-from harness.qemu.machine import Machine
 from harness.run.build import Built
 from harness.run.failures import RunFailure
 from harness.run.panic import read_panic
@@ -16,6 +17,9 @@ from harness.run.places import places
 from harness.run.recorder import Mailbox, read_counts
 from harness.run.scene import scene_of
 from harness.run.why import why_none_came
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
 
 __all__ = ["explain_halt", "explain_timeout"]
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from thorough import scaled
 
-from harness.qemu import QemuStartError, Shape, target
 from harness.qemu.engine import engine
+from harness.qemu.errors import QemuStartError
 from harness.qemu.resources import Resources
+from harness.qemu.shape import Shape
 from harness.qemu.start import start
+from harness.qemu.target import target
 
 VERSION = b'{"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}'
 GREETING = b'{"QMP": {"version": ' + VERSION + b', "capabilities": ["oob"]}}\r\n'

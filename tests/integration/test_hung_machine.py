@@ -10,7 +10,12 @@ from pathlib import Path
 import machine_guests as guests
 import pytest
 
-from harness.qemu import Machine, QemuDied, QemuHung, Shape, StopKind, scheduling, target
+from harness.qemu import scheduling
+from harness.qemu.errors import QemuDied, QemuHung
+from harness.qemu.machine import Machine
+from harness.qemu.shape import Shape
+from harness.qemu.stop import StopKind
+from harness.qemu.target import target
 
 Q35 = Shape(target("q35-tcg"))
 

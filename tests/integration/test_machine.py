@@ -12,23 +12,21 @@ from pathlib import Path
 import machine_guests as guests
 import pytest
 
-from harness.qemu import (
-    DEVICES,
-    Machine,
+from harness.qemu.devices import DEVICES, devices_named
+from harness.qemu.errors import (
     QemuDied,
     QemuError,
     QemuNotFound,
     QemuStartError,
     QmpCommandError,
-    Shape,
-    StopKind,
     TargetError,
     Unsupported,
-    builtin_targets,
-    devices_named,
-    target,
-    unsupported,
 )
+from harness.qemu.features import unsupported
+from harness.qemu.machine import Machine
+from harness.qemu.shape import Shape
+from harness.qemu.stop import StopKind
+from harness.qemu.target import builtin_targets, target
 
 TARGETS = sorted(builtin_targets())
 Q35 = Shape(target("q35-tcg"))

@@ -7,7 +7,12 @@ import struct
 import machine_guests as guests
 import pytest
 
-from harness.qemu import Machine, QemuError, Shape, StopKind, target, unsupported
+from harness.qemu.errors import QemuError
+from harness.qemu.features import unsupported
+from harness.qemu.machine import Machine
+from harness.qemu.shape import Shape
+from harness.qemu.stop import StopKind
+from harness.qemu.target import target
 
 
 def multiboot(program: str) -> bytes:

@@ -16,7 +16,11 @@ from pathlib import Path
 import machine_guests as guests
 import pytest
 
-from harness.qemu import Machine, QemuError, Shape, StopKind, target
+from harness.qemu.errors import QemuError
+from harness.qemu.machine import Machine
+from harness.qemu.shape import Shape
+from harness.qemu.stop import StopKind
+from harness.qemu.target import target
 
 Q35 = Shape(target("q35-tcg"))
 
@@ -25,7 +29,9 @@ _SCRIPT = """
 import sys
 sys.path.insert(0, {folder!r})
 import machine_guests as guests
-from harness.qemu import Machine, Shape, target
+from harness.qemu.machine import Machine
+from harness.qemu.shape import Shape
+from harness.qemu.target import target
 shape = Shape(target("q35-tcg-rt"))
 first, second = (Machine.launch(shape, guests.SILENT) for _ in range(2))
 second.resume()

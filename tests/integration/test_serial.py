@@ -5,8 +5,12 @@ from __future__ import annotations
 import pexpect
 import pytest
 
-from harness.qemu import Machine, QemuError, Shape, StopKind, target
+from harness.qemu.errors import QemuError
+from harness.qemu.machine import Machine
 from harness.qemu.printout import Printout
+from harness.qemu.shape import Shape
+from harness.qemu.stop import StopKind
+from harness.qemu.target import target
 
 import machine_guests as guests  # isort: skip
 

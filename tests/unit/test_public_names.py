@@ -102,3 +102,11 @@ def test_a_wrong_name_is_an_import_error() -> None:
 def test_the_builder_imports_no_driver() -> None:
     code = "import sys, harness.kernel.builder; print([m for m in sys.modules if m.startswith('harness.devices')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("statement", ["import harness", "from harness import *; import harness.devices"])
+def test_the_public_names_load_nothing_that_runs_machines(statement: str) -> None:
+    """A probe file is read for its declarations too: by `trapgate list`, an editor, the plugin's collection."""
+    executing = ["asyncio", "elftools", "keystone", "pexpect", "qemu.qmp", "uvloop", "harness.qemu.machine"]
+    code = f"{statement}\nimport sys\nprint(sorted(set({executing}) & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,6 +1,6 @@
 """QEMU's state dumps, parsed into frozen dataclasses; an unknown line is a DumpError that shows it."""
 
-from harness.qemu.dumps.fault_log import Delivery, TripleFault, parse_triple_fault
+from harness.qemu.dumps.fault_log import FailedDelivery, TripleFault, parse_triple_fault
 from harness.qemu.dumps.lapic import parse_lapic
 from harness.qemu.dumps.memory import parse_memory
 from harness.qemu.dumps.pci import PciFunction, PciRegion, parse_pci
@@ -9,8 +9,8 @@ from harness.qemu.dumps.registers import CpuRegisters, DescriptorTable, SegmentR
 
 __all__ = [
     "CpuRegisters",
-    "Delivery",
     "DescriptorTable",
+    "FailedDelivery",
     "PciFunction",
     "PciRegion",
     "SegmentRegister",

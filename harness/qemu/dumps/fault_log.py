@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from harness.qemu.dumps.registers import CpuRegisters
 
-__all__ = ["Delivery", "TripleFault", "parse_triple_fault"]
+__all__ = ["FailedDelivery", "TripleFault", "parse_triple_fault"]
 
 _DELIVERY = re.compile(
     r" *\d+: v=([0-9a-f]{2}) e=([0-9a-f]{4,8}) i=([01]) cpl=(\d) IP=[0-9a-f]{4}:[0-9a-f]+ pc=([0-9a-f]+)"
@@ -24,7 +24,7 @@ _CHAIN = 3  # deliveries that a triple fault is made of: the event, the fault of
 
 
 @dataclass(frozen=True)
-class Delivery:
+class FailedDelivery:
     """One event that the processor tried to deliver."""
 
     vector: int
@@ -37,7 +37,7 @@ class Delivery:
 class TripleFault:
     """The deliveries, the first one that failed first; the last one is that of #DF."""
 
-    deliveries: tuple[Delivery, ...]
+    deliveries: tuple[FailedDelivery, ...]
 
     def processor(self, cpus: Sequence[CpuRegisters]) -> int | None:
         """The processor whose registers are those of the last delivery; `None` where that is not one alone."""
@@ -62,7 +62,7 @@ def parse_triple_fault(text: str) -> TripleFault | None:
         end = len(lines) - 1 - lines[::-1].index("Triple fault")
     except ValueError:
         return None
-    found: list[Delivery] = []
+    found: list[FailedDelivery] = []
     registers: dict[str, int] = {}
     for line in reversed(lines[max(0, end - _LAST * _CHAIN) : end]):
         match = _DELIVERY.match(line)
@@ -72,6 +72,6 @@ def parse_triple_fault(text: str) -> TripleFault | None:
         vector, code, pc = int(match[1], 16), int(match[2], 16), int(match[5], 16)
         if found and (pc != found[0].pc or len(found) == _CHAIN):
             break
-        found.insert(0, Delivery(vector, code, pc, registers))
+        found.insert(0, FailedDelivery(vector, code, pc, registers))
         registers = {}
     return TripleFault(tuple(found)) if found and found[-1].vector == 8 else None

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.qemu import GuestTimeout, QemuDied, QemuError, Stop, StopKind, TargetError, devices_named
 from harness.qemu import firmware as firmware_module
 from harness.qemu.console import _HEAD, _TAIL, ConsoleLog
-from harness.qemu.errors import describe_exit
+from harness.qemu.devices import devices_named
+from harness.qemu.errors import GuestTimeout, QemuDied, QemuError, TargetError, describe_exit
 from harness.qemu.features import trial
 from harness.qemu.firmware import find_uefi
 from harness.qemu.remember import Memory
 from harness.qemu.resources import Resources
 from harness.qemu.shape import Shape
+from harness.qemu.stop import Stop, StopKind
 from harness.qemu.target import target
 
 

@@ -9,18 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.qemu import (
-    DEVICES,
-    QemuNotFound,
-    Shape,
-    Target,
-    TargetError,
-    builtin_targets,
-    devices_named,
-    load_targets,
-    target,
-)
 from harness.qemu.command import Endpoints, qemu_arguments
+from harness.qemu.devices import DEVICES, devices_named
+from harness.qemu.errors import QemuNotFound, TargetError
+from harness.qemu.shape import Shape
+from harness.qemu.target import Target, builtin_targets, load_targets, target
 
 
 def write(folder: Path, text: str) -> Path:
