@@ -44,7 +44,7 @@ def _holds(version: str, comparison: str) -> bool:
     return mine < theirs if match[1] == "<" else mine >= theirs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Deviation:
     """A known difference between a target and the manual: strict, so its disappearance is a failure.
 
@@ -200,7 +200,7 @@ class _Decorator:
         needs: Iterable[str] = (),
         cpus: int = 1,
         deviation: Deviation | Iterable[Deviation] = (),
-        covers: Iterable[str] | str = (),
+        covers: Iterable[str] = (),
         interactive: bool = False,
         watchdog_s: float = 10.0,
         boots: Iterable[str] = ("rom",),
@@ -213,11 +213,10 @@ class _Decorator:
         write to. `cold` boots a QEMU of its own, where what is tested would notice what a reset leaves behind.
         """
         deviations = (deviation,) if isinstance(deviation, Deviation) else tuple(deviation)
-        ids = (covers,) if isinstance(covers, str) else tuple(covers)
         for entry in deviations:
             if not isinstance(entry, Deviation):
                 raise ProbeError(f"deviation={deviation!r}: expected Deviation(…), or a list of them")
-        devices, paths = _texts("needs", needs), _texts("boots", boots)
+        devices, paths, ids = _texts("needs", needs), _texts("boots", boots), _texts("covers", covers)
         if not paths:
             raise ProbeError(f"boots=[]: the probe would not run. Expected: at least one of {', '.join(BOOT_PATHS)}")
         for path in paths:

@@ -45,19 +45,29 @@ def with_deviation(case: Case, deviation: Deviation) -> Case:
 
 def test_a_recorded_deviation_is_one_only_if_it_is_that_failure() -> None:
     failing = WRONG["fails_its_assertion"]
-    assert run(with_deviation(failing, Deviation("q35-*", r"\[0x80\] == \[0x81\]", "x"))).verdict is Verdict.DEVIATION
-    assert run(with_deviation(failing, Deviation("q35-*", "something else", "x"))).verdict is Verdict.FAIL
-    assert run(with_deviation(failing, Deviation("pc-*", r"\[0x80\] == \[0x81\]", "x"))).verdict is Verdict.FAIL
+    assert (
+        run(with_deviation(failing, Deviation(targets="q35-*", sees=r"\[0x80\] == \[0x81\]", ref="x"))).verdict
+        is Verdict.DEVIATION
+    )
+    assert (
+        run(with_deviation(failing, Deviation(targets="q35-*", sees="something else", ref="x"))).verdict is Verdict.FAIL
+    )
+    assert (
+        run(with_deviation(failing, Deviation(targets="pc-*", sees=r"\[0x80\] == \[0x81\]", ref="x"))).verdict
+        is Verdict.FAIL
+    )
 
 
 def test_a_deviation_that_has_disappeared_is_a_failure() -> None:
-    record = run(with_deviation(WRONG["well_behaved"], Deviation("*", "anything", "docs/deviations.md#x")))
+    record = run(
+        with_deviation(WRONG["well_behaved"], Deviation(targets="*", sees="anything", ref="docs/deviations.md#x"))
+    )
     assert record.verdict is Verdict.FAIL
     assert "disappeared" in record.reason
 
 
 def test_an_error_is_never_a_deviation() -> None:
-    record = run(with_deviation(WRONG["left_at_checkpoint"], Deviation("*", "resume", "x")))
+    record = run(with_deviation(WRONG["left_at_checkpoint"], Deviation(targets="*", sees="resume", ref="x")))
     assert record.verdict is Verdict.ERROR
 
 

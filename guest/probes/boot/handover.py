@@ -7,7 +7,7 @@ from harness import Kernel, ProbeBody, Rflags, probe
 
 @probe(
     spec="SDM vol. 3A, Initializing IA-32e Mode; System V psABI, The Stack Frame",
-    covers="boot.initial-state",
+    covers=["boot.initial-state"],
     boots=["rom", "multiboot", "pvh"],
     watchdog_s=60,  # firmware takes seconds where 16-bit code is executed in software
 )
@@ -29,7 +29,7 @@ def the_program_starts_in_long_mode(k: Kernel) -> ProbeBody:
 
 
 @probe.each(place=["ram_first", "ram_last", "lapic", "ioapic", "hpet"])
-@probe(spec="SDM vol. 3A, 4-Level Paging; IA-PC HPET 1.0a; 82093AA", covers="boot.identity-map", needs=["hpet"])
+@probe(spec="SDM vol. 3A, 4-Level Paging; IA-PC HPET 1.0a; 82093AA", covers=["boot.identity-map"], needs=["hpet"])
 def the_identity_map_reaches(k: Kernel, place: str) -> ProbeBody:
     """RAM, the local APIC, the IO APIC and the HPET answer at their physical addresses."""
     address, mask, expected = {
@@ -57,7 +57,7 @@ def the_identity_map_reaches(k: Kernel, place: str) -> ProbeBody:
     assert run.vectors == []
 
 
-@probe(spec="SDM vol. 3A, Real-Address Mode Operation (A20M#); ICH9, port 92h", covers="boot.a20")
+@probe(spec="SDM vol. 3A, Real-Address Mode Operation (A20M#); ICH9, port 92h", covers=["boot.a20"])
 def a20_is_on(k: Kernel) -> ProbeBody:
     """Addresses that differ in bit 20 alone are different memory."""
     low, high = k.value("low"), k.value("high")
@@ -87,7 +87,7 @@ def copy_loader_information(k: Kernel, size: int) -> str:
 
 @probe(
     spec="Multiboot Specification 0.6.96, Machine state; Boot information format",
-    covers="boot.multiboot",
+    covers=["boot.multiboot"],
     boots=["multiboot"],
     watchdog_s=60,
 )
@@ -124,7 +124,7 @@ def multiboot_gives_its_magic_and_a_memory_map(k: Kernel) -> ProbeBody:
 
 @probe(
     spec="x86/HVM direct boot ABI (PVH), hvm_start_info; ACPI 6.5, Root System Description Pointer (RSDP)",
-    covers="boot.pvh",
+    covers=["boot.pvh"],
     boots=["pvh"],
     watchdog_s=60,
 )

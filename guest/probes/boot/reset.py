@@ -14,7 +14,7 @@ def boot_twice(k: Kernel) -> None:
     k.checkpoint("first boot")
 
 
-@probe(spec=FIRST, covers="boot.reset-vector")
+@probe(spec=FIRST, covers=["boot.reset-vector"])
 def the_first_instruction_is_at_fffffff0(k: Kernel) -> ProbeBody:
     """After RESET the processor stands at F000:FFF0 with CS base FFFF0000h, in real mode, with IF clear."""
     with k.trigger():
@@ -34,7 +34,7 @@ def the_first_instruction_is_at_fffffff0(k: Kernel) -> ProbeBody:
     assert cpu.a20
 
 
-@probe(spec=FIRST, covers="boot.reset-state")
+@probe(spec=FIRST, covers=["boot.reset-state"])
 def the_registers_have_their_reset_values(k: Kernel) -> ProbeBody:
     """After RESET: CR0 60000010h, CR2–CR4 0, EFER 0, DR6, DR7, segments with base 0 and limit FFFFh, tables at 0."""
     signature = k.value("signature")
@@ -63,7 +63,7 @@ def the_registers_have_their_reset_values(k: Kernel) -> ProbeBody:
     assert cpu.mxcsr == 0x1F80
 
 
-@probe(spec="SDM vol. 3A, Local APIC State After Power-Up or Reset", covers="boot.reset-lapic")
+@probe(spec="SDM vol. 3A, Local APIC State After Power-Up or Reset", covers=["boot.reset-lapic"])
 def the_local_apic_is_reset_too(k: Kernel) -> ProbeBody:
     """After RESET the local APIC has IRR, ISR, TPR and the timer's counts 0, every LVT masked, SVR FFh."""
     k.lapic.TPR.write(0x40)
@@ -123,7 +123,7 @@ def a_reset_starts_the_guest_again(k: Kernel, way: str) -> ProbeBody:
     assert run.vectors == []
 
 
-@probe(spec="ICH9, RST_CNT—Reset Control Register (SYS_RST)", covers="boot.reset-ways")
+@probe(spec="ICH9, RST_CNT—Reset Control Register (SYS_RST)", covers=["boot.reset-ways"])
 def cf9_resets_only_on_the_rising_bit(k: Kernel) -> ProbeBody:
     """Port CF9h: SYS_RST alone only chooses the kind of reset; RST_CPU going from 0 to 1 does it."""
     if k.platform.reset_port is None:

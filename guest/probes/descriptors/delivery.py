@@ -8,7 +8,7 @@ VECTOR = 0x50
 @probe.each(gate=[SystemType.INTERRUPT_GATE, SystemType.TRAP_GATE], interrupts=[True, False])
 @probe(
     spec="SDM vol. 3A, Flag Usage By Exception- or Interrupt-Handler Procedure",
-    covers="descriptors.interrupt-trap-gate",
+    covers=["descriptors.interrupt-trap-gate"],
 )
 def an_interrupt_gate_clears_if_a_trap_gate_does_not(k: Kernel, gate: SystemType, interrupts: bool) -> ProbeBody:
     """Entry through an interrupt gate clears IF, through a trap gate leaves it; the frame holds IF as it was."""
@@ -171,7 +171,7 @@ def the_error_code_is_pushed_last(k: Kernel, rsp_offset: int) -> ProbeBody:
     assert words[5] == 0x10
 
 
-@probe(spec="SDM vol. 3A, 64-Bit Mode IDT", covers="descriptors.offset")
+@probe(spec="SDM vol. 3A, 64-Bit Mode IDT", covers=["descriptors.offset"])
 def a_handler_above_4_gib_is_reached(k: Kernel) -> ProbeBody:
     """All 64 bits of the gate's offset count: a handler in the upper canonical half runs there."""
     rip = k.value("rip_inside")
@@ -194,7 +194,7 @@ def a_handler_above_4_gib_is_reached(k: Kernel) -> ProbeBody:
 
 # Bits of the offset, from each of its three fields, the first and last ones included.
 @probe.each(bit=[0, 1, 15, 16, 17, 31, 32, 46])
-@probe(spec="SDM vol. 3A, 64-Bit Mode IDT", covers="descriptors.offset")
+@probe(spec="SDM vol. 3A, 64-Bit Mode IDT", covers=["descriptors.offset"])
 def each_field_of_the_offset_matters(k: Kernel, bit: int) -> ProbeBody:
     """Flipping one bit of a gate's offset moves the handler by exactly that bit: the first fetch is there."""
     # The handler's address is one whose flipped bit lands in a page that is not present, so the fetch says where.
@@ -223,9 +223,11 @@ def each_field_of_the_offset_matters(k: Kernel, bit: int) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure (64-bit mode exceptions)",
-    covers="descriptors.offset",
+    covers=["descriptors.offset"],
     deviation=Deviation(
-        "*-tcg*", r"'0x80000010\w{4}' == 'culprit'", "docs/deviations/descriptors-non-canonical-handler.md"
+        targets="*-tcg*",
+        sees=r"'0x80000010\w{4}' == 'culprit'",
+        ref="docs/deviations/descriptors-non-canonical-handler.md",
     ),
 )
 def a_non_canonical_handler_is_refused(k: Kernel) -> ProbeBody:
@@ -245,7 +247,7 @@ def a_non_canonical_handler_is_refused(k: Kernel) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure; vol. 3A, Software-Generated Interrupts",
-    covers="descriptors.int-n-256",
+    covers=["descriptors.int-n-256"],
 )
 def int_n_reaches_each_of_the_256_gates(k: Kernel) -> ProbeBody:
     """INT n arrives at gate n for every n from 0 to 255, with the RIP behind it and never an error code."""

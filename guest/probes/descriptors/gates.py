@@ -14,7 +14,13 @@ TIMES_16 = Deviation(
     versions="<10",
 )
 NO_EXT = [
-    Deviation("*-tcg*", r"'0x(\w*)([0248ac])' == '0x\1[1359bd]'", "docs/deviations/descriptors-ext.md", cases, since)
+    Deviation(
+        targets="*-tcg*",
+        sees=r"'0x(\w*)([0248ac])' == '0x\1[1359bd]'",
+        ref="docs/deviations/descriptors-ext.md",
+        cases=cases,
+        versions=since,
+    )
     for cases, since in (
         ("interrupt-[!t]*", ""),
         ("interrupt", ">=10"),
@@ -52,7 +58,7 @@ def raise_event(k: Kernel, kind: str) -> None:
 @probe.each(vector=[14, 0x20, 0x50, 0xFF])
 @probe(
     spec="SDM vol. 3A, Interrupt Descriptor Table (IDT)",
-    covers="descriptors.idt-limit",
+    covers=["descriptors.idt-limit"],
     deviation=TIMES_16,
 )
 def a_gate_must_lie_within_the_limit_to_its_last_byte(k: Kernel, vector: int) -> ProbeBody:
@@ -134,7 +140,7 @@ def a_gate_of_another_type(k: Kernel, kind: str, type: int) -> ProbeBody:  # noq
 
 @probe(
     spec="SDM vol. 3A, Segment Descriptors (S flag); Interrupt 13—General Protection Exception (#GP)",
-    covers="descriptors.gate-type",
+    covers=["descriptors.gate-type"],
     deviation=TIMES_16,
 )
 def a_gate_with_the_s_bit(k: Kernel) -> ProbeBody:
@@ -152,7 +158,7 @@ def a_gate_with_the_s_bit(k: Kernel) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure (operation)",
-    covers="descriptors.gate-type",
+    covers=["descriptors.gate-type"],
     deviation=TIMES_16,
 )
 def the_type_is_tested_before_presence(k: Kernel) -> ProbeBody:
@@ -215,7 +221,7 @@ def a_gate_whose_selector_is_no_code_segment(k: Kernel, kind: str, selector: str
 @probe.each(rpl=[1, 2, 3])
 @probe(
     spec="SDM vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure (operation)",
-    covers="descriptors.gate-selector",
+    covers=["descriptors.gate-selector"],
 )
 def the_rpl_in_a_gate_is_ignored(k: Kernel, rpl: int) -> ProbeBody:
     """The RPL of the gate's selector is not tested; on entry the RPL of CS is the new CPL."""

@@ -10,7 +10,7 @@ VECTOR = 0x50
 @probe.each(dpl=[0, 1, 2])
 @probe(
     spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
-    covers="descriptors.dpl",
+    covers=["descriptors.dpl"],
     deviation=TIMES_16,
 )
 def int_n_in_ring_3_needs_dpl_3(k: Kernel, dpl: int) -> ProbeBody:
@@ -32,8 +32,10 @@ def int_n_in_ring_3_needs_dpl_3(k: Kernel, dpl: int) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
-    covers="descriptors.dpl-int3",
-    deviation=Deviation("*-tcg*", "'0x32' == '0x1a'", "docs/deviations/descriptors-idt-error-code.md", versions="<10"),
+    covers=["descriptors.dpl-int3"],
+    deviation=Deviation(
+        targets="*-tcg*", sees="'0x32' == '0x1a'", ref="docs/deviations/descriptors-idt-error-code.md", versions="<10"
+    ),
 )
 def int3_checks_the_dpl(k: Kernel) -> ProbeBody:
     """INT3 at CPL 3 through a gate with DPL 0 raises #GP(3*8+2), with EXT clear; with DPL 3 it is #BP."""
@@ -55,7 +57,7 @@ def int3_checks_the_dpl(k: Kernel) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
-    covers="descriptors.dpl-ignored",
+    covers=["descriptors.dpl-ignored"],
 )
 def a_hardware_interrupt_ignores_the_dpl(k: Kernel) -> ProbeBody:
     """An interrupt from the local APIC that comes at CPL 3 is delivered through a gate with DPL 0."""
@@ -74,8 +76,14 @@ def a_hardware_interrupt_ignores_the_dpl(k: Kernel) -> ProbeBody:
 @probe.each(instruction=["ud2", "icebp", "div"])
 @probe(
     spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures; vol. 2, INT1",
-    covers="descriptors.dpl-ignored",
-    deviation=Deviation("*-tcg*", r"\[6\] == \[1\]", "docs/deviations/exceptions-icebp.md", "icebp", "<10"),
+    covers=["descriptors.dpl-ignored"],
+    deviation=Deviation(
+        targets="*-tcg*",
+        sees=r"\[6\] == \[1\]",
+        ref="docs/deviations/exceptions-icebp.md",
+        cases="icebp",
+        versions="<10",
+    ),
 )
 def an_exception_ignores_the_dpl(k: Kernel, instruction: str) -> ProbeBody:
     """An exception that an instruction at CPL 3 raises is delivered through a gate with DPL 0; INT1 counts as one."""
@@ -93,8 +101,10 @@ def an_exception_ignores_the_dpl(k: Kernel, instruction: str) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures; vol. 2, INTO",
-    covers="descriptors.dpl-into",
-    deviation=Deviation("*-tcg*", "'0x42' == '0x22'", "docs/deviations/descriptors-idt-error-code.md", versions="<10"),
+    covers=["descriptors.dpl-into"],
+    deviation=Deviation(
+        targets="*-tcg*", sees="'0x42' == '0x22'", ref="docs/deviations/descriptors-idt-error-code.md", versions="<10"
+    ),
 )
 def into_checks_the_dpl(k: Kernel) -> ProbeBody:
     """INTO with OF set at CPL 3, in compatibility mode, through a gate with DPL 0 raises #GP(4*8+2)."""

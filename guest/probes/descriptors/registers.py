@@ -7,7 +7,7 @@ MOVED, MOVED_LIMIT = "moved_idt", 0xFFF
 
 
 @probe.each(limit=[0xFFF, 0xFFFF, 0x1FF])
-@probe(spec="SDM vol. 2, SIDT—Store Interrupt Descriptor Table Register", covers="descriptors.lidt-sidt")
+@probe(spec="SDM vol. 2, SIDT—Store Interrupt Descriptor Table Register", covers=["descriptors.lidt-sidt"])
 def sidt_returns_what_lidt_loaded(k: Kernel, limit: int) -> ProbeBody:
     """SIDT stores the base and limit that LIDT loaded, and the monitor's IDTR holds the same."""
     base, stored = k.value("base"), k.value("stored_limit")
@@ -27,7 +27,7 @@ def sidt_returns_what_lidt_loaded(k: Kernel, limit: int) -> ProbeBody:
 
 
 @probe.each(base=[0xFFFF_8000_0020_8000, 0x7FFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF])
-@probe(spec="SDM vol. 2, LGDT/LIDT—Load Global/Interrupt Descriptor Table Register", covers="descriptors.lidt-64")
+@probe(spec="SDM vol. 2, LGDT/LIDT—Load Global/Interrupt Descriptor Table Register", covers=["descriptors.lidt-64"])
 def lidt_loads_all_64_base_bits(k: Kernel, base: int) -> ProbeBody:
     """In 64-bit mode LIDT loads an 8-byte base: no bit of a canonical address is lost."""
     seen, limit = k.value("seen_base"), k.value("seen_limit")
@@ -41,7 +41,7 @@ def lidt_loads_all_64_base_bits(k: Kernel, base: int) -> ProbeBody:
     assert (run[seen], run[limit]) == (base, 0xFFF)
 
 
-@probe(spec="SDM vol. 2, SGDT—Store Global Descriptor Table Register", covers="descriptors.lgdt-sgdt")
+@probe(spec="SDM vol. 2, SGDT—Store Global Descriptor Table Register", covers=["descriptors.lgdt-sgdt"])
 def sgdt_returns_what_lgdt_loaded(k: Kernel) -> ProbeBody:
     """SGDT stores the base and limit that LGDT loaded, and the monitor's GDTR holds the same."""
     base, stored = k.value("base"), k.value("stored_limit")
@@ -69,7 +69,7 @@ def sgdt_returns_what_lgdt_loaded(k: Kernel) -> ProbeBody:
 @probe.each(instruction=["lidt", "lgdt", "lldt", "ltr"])
 @probe(
     spec="SDM vol. 3A, Privileged Instructions (Protection)",
-    covers="descriptors.lidt-user",
+    covers=["descriptors.lidt-user"],
 )
 def loading_a_table_register_is_privileged(k: Kernel, instruction: str) -> ProbeBody:
     """LIDT, LGDT, LLDT and LTR at CPL 3 raise #GP(0)."""
@@ -88,7 +88,7 @@ def loading_a_table_register_is_privileged(k: Kernel, instruction: str) -> Probe
 @probe.each(instruction=["sidt", "sgdt", "sldt", "str", "smsw"])
 @probe(
     spec="SDM vol. 3A, Control Registers (CR4.UMIP)",
-    covers="descriptors.umip",
+    covers=["descriptors.umip"],
 )
 def umip_keeps_the_tables_from_ring_3(k: Kernel, instruction: str) -> ProbeBody:
     """With CR4.UMIP set, SIDT, SGDT, SLDT, STR and SMSW at CPL 3 raise #GP(0); without it they work there."""
@@ -112,7 +112,7 @@ def umip_keeps_the_tables_from_ring_3(k: Kernel, instruction: str) -> ProbeBody:
 @probe.each(instruction=["lidt", "lgdt"], base=[0x8000_0000_0000, 0xFFFF_7FFF_FFFF_FFFF])
 @probe(
     spec="AMD64 APM vol. 3, LIDT, LGDT (exceptions: new base address non-canonical)",
-    covers="descriptors.lidt-canonical",
+    covers=["descriptors.lidt-canonical"],
     deviation=Deviation(
         targets="*-tcg*",
         sees=r"'0x(800000000000|ffff7fffffffffff)' == '0x20[68]000'",
@@ -141,7 +141,7 @@ def a_non_canonical_base_is_refused(k: Kernel, instruction: str, base: int) -> P
 
 
 @probe.each(pending=[False, True])
-@probe(spec="SDM vol. 3A, Interrupt Descriptor Table (IDT)", covers="descriptors.idt-relocated")
+@probe(spec="SDM vol. 3A, Interrupt Descriptor Table (IDT)", covers=["descriptors.idt-relocated"])
 def the_next_interrupt_uses_the_new_idt(k: Kernel, pending: bool) -> ProbeBody:
     """After LIDT the next interrupt goes through the new table, one that was already pending too."""
     old, new = k.value("old_table"), k.value("new_table")

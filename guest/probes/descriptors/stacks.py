@@ -28,7 +28,7 @@ def note_rsp(k: Kernel, vector: int, name: str) -> None:
 
 
 @probe.each(ist=range(1, 8))
-@probe(spec="SDM vol. 3A, Interrupt Stack Table", covers="descriptors.ist")
+@probe(spec="SDM vol. 3A, Interrupt Stack Table", covers=["descriptors.ist"])
 def an_ist_index_switches_the_stack_within_ring_0(k: Kernel, ist: int) -> ProbeBody:
     """A gate with IST n loads RSP from IST n of the TSS, within ring 0 too, and IRETQ takes it back."""
     top = stack_for_ist(k, ist)
@@ -49,7 +49,7 @@ def an_ist_index_switches_the_stack_within_ring_0(k: Kernel, ist: int) -> ProbeB
     assert run[after] == run[before]
 
 
-@probe(spec="SDM vol. 3A, Interrupt Stack Table", covers="descriptors.ist")
+@probe(spec="SDM vol. 3A, Interrupt Stack Table", covers=["descriptors.ist"])
 def ist_0_does_not_switch(k: Kernel) -> ProbeBody:
     """A gate with IST 0 stays on the current stack within ring 0."""
     note_rsp(k, VECTOR, "inside")
@@ -81,7 +81,7 @@ def an_unaligned_ist_pointer_is_aligned(k: Kernel, low: int) -> ProbeBody:
     assert run["inside"] == top - 16 - 40
 
 
-@probe(spec="SDM vol. 3A, Interrupt Stack Table", covers="descriptors.ist-nested")
+@probe(spec="SDM vol. 3A, Interrupt Stack Table", covers=["descriptors.ist-nested"])
 def nested_use_of_one_ist_overwrites(k: Kernel) -> ProbeBody:
     """The IST pointer is loaded anew each time: a second event on the same IST writes over the first one's frame."""
     top = stack_for_ist(k, 3)
@@ -116,7 +116,7 @@ def nested_use_of_one_ist_overwrites(k: Kernel) -> ProbeBody:
     assert run[outer_frame] == run.built.symbols["inner_return"]
 
 
-@probe(spec="SDM vol. 3A, Interrupt Stack Table; 64-Bit Mode Stack Frame", covers="descriptors.ist")
+@probe(spec="SDM vol. 3A, Interrupt Stack Table; 64-Bit Mode Stack Frame", covers=["descriptors.ist"])
 def a_non_canonical_ist_pointer_is_a_stack_fault(k: Kernel) -> ProbeBody:
     """Pushing the frame at a non-canonical RSP raises #SS: the event cannot be delivered."""
     k.tables.gate(VECTOR, ist=4)
@@ -258,8 +258,10 @@ CASES = {
 @probe.each(case=list(CASES))
 @probe(
     spec="SDM vol. 2, LTR—Load Task Register",
-    covers="descriptors.ltr",
-    deviation=Deviation("*-tcg*", "'0x0' == '0x40'", "docs/deviations/descriptors-ltr-null.md", "null"),
+    covers=["descriptors.ltr"],
+    deviation=Deviation(
+        targets="*-tcg*", sees="'0x0' == '0x40'", ref="docs/deviations/descriptors-ltr-null.md", cases="null"
+    ),
 )
 def ltr_takes_only_an_available_tss(k: Kernel, case: str) -> ProbeBody:
     """LTR of a busy TSS, of no TSS, of the null selector or beyond the GDT raises #GP; of one not present, #NP."""
@@ -280,7 +282,7 @@ def ltr_takes_only_an_available_tss(k: Kernel, case: str) -> ProbeBody:
     assert run.interrupts[0].rip == run.built.symbols["culprit"]
 
 
-@probe(spec="SDM vol. 2, LTR—Load Task Register; vol. 3A, TSS Descriptor in 64-bit mode", covers="descriptors.ltr")
+@probe(spec="SDM vol. 2, LTR—Load Task Register; vol. 3A, TSS Descriptor in 64-bit mode", covers=["descriptors.ltr"])
 def ltr_marks_the_tss_busy(k: Kernel) -> ProbeBody:
     """LTR sets the busy bit of the descriptor that it loads: type 9 becomes 11."""
     before, after = k.value("type_before"), k.value("type_after")

@@ -73,7 +73,7 @@ def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     spec=f"{AHCI}, Port x Interrupt Status; {AHCI}, System Memory Errors",
     needs=["ahci"],
     covers=["ahci.hostile"],
-    deviation=Deviation("*", "no host bus fatal error", "docs/deviations/dma-ahci-host-bus-error.md"),
+    deviation=Deviation(targets="*", sees="no host bus fatal error", ref="docs/deviations/dma-ahci-host-bus-error.md"),
 )
 def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     """What the HBA cannot fetch, because nothing answers at the address, is a host bus fatal error: PxIS.HBFS."""
@@ -97,8 +97,16 @@ def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     needs=["ahci"],
     covers=["ahci.hostile"],
     deviation=(
-        Deviation("*", "ended by SIGABRT", "docs/deviations/dma-ahci-no-table.md", "regions0", "<11.0.4"),
-        Deviation("*", "no overflow was reported", "docs/deviations/dma-ahci-overflow.md", "regions1"),
+        Deviation(
+            targets="*",
+            sees="ended by SIGABRT",
+            ref="docs/deviations/dma-ahci-no-table.md",
+            cases="regions0",
+            versions="<11.0.4",
+        ),
+        Deviation(
+            targets="*", sees="no overflow was reported", ref="docs/deviations/dma-ahci-overflow.md", cases="regions1"
+        ),
     ),
 )
 def ahci_reports_an_overflow(k: Kernel, regions: int) -> ProbeBody:
@@ -254,7 +262,9 @@ def ide_table_longer_than_the_transfer(k: Kernel, end: str) -> ProbeBody:
     spec="Intel 82371AB (PIIX4), BMISX - Bus Master IDE Status Register (IDE DMA Error)",
     needs=["ide"],
     covers=["ide.hostile"],
-    deviation=Deviation("*", "memory at address 0 was written", "docs/deviations/dma-ide-table-outside.md"),
+    deviation=Deviation(
+        targets="*", sees="memory at address 0 was written", ref="docs/deviations/dma-ide-table-outside.md"
+    ),
 )
 def ide_table_outside_memory(k: Kernel) -> ProbeBody:
     """A descriptor table that nothing answers for is a master abort: the error bit is set, and no memory is written."""

@@ -116,8 +116,8 @@ def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeB
     needs=["edu"],
     covers=["edu.hostile"],
     deviation=(
-        Deviation("*", "ended by SIGABRT", "docs/deviations/dma-edu-outside.md", versions="<8"),
-        Deviation("*", "of the monitor's own", "docs/deviations/dma-edu-outside.md", versions=">=8"),
+        Deviation(targets="*", sees="ended by SIGABRT", ref="docs/deviations/dma-edu-outside.md", versions="<8"),
+        Deviation(targets="*", sees="of the monitor's own", ref="docs/deviations/dma-edu-outside.md", versions=">=8"),
     ),
 )
 def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:

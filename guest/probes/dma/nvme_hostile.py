@@ -57,8 +57,18 @@ CASES: dict[str, tuple[AdminOpcode, int, int, int, int, tuple[int, int]]] = {
     needs=NVME,
     covers=["nvme.hostile"],
     deviation=(
-        Deviation("*", "Completion Queue Invalid", "docs/deviations/dma-nvme-delete-cq.md", "delete_no_cq"),
-        Deviation("*", "Completion Queue Invalid", "docs/deviations/dma-nvme-delete-cq.md", "delete_admin_cq"),
+        Deviation(
+            targets="*",
+            sees="Completion Queue Invalid",
+            ref="docs/deviations/dma-nvme-delete-cq.md",
+            cases="delete_no_cq",
+        ),
+        Deviation(
+            targets="*",
+            sees="Completion Queue Invalid",
+            ref="docs/deviations/dma-nvme-delete-cq.md",
+            cases="delete_admin_cq",
+        ),
     ),
 )
 def a_bad_queue_command_is_refused(k: Kernel, case: str) -> ProbeBody:

@@ -316,7 +316,7 @@ def an_idle_device_asks_for_the_next_buffer(k: Kernel) -> ProbeBody:
     spec="VIRTIO 1.2, Device Requirements: Device Status Field",
     needs=BLK,
     covers=["virtio.packed", "virtio.hostile"],
-    deviation=Deviation("*", "QEMU hangs", "docs/deviations/dma-virtio-packed-endless.md"),
+    deviation=Deviation(targets="*", sees="QEMU hangs", ref="docs/deviations/dma-virtio-packed-endless.md"),
     watchdog_s=1,
 )
 def a_broken_packed_ring_needs_a_reset(k: Kernel, kind: str) -> ProbeBody:

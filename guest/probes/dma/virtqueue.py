@@ -66,7 +66,9 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
     spec="VIRTIO 1.2, Device Requirements: Indirect Descriptors",
     needs=BLK,
     covers=["virtio.indirect"],
-    deviation=Deviation("*", "the chain was not served", "docs/deviations/dma-virtio-indirect-behind.md"),
+    deviation=Deviation(
+        targets="*", sees="the chain was not served", ref="docs/deviations/dma-virtio-indirect-behind.md"
+    ),
 )
 def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> ProbeBody:
     """A chain may be some normal descriptors and then a single one that names a table with the rest."""
@@ -240,7 +242,9 @@ def reading_isr_status_clears_it_and_deasserts_intx(k: Kernel) -> ProbeBody:
     spec="VIRTIO 1.2, MSI-X Vector Configuration",
     needs=BLK,
     covers=["virtio.no-vector"],
-    deviation=Deviation("*-kvm", "message without a vector", "docs/deviations/dma-virtio-kvm-vector.md", versions="<8"),
+    deviation=Deviation(
+        targets="*-kvm", sees="message without a vector", ref="docs/deviations/dma-virtio-kvm-vector.md", versions="<8"
+    ),
 )
 def no_vector_means_no_message(k: Kernel) -> ProbeBody:
     """A queue whose vector is NO_VECTOR sends no message when its buffer is used; with a vector it does."""
@@ -304,7 +308,7 @@ def a_queue_that_does_not_exist_has_size_zero(k: Kernel) -> ProbeBody:
     spec="VIRTIO 1.2, Device Requirements: Feature Bits",
     needs=BLK,
     covers=["virtio.features"],
-    deviation=Deviation("*", "FEATURES_OK was set", "docs/deviations/dma-virtio-features-ok.md"),
+    deviation=Deviation(targets="*", sees="FEATURES_OK was set", ref="docs/deviations/dma-virtio-features-ok.md"),
 )
 def features_that_were_not_offered_are_refused(k: Kernel) -> ProbeBody:
     """FEATURES_OK does not stick after the driver accepted a feature bit that the device does not offer."""

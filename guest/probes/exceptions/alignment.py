@@ -9,7 +9,7 @@ ACCESSES = {
     "write": "mov dword ptr [rbx+1], eax",
     "push": "push rax",
 }
-NO_AC = Deviation("*-tcg*", "the access passed", "docs/deviations/exceptions-ac.md")
+NO_AC = Deviation(targets="*-tcg*", sees="the access passed", ref="docs/deviations/exceptions-ac.md")
 
 
 @probe.each(access=list(ACCESSES))
@@ -52,7 +52,7 @@ QUIET = {
 
 
 @probe.each(case=list(QUIET))
-@probe(spec="SDM vol. 3A, Interrupt 17—Alignment Check Exception (#AC)", covers="exceptions.ac")
+@probe(spec="SDM vol. 3A, Interrupt 17—Alignment Check Exception (#AC)", covers=["exceptions.ac"])
 def without_any_of_the_three_there_is_no_ac(k: Kernel, case: str) -> ProbeBody:
     """CR0.AM, EFLAGS.AC and CPL 3 are needed all, and an operand that is misaligned for its size."""
     am, ac, ring, text = QUIET[case]

@@ -25,9 +25,12 @@ FAULTS = {
 }
 
 SS_IS_GP = Deviation(
-    "*-tcg*", r"\[13\] == \[12\]", "docs/deviations/exceptions-ss-non-canonical.md", "ss_non_canonical"
+    targets="*-tcg*",
+    sees=r"\[13\] == \[12\]",
+    ref="docs/deviations/exceptions-ss-non-canonical.md",
+    cases="ss_non_canonical",
 )
-NO_RF = Deviation("*-tcg*", r"assert 0 == 1", "docs/deviations/exceptions-rf.md", versions="<10")
+NO_RF = Deviation(targets="*-tcg*", sees=r"assert 0 == 1", ref="docs/deviations/exceptions-rf.md", versions="<10")
 
 
 def prepare(k: Kernel, fault: str) -> None:
@@ -61,7 +64,7 @@ def a_fault_saves_its_own_instruction(k: Kernel, fault: str) -> ProbeBody:
 @probe.each(fault=list(FAULTS))
 @probe(
     spec="SDM vol. 3A, Instruction-Breakpoint Exception Condition; System Flags and Fields in the EFLAGS Register (RF)",
-    covers="exceptions.rf",
+    covers=["exceptions.rf"],
     deviation=[NO_RF, SS_IS_GP],
 )
 def a_fault_pushes_rf_set(k: Kernel, fault: str) -> ProbeBody:
@@ -83,8 +86,10 @@ def a_fault_pushes_rf_set(k: Kernel, fault: str) -> ProbeBody:
 @probe.each(kind=["fixed", "nmi"])
 @probe(
     spec="SDM vol. 3B, Instruction-Breakpoint Exception Condition (RF in the pushed RFLAGS)",
-    covers="exceptions.rf",
-    deviation=Deviation("*-tcg*", r"RF set", "docs/deviations/exceptions-rf-interrupt.md", versions=">=10"),
+    covers=["exceptions.rf"],
+    deviation=Deviation(
+        targets="*-tcg*", sees=r"RF set", ref="docs/deviations/exceptions-rf-interrupt.md", versions=">=10"
+    ),
 )
 def an_interrupt_pushes_rf_clear(k: Kernel, kind: str) -> ProbeBody:
     """A hardware interrupt between two instructions pushes RFLAGS with RF clear."""
@@ -115,7 +120,13 @@ TRAPS = {
 @probe(
     spec="SDM vol. 3A, Interrupt 3—Breakpoint Exception (#BP); vol. 2, INT n/INTO/INT3/INT1",
     covers=["exceptions.bp", "exceptions.rf"],
-    deviation=Deviation("*-tcg*", r"\[6\] == \[1\]", "docs/deviations/exceptions-icebp.md", "icebp", "<10"),
+    deviation=Deviation(
+        targets="*-tcg*",
+        sees=r"\[6\] == \[1\]",
+        ref="docs/deviations/exceptions-icebp.md",
+        cases="icebp",
+        versions="<10",
+    ),
 )
 def a_trap_saves_the_next_instruction(k: Kernel, trap: str) -> ProbeBody:
     """INT3, INT n and INT1 save the RIP behind them, without error code, and RF clear."""
@@ -171,8 +182,13 @@ MENDED = {
 @probe.each(fault=list(MENDED))
 @probe(
     spec="SDM vol. 3A, Program or Task Restart",
-    covers="exceptions.restart",
-    deviation=Deviation("*-tcg*", r"unexpected #GP\(0x0\)", "docs/deviations/exceptions-ss-non-canonical.md", "ss"),
+    covers=["exceptions.restart"],
+    deviation=Deviation(
+        targets="*-tcg*",
+        sees=r"unexpected #GP\(0x0\)",
+        ref="docs/deviations/exceptions-ss-non-canonical.md",
+        cases="ss",
+    ),
 )
 def the_instruction_restarts_when_the_cause_is_mended(k: Kernel, fault: str) -> ProbeBody:
     """After the handler has mended the cause of a fault and returned, the instruction runs again, and completes."""
@@ -198,7 +214,7 @@ def the_instruction_restarts_when_the_cause_is_mended(k: Kernel, fault: str) -> 
 
 @probe(
     spec="SDM vol. 3A, Error Code; vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure",
-    covers="exceptions.error-codes",
+    covers=["exceptions.error-codes"],
 )
 def int_n_of_a_vector_with_an_error_code_pushes_none(k: Kernel) -> ProbeBody:
     """INT 8, 10 to 14, 17, 21, 29 and 30 push no error code, although their exceptions do."""

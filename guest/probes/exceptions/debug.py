@@ -81,7 +81,7 @@ def tf_traps_after_each_instruction(k: Kernel) -> ProbeBody:
     assert Dr6(run[first]) == Dr6.of(0xFFFF0FF0, BS=1)
 
 
-@probe(spec="SDM vol. 3B, Single-Step Exception Condition", covers="exceptions.db-step")
+@probe(spec="SDM vol. 3B, Single-Step Exception Condition", covers=["exceptions.db-step"])
 def the_handler_runs_without_tf(k: Kernel) -> ProbeBody:
     """The processor clears TF when it delivers #DB: the handler itself is not stepped."""
     on_debug(k, until=3)
@@ -129,7 +129,7 @@ def an_instruction_breakpoint_is_a_fault(k: Kernel, number: int) -> ProbeBody:
     assert flags.RF == 0
 
 
-@probe(spec="SDM vol. 3B, Instruction-Breakpoint Exception Condition", covers="exceptions.db-instruction")
+@probe(spec="SDM vol. 3B, Instruction-Breakpoint Exception Condition", covers=["exceptions.db-instruction"])
 def rf_suppresses_one_instruction_breakpoint(k: Kernel) -> ProbeBody:
     """RF loaded by IRETQ suppresses the breakpoint for one instruction only: the next round hits it again."""
     rounds = k.value("rounds")
@@ -163,7 +163,7 @@ ACCESSES = {
 @probe.each(number=[0, 3], access=list(ACCESSES))
 @probe(
     spec="SDM vol. 3B, Data Memory and I/O Breakpoint Exception Conditions; Debug Control Register (DR7)",
-    covers="exceptions.db-data",
+    covers=["exceptions.db-data"],
 )
 def a_data_breakpoint_is_a_trap(k: Kernel, number: int, access: str) -> ProbeBody:
     """A data breakpoint is a trap after the access that its R/W field names, Bn set in DR6; other accesses pass."""
@@ -215,9 +215,12 @@ LENGTHS = {
 @probe.each(case=list(LENGTHS))
 @probe(
     spec="SDM vol. 3B, Breakpoint Field Recognition",
-    covers="exceptions.db-data-length",
+    covers=["exceptions.db-data-length"],
     deviation=Deviation(
-        "*-tcg*", r"\['mark', 1\] == \[1, 'mark', 1\]", "docs/deviations/exceptions-db-alignment.md", "address_bits*"
+        targets="*-tcg*",
+        sees=r"\['mark', 1\] == \[1, 'mark', 1\]",
+        ref="docs/deviations/exceptions-db-alignment.md",
+        cases="address_bits*",
     ),
 )
 def a_data_breakpoint_covers_its_length(k: Kernel, case: str) -> ProbeBody:
@@ -250,7 +253,7 @@ IO_CASES = {
 @probe.each(case=list(IO_CASES))
 @probe(
     spec="SDM vol. 3B, Data Memory and I/O Breakpoint Exception Conditions (CR4.DE)",
-    covers="exceptions.db-io",
+    covers=["exceptions.db-io"],
 )
 def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
     """With CR4.DE=1 an I/O breakpoint traps after IN or OUT of its port, with the RIP behind it and Bn in DR6."""
@@ -278,8 +281,10 @@ def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3B, General-Detect Exception Condition",
-    covers="exceptions.db-gd",
-    deviation=Deviation("*-tcg*", r"'0x2400' == '0x400'", "docs/deviations/exceptions-db-gd.md", versions="<10"),
+    covers=["exceptions.db-gd"],
+    deviation=Deviation(
+        targets="*-tcg*", sees=r"'0x2400' == '0x400'", ref="docs/deviations/exceptions-db-gd.md", versions="<10"
+    ),
 )
 def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
     """With DR7.GD set, MOV to or from a debug register is a #DB fault with BD in DR6; its handler finds GD clear."""
@@ -310,7 +315,9 @@ def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Masking Exceptions and Interrupts When Switching Stacks",
     covers=["exceptions.db-mov-ss", "masking.mov-ss-db"],
-    deviation=Deviation("*-tcg*", r"\['next'\] == \['behind_next'\]", "docs/deviations/exceptions-db-mov-ss.md"),
+    deviation=Deviation(
+        targets="*-tcg*", sees=r"\['next'\] == \['behind_next'\]", ref="docs/deviations/exceptions-db-mov-ss.md"
+    ),
 )
 def mov_ss_holds_a_data_breakpoint_back(k: Kernel, loader: str) -> ProbeBody:
     """A data breakpoint that MOV SS or POP SS itself hits is held back until after the next instruction."""
@@ -357,8 +364,10 @@ def mov_ss_has_no_single_step_trap(k: Kernel, loader: str) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3A, Interrupt 1—Debug Exception (#DB); vol. 3B, Debug Status Register (DR6)",
-    covers="exceptions.db-icebp",
-    deviation=Deviation("*-tcg*", r"\[6\] == \[1\]", "docs/deviations/exceptions-icebp.md", versions="<10"),
+    covers=["exceptions.db-icebp"],
+    deviation=Deviation(
+        targets="*-tcg*", sees=r"\[6\] == \[1\]", ref="docs/deviations/exceptions-icebp.md", versions="<10"
+    ),
 )
 def int1_leaves_dr6_alone(k: Kernel) -> ProbeBody:
     """INT1 raises #DB as a trap without setting a condition in DR6."""
@@ -377,8 +386,8 @@ def int1_leaves_dr6_alone(k: Kernel) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3B, Debug Status Register (DR6)",
-    covers="exceptions.db-dr6",
-    deviation=Deviation("*-tcg*", r"\[1, 1\] == \[1\]", "docs/deviations/exceptions-db-together.md"),
+    covers=["exceptions.db-dr6"],
+    deviation=Deviation(targets="*-tcg*", sees=r"\[1, 1\] == \[1\]", ref="docs/deviations/exceptions-db-together.md"),
 )
 def bs_comes_together_with_a_breakpoint(k: Kernel) -> ProbeBody:
     """A single step and a data breakpoint of the same instruction are one #DB, with BS and Bn both set."""

@@ -26,7 +26,7 @@ NM = {
 @probe.each(case=list(NM))
 @probe(
     spec="SDM vol. 3A, Interrupt 7—Device Not Available Exception (#NM); Control Registers (EM, MP, TS)",
-    covers="exceptions.nm",
+    covers=["exceptions.nm"],
 )
 def cr0_decides_whether_there_is_a_unit(k: Kernel, case: str) -> ProbeBody:
     """CR0.TS makes x87 and SSE #NM, EM x87 #NM and SSE #UD; FWAIT needs both MP and TS. CLTS clears TS."""
@@ -60,9 +60,12 @@ WAITING = {"fwait": True, "fld1": True, "fnclex": False, "fnstsw ax": False, "fn
 @probe.each(instruction=list(WAITING))
 @probe(
     spec="SDM vol. 3A, Interrupt 16—x87 FPU Floating-Point Error (#MF)",
-    covers="exceptions.mf",
+    covers=["exceptions.mf"],
     deviation=Deviation(
-        "*-tcg*", r"\['pending'\] == \['pending', 16\]", "docs/deviations/exceptions-mf-waiting.md", "fld1"
+        targets="*-tcg*",
+        sees=r"\['pending'\] == \['pending', 16\]",
+        ref="docs/deviations/exceptions-mf-waiting.md",
+        cases="fld1",
     ),
 )
 def mf_comes_at_the_next_waiting_instruction(k: Kernel, instruction: str) -> ProbeBody:
@@ -102,8 +105,10 @@ ERRORS = {
 @probe.each(error=list(ERRORS))
 @probe(
     spec="SDM vol. 1, x87 FPU Floating-Point Exception Conditions; vol. 3A, Interrupt 16 (#MF)",
-    covers="exceptions.mf",
-    deviation=Deviation("*-tcg*", r"\[\] == \[16\]", "docs/deviations/exceptions-denormal.md", "denormal"),
+    covers=["exceptions.mf"],
+    deviation=Deviation(
+        targets="*-tcg*", sees=r"\[\] == \[16\]", ref="docs/deviations/exceptions-denormal.md", cases="denormal"
+    ),
 )
 def each_x87_exception_has_its_flag_and_mask(k: Kernel, error: str) -> ProbeBody:
     """Each of the six x87 exceptions, alone unmasked, sets its flag and ES in the status word and raises #MF."""
@@ -128,8 +133,10 @@ def each_x87_exception_has_its_flag_and_mask(k: Kernel, error: str) -> ProbeBody
 
 @probe(
     spec="SDM vol. 3A, Interrupt 16—x87 FPU Floating-Point Error (#MF); Control Registers (CR0.NE)",
-    covers="exceptions.ferr",
-    deviation=Deviation("*-tcg*", "ended by SIGABRT", "docs/deviations/exceptions-ferr-abort.md", versions="<10"),
+    covers=["exceptions.ferr"],
+    deviation=Deviation(
+        targets="*-tcg*", sees="ended by SIGABRT", ref="docs/deviations/exceptions-ferr-abort.md", versions="<10"
+    ),
 )
 def without_ne_the_error_becomes_irq_13(k: Kernel) -> ProbeBody:
     """With CR0.NE=0 an x87 error raises no #MF but FERR#, which a PC has on IRQ 13; port F0h clears it."""
@@ -168,10 +175,12 @@ SSE = {
 @probe.each(error=list(SSE), osxmmexcpt=[True, False])
 @probe(
     spec="SDM vol. 3A, Interrupt 19—SIMD Floating-Point Exception (#XM); Control Registers (OSXMMEXCPT)",
-    covers="exceptions.xm",
+    covers=["exceptions.xm"],
     deviation=[
-        Deviation("*-tcg*", r"\[\] == \[(19|6)\]", "docs/deviations/exceptions-xm.md", "[!d]*"),
-        Deviation("*-tcg*", r"== 2$|& 2\)", "docs/deviations/exceptions-denormal.md", "denormal*"),
+        Deviation(targets="*-tcg*", sees=r"\[\] == \[(19|6)\]", ref="docs/deviations/exceptions-xm.md", cases="[!d]*"),
+        Deviation(
+            targets="*-tcg*", sees=r"== 2$|& 2\)", ref="docs/deviations/exceptions-denormal.md", cases="denormal*"
+        ),
     ],
 )
 def an_unmasked_sse_exception_is_xm(k: Kernel, error: str, osxmmexcpt: bool) -> ProbeBody:

@@ -42,13 +42,29 @@ INVALID = {
 
 UNDEFINED = [
     Deviation(
-        "*-tcg*", r"\['tried'\] == \['tried', 6\]", "docs/deviations/exceptions-ud-groups.md", "*_group_1", "<10"
+        targets="*-tcg*",
+        sees=r"\['tried'\] == \['tried', 6\]",
+        ref="docs/deviations/exceptions-ud-groups.md",
+        cases="*_group_1",
+        versions="<10",
     ),
     *(
-        Deviation("*-tcg*", r"\['tried'\] == \['tried', 6\]", "docs/deviations/exceptions-ud-into-aam.md", case, ">=10")
+        Deviation(
+            targets="*-tcg*",
+            sees=r"\['tried'\] == \['tried', 6\]",
+            ref="docs/deviations/exceptions-ud-into-aam.md",
+            cases=case,
+            versions=">=10",
+        )
         for case in ("into", "aam", "aad", "salc")
     ),
-    Deviation("*-tcg*", r"\['tried', 13\]", "docs/deviations/exceptions-ud-mov-cs.md", "mov_cs", ">=10"),
+    Deviation(
+        targets="*-tcg*",
+        sees=r"\['tried', 13\]",
+        ref="docs/deviations/exceptions-ud-mov-cs.md",
+        cases="mov_cs",
+        versions=">=10",
+    ),
 ]
 
 
@@ -102,9 +118,15 @@ UNCHECKED_LOCK = (
 @probe.each(instruction=list(LOCKED))
 @probe(
     spec="SDM vol. 2, LOCK—Assert LOCK# Signal Prefix",
-    covers="exceptions.ud-lock",
+    covers=["exceptions.ud-lock"],
     deviation=[
-        Deviation("*-tcg*", r"\['tried'\] == \['tried', 6\]", "docs/deviations/exceptions-ud-lock.md", case, "<10")
+        Deviation(
+            targets="*-tcg*",
+            sees=r"\['tried'\] == \['tried', 6\]",
+            ref="docs/deviations/exceptions-ud-lock.md",
+            cases=case,
+            versions="<10",
+        )
         for case in UNCHECKED_LOCK
     ],
 )
@@ -132,7 +154,7 @@ LOCKABLE = {
 }  # fmt: skip
 
 
-@probe(spec="SDM vol. 2, LOCK—Assert LOCK# Signal Prefix", covers="exceptions.ud-lock")
+@probe(spec="SDM vol. 2, LOCK—Assert LOCK# Signal Prefix", covers=["exceptions.ud-lock"])
 def lock_before_what_can_be_locked_is_fine(k: Kernel) -> ProbeBody:
     """LOCK works with each of the 19 instructions of its list on memory; the next one raises #UD."""
     operand = k.buffer("operand", 16)
@@ -152,7 +174,7 @@ def lock_before_what_can_be_locked_is_fine(k: Kernel) -> ProbeBody:
 @probe.each(length=[15, 16])
 @probe(
     spec="SDM vol. 3A, Interrupt 13—General Protection Exception (#GP) (instruction length limit of 15 bytes)",
-    covers="exceptions.length",
+    covers=["exceptions.length"],
 )
 def an_instruction_has_at_most_15_bytes(k: Kernel, length: int) -> ProbeBody:
     """15 bytes are an instruction; a 16th raises #GP(0), not #UD."""
@@ -182,7 +204,7 @@ GATED = {
 
 
 @probe.each(feature=list(GATED))
-@probe(spec="SDM vol. 3A, Control Registers (CR4)", covers="exceptions.ud-cr4")
+@probe(spec="SDM vol. 3A, Control Registers (CR4)", covers=["exceptions.ud-cr4"])
 def a_cr4_bit_decides_whether_an_instruction_exists(k: Kernel, feature: str) -> ProbeBody:
     """XGETBV needs CR4.OSXSAVE, RDFSBASE CR4.FSGSBASE, SSE CR4.OSFXSR: without it #UD, with it none."""
     bit, text = GATED[feature]
@@ -201,7 +223,7 @@ def a_cr4_bit_decides_whether_an_instruction_exists(k: Kernel, feature: str) -> 
 @probe.each(access=["read", "write"], register=[4, 5])
 @probe(
     spec="SDM vol. 3B, Debug Registers (DR4 and DR5)",
-    covers="exceptions.ud-dr4",
+    covers=["exceptions.ud-dr4"],
 )
 def dr4_and_dr5_alias_unless_de(k: Kernel, access: str, register: int) -> ProbeBody:
     """With CR4.DE=1 a reference to DR4 or DR5 raises #UD; with DE=0 it reaches DR6 or DR7."""

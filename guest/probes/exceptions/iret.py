@@ -62,11 +62,19 @@ def iretq(cs: int, ss: int, *, rflags: int = 2, rip: str = "lea rax, [rip+target
 @probe.each(case=list(FRAMES))
 @probe(
     spec="SDM vol. 2, IRET/IRETD/IRETQ—Interrupt Return",
-    covers="exceptions.iret-selectors",
+    covers=["exceptions.iret-selectors"],
     deviation=[
-        Deviation("*-tcg*", r"\['tried'\] ==", "docs/deviations/exceptions-iret-l-and-d.md", "cs_l_and_d"),
         Deviation(
-            "*-tcg*", r"\['tried', 11\] ==", "docs/deviations/exceptions-iret-ss-not-present.md", "ss_not_present"
+            targets="*-tcg*",
+            sees=r"\['tried'\] ==",
+            ref="docs/deviations/exceptions-iret-l-and-d.md",
+            cases="cs_l_and_d",
+        ),
+        Deviation(
+            targets="*-tcg*",
+            sees=r"\['tried', 11\] ==",
+            ref="docs/deviations/exceptions-iret-ss-not-present.md",
+            cases="ss_not_present",
         ),
     ],
 )
@@ -88,7 +96,7 @@ def iretq_checks_both_selectors(k: Kernel, case: str) -> ProbeBody:
     assert run.interrupts[0].cs == SEL_CODE
 
 
-@probe(spec="SDM vol. 2, IRET/IRETD/IRETQ—Interrupt Return (64-bit mode)", covers="exceptions.iret-nt")
+@probe(spec="SDM vol. 2, IRET/IRETD/IRETQ—Interrupt Return (64-bit mode)", covers=["exceptions.iret-nt"])
 def iretq_with_nt_set_is_gp(k: Kernel) -> ProbeBody:
     """There are no task returns in IA-32e mode: IRETQ while NT is set raises #GP(0)."""
     with k.faults():
@@ -109,9 +117,11 @@ def iretq_with_nt_set_is_gp(k: Kernel) -> ProbeBody:
 @probe.each(rip=[0x8000_0000_0000, 0xFFFF_7FFF_FFFF_FFFF])
 @probe(
     spec="SDM vol. 2, IRET/IRETD/IRETQ—Interrupt Return (64-bit mode exceptions)",
-    covers="exceptions.iret-non-canonical",
+    covers=["exceptions.iret-non-canonical"],
     deviation=Deviation(
-        "*-tcg*", r"'0x(8000000|ffff7fff)\w*' == 'culprit'", "docs/deviations/exceptions-iret-non-canonical.md"
+        targets="*-tcg*",
+        sees=r"'0x(8000000|ffff7fff)\w*' == 'culprit'",
+        ref="docs/deviations/exceptions-iret-non-canonical.md",
     ),
 )
 def iretq_to_a_non_canonical_rip_is_gp(k: Kernel, rip: int) -> ProbeBody:
@@ -127,7 +137,7 @@ def iretq_to_a_non_canonical_rip_is_gp(k: Kernel, rip: int) -> ProbeBody:
     assert run.interrupts[0].where.split()[0] == "culprit"
 
 
-@probe(spec="SDM vol. 2, IRET/IRETD/IRETQ—Interrupt Return", covers="exceptions.iret-null-ss")
+@probe(spec="SDM vol. 2, IRET/IRETD/IRETQ—Interrupt Return", covers=["exceptions.iret-null-ss"])
 def iretq_to_ring_0_takes_a_null_ss(k: Kernel) -> ProbeBody:
     """In 64-bit mode IRETQ within ring 0 may load a null SS, as delivery itself leaves one."""
     ss = k.value("ss_after")
@@ -142,7 +152,7 @@ def iretq_to_ring_0_takes_a_null_ss(k: Kernel) -> ProbeBody:
 
 
 @probe.each(flag=["CF", "DF", "OF", "AC", "ID", "IF"])
-@probe(spec="SDM vol. 2, IRET/IRETD/IRETQ—Interrupt Return", covers="exceptions.iret-flags")
+@probe(spec="SDM vol. 2, IRET/IRETD/IRETQ—Interrupt Return", covers=["exceptions.iret-flags"])
 def iretq_in_ring_0_loads_every_flag(k: Kernel, flag: str) -> ProbeBody:
     """At CPL 0 IRETQ loads the whole of RFLAGS from the frame."""
     seen = k.value("flags_after")
@@ -156,7 +166,7 @@ def iretq_in_ring_0_loads_every_flag(k: Kernel, flag: str) -> ProbeBody:
 
 
 @probe.each(bit=[1, 3, 5, 15, 22])
-@probe(spec="SDM vol. 3A, System Flags and Fields in the EFLAGS Register", covers="exceptions.iret-flags")
+@probe(spec="SDM vol. 3A, System Flags and Fields in the EFLAGS Register", covers=["exceptions.iret-flags"])
 def reserved_flags_read_as_they_must(k: Kernel, bit: int) -> ProbeBody:
     """Bit 1 of RFLAGS always reads 1; bits 3, 5, 15 and 22 always read 0, whatever IRETQ loads."""
     seen = k.value("flags_after")

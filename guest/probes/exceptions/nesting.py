@@ -8,7 +8,7 @@ NMI, VECTOR = 2, 0x50
 
 @probe(
     spec="SDM vol. 3A, Exception and Interrupt Handling; Interrupt 6—Invalid Opcode Exception (#UD)",
-    covers="exceptions.nested",
+    covers=["exceptions.nested"],
 )
 def nested_exceptions_return_in_lifo_order(k: Kernel) -> ProbeBody:
     """32 #UD nested in each other's handlers return last in, first out, each to the instruction behind its own."""
@@ -56,7 +56,7 @@ def nested_exceptions_return_in_lifo_order(k: Kernel) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3A, Priority Among Simultaneous Events (traps before the next instruction's faults)",
-    covers="exceptions.priority-trap-fault",
+    covers=["exceptions.priority-trap-fault"],
 )
 def a_trap_of_the_last_instruction_comes_before_the_next_ones_fault(k: Kernel) -> ProbeBody:
     """The single-step trap of an instruction comes before the #UD of the next, with that next one's RIP."""
@@ -80,7 +80,7 @@ PAGE = 9
 @probe.each(fault=["page_fault", "invalid_opcode"])
 @probe(
     spec="SDM vol. 3A, Priority Among Simultaneous Events (code breakpoint before faults from fetching and decoding)",
-    covers="exceptions.priority-breakpoint",
+    covers=["exceptions.priority-breakpoint"],
 )
 def a_code_breakpoint_comes_before_the_fetch(k: Kernel, fault: str) -> ProbeBody:
     """An instruction breakpoint on an address that cannot be fetched or decoded is #DB first, then the fault."""
@@ -105,7 +105,7 @@ def a_code_breakpoint_comes_before_the_fetch(k: Kernel, fault: str) -> ProbeBody
 @probe.each(repeated=[False, True])
 @probe(
     spec="SDM vol. 3A, Priority Among Simultaneous Events (NMI before maskable hardware interrupts)",
-    covers="exceptions.priority-nmi",
+    covers=["exceptions.priority-nmi"],
 )
 def nmi_comes_before_a_maskable_interrupt(k: Kernel, repeated: bool) -> ProbeBody:
     """Of an NMI and an interrupt that become deliverable at the same boundary the NMI is taken first."""
@@ -117,12 +117,12 @@ def nmi_comes_before_a_maskable_interrupt(k: Kernel, repeated: bool) -> ProbeBod
         k.lapic.self_ipi(VECTOR)
         k.delay(us=5)
         with k.trigger():
-            k.lapic.send(destination=0, DELIVERY_MODE=int(DeliveryMode.NMI), LEVEL=1)
+            k.lapic.send(destination=0, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1)
         k.delay(us=5)
         k.asm("pop rdi\nbts qword ptr [rdi+FRAME_RFLAGS], 9\nsecond:")
     count = 20 if repeated else 1
     k.asm(f"mov ebx, {count}\nagain:")
-    k.lapic.send(destination=0, DELIVERY_MODE=int(DeliveryMode.NMI), LEVEL=1)
+    k.lapic.send(destination=0, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1)
     k.delay(us=20)
     k.asm("cli\ndec ebx\njnz again")
 
@@ -133,7 +133,7 @@ def nmi_comes_before_a_maskable_interrupt(k: Kernel, repeated: bool) -> ProbeBod
 
 @probe(
     spec="SDM vol. 3A, Priority Among Simultaneous Events (faults on executing an instruction)",
-    covers="exceptions.priority-decode",
+    covers=["exceptions.priority-decode"],
 )
 def privilege_is_checked_before_the_operand_is_accessed(k: Kernel) -> ProbeBody:
     """A privileged instruction at CPL 3 whose operand is not mapped raises #GP, not #PF."""
@@ -147,7 +147,7 @@ def privilege_is_checked_before_the_operand_is_accessed(k: Kernel) -> ProbeBody:
 
 
 @probe(
-    spec="SDM vol. 3A, Interrupt 18—Machine-Check Exception (#MC); Machine-Check Architecture", covers="exceptions.mc"
+    spec="SDM vol. 3A, Interrupt 18—Machine-Check Exception (#MC); Machine-Check Architecture", covers=["exceptions.mc"]
 )
 def a_machine_check_arrives_on_vector_18(k: Kernel) -> ProbeBody:
     """With CR4.MCE set an uncorrected error raises #MC on vector 18, without an error code, and MCIP says so."""
@@ -180,7 +180,7 @@ def a_machine_check_arrives_on_vector_18(k: Kernel) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3A, Interrupt 18—Machine-Check Exception (#MC) (CR4.MCE = 0: shutdown)",
-    covers="exceptions.mc-shutdown",
+    covers=["exceptions.mc-shutdown"],
 )
 def a_machine_check_without_mce_is_shutdown(k: Kernel) -> ProbeBody:
     """With CR4.MCE clear a machine check puts the processor into shutdown, which the board turns into a reset."""
@@ -204,7 +204,7 @@ def a_machine_check_without_mce_is_shutdown(k: Kernel) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 1, Control-flow Enforcement Technology; vol. 3A, Interrupt 21—Control Protection Exception (#CP)",
-    covers="exceptions.cp",
+    covers=["exceptions.cp"],
 )
 def a_corrupted_return_address_is_cp(k: Kernel) -> ProbeBody:
     """With supervisor shadow stacks on, a RET whose address differs from the shadow stack's raises #CP(NEAR-RET)."""

@@ -32,7 +32,12 @@ ACCESS = {"read": "mov al, byte ptr [rbx]", "write": "mov byte ptr [rbx], al", "
 @probe(
     spec="SDM vol. 3A, Interrupt 14—Page-Fault Exception (#PF); Page-Fault Exceptions",
     covers=["exceptions.pf-code", "exceptions.pf-cr2", "exceptions.wp"],
-    deviation=Deviation("*-tcg*", r"'0x(8|a|c)' == '0x(9|b|d)'", "docs/deviations/exceptions-pf-rsvd.md", "*_reserved"),
+    deviation=Deviation(
+        targets="*-tcg*",
+        sees=r"'0x(8|a|c)' == '0x(9|b|d)'",
+        ref="docs/deviations/exceptions-pf-rsvd.md",
+        cases="*_reserved",
+    ),
 )
 def each_cause_has_its_error_code(k: Kernel, case: str) -> ProbeBody:
     """The error code of #PF says present, write, user, reserved bit and fetch; CR2 holds the address to the byte."""
@@ -58,7 +63,7 @@ def each_cause_has_its_error_code(k: Kernel, case: str) -> ProbeBody:
     assert fault.rip == where
 
 
-@probe(spec="SDM vol. 3A, Access Rights (CR0.WP)", covers="exceptions.wp")
+@probe(spec="SDM vol. 3A, Access Rights (CR0.WP)", covers=["exceptions.wp"])
 def wp_guards_read_only_pages_from_ring_0(k: Kernel) -> ProbeBody:
     """With CR0.WP=0 ring 0 writes to a read-only page; with WP=1 the same write is #PF(P, W/R)."""
     k.pages.entry(PAGE, RW=0)
@@ -79,7 +84,7 @@ def wp_guards_read_only_pages_from_ring_0(k: Kernel) -> ProbeBody:
 @probe.each(access=["read", "write", "fetch"])
 @probe(
     spec="SDM vol. 3A, Supervisor-Mode Access Prevention; Supervisor-Mode Execution Prevention (Access Rights)",
-    covers="exceptions.smep-smap",
+    covers=["exceptions.smep-smap"],
 )
 def smep_and_smap_guard_ring_0_from_user_pages(k: Kernel, access: str) -> ProbeBody:
     """With CR4.SMEP a fetch, with CR4.SMAP a data access of ring 0 to a user page is #PF with P set; without, none."""
@@ -101,7 +106,7 @@ def smep_and_smap_guard_ring_0_from_user_pages(k: Kernel, access: str) -> ProbeB
     assert run.interrupts[0].cr2 == at
 
 
-@probe(spec="SDM vol. 3A, Access Rights (SMAP and EFLAGS.AC)", covers="exceptions.smep-smap")
+@probe(spec="SDM vol. 3A, Access Rights (SMAP and EFLAGS.AC)", covers=["exceptions.smep-smap"])
 def ac_opens_smap(k: Kernel) -> ProbeBody:
     """STAC lets ring 0 access user pages under SMAP; CLAC closes them again."""
     at = AT + USER_ALIAS
@@ -124,7 +129,7 @@ def ac_opens_smap(k: Kernel) -> ProbeBody:
 
 
 @probe.each(right=["access_disable", "write_disable"], access=["read", "write"])
-@probe(spec="SDM vol. 3A, Protection Keys", covers="exceptions.pf-pk")
+@probe(spec="SDM vol. 3A, Protection Keys", covers=["exceptions.pf-pk"])
 def a_protection_key_denies_with_pk(k: Kernel, right: str, access: str) -> ProbeBody:
     """With CR4.PKE, PKRU's AD and WD of the page's key deny data accesses: #PF with PK, P and U/S set."""
     at = AT + USER_ALIAS
@@ -180,7 +185,7 @@ def a_protection_key_denies_with_pk(k: Kernel, right: str, access: str) -> Probe
 
 
 @probe.each(size=[2, 4, 8], first=[1, 7])
-@probe(spec="SDM vol. 3A, Interrupt 14—Page-Fault Exception (#PF) (CR2)", covers="exceptions.pf-cr2")
+@probe(spec="SDM vol. 3A, Interrupt 14—Page-Fault Exception (#PF) (CR2)", covers=["exceptions.pf-cr2"])
 def cr2_is_exact_across_a_page_boundary(k: Kernel, size: int, first: int) -> ProbeBody:
     """An access that begins in a present page and ends in a missing one faults with CR2 at the missing page's start."""
     inside = min(first, size - 1)
@@ -200,7 +205,7 @@ def cr2_is_exact_across_a_page_boundary(k: Kernel, size: int, first: int) -> Pro
     assert run.interrupts[0].error_code == 0
 
 
-@probe(spec="SDM vol. 3A, Interrupt 14—Page-Fault Exception (#PF)", covers="exceptions.pf-cr2")
+@probe(spec="SDM vol. 3A, Interrupt 14—Page-Fault Exception (#PF)", covers=["exceptions.pf-cr2"])
 def a_write_across_a_boundary_is_all_or_nothing(k: Kernel) -> ProbeBody:
     """A write that faults in its second page leaves the bytes in its first page as they were."""
     boundary = PAGE_WINDOW + 0x1000 * (PAGE + 1)
@@ -219,7 +224,7 @@ def a_write_across_a_boundary_is_all_or_nothing(k: Kernel) -> ProbeBody:
 
 
 @probe(
-    spec="SDM vol. 3A, Program or Task Restart; Interrupt 14—Page-Fault Exception (#PF)", covers="exceptions.pf-retry"
+    spec="SDM vol. 3A, Program or Task Restart; Interrupt 14—Page-Fault Exception (#PF)", covers=["exceptions.pf-retry"]
 )
 def the_access_is_retried_when_the_page_is_mapped(k: Kernel) -> ProbeBody:
     """The handler maps the page and returns: the access happens then, INVLPG or not: absence is not cached."""
@@ -239,7 +244,7 @@ def the_access_is_retried_when_the_page_is_mapped(k: Kernel) -> ProbeBody:
     assert run[got] == 0x42
 
 
-@probe(spec="SDM vol. 3A, Invalidation of TLBs and Paging-Structure Caches", covers="exceptions.invlpg")
+@probe(spec="SDM vol. 3A, Invalidation of TLBs and Paging-Structure Caches", covers=["exceptions.invlpg"])
 def invlpg_makes_a_new_mapping_visible(k: Kernel) -> ProbeBody:
     """After INVLPG the next access uses the changed entry: another physical page, then none."""
     first, second = k.value("first"), k.value("second")
@@ -263,7 +268,7 @@ def invlpg_makes_a_new_mapping_visible(k: Kernel) -> ProbeBody:
 
 
 @probe.each(flag=["A", "D"])
-@probe(spec="SDM vol. 3A, Accessed and Dirty Flags", covers="exceptions.pf-accessed-dirty")
+@probe(spec="SDM vol. 3A, Accessed and Dirty Flags", covers=["exceptions.pf-accessed-dirty"])
 def the_processor_sets_accessed_and_dirty(k: Kernel, flag: str) -> ProbeBody:
     """A read sets the entry's accessed flag and not its dirty flag; a write sets both."""
     entry = k.pages.entry_address(PAGE)
@@ -284,8 +289,8 @@ def the_processor_sets_accessed_and_dirty(k: Kernel, flag: str) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 2, REP/REPE/REPZ/REPNE/REPNZ—Repeat String Operation Prefix",
-    covers="exceptions.rep",
-    deviation=Deviation("*-tcg*", "RF clear", "docs/deviations/exceptions-rf.md", versions="<10"),
+    covers=["exceptions.rep"],
+    deviation=Deviation(targets="*-tcg*", sees="RF clear", ref="docs/deviations/exceptions-rf.md", versions="<10"),
 )
 def rep_movs_stops_and_resumes_at_the_faulting_byte(k: Kernel) -> ProbeBody:
     """REP MOVSB that faults has moved what lies before the fault, RCX, RSI and RDI say so, and it resumes."""

@@ -38,7 +38,12 @@ UNCHECKED = (
     spec="SDM vol. 3A, Interrupt 13—General Protection Exception (#GP)",
     covers=["exceptions.gp-reserved", "exceptions.gp-msr", "exceptions.gp-sse"],
     deviation=[
-        Deviation("*-tcg*", r"\['tried'\] == \['tried', 13\]", "docs/deviations/exceptions-gp-registers.md", case)
+        Deviation(
+            targets="*-tcg*",
+            sees=r"\['tried'\] == \['tried', 13\]",
+            ref="docs/deviations/exceptions-gp-registers.md",
+            cases=case,
+        )
         for case in UNCHECKED
     ],
 )
@@ -71,14 +76,27 @@ FATAL = {
 @probe.each(case=list(FATAL))
 @probe(
     spec="SDM vol. 3A, Interrupt 13—General Protection Exception (#GP); vol. 2, MOV—Move to/from Control Registers",
-    covers="exceptions.gp-reserved",
+    covers=["exceptions.gp-reserved"],
     watchdog_s=1.0,
     deviation=[
-        Deviation("*-tcg*", r"gave no sign.*culprit", "docs/deviations/exceptions-cr-hang.md", "cr[34]_bit_*"),
         Deviation(
-            "*-tcg*", r"gave no sign|reset the machine", "docs/deviations/exceptions-leave-long-mode.md", "cr0_*"
+            targets="*-tcg*",
+            sees=r"gave no sign.*culprit",
+            ref="docs/deviations/exceptions-cr-hang.md",
+            cases="cr[34]_bit_*",
         ),
-        Deviation("*-tcg*", r"reset the machine", "docs/deviations/exceptions-leave-long-mode.md", "cr4_pae*"),
+        Deviation(
+            targets="*-tcg*",
+            sees=r"gave no sign|reset the machine",
+            ref="docs/deviations/exceptions-leave-long-mode.md",
+            cases="cr0_*",
+        ),
+        Deviation(
+            targets="*-tcg*",
+            sees=r"reset the machine",
+            ref="docs/deviations/exceptions-leave-long-mode.md",
+            cases="cr4_pae*",
+        ),
     ],
 )
 def a_control_register_refuses_what_would_break_it(k: Kernel, case: str) -> ProbeBody:
@@ -106,9 +124,15 @@ PRIVILEGED = {
 @probe.each(instruction=list(PRIVILEGED))
 @probe(
     spec="SDM vol. 3A, Privileged Instructions; vol. 1, I/O Privilege Level",
-    covers="exceptions.gp-privileged",
+    covers=["exceptions.gp-privileged"],
     deviation=[
-        Deviation("*-tcg*", "the instruction passed", "docs/deviations/exceptions-wbinvd.md", case, ">=10")
+        Deviation(
+            targets="*-tcg*",
+            sees="the instruction passed",
+            ref="docs/deviations/exceptions-wbinvd.md",
+            cases=case,
+            versions=">=10",
+        )
         for case in ("invd", "wbinvd")
     ],
 )
@@ -179,8 +203,10 @@ def loading_a_bad_selector_blames_it(k: Kernel, case: str) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3A, Segment Selectors; Null Segment Checking",
-    covers="exceptions.gp-null",
-    deviation=Deviation("*-tcg*", r"\['null'\] == \['null', 13\]", "docs/deviations/exceptions-null-segment.md"),
+    covers=["exceptions.gp-null"],
+    deviation=Deviation(
+        targets="*-tcg*", sees=r"\['null'\] == \['null', 13\]", ref="docs/deviations/exceptions-null-segment.md"
+    ),
 )
 def a_null_segment_cannot_be_used_in_compatibility_mode(k: Kernel) -> ProbeBody:
     """Loading DS with a null selector is allowed; in compatibility mode using it raises #GP(0), in 64-bit mode not."""
@@ -205,8 +231,10 @@ LIMIT = 0x20_1FFF  # of a segment with 4-KiB units
 @probe.each(segment=["ds", "ss"])
 @probe(
     spec="SDM vol. 3A, Limit Checking; Interrupt 12—Stack Fault Exception (#SS)",
-    covers="exceptions.limit",
-    deviation=Deviation("*-tcg*", r"\['inside', 'beyond'\] == ", "docs/deviations/exceptions-limit.md"),
+    covers=["exceptions.limit"],
+    deviation=Deviation(
+        targets="*-tcg*", sees=r"\['inside', 'beyond'\] == ", ref="docs/deviations/exceptions-limit.md"
+    ),
 )
 def a_segment_limit_holds_in_compatibility_mode(k: Kernel, segment: str) -> ProbeBody:
     """In compatibility mode the dword that ends at the limit can be read, the next one is #GP(0), through SS #SS(0)."""

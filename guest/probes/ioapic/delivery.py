@@ -91,8 +91,10 @@ def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
     needs=["pc-testdev"],
     covers=["ioapic.mode-extint"],
     deviation=[
-        Deviation("*-tcg *-tcg-rt", "in service in the local APIC", "docs/deviations/ioapic-extint.md"),
-        Deviation("*-kvm", "waited for vector 0xa5", "docs/deviations/ioapic-extint.md"),
+        Deviation(
+            targets="*-tcg *-tcg-rt", sees="in service in the local APIC", ref="docs/deviations/ioapic-extint.md"
+        ),
+        Deviation(targets="*-kvm", sees="waited for vector 0xa5", ref="docs/deviations/ioapic-extint.md"),
     ],
 )
 def extint_mode_takes_the_8259s_vector(k: Kernel) -> ProbeBody:

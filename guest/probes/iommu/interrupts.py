@@ -86,9 +86,26 @@ def an_entry_can_be_retargeted(k: Kernel) -> ProbeBody:
     needs=NEEDS,
     covers=["iommu.blocked-interrupt"],
     deviation=(
-        Deviation("*", "no fault was recorded", "docs/deviations/iommu-interrupt-faults.md", "not_present", "<8"),
-        Deviation("*", "no fault was recorded", "docs/deviations/iommu-interrupt-faults.md", "source", "<8"),
-        Deviation("*", "was not blocked", "docs/deviations/iommu-compatibility-format.md", "compatibility"),
+        Deviation(
+            targets="*",
+            sees="no fault was recorded",
+            ref="docs/deviations/iommu-interrupt-faults.md",
+            cases="not_present",
+            versions="<8",
+        ),
+        Deviation(
+            targets="*",
+            sees="no fault was recorded",
+            ref="docs/deviations/iommu-interrupt-faults.md",
+            cases="source",
+            versions="<8",
+        ),
+        Deviation(
+            targets="*",
+            sees="was not blocked",
+            ref="docs/deviations/iommu-compatibility-format.md",
+            cases="compatibility",
+        ),
     ),
 )
 def a_blocked_message_is_recorded(k: Kernel, kind: str) -> ProbeBody:
@@ -142,7 +159,7 @@ def the_right_source_passes_validation(k: Kernel) -> ProbeBody:
     spec=f"{VTD}, Interrupt Requests in Compatibility Format",
     needs=NEEDS,
     covers=["iommu.compatibility"],
-    deviation=Deviation("*", "CFIS stays 0", "docs/deviations/iommu-compatibility-format.md"),
+    deviation=Deviation(targets="*", sees="CFIS stays 0", ref="docs/deviations/iommu-compatibility-format.md"),
 )
 def compatibility_format_passes_where_it_is_allowed(k: Kernel) -> ProbeBody:
     """With CFI set a message in compatibility format bypasses remapping."""

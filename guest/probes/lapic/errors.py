@@ -26,7 +26,7 @@ def read_reserved_register(k: Kernel) -> None:
 @probe(
     spec="SDM vol. 3A, Error Handling (Illegal Register Address)",
     covers=["lapic.esr"],
-    deviation=Deviation("*-kvm", "ILLEGAL_REGISTER_ADDRESS=0", KVM_ESR),
+    deviation=Deviation(targets="*-kvm", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR),
 )
 def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
     """An access to a reserved register sets Illegal Register Address in the ESR, once it is written and read."""
@@ -46,7 +46,7 @@ def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
     covers=["lapic.esr-latch"],
     deviation=[
         Deviation(targets=TCG, sees="ILLEGAL_REGISTER_ADDRESS=1", ref="docs/deviations/lapic-esr-latch.md"),
-        Deviation("*-kvm", "ILLEGAL_REGISTER_ADDRESS=0", KVM_ESR),
+        Deviation(targets="*-kvm", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR),
     ],
 )
 def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
@@ -72,7 +72,7 @@ def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
     covers=["lapic.lvt-error"],
     deviation=[
         Deviation(targets=TCG, sees=r"assert \[\] == \[0x71\]", ref="docs/deviations/lapic-error-interrupt.md"),
-        Deviation("*-kvm", r"assert \[\] == \[0x71\]", KVM_ESR),
+        Deviation(targets="*-kvm", sees=r"assert \[\] == \[0x71\]", ref=KVM_ESR),
     ],
 )
 def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
@@ -93,8 +93,10 @@ def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Error Handling (Send Illegal Vector, Received Illegal Vector); Valid Interrupt Vectors",
     covers=["lapic.illegal-vector"],
     deviation=[
-        Deviation(TCG, "SEND_ILLEGAL_VECTOR=0|unexpected #DE", "docs/deviations/lapic-illegal-vector.md"),
-        Deviation("*-kvm", "SEND_ILLEGAL_VECTOR=0", KVM_ESR),
+        Deviation(
+            targets=TCG, sees="SEND_ILLEGAL_VECTOR=0|unexpected #DE", ref="docs/deviations/lapic-illegal-vector.md"
+        ),
+        Deviation(targets="*-kvm", sees="SEND_ILLEGAL_VECTOR=0", ref=KVM_ESR),
     ],
 )
 def illegal_vector_is_an_error(k: Kernel, vector: int) -> ProbeBody:

@@ -20,7 +20,9 @@ WRITABLE = {  # what the manual's figure of the LVT lets software write, TSC-dea
     deviation=[
         Deviation(targets=TCG, sees="0xfff9ffff|4294574079", ref="docs/deviations/lapic-lvt-reserved.md"),
         Deviation(
-            "*-kvm", r"assert (69887 == 65791|71679 == 67583|129023 == 108543)", "docs/deviations/lapic-kvm-lvt.md"
+            targets="*-kvm",
+            sees=r"assert (69887 == 65791|71679 == 67583|129023 == 108543)",
+            ref="docs/deviations/lapic-kvm-lvt.md",
         ),
     ],
 )
@@ -64,7 +66,9 @@ def vector_and_mask_read_back(k: Kernel, register: str, vector: int) -> ProbeBod
         Deviation(
             targets=TCG, cases="fixed", sees=r"\[0x55, 0x47\] == \[0x47\]", ref="docs/deviations/lapic-lint0-fixed.md"
         ),
-        Deviation("*-kvm", "waited for vector 0x(47|02) × 1, 0 came", "docs/deviations/lapic-kvm-lint.md"),
+        Deviation(
+            targets="*-kvm", sees="waited for vector 0x(47|02) × 1, 0 came", ref="docs/deviations/lapic-kvm-lint.md"
+        ),
     ],
 )
 def lint0_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
@@ -97,7 +101,9 @@ def lint0_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Local Vector Table (delivery mode, mask)",
     covers=["lapic.lint1"],
-    deviation=Deviation("*-kvm", r"\[2\] == \[0x48, 2\]", "docs/deviations/lapic-kvm-lint.md", "fixed"),
+    deviation=Deviation(
+        targets="*-kvm", sees=r"\[2\] == \[0x48, 2\]", ref="docs/deviations/lapic-kvm-lint.md", cases="fixed"
+    ),
 )
 def lint1_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
     """The board's NMI line is LINT1: an NMI or a fixed vector as its LVT says, and nothing while that is masked."""

@@ -193,7 +193,10 @@ def current_count_only_falls(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Local Vector Table; APIC Timer",
     covers=["lapic.timer-masked"],
     deviation=Deviation(
-        "*-kvm", "came after it was unmasked", "docs/deviations/lapic-kvm-timer-masked.md", cases="too_late"
+        targets="*-kvm",
+        sees="came after it was unmasked",
+        ref="docs/deviations/lapic-kvm-timer-masked.md",
+        cases="too_late",
     ),
 )
 def masked_timer_counts_on(k: Kernel, unmasked: str) -> ProbeBody:

@@ -16,7 +16,7 @@ def pend(k: Kernel, vector: int = VECTOR) -> None:
     k.delay(us=10)
 
 
-@probe(spec="SDM vol. 3A, Masking Maskable Hardware Interrupts", covers="masking.cli")
+@probe(spec="SDM vol. 3A, Masking Maskable Hardware Interrupts", covers=["masking.cli"])
 def with_if_clear_a_request_stays_pending(k: Kernel) -> ProbeBody:
     """With IF clear an interrupt waits in the local APIC's IRR, however long; with IF set it comes."""
     pend(k)
@@ -47,7 +47,7 @@ def sti_holds_back_for_one_instruction(k: Kernel) -> ProbeBody:
     assert run.interrupts[0].rip == run.built.symbols["behind_next"]
 
 
-@probe(spec=SHADOW, covers="masking.sti-shadow")
+@probe(spec=SHADOW, covers=["masking.sti-shadow"])
 def sti_cli_lets_nothing_in(k: Kernel) -> ProbeBody:
     """STI followed by CLI delivers nothing: the shadow covers the CLI; repeated a thousand times too."""
     pend(k)
@@ -64,7 +64,7 @@ def sti_cli_lets_nothing_in(k: Kernel) -> ProbeBody:
     assert [getattr(event, "vector", "mark") for event in run.events] == ["mark", VECTOR]
 
 
-@probe(spec=SHADOW, covers="masking.sti-shadow")
+@probe(spec=SHADOW, covers=["masking.sti-shadow"])
 def a_second_sti_has_no_shadow_of_its_own(k: Kernel) -> ProbeBody:
     """STI with IF set already delays nothing: after STI STI the interrupt comes behind the second one."""
     pend(k)
@@ -79,7 +79,7 @@ def a_second_sti_has_no_shadow_of_its_own(k: Kernel) -> ProbeBody:
 @probe.each(instruction=["popfq", "iretq"])
 @probe(
     spec="SDM vol. 3A, Masking Maskable Hardware Interrupts; vol. 2, POPF/POPFD/POPFQ; IRET/IRETD/IRETQ",
-    covers="masking.popf-iret",
+    covers=["masking.popf-iret"],
 )
 def popfq_and_iretq_have_no_shadow(k: Kernel, instruction: str) -> ProbeBody:
     """When POPFQ or IRETQ sets IF, the pending interrupt comes before the next instruction."""
@@ -112,7 +112,7 @@ def popfq_and_iretq_have_no_shadow(k: Kernel, instruction: str) -> ProbeBody:
 @probe.each(instruction=["cli", "popfq"])
 @probe(
     spec="SDM vol. 3A, Masking Maskable Hardware Interrupts; vol. 2, CLI—Clear Interrupt Flag",
-    covers="masking.cli",
+    covers=["masking.cli"],
 )
 def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
     """Behind CLI, or a POPFQ that clears IF, no interrupt is taken: not even a timer's that expires right there."""
@@ -153,7 +153,7 @@ def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
 
 @probe(
     spec="SDM vol. 3A, Masking Exceptions and Interrupts When Switching Stacks",
-    covers="masking.mov-ss",
+    covers=["masking.mov-ss"],
 )
 def mov_ss_holds_an_interrupt_back(k: Kernel) -> ProbeBody:
     """No interrupt is taken between MOV SS and the next instruction: of many of a timer's, none has that RIP."""
@@ -190,7 +190,7 @@ def mov_ss_holds_an_interrupt_back(k: Kernel) -> ProbeBody:
 @probe.each(value=range(16))
 @probe(
     spec="SDM vol. 3A, Task Priority in IA-32e Mode; Interaction of Task Priorities between CR8 and APIC",
-    covers="masking.cr8",
+    covers=["masking.cr8"],
 )
 def cr8_and_tpr_are_one_register(k: Kernel, value: int) -> ProbeBody:
     """MOV to CR8 sets TPR[7:4] and clears TPR[3:0]; a write to TPR shows its bits 7:4 in CR8."""
@@ -211,8 +211,8 @@ def cr8_and_tpr_are_one_register(k: Kernel, value: int) -> ProbeBody:
 @probe.each(value=[16, 1 << 63])
 @probe(
     spec="SDM vol. 3A, Task Priority in IA-32e Mode",
-    covers="masking.cr8",
-    deviation=Deviation("*-tcg*", "'0x0' == '0x70'", "docs/deviations/masking-cr8-reserved.md"),
+    covers=["masking.cr8"],
+    deviation=Deviation(targets="*-tcg*", sees="'0x0' == '0x70'", ref="docs/deviations/masking-cr8-reserved.md"),
 )
 def cr8_has_four_bits(k: Kernel, value: int) -> ProbeBody:
     """A MOV to CR8 with a reserved bit set raises #GP(0) and leaves the priority as it was."""
@@ -232,7 +232,7 @@ def cr8_has_four_bits(k: Kernel, value: int) -> ProbeBody:
 @probe.each(instruction=["cli", "sti", "popfq"], iopl=[0, 2, 3])
 @probe(
     spec="SDM vol. 2, CLI—Clear Interrupt Flag; STI—Set Interrupt Flag; POPF/POPFD/POPFQ",
-    covers="masking.iopl",
+    covers=["masking.iopl"],
 )
 def ring_3_changes_if_with_iopl_3_only(k: Kernel, instruction: str, iopl: int) -> ProbeBody:
     """At CPL 3 CLI and STI with IOPL < 3 are #GP(0) and POPFQ leaves IF alone; with IOPL 3 all change it."""

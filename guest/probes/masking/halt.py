@@ -28,7 +28,7 @@ def sti_hlt_with_a_pending_interrupt_wakes_at_once(k: Kernel) -> ProbeBody:
     assert run.interrupts[0].rip == run.built.symbols["behind"]
 
 
-@probe(spec=SPEC, covers="masking.hlt")
+@probe(spec=SPEC, covers=["masking.hlt"])
 def an_interrupt_ends_hlt_behind_it(k: Kernel) -> ProbeBody:
     """An interrupt that comes during HLT saves the RIP behind the HLT, and the program goes on there."""
     went_on = k.value("went_on")
@@ -44,13 +44,13 @@ def an_interrupt_ends_hlt_behind_it(k: Kernel) -> ProbeBody:
     assert run[went_on] == 1
 
 
-@probe(spec=f"{SPEC}; vol. 3A, Nonmaskable Interrupt (NMI)", covers="masking.hlt-if0")
+@probe(spec=f"{SPEC}; vol. 3A, Nonmaskable Interrupt (NMI)", covers=["masking.hlt-if0"])
 def with_if_clear_only_an_nmi_ends_hlt(k: Kernel) -> ProbeBody:
     """HLT with IF clear sleeps on through a maskable interrupt, which stays in IRR, and wakes for an NMI."""
     early, late = k.value("timer_started"), k.value("woken")
     k.expect(NMI)
     k.pit.silence()
-    k.ioapic.redirect(pin=2, vector=0, DELIVERY_MODE=int(DeliveryMode.NMI))
+    k.ioapic.redirect(pin=2, vector=0, DELIVERY_MODE=DeliveryMode.NMI)
     k.cli()
     timer(k, VECTOR, 100_000)
     k.read_tsc(early)
@@ -72,7 +72,7 @@ def with_if_clear_only_an_nmi_ends_hlt(k: Kernel) -> ProbeBody:
     assert run.vectors == [NMI, VECTOR]
 
 
-@probe(spec="SDM vol. 3A, Privileged Instructions", covers="masking.hlt")
+@probe(spec="SDM vol. 3A, Privileged Instructions", covers=["masking.hlt"])
 def hlt_is_privileged(k: Kernel) -> ProbeBody:
     """HLT at CPL 3 raises #GP(0)."""
     with k.faults(13), k.ring3(), k.trigger():

@@ -8,7 +8,7 @@ SPEC = "SDM vol. 3A, Handling Multiple NMIs"
 
 def send_nmi(k: Kernel) -> None:
     """An NMI to this processor, by its physical ID: the self shorthand takes fixed interrupts only."""
-    k.lapic.send(destination=0, DELIVERY_MODE=int(DeliveryMode.NMI), LEVEL=1)
+    k.lapic.send(destination=0, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1)
 
 
 @probe.each(interrupts=[True, False])
@@ -35,14 +35,14 @@ def an_nmi_from_the_board_comes_whatever_if_is(k: Kernel, interrupts: bool) -> P
     assert run.lapic.isr == set()
 
 
-@probe(spec="SDM vol. 3A, Local Vector Table (Mask)", covers="masking.nmi-lint1")
+@probe(spec="SDM vol. 3A, Local Vector Table (Mask)", covers=["masking.nmi-lint1"])
 def a_masked_lint1_keeps_the_nmi_out(k: Kernel) -> ProbeBody:
     """With LVT LINT1 masked the board's NMI does not arrive; unmasked again, the next one does."""
     k.expect(NMI)
-    k.lapic.LVT_LINT1.write(MASK=1, DELIVERY_MODE=int(DeliveryMode.NMI))
+    k.lapic.LVT_LINT1.write(MASK=1, DELIVERY_MODE=DeliveryMode.NMI)
     k.checkpoint("masked")
     k.delay(us=100)
-    k.lapic.LVT_LINT1.write(MASK=0, DELIVERY_MODE=int(DeliveryMode.NMI))
+    k.lapic.LVT_LINT1.write(MASK=0, DELIVERY_MODE=DeliveryMode.NMI)
     k.delay(us=100)
     k.checkpoint("unmasked")
     k.delay(us=100)
@@ -59,15 +59,15 @@ def a_masked_lint1_keeps_the_nmi_out(k: Kernel) -> ProbeBody:
     assert run.vectors == [NMI]
 
 
-@probe(spec="SDM vol. 3A, Local Vector Table (delivery mode)", covers="masking.nmi-lint1")
+@probe(spec="SDM vol. 3A, Local Vector Table (delivery mode)", covers=["masking.nmi-lint1"])
 def lint1_may_carry_a_fixed_interrupt(k: Kernel) -> ProbeBody:
     """LVT LINT1 in fixed mode turns the same line into a maskable interrupt at its vector."""
-    k.lapic.LVT_LINT1.write(VECTOR=0x61, DELIVERY_MODE=int(DeliveryMode.FIXED))
+    k.lapic.LVT_LINT1.write(VECTOR=0x61, DELIVERY_MODE=DeliveryMode.FIXED)
     k.sti()
     k.checkpoint("armed")
     k.delay(us=100)
     k.cli()
-    k.lapic.LVT_LINT1.write(DELIVERY_MODE=int(DeliveryMode.NMI))
+    k.lapic.LVT_LINT1.write(DELIVERY_MODE=DeliveryMode.NMI)
 
     run = yield
 
@@ -78,13 +78,13 @@ def lint1_may_carry_a_fixed_interrupt(k: Kernel) -> ProbeBody:
 
 
 @probe.each(vector=[0, 2, 0x55])
-@probe(spec="SDM vol. 3A, Interrupt Command Register (ICR) (delivery mode NMI)", covers="masking.nmi-ipi")
+@probe(spec="SDM vol. 3A, Interrupt Command Register (ICR) (delivery mode NMI)", covers=["masking.nmi-ipi"])
 def an_nmi_ipi_ignores_its_vector_field(k: Kernel, vector: int) -> ProbeBody:
     """An IPI with delivery mode NMI arrives on vector 2 whatever its vector field says, with IF clear."""
     k.expect(NMI)
     k.cli()
     with k.trigger():
-        k.lapic.send(destination=0, DELIVERY_MODE=int(DeliveryMode.NMI), LEVEL=1, VECTOR=vector)
+        k.lapic.send(destination=0, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1, VECTOR=vector)
     k.delay(us=10)
 
     run = yield
@@ -94,13 +94,13 @@ def an_nmi_ipi_ignores_its_vector_field(k: Kernel, vector: int) -> ProbeBody:
     assert run.lapic.isr == set()
 
 
-@probe(spec="82093AA, I/O Redirection Table Registers (delivery mode NMI)", covers="masking.nmi-ioapic")
+@probe(spec="82093AA, I/O Redirection Table Registers (delivery mode NMI)", covers=["masking.nmi-ioapic"])
 def an_ioapic_entry_may_deliver_nmi(k: Kernel) -> ProbeBody:
     """A redirection entry with delivery mode NMI turns the pin's edge into an NMI; the vector field is ignored."""
     k.expect(NMI)
     k.cli()
     k.pit.silence()
-    k.ioapic.redirect(pin=2, vector=0x66, DELIVERY_MODE=int(DeliveryMode.NMI))
+    k.ioapic.redirect(pin=2, vector=0x66, DELIVERY_MODE=DeliveryMode.NMI)
     with k.trigger():
         k.pit.program(0, 0, 100)
     k.wait_for(NMI)
@@ -112,7 +112,7 @@ def an_ioapic_entry_may_deliver_nmi(k: Kernel) -> ProbeBody:
     assert run.lapic.isr == set()
 
 
-@probe(spec=SPEC, covers="masking.nmi-blocked")
+@probe(spec=SPEC, covers=["masking.nmi-blocked"])
 def an_nmi_in_an_nmi_handler_waits_for_iret(k: Kernel) -> ProbeBody:
     """While an NMI is handled the next one is held, and comes when IRET has ended the handler, not within it."""
     rounds = k.value("rounds")
@@ -134,7 +134,7 @@ def an_nmi_in_an_nmi_handler_waits_for_iret(k: Kernel) -> ProbeBody:
 
 
 @probe.each(sent=[1, 2, 3])
-@probe(spec=SPEC, covers="masking.nmi-collapse")
+@probe(spec=SPEC, covers=["masking.nmi-collapse"])
 def at_most_one_nmi_is_latched(k: Kernel, sent: int) -> ProbeBody:
     """However many NMIs come while one is handled, one more is delivered afterwards."""
     rounds = k.value("rounds")
@@ -154,7 +154,7 @@ def at_most_one_nmi_is_latched(k: Kernel, sent: int) -> ProbeBody:
     assert run.vectors == [NMI, NMI]
 
 
-@probe(spec=f"{SPEC}; vol. 2, IRET/IRETD/IRETQ (NMI blocking)", covers="masking.nmi-bp")
+@probe(spec=f"{SPEC}; vol. 2, IRET/IRETD/IRETQ (NMI blocking)", covers=["masking.nmi-bp"])
 def an_exception_in_an_nmi_handler_unblocks_early(k: Kernel) -> ProbeBody:
     """The IRET of a #BP inside an NMI handler ends the blocking: the held NMI nests into the first one's handler."""
     rounds = k.value("rounds")
@@ -181,7 +181,7 @@ def an_exception_in_an_nmi_handler_unblocks_early(k: Kernel) -> ProbeBody:
     assert run.interrupts[2].rip == run.built.symbols["behind_int3"]
 
 
-@probe(spec="SDM vol. 2, STI—Set Interrupt Flag (NMI in the shadow)", covers="masking.nmi-sti")
+@probe(spec="SDM vol. 2, STI—Set Interrupt Flag (NMI in the shadow)", covers=["masking.nmi-sti"])
 def an_nmi_around_sti_comes_once(k: Kernel) -> ProbeBody:
     """An NMI sent right before STI CLI comes exactly once, in the shadow or not: the manual allows either."""
     k.expect(NMI)
@@ -200,7 +200,7 @@ BURST = 2000
 
 
 @probe.each(sent=[2, 3])
-@probe(spec=SPEC, covers="masking.nmi-repeated", watchdog_s=60)
+@probe(spec=SPEC, covers=["masking.nmi-repeated"], watchdog_s=60)
 def nmis_never_get_lost_or_doubled(k: Kernel, sent: int) -> ProbeBody:
     """Two thousand times: of two or three NMIs close together, one is delivered at once and one held: two each time."""
     inner = k.value("inner")
@@ -234,7 +234,7 @@ def nmis_never_get_lost_or_doubled(k: Kernel, sent: int) -> ProbeBody:
 
 
 @probe.each(sent=range(1, 4))
-@probe(spec="SDM vol. 3A, Nonmaskable Interrupt (NMI)", covers="masking.nmi-repeated")
+@probe(spec="SDM vol. 3A, Nonmaskable Interrupt (NMI)", covers=["masking.nmi-repeated"])
 def nmis_in_a_row_each_arrive(k: Kernel, sent: int) -> ProbeBody:
     """NMIs sent one after the other, each when the last one's handler has returned, each arrive."""
     k.expect(NMI)

@@ -124,7 +124,9 @@ def only_a_doubleword_write_reaches_config_address(k: Kernel, width: int) -> Pro
     spec=MECHANISM,
     needs=["edu"],
     covers=["pci.cf8-reserved"],
-    deviation=Deviation("*", "reserved bits read back", "docs/deviations/pci-config-address-reserved.md"),
+    deviation=Deviation(
+        targets="*", sees="reserved bits read back", ref="docs/deviations/pci-config-address-reserved.md"
+    ),
 )
 def reserved_bits_of_config_address_read_zero(k: Kernel) -> ProbeBody:
     """CONFIG_ADDRESS bits 30:24, 1 and 0 are read-only and return zeros."""
@@ -347,7 +349,9 @@ def ecam_moves_with_its_base_register(k: Kernel) -> ProbeBody:
     spec="PCI Local Bus Specification 3.0, Master Initiated Termination",
     needs=["edu"],
     covers=["pci.master-abort"],
-    deviation=Deviation("*", "a read that nobody claims", "docs/deviations/pci-master-abort.md", cases="memory"),
+    deviation=Deviation(
+        targets="*", sees="a read that nobody claims", ref="docs/deviations/pci-master-abort.md", cases="memory"
+    ),
 )
 def a_read_that_no_device_claims_returns_ones(k: Kernel, space: str) -> ProbeBody:
     """In a PC the host bridge returns all ones for a read that ends with Master-Abort."""

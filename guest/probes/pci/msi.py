@@ -56,9 +56,21 @@ def every_vector_that_data_can_name_arrives(k: Kernel) -> ProbeBody:
     needs=["edu"],
     covers=["msi.illegal-vector"],
     deviation=(
-        Deviation("*-tcg *-tcg-rt", "delivered as vectors", "docs/deviations/pci-msi-illegal-vector.md", "vector0xf"),
-        Deviation("*", "no error was recorded", "docs/deviations/pci-msi-illegal-vector.md", "vector0"),
-        Deviation("*-kvm", "no error was recorded", "docs/deviations/pci-msi-illegal-vector.md", "vector0xf"),
+        Deviation(
+            targets="*-tcg *-tcg-rt",
+            sees="delivered as vectors",
+            ref="docs/deviations/pci-msi-illegal-vector.md",
+            cases="vector0xf",
+        ),
+        Deviation(
+            targets="*", sees="no error was recorded", ref="docs/deviations/pci-msi-illegal-vector.md", cases="vector0"
+        ),
+        Deviation(
+            targets="*-kvm",
+            sees="no error was recorded",
+            ref="docs/deviations/pci-msi-illegal-vector.md",
+            cases="vector0xf",
+        ),
     ),
 )
 def a_message_with_an_illegal_vector_is_an_error(k: Kernel, vector: int) -> ProbeBody:

@@ -54,7 +54,11 @@ def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) ->
     needs=MESSAGE_SOURCES,
     covers=["msix.vector-mask"],
     deviation=Deviation(
-        "*-tcg", "more than its event", "docs/deviations/dma-e1000e-throttling-end.md", "e1000e", versions=">=8"
+        targets="*-tcg",
+        sees="more than its event",
+        ref="docs/deviations/dma-e1000e-throttling-end.md",
+        cases="e1000e",
+        versions=">=8",
     ),
 )
 def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str) -> ProbeBody:
@@ -197,10 +201,10 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
     needs=MESSAGE_SOURCES,
     covers=["msix.bus-master"],
     deviation=Deviation(
-        "*",
-        "waited for vector 0x69",
-        "docs/deviations/dma-virtio-bus-master-status.md",
-        "virtio_rng",
+        targets="*",
+        sees="waited for vector 0x69",
+        ref="docs/deviations/dma-virtio-bus-master-status.md",
+        cases="virtio_rng",
     ),
 )
 def no_message_is_sent_while_bus_master_is_clear(k: Kernel, device: str) -> ProbeBody:

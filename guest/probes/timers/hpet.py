@@ -3,7 +3,9 @@
 from harness import Deviation, Kernel, ProbeBody, probe
 
 VECTOR = 0x40
-PIN_2 = Deviation("pc-kvm", "waited for vector", "docs/deviations/timers-hpet-kvm-pin-2.md")  # the only pin on pc
+PIN_2 = Deviation(
+    targets="pc-kvm", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+)  # the only pin on pc
 
 
 @probe(spec="IA-PC HPET 1.0a, 2.3.9.2.1 Timer Operation in Non-Periodic Mode", needs=["hpet"], deviation=PIN_2)

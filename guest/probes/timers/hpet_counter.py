@@ -5,7 +5,9 @@ from harness import Deviation, Kernel, ProbeBody, probe
 VECTOR = 0x43
 COUNTER = "IA-PC HPET 1.0a, Main Counter Value Register"
 COMPARE = "IA-PC HPET 1.0a, Timer n Comparator Value Register"
-PIN_2 = Deviation("pc-kvm", "waited for vector", "docs/deviations/timers-hpet-kvm-pin-2.md")  # the only pin on pc
+PIN_2 = Deviation(
+    targets="pc-kvm", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+)  # the only pin on pc
 
 
 def one_shot(k: Kernel, at: int, *, start: int = 0, timer: int = 0, **fields: int) -> None:

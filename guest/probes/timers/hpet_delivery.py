@@ -5,7 +5,9 @@ from harness import Deviation, Kernel, ProbeBody, probe
 VECTOR = 0x47
 STATUS = "IA-PC HPET 1.0a, General Interrupt Status Register"
 ROUTE = "IA-PC HPET 1.0a, Timer n Configuration and Capability Register: Tn_INT_ROUTE_CNF"
-PIN_2 = Deviation("pc-kvm", "waited for vector", "docs/deviations/timers-hpet-kvm-pin-2.md")  # the only pin on pc
+PIN_2 = Deviation(
+    targets="pc-kvm", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+)  # the only pin on pc
 
 
 def arm(k: Kernel, pin: int, *, timer: int = 0, level: int = 0, enable: int = 1) -> None:
@@ -22,7 +24,7 @@ def arm(k: Kernel, pin: int, *, timer: int = 0, level: int = 0, enable: int = 1)
     spec=ROUTE,
     needs=["hpet"],
     covers=["timers.hpet-routes"],
-    deviation=Deviation("*-kvm", "waited for vector 0x62", "docs/deviations/timers-hpet-kvm-pin-2.md"),
+    deviation=Deviation(targets="*-kvm", sees="waited for vector 0x62", ref="docs/deviations/timers-hpet-kvm-pin-2.md"),
 )
 def every_advertised_route_works(k: Kernel, timer: int) -> ProbeBody:
     """Tn_INT_ROUTE_CAP names the IO APIC pins that a timer can be routed to: an edge arrives at each of them."""

@@ -6,7 +6,9 @@ from harness import Deviation, Kernel, ProbeBody, probe
 
 VECTOR = 0x43
 PERIODIC = "IA-PC HPET 1.0a, Timer Operation in Periodic Mode"
-PIN_2 = Deviation("pc-kvm", "waited for vector", "docs/deviations/timers-hpet-kvm-pin-2.md")  # the only pin on pc
+PIN_2 = Deviation(
+    targets="pc-kvm", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+)  # the only pin on pc
 
 
 @probe.each(timer=[0, 1, 2])

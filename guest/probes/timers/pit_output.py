@@ -35,8 +35,19 @@ def clocks(run: Run, before: Value[int], after: Value[int]) -> float:
     spec="8254, Mode Definitions",
     covers=["timers.pit-out-initial"],
     deviation=[
-        Deviation("*", "OUT is initially high", "docs/deviations/timers-pit-out-inverted.md", "mode[245]"),
-        Deviation("*", "OUT is initially high", "docs/deviations/timers-pit-mode-1.md", "mode1", ">=8.2"),
+        Deviation(
+            targets="*",
+            sees="OUT is initially high",
+            ref="docs/deviations/timers-pit-out-inverted.md",
+            cases="mode[245]",
+        ),
+        Deviation(
+            targets="*",
+            sees="OUT is initially high",
+            ref="docs/deviations/timers-pit-mode-1.md",
+            cases="mode1",
+            versions=">=8.2",
+        ),
     ],
 )
 def control_word_sets_out(k: Kernel, mode: int) -> ProbeBody:
@@ -88,7 +99,9 @@ def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_1,
     covers=["timers.pit-ch2-mode1", "timers.pit-gate-trigger"],
-    deviation=Deviation("*", "OUT fell without a trigger", "docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
+    deviation=Deviation(
+        targets="*", sees="OUT fell without a trigger", ref="docs/deviations/timers-pit-mode-1.md", versions="<8.2"
+    ),
 )
 def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
     """In mode 1 OUT stays high until the gate rises, is low for N clocks from there, and high again."""
@@ -115,7 +128,7 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_1,
     covers=["timers.pit-gate-trigger"],
-    deviation=Deviation("*", "OUT was high", "docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
+    deviation=Deviation(targets="*", sees="OUT was high", ref="docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
 )
 def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
     """A rising gate in the middle of a one-shot starts it anew: OUT rises N clocks after the last trigger."""

@@ -19,15 +19,20 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "boot path twice": (lambda: _probe(boots=["rom", "rom"]), "comes twice"),
     "text for boot paths": (lambda: _probe(boots="rom"), "expected a list of texts, as boots=..rom"),
     "text for devices": (lambda: _probe(needs="nvme"), "expected a list of texts, as needs=..nvme"),
+    "text for coverage ids": (
+        lambda: _probe(covers="lapic.timer"),
+        "expected a list of texts, as covers=..lapic.timer",
+    ),
+    "coverage id twice": (lambda: _probe(covers=["lapic.timer", "lapic.timer"]), "comes twice"),
     "text for a deviation": (lambda: _probe(deviation="x"), "expected Deviation"),
     "number for a deviation": (lambda: _probe(deviation=[3]), "expected Deviation"),
     "watchdog of no time": (lambda: _probe(watchdog_s=0), "watchdog_s=0"),
     "number for a family": (lambda: probe.each(vec=cast(Any, 0x50))(_rule), "expected a list of values"),
     "text for a family": (lambda: probe.each(vec="abc")(_rule), "expected a list of values"),
-    "broken expression": (lambda: Deviation("*", "(", "ref"), "is no regular expression"),
-    "empty reference": (lambda: Deviation("*", "x", ""), "ref=''"),
-    "empty expression": (lambda: Deviation("*", "", "ref"), "sees=''"),
-    "number for targets": (lambda: Deviation(cast(Any, 3), "x", "ref"), "targets=3"),
+    "broken expression": (lambda: Deviation(targets="*", sees="(", ref="ref"), "is no regular expression"),
+    "empty reference": (lambda: Deviation(targets="*", sees="x", ref=""), "ref=''"),
+    "empty expression": (lambda: Deviation(targets="*", sees="", ref="ref"), "sees=''"),
+    "number for targets": (lambda: Deviation(targets=cast(Any, 3), sees="x", ref="ref"), "targets=3"),
 }
 
 
@@ -61,5 +66,10 @@ def test_the_kind_of_a_target_does_not_depend_on_its_name() -> None:
     for name, target in builtin_targets().items():
         assert target.kind == name
     mine = Target("mine", "q35", "tcg", "icount")
-    assert Deviation("*-tcg", "x", "ref").applies(mine.kind, "", "7.2.22")
+    assert Deviation(targets="*-tcg", sees="x", ref="ref").applies(mine.kind, "", "7.2.22")
     assert builtin_targets()["pc-tcg-rt"].with_binary("/q", "10.0").kind == "pc-tcg-rt"
+
+
+def test_a_deviation_takes_keywords_only() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Deviation(*("*", "x", "ref"))  # type: ignore[call-arg]

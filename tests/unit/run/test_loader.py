@@ -302,7 +302,7 @@ def test_the_catalogue_ships_beside_the_guest_package() -> None:
 
 def test_an_unknown_coverage_id_is_a_problem_of_the_file(write: Write, tmp_path: Path) -> None:
     write("good.py", GOOD)
-    write("bad.py", GOOD.replace('spec="', 'covers="lapic.self-ipii", spec="', 1))
+    write("bad.py", GOOD.replace('spec="', 'covers=["lapic.self-ipii"], spec="', 1))
     found = discover([tmp_path])
     assert [probe.path.name for probe in found.probes] == ["good.py"]
     (problem,) = found.problems
