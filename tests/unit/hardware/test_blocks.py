@@ -153,7 +153,7 @@ def test_read_only_and_write_only_are_refused(bus: RecordingBus) -> None:
 
 def test_a_bad_write_names_the_register(bus: RecordingBus) -> None:
     with pytest.raises(FieldError, match=r"lapic\.SVR: Svr has no field ENABLED; did you mean ENABLE\?"):
-        LocalApic(bus).SVR.write(ENABLED=1)
+        LocalApic(bus).SVR.write(ENABLED=1)  # type: ignore[call-arg]
     with pytest.raises(FieldError, match=r"lapic\.SVR: Svr\.VECTOR is 8 bit wide \(0 to 0xff\), got 0x100"):
         LocalApic(bus).SVR.write(VECTOR=0x100)
     with pytest.raises(FieldError, match=r"lapic\.SVR\.write\(\) needs a value or fields"):

@@ -74,7 +74,7 @@ WRONG: list[Mistake] = [
     (lambda k: k.lapci, "k has no attribute 'lapci'. Did you mean lapic"),  # type: ignore[attr-defined]
     (lambda k: k.wait_fro(0x50), "Did you mean wait_for"),  # type: ignore[attr-defined]
     (lambda k: k.lapic.LVT_TIMER.wirte(VECTOR=1), "Did you mean write"),  # type: ignore[attr-defined]
-    (lambda k: k.lapic.LVT_TIMER.write(VEKTOR=1), "did you mean VECTOR"),
+    (lambda k: k.lapic.LVT_TIMER.write(VEKTOR=1), "did you mean VECTOR"),  # type: ignore[call-arg]
     (lambda k: k.lapic.LVT_TIMER.write(VECTOR=256), "8 bit"),
     (lambda k: bool(k.value("seen")), r"truth of the guest value 'seen'.*run\[seen\]"),
     (lambda k: k.value("seen") == 5, r"comparing the guest value 'seen'.*run\[seen\]"),

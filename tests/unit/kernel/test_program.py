@@ -35,7 +35,7 @@ def test_a_value_is_no_number_above_the_yield() -> None:
 def test_unknown_fields_and_large_values_are_refused_by_name() -> None:
     k = builder()
     with pytest.raises(FieldError, match=r"hpet\.CONFIG.*ENABEL.*did you mean ENABLE"):
-        k.hpet.CONFIG.write(ENABEL=1)
+        k.hpet.CONFIG.write(ENABEL=1)  # type: ignore[call-arg]
     with pytest.raises(FieldError, match=r"8 bit wide"):
         k.lapic.LVT_TIMER.write(VECTOR=256)
     with pytest.raises(FieldError, match="there are 24"):
