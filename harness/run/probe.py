@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from enum import Enum
 from fnmatch import fnmatch
 from functools import cached_property
 from itertools import product
@@ -23,7 +24,7 @@ ProbeBody: TypeAlias = "Generator[None, Run, None]"
 HEXADECIMAL = frozenset(
     ("address", "arrives", "base", "command", "index", "limit", "mask", "msr", "number", "port", "rip", "service")
 ) | {"task", "tpr", "value", "vector"}
-"""Parameters whose numbers are in hexadecimal in a case's id, as manuals write them; from 10 on."""
+"""Parameters whose numbers are in hexadecimal in a case's id, from 10 on. Any number above FFFFh is."""
 
 BOOT_PATHS = ("rom", "multiboot", "pvh")
 """What `boots=` may name."""
@@ -174,8 +175,9 @@ class Case:
 def _label(name: str, value: object) -> str:
     if isinstance(value, bool):
         return name if value else f"no_{name}"
-    if isinstance(value, int):
-        return f"{name}{value:#x}" if value >= 10 and name in HEXADECIMAL else f"{name}{value}"
+    if isinstance(value, int) and not isinstance(value, Enum):
+        stem = f"{name}_" if name[-1].isdigit() else name
+        return f"{stem}{value:#x}" if (value >= 10 and name in HEXADECIMAL) or value > 0xFFFF else f"{stem}{value}"
     text = getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
     return re.sub(r"[^\w.+=]+", "_", str(text))
 

@@ -1,6 +1,6 @@
 """Interprocessor interrupts: destinations, shorthands, lowest priority, and the ICR itself."""
 
-from harness import Deviation, Kernel, ProbeBody, probe
+from harness import DestinationShorthand, Deviation, Kernel, ProbeBody, probe
 
 TCG = "*-tcg*"
 CPUS = 4
@@ -117,13 +117,19 @@ def logical_destination_cluster(k: Kernel, destination: int) -> ProbeBody:
     assert [run.count(VECTOR, cpu=cpu) for cpu in range(CPUS)] == [int(addressed(cpu)) for cpu in range(CPUS)]
 
 
-@probe.each(shorthand=[1, 2, 3])
+@probe.each(
+    shorthand=[
+        DestinationShorthand.SELF,
+        DestinationShorthand.ALL_INCLUDING_SELF,
+        DestinationShorthand.ALL_EXCLUDING_SELF,
+    ]
+)
 @probe(
     spec="SDM vol. 3A, Interrupt Command Register (ICR): Destination Shorthand",
     covers=["lapic.shorthand"],
     cpus=CPUS,
 )
-def destination_shorthand(k: Kernel, shorthand: int) -> ProbeBody:
+def destination_shorthand(k: Kernel, shorthand: DestinationShorthand) -> ProbeBody:
     """The shorthands reach oneself, all, and all but oneself, whatever the destination field says."""
     listen(k)
     with k.trigger():
@@ -132,7 +138,11 @@ def destination_shorthand(k: Kernel, shorthand: int) -> ProbeBody:
 
     run = yield
 
-    wanted = {1: [1, 0, 0, 0], 2: [1, 1, 1, 1], 3: [0, 1, 1, 1]}[shorthand]
+    wanted = {
+        DestinationShorthand.SELF: [1, 0, 0, 0],
+        DestinationShorthand.ALL_INCLUDING_SELF: [1, 1, 1, 1],
+        DestinationShorthand.ALL_EXCLUDING_SELF: [0, 1, 1, 1],
+    }[shorthand]
     assert [run.count(VECTOR, cpu=cpu) for cpu in range(CPUS)] == wanted
 
 

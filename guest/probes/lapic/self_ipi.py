@@ -1,6 +1,6 @@
 """The life of a fixed interrupt: IRR, ISR, EOI; sent by the processor to itself."""
 
-from harness import Kernel, ProbeBody, probe
+from harness import DestinationShorthand, Kernel, ProbeBody, probe
 
 VALID = range(16, 256)
 
@@ -183,12 +183,12 @@ def one_in_service_and_one_waiting(k: Kernel) -> ProbeBody:
     assert (run[irr], run[isr]) == (1 << 5, 1 << 5)
 
 
-@probe.each(shorthand=[0, 1], logical=[False, True])
+@probe.each(shorthand=[DestinationShorthand.NO_SHORTHAND, DestinationShorthand.SELF], logical=[False, True])
 @probe(
     spec="SDM vol. 3A, Interrupt Command Register (ICR): Destination Shorthand, Destination Mode",
     covers=["lapic.self-ipi"],
 )
-def ways_to_address_oneself(k: Kernel, shorthand: int, logical: bool) -> ProbeBody:
+def ways_to_address_oneself(k: Kernel, shorthand: DestinationShorthand, logical: bool) -> ProbeBody:
     """The processor reaches itself by shorthand, whatever the destination field says, by APIC ID and by logical ID."""
     k.lapic.TPR.write(0)
     k.lapic.DFR.write(0xFFFF_FFFF)

@@ -183,31 +183,31 @@ def read_only_registers_fault_on_write(k: Kernel, register: str) -> ProbeBody:
     assert run.vectors == [13]
 
 
-@probe.each(number=[0x800, 0x801, 0x809, 0x80C, 0x80E, 0x831, 0x83A, 0x840, 0x8FF], access=["rdmsr", "wrmsr"])
+@probe.each(msr=[0x800, 0x801, 0x809, 0x80C, 0x80E, 0x831, 0x83A, 0x840, 0x8FF], access=["rdmsr", "wrmsr"])
 @probe(
     spec=EXTENDED + "x2APIC Register Address Space",
     covers=["lapic.x2apic-faults"],
     deviation=[
         Deviation(
             targets="*-tcg*",
-            cases="number0x809-*",
+            cases="msr0x809-*",
             sees=NO_FAULT,
             ref=CHECKS,
         ),
         Deviation(
             targets="*-tcg*",
-            cases="number0x831-rdmsr",
+            cases="msr0x831-rdmsr",
             sees=NO_FAULT,
             ref=CHECKS,
         ),
     ],
 )
-def reserved_registers_fault(k: Kernel, number: int, access: str) -> ProbeBody:
+def reserved_registers_fault(k: Kernel, msr: int, access: str) -> ProbeBody:
     """MSRs 800h–8FFh without a register behind them (DFR, ICR high, APR, RRD too) raise #GP(0), read or written."""
     enter(k)
     with k.faults(13), k.trigger():
         k.asm(f"""
-            mov ecx, {number:#x}
+            mov ecx, {msr:#x}
             xor eax, eax
             xor edx, edx
             {access}

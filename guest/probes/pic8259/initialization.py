@@ -177,7 +177,7 @@ def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
     covers=["pic8259.icw-sequence"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-kvm", cases="ic40", sees="BITS=0x0> == 32", ref="docs/deviations/pic8259-kvm-poll.md"
+        targets="*-kvm", cases="ic4_0", sees="BITS=0x0> == 32", ref="docs/deviations/pic8259-kvm-poll.md"
     ),
 )
 def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from harness.hardware.lapic import DestinationShorthand
 from harness.qemu.target import Target, builtin_targets
 from harness.run.loader import LoadError, load_file
 from harness.run.probe import Deviation, ProbeError, probe
@@ -73,3 +74,23 @@ def test_the_kind_of_a_target_does_not_depend_on_its_name() -> None:
 def test_a_deviation_takes_keywords_only() -> None:
     with pytest.raises(TypeError, match="positional"):
         Deviation(*("*", "x", "ref"))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label"),
+    [
+        ("pin", 20, "pin20"),
+        ("vector", 0x50, "vector0x50"),
+        ("vector", 9, "vector9"),
+        ("msr", 0x809, "msr0x809"),
+        ("sector", 1 << 55, "sector0x80000000000000"),
+        ("ic4", 0, "ic4_0"),
+        ("shorthand", DestinationShorthand.SELF, "SELF"),
+        ("masked", True, "masked"),
+        ("masked", False, "no_masked"),
+        ("mode", "one shot", "one_shot"),
+    ],
+)
+def test_a_case_has_a_readable_id(name: str, value: object, label: str) -> None:
+    family = probe.each(**{name: [value]})(probe(spec="S")(_rule))
+    assert [case.label for case in family.cases()] == [label]
