@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from harness.assembly.concrete import ConcreteMemory
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node, Number
 from harness.assembly.operands import UNSCALED, Memory
 from harness.assembly.registers import Register
+from harness.assembly.settled import SettledMemory
 
 __all__ = ["PLACEHOLDER", "displacement_problem", "resolve_memory"]
 
@@ -22,7 +22,7 @@ _INDEXES_16: Final = ("si", "di")
 
 def resolve_memory(
     operand: Memory, mode: int, size: int, early: Callable[[Node], int | None]
-) -> tuple[ConcreteMemory, bool]:
+) -> tuple[SettledMemory, bool]:
     """The address that an operand means, and whether its displacement is late (then it is a placeholder).
 
     `early` gives the value of an expression, or None if it is known only after layout. Raises `Refusal` for addresses
@@ -58,19 +58,19 @@ def resolve_memory(
                 "use a label, or leave out rip",
             )
         if value == 0:
-            return ConcreteMemory(size, operand.segment, base, None, 1, 0, 64, operand.far), False
+            return SettledMemory(size, operand.segment, base, None, 1, 0, 64), False
     if value is None:
         placeholder = PLACEHOLDER[width]
-        return ConcreteMemory(size, operand.segment, base, index, scale, placeholder, width, operand.far), True
-    return ConcreteMemory(size, operand.segment, base, index, scale, value, width, operand.far), False
+        return SettledMemory(size, operand.segment, base, index, scale, placeholder, width), True
+    return SettledMemory(size, operand.segment, base, index, scale, value, width), False
 
 
-def displacement_problem(value: int, memory: ConcreteMemory) -> Refusal | None:
+def displacement_problem(value: int, memory: SettledMemory) -> Refusal | None:
     """Why an address cannot hold this displacement, or None."""
     if memory.width == 64:
         if -(1 << 31) <= value < (1 << 31) or (1 << 64) - (1 << 31) <= value < (1 << 64):
             return None
-        if memory.base is None and memory.index is None:
+        if memory.base is None and memory.index_register is None:
             return Refusal(
                 f"the address {value:#x} does not fit into a sign-extended 32-bit displacement",
                 f"load the base into a register: mov rbx, {value:#x}; then use [rbx]",

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from harness.assembly.concrete import Concrete, ConcreteValue, Encoded
-from harness.assembly.encode import complete, field_node
+from harness.assembly.encode import Completed, complete
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node, Value
-from harness.assembly.selection import check_value
+from harness.assembly.settled import Encoded, Settled, SettledValue, check_value
 from harness.assembly.statement import Instruction
 from harness.assembly.transfers import Transfer
-from harness.assembly.witness import Claim
 
 __all__ = ["Align", "Bytes", "Code", "Data", "Item", "Jump", "Marker", "Org", "Place", "Space"]
 
@@ -75,13 +73,14 @@ class Code:
         """The size of the instruction in bytes."""
         return len(self.encoded.data)
 
-    def data(self, evaluate: Evaluate) -> bytes | Claim:
-        """The bytes, which were checked; with fields filled in, a claim that is still to be checked."""
-        encoded = self.encoded
-        if not encoded.fields:
-            return encoded.data
-        values = [number(evaluate, field_node(self.instruction, encoded, item), self.place) for item in encoded.fields]
-        return complete(encoded, self.place.address, values)
+    def data(self, evaluate: Evaluate) -> bytes:
+        """The bytes, checked again where fields were filled in."""
+        if not self.encoded.fields:
+            return self.encoded.data
+        place = self.place
+        done = complete(self.instruction, self.encoded, place.address, lambda node: number(evaluate, node, place))
+        done.check()
+        return done.data
 
 
 @dataclass(slots=True)
@@ -109,8 +108,8 @@ class Jump:
         self.near = not transfer.short or transfer.encode(False, self.place.address, target) is None
         return self.near and bool(transfer.short)
 
-    def data(self, evaluate: Evaluate) -> Claim:
-        """The bytes, still to be checked."""
+    def data(self, evaluate: Evaluate) -> bytes:
+        """The bytes, after a round trip through the decoder."""
         target = number(evaluate, self.transfer.target, self.place).number
         address = self.place.address
         data = self.transfer.encode(self.near, address, target)
@@ -119,8 +118,9 @@ class Jump:
             hint = "jump over a plain jmp" if not self.near else None
             raise Refusal(f"the target is out of reach: {distance:+#x} bytes away", hint)
         width = 16 if self.transfer.mode == 16 else self.transfer.mode
-        concrete = Concrete(self.transfer.mode, (), self.transfer.mnemonic, (ConcreteValue(target, width),))
-        return Claim(concrete, data, address, data[0] == 0x67)
+        settled = Settled(self.transfer.mode, (), self.transfer.mnemonic, (SettledValue(target, width),))
+        Completed(settled, data, address).check()
+        return data
 
 
 @dataclass(slots=True)

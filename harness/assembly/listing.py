@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from harness.assembly.check import decode
+from harness.assembly.round_trip import decode
 from harness.assembly.source import Origin, SourceLine
 
 __all__ = ["KINDS", "Assembled", "ListingLine", "Table"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["REGISTERS", "Register"]
+__all__ = ["REGISTERS", "Register", "general_register"]
 
 
 class Register(NamedTuple):
@@ -55,3 +55,13 @@ def _registers() -> dict[str, Register]:
 
 REGISTERS: Final[dict[str, Register]] = _registers()
 """Every register by its lower-case name."""
+
+
+def general_register(number: int, size: int) -> Register:
+    """The general register of that number with another size (16, 32 or 64 bits)."""
+    return _GENERAL[number, size]
+
+
+_GENERAL: Final = {
+    (register.number, register.size): register for register in REGISTERS.values() if register.kind == "general"
+}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from harness.assembly.directives import arguments
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Name, Value, evaluate, names_of
-from harness.assembly.hidden import refuse_hidden
+from harness.assembly.mnemonics import KNOWN
 from harness.assembly.source import SourceLine
-from harness.assembly.statement import Directive, Statement, parse_line
+from harness.assembly.statement import Assignment, Directive, Instruction, Statement, parse_line, strip_comment
 
 __all__ = ["expand"]
 
@@ -45,10 +45,34 @@ def expand(
         names = {*constants, *symbols, *(label for _, statement in statements for label in statement.labels)}
         for index in doubtful:
             try:
-                refuse_hidden(source[index].text, names)
+                _refuse_statement_in_comment(source[index].text, names)
             except Refusal as refusal:
                 refuse(index, source[index].text.strip(), refusal)
     return _repeat(statements, constants, refuse) if repeats else statements
+
+
+def _refuse_statement_in_comment(text: str, names: Container[str]) -> None:
+    """Refuse a line whose comment would be a second statement to GNU as: one of the two readings is not meant.
+
+    `names`: what a statement can refer to. A `;` at the beginning of the line is no doubt meant as a comment.
+    """
+    at = len(strip_comment(text))
+    if not text[:at].strip() or text[at : at + 1] != ";":
+        return
+    comment = text[at + 1 :]
+    try:
+        hidden = parse_line(comment).body
+    except Refusal:
+        return
+    match hidden:
+        case Instruction(mnemonic=mnemonic, names=used) if mnemonic in KNOWN and all(n in names for n in used):
+            pass
+        case Directive() | Assignment():
+            pass
+        case _:
+            return
+    reason = f"; begins a comment, but what stands behind it is a statement: {strip_comment(comment).strip()}"
+    raise Refusal(reason, "give it a line of its own; # begins a comment that may say anything", at + 1)
 
 
 def _repeat(

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple, TypeAlias
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node, names_of, parse_expression, refuse_registers
 from harness.assembly.operands import RESERVED, Operand, nodes_of, parse_operands
-from harness.assembly.plain import plain_operands
 from harness.assembly.registers import REGISTERS
 from harness.assembly.tokens import Token, Tokens, tokenize
 
@@ -19,9 +18,6 @@ PREFIXES: Final = frozenset({"lock", "rep", "repe", "repz", "repne", "repnz", "o
 _LABEL = re.compile(r"\s*(?P<label>[0-9]+|[A-Za-z_][\w.]*|\.[\w.]+)\s*:(?!:)", re.ASCII)
 _ASSIGNMENT = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*|\.L[\w.]*)\s*=(?!=)\s*(?P<value>.*)", re.ASCII | re.DOTALL)
 _WORD = re.compile(r"\s*(?P<word>\.?[A-Za-z][\w.]*)(?P<gap>\s*)", re.ASCII)
-_PLAIN = re.compile(r"\s*(?P<word>[A-Za-z]\w*)(?:[ \t]+(?P<operands>[^#;/\\\"'=:]*))?(?:#.*)?", re.ASCII)
-"""An instruction without labels, prefixes, quotes and segments: by far the most lines."""
-_LABEL_ALONE = re.compile(r"(?:\.L)?[A-Za-z_]\w*:", re.ASCII)
 _PART = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|/\*|//|[#;]""")
 
 
@@ -85,10 +81,6 @@ def parse_line(text: str) -> Statement:
     """
     if len(text) > 20_000:
         raise Refusal("the line is longer than 20000 characters")
-    if text.isprintable():
-        quick = _plain(text)
-        if quick is not None:
-            return quick
     bare = strip_comment(text).rstrip()
     if not bare.isprintable() and "\t" in bare:
         bare = bare.replace("\t", " ")
@@ -114,29 +106,6 @@ def parse_line(text: str) -> Statement:
             refusal.column += position
         raise
     return Statement(tuple(labels), body, rest.strip())
-
-
-def _plain(text: str) -> Statement | None:
-    """The statement, if it is one that needs no closer look; None says nothing."""
-    if text.endswith(":") and _LABEL_ALONE.fullmatch(text):
-        _check_label(text[:-1], 1)
-        return Statement((text[:-1],), None, text)
-    match = _PLAIN.fullmatch(text)
-    if match is None:
-        return None
-    word, rest = match.groups()
-    mnemonic = word.lower()
-    if mnemonic in PREFIXES:
-        return None
-    rest = rest.rstrip() if rest else ""
-    if not rest:
-        return Statement((), Instruction((), mnemonic, (), ()), word)
-    found = plain_operands(rest)
-    if found is None:
-        return None
-    operands, names = found
-    start, end = match.start("word"), match.start("operands") + len(rest)
-    return Statement((), Instruction((), mnemonic, operands, names), text[start:end])
 
 
 def _check_label(label: str, column: int) -> None:

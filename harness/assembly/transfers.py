@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node
+from harness.assembly.mnemonics import CONDITIONS
 from harness.assembly.operands import Immediate
-from harness.assembly.signatures import CONDITIONS
 from harness.assembly.statement import Instruction
 
 __all__ = ["TRANSFERS", "Transfer", "transfer"]

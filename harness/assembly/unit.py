@@ -29,7 +29,6 @@ from harness.assembly.repeat import expand
 from harness.assembly.source import SourceLine
 from harness.assembly.statement import Assignment, Directive, Instruction, Statement
 from harness.assembly.transfers import TRANSFERS, transfer
-from harness.assembly.witness import Claim, complaints
 
 __all__ = ["Unit"]
 
@@ -259,30 +258,16 @@ class Unit:
             return 0
 
     def _bytes(self) -> list[bytes]:
-        pieces: list[bytes | Claim] = []
+        pieces: list[bytes] = []
         for index, item in enumerate(self.items):
-            piece: bytes | Claim = b""
+            piece = b""
             if index not in self.dead:
                 try:
                     piece = item.data(self.value)
                 except Refusal as refusal:
                     self.refuse(item.place.line, item.place.text, refusal)
             pieces.append(piece)
-        self._confirm(pieces)
-        return [piece if isinstance(piece, bytes) else piece.data for piece in pieces]
-
-    def _confirm(self, pieces: Sequence[bytes | Claim]) -> None:
-        """Decode what layout completed, and compare it with what its statement says."""
-        late: dict[int, list[int]] = {}
-        for index, piece in enumerate(pieces):
-            if isinstance(piece, Claim):
-                late.setdefault(piece.concrete.mode, []).append(index)
-        for mode, indexes in late.items():
-            claims = [piece for piece in map(pieces.__getitem__, indexes) if isinstance(piece, Claim)]
-            for index, complaint in zip(indexes, complaints(mode, claims), strict=True):
-                if complaint is not None:
-                    place = self.items[index].place
-                    self.refuse(place.line, place.text, Refusal(f"cannot be assembled rightly: {complaint}"))
+        return pieces
 
     # -- names ----------------------------------------------------------------------------------------------------
 

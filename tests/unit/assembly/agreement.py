@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, cast
 
 from harness.assembly import Assembled, AssemblyError, Origin, Problem, SourceLine, assemble
-from harness.assembly.check import decode
+from harness.assembly.round_trip import decode
 
 __all__ = ["MORE_NAMES", "assembled_each", "assert_same_image", "gnu_text", "same_instruction"]
 

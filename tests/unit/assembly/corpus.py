@@ -10,8 +10,9 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 
-from harness.assembly.fixed import FIXED
-from harness.assembly.signatures import FORMS, SIZE_SETS
+from harness.assembly.no_operands import NO_OPERANDS
+
+from .forms import FORMS, SIZE_SETS
 
 __all__ = ["statements"]
 
@@ -115,7 +116,7 @@ def _combine(mnemonic: str, choices: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _fixed() -> Iterator[str]:
-    for mnemonic in sorted(FIXED):
+    for mnemonic in sorted(NO_OPERANDS):
         yield mnemonic
         if mnemonic[:4] in ("movs", "stos", "lods") or mnemonic[:3] == "ins" or mnemonic[:4] == "outs":
             yield f"rep {mnemonic}"
@@ -185,7 +186,7 @@ def _mismatched(mode: int, count: int) -> Iterator[str]:
     pool = [register for registers in _GENERAL[mode].values() for register in registers]
     pool += [f"{name} ptr {address}" for name in ("byte", "word", "dword", "qword") for address in _ADDRESSES[mode]]
     pool += _ADDRESSES[mode] + [hex(value) for value in _VALUES] + ["cl", "ds", "cr0", "xmm1", "dx"]
-    names = sorted({*FORMS, *FIXED})
+    names = sorted({*FORMS, *NO_OPERANDS})
     for _ in range(count):
         operands = [chance.choice(pool) for _ in range(chance.choice((1, 2, 2, 2, 3)))]
         name = chance.choice(names)

@@ -11,17 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.assembly import AssemblyError, Problem, assemble, source_from_text
-from harness.assembly.fixed import FIXED
+from harness.assembly.mnemonics import KNOWN
 from harness.assembly.registers import REGISTERS
-from harness.assembly.signatures import FORMS
 
 from .agreement import MORE_NAMES, assembled_each, same_instruction
 from .corpus import statements
 from .gnu import gnu_statements
 
-_WORDS = sorted(
-    {*FORMS, *FIXED, *REGISTERS, "jmp", "call", "loop", "jz", "jrcxz", "lgdt", "ljmp", "int", "ret", "retf"}
-)
+_WORDS = sorted({*KNOWN, *REGISTERS})
 _WORDS += [".byte", ".word", ".long", ".quad", ".ascii", ".asciz", ".zero", ".fill", ".balign", ".org", ".set", ".rept"]
 _WORDS += [".endr", ".code16", ".code32", ".code64", "byte ptr", "dword ptr", "qword ptr", "far ptr", "offset", "short"]
 _WORDS += ["1:", "1b", "1f", "a:", "a", ".La:", ".La", "lock", "rep", "repne", "o32", "[", "]", "(", ")", ",", ":", "+"]

@@ -1,0 +1,243 @@
+"""The round trip: Capstone decodes the bytes, and the decoded text must equal the statement with explicit sizes.
+
+The decoder's operands are read with the parser that reads the author's. Nothing here depends on how the bytes were
+made.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import capstone
+
+from harness.assembly.errors import Refusal
+from harness.assembly.expression import Value, evaluate, names_of
+from harness.assembly.mnemonics import CONDITIONS, ROTATES, X87_POP
+from harness.assembly.operands import Far, Immediate, Memory, Operand, nodes_of, parse_operands
+from harness.assembly.registers import Register
+from harness.assembly.settled import Settled, SettledMemory, SettledOperand, SettledValue
+from harness.assembly.tokens import Tokens, tokenize
+
+__all__ = ["decode", "decode_as", "mismatch", "prefix_count", "shown_size", "without_superfluous_prefixes"]
+
+_MODES: Final = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}
+_DECODERS: Final[dict[int, capstone.Cs]] = {}
+
+_LEGACY_PREFIXES: Final = frozenset({0xF0, 0xF2, 0xF3, 0x66, 0x67, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65})
+
+_ONLY_IN_32: Final = frozenset(
+    {"adcx", "adox", "andn", "pdep", "pext", "mulx", "bextr", "bzhi", "sarx", "shlx", "shrx", "blsi", "blsr", "blsmsk"}
+    | {"rorx", "movnti", "vmread", "vmwrite", "invpcid", "invept", "invvpid", "vmclear"}
+)
+"""Besides SSE, what Capstone 5 decodes wrongly in 16-bit mode (see `decode_as`)."""
+
+_MISPRINTED: Final = {"comisd": (128, 64), "fnsave": (32, 0), "frstor": (32, 0)}
+"""Memory sizes that Capstone 5 shows wrongly: mnemonic, size shown, true size (0: 94 or 108 bytes, without a keyword).
+
+SDM, volume 2: COMISD xmm1, xmm2/m64; FNSAVE m94/108byte; FRSTOR m94/108byte.
+"""
+
+_ALIASES: Final = {
+    "sal": "shl",
+    "movabs": "mov",
+    "fcompi": "fcomip",
+    "fucompi": "fucomip",
+    "ljmp": "jmp far",
+    "lcall": "call far",
+}
+"""Mnemonics that the manuals hold to be the same instruction, or that Capstone 5 spells in its own way."""
+
+
+def decode(mode: int, data: bytes, address: int) -> tuple[int, str, str] | None:
+    """The size in bytes, mnemonic and operand text of the first instruction in `data`, or None if it is not one."""
+    decoder = _DECODERS.get(mode)
+    if decoder is None:
+        decoder = _DECODERS[mode] = capstone.Cs(capstone.CS_ARCH_X86, _MODES[mode])
+    for _, size, mnemonic, operands in decoder.disasm_lite(data, address, 1):
+        return size, mnemonic, operands
+    return None
+
+
+def decode_as(settled: Settled, data: bytes, address: int) -> tuple[int, str, str] | None:
+    """Decode bytes that are meant to be `settled`.
+
+    Capstone 5 loses the 66 that belongs to the opcode of SSE instructions in 16-bit mode. They mean the same in 32-bit
+    mode, but for the address size, so they are decoded there with the prefix 67 the other way round.
+    """
+    if settled.mode != 16 or not (
+        settled.mnemonic in _ONLY_IN_32
+        or any(isinstance(operand, Register) and operand.kind in ("xmm", "ymm", "mmx") for operand in settled.operands)
+    ):
+        return decode(settled.mode, data, address)
+    if settled.memory is None:
+        return decode(32, data, address)
+    at = data.find(b"\x67", 0, prefix_count(data))
+    changed = b"\x67" + data if at < 0 else data[:at] + data[at + 1 :]
+    decoded = decode(32, changed, address)
+    return decoded and (decoded[0] + (-1 if at < 0 else 1), decoded[1], decoded[2])
+
+
+def prefix_count(data: bytes) -> int:
+    """The number of legacy prefixes at the start of an instruction."""
+    return next((index for index, byte in enumerate(data) if byte not in _LEGACY_PREFIXES), len(data))
+
+
+def mismatch(settled: Settled, data: bytes, address: int = 0) -> str | None:
+    """Why `data` at `address` is not exactly the instruction `settled`; None if it is."""
+    reason = _difference(settled, data, address)
+    if reason is None and data[0] in _LEGACY_PREFIXES and without_superfluous_prefixes(settled, data, address) != data:
+        return f"the bytes {data.hex(' ')} carry a prefix without effect"
+    return reason
+
+
+def without_superfluous_prefixes(settled: Settled, data: bytes, address: int = 0) -> bytes:
+    """The bytes without the prefixes that change nothing in the decoded instruction, which Keystone likes to add."""
+    index = 0
+    while index < prefix_count(data):
+        shorter = data[:index] + data[index + 1 :]
+        if shorter and _difference(settled, shorter, address) is None:
+            data = shorter
+        else:
+            index += 1
+    return data
+
+
+def shown_size(settled: Settled, data: bytes) -> int:
+    """The size in bits of the memory operand as the decoder shows it; 0 if it shows none."""
+    decoded = decode_as(settled, data, 0)
+    operands = _read(decoded[2]) if decoded is not None else None
+    memory = next((operand for operand in operands or () if isinstance(operand, Memory)), None)
+    return 0 if memory is None or decoded is None else _true_size(decoded[1], memory)
+
+
+def _true_size(mnemonic: str, memory: Memory) -> int:
+    size = memory.size or 0
+    wrong, right = _MISPRINTED.get(mnemonic, (0, 0))
+    return right if size == wrong else size
+
+
+@lru_cache(maxsize=16384)
+def _read(text: str) -> tuple[Operand, ...] | None:
+    """The operands of the decoder's text; None where it is not understood."""
+    text = text.replace("xword", "tbyte").removeprefix("ptr ")  # Capstone's name for 80 bits, and for no size
+    try:
+        operands = parse_operands(Tokens(tokenize(text))) if text else ()
+    except Refusal:
+        return None
+    return None if any(names_of(node) for operand in operands for node in nodes_of(operand)) else operands
+
+
+@lru_cache(maxsize=1024)
+def _canonical(mnemonic: str) -> str:
+    """One spelling for mnemonics of the same instruction."""
+    for stem in ("cmov", "set", "j"):
+        if mnemonic.startswith(stem) and mnemonic[len(stem) :] in CONDITIONS:
+            return f"{stem}{CONDITIONS[mnemonic[len(stem) :]]}"
+    return _ALIASES.get(mnemonic, mnemonic)
+
+
+def _difference(settled: Settled, data: bytes, address: int) -> str | None:
+    decoded = decode_as(settled, data, address)
+    if decoded is None:
+        return f"the bytes {data.hex(' ')} decode to nothing"
+    size, text, operand_text = decoded
+    shown = f"the bytes {data.hex(' ')} decode to `{text} {operand_text}`"
+    if size != len(data):
+        return f"{shown} of {size} bytes"
+    *prefixes, mnemonic = text.split(" ")
+    if mnemonic == "sal":
+        return f"the bytes {data.hex(' ')} are an undocumented encoding of SHL"
+    if mnemonic == "nop" and _is_exchange_with_itself(settled, data):
+        return None
+    operands = _read(operand_text)
+    if operands is None or prefixes != [prefix for prefix in settled.prefixes if prefix != "o32"]:
+        return shown
+    if "o32" in settled.prefixes and 0x66 not in data[: prefix_count(data)]:
+        return f"{shown} without the prefix 66"
+    if settled.mnemonic in ("ljmp", "lcall"):
+        mnemonic, operands = _far(mnemonic, operands, data, settled)
+    if mnemonic != settled.mnemonic and _canonical(mnemonic) != _canonical(settled.mnemonic):
+        return shown
+    wanted = _as_decoded(settled)
+    if mnemonic in ROTATES and len(operands) == 1:
+        operands = (*operands, *(_read("1") or ()))
+    if len(operands) != len(wanted):
+        return shown
+    if _all_same(wanted, operands, settled.mnemonic):
+        return None
+    if mnemonic in ("xchg", "test") and _all_same(wanted[::-1], operands, settled.mnemonic):
+        return None
+    return shown
+
+
+def _as_decoded(settled: Settled) -> tuple[SettledOperand, ...]:
+    """The operands without ST(0) where the decoder does not show it."""
+    operands = settled.operands
+    if len(operands) == 2 and isinstance(operands[0], Register) and operands[0].kind == "x87":
+        if operands[0].number == 0:
+            return operands[1:]
+        if settled.mnemonic in X87_POP and operands[1] == operands[0]._replace(name="st(0)", number=0):
+            return operands[:1]
+    return operands
+
+
+def _is_exchange_with_itself(settled: Settled, data: bytes) -> bool:
+    """XCHG of the accumulator with itself is NOP; but in 64-bit mode XCHG EAX, EAX is not: it clears the upper half."""
+    if settled.mnemonic != "xchg" or settled.operands[0] != settled.operands[1] or settled.prefixes:
+        return False
+    register = settled.operands[0]
+    if not isinstance(register, Register) or (settled.mode == 64 and register.size == 32):
+        return False
+    size = register.size
+    return data == (b"\x48" if size == 64 else b"\x66" if size != min(settled.mode, 32) else b"") + b"\x90"
+
+
+def _far(
+    mnemonic: str, operands: tuple[Operand, ...], data: bytes, settled: Settled
+) -> tuple[str, tuple[Operand, ...]]:
+    """LJMP or LCALL with its operands; Capstone shows neither far nor the size of the pointer."""
+    if len(operands) == 1 and isinstance(operands[0], Far):
+        return mnemonic, (Immediate(operands[0].selector), Immediate(operands[0].offset))
+    memory = settled.memory
+    position = prefix_count(data)
+    rex = data[position] if settled.mode == 64 and data[position] & 0xF0 == 0x40 else 0
+    position += bool(rex)
+    size = 80 if rex & 8 else 32 if (0x66 in data[:position]) != (settled.mode == 16) else 48
+    if data[position] != 0xFF or memory is None or size != memory.size or not isinstance(operands[0], Memory):
+        return mnemonic, operands
+    name = {3: "lcall", 5: "ljmp"}.get(data[position + 1] >> 3 & 7, mnemonic)
+    return name, (operands[0]._replace(size=size),)
+
+
+def _all_same(wanted: tuple[SettledOperand, ...], operands: tuple[Operand, ...], mnemonic: str) -> bool:
+    for position, (want, shown) in enumerate(zip(wanted, operands, strict=True)):
+        if isinstance(want, Register):
+            if want != shown and not (mnemonic in ("lar", "lsl") and position == 1 and _same_number(want, shown)):
+                return False
+        elif isinstance(want, SettledValue):
+            if not isinstance(shown, Immediate) or (_number(shown) - want.value) & ((1 << want.width) - 1):
+                return False
+        elif not isinstance(shown, Memory) or not _same_memory(want, shown, mnemonic):
+            return False
+    return True
+
+
+def _same_number(want: Register, shown: Operand) -> bool:
+    """LAR and LSL read 16 bits of their second register, whatever its size."""
+    return isinstance(shown, Register) and shown.kind == want.kind and shown.number == want.number
+
+
+def _number(shown: Immediate) -> int:
+    return evaluate(shown.value, lambda _: Value(0)).number  # `_read` lets no names through
+
+
+def _same_memory(want: SettledMemory, shown: Memory, mnemonic: str) -> bool:
+    if want.size != _true_size(mnemonic, shown) or want.segment != shown.segment:
+        return False
+    registers = [(register, _number(Immediate(scale))) for register, scale in shown.terms]
+    expected = [(want.base, 1)] if want.base is not None else []
+    if want.index_register is not None:
+        expected.append((want.index_register, want.scale))
+    displacement = _number(Immediate(shown.displacement))
+    return registers == expected and not (displacement - want.displacement) & ((1 << want.width) - 1)

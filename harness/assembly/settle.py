@@ -1,0 +1,261 @@
+"""From a parsed instruction to a settled one: values, addresses and the widths of immediates."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
+
+from harness.assembly.addresses import displacement_problem, resolve_memory
+from harness.assembly.errors import Refusal
+from harness.assembly.expression import Node
+from harness.assembly.mnemonics import BYTE_IMMEDIATE, KNOWN, LOCKABLE, LONG_ONLY, ROTATES, WITH_OPERANDS, X87_POP
+from harness.assembly.no_operands import NO_OPERANDS
+from harness.assembly.operands import Far, Immediate, Memory, Operand
+from harness.assembly.registers import REGISTERS, Register, general_register
+from harness.assembly.settled import (
+    PLACEHOLDER_VALUE,
+    Field,
+    Settled,
+    SettledMemory,
+    SettledOperand,
+    SettledValue,
+    check_value,
+)
+from harness.assembly.statement import Instruction
+
+__all__ = ["Early", "Request", "o32", "refuse_prefixes", "settle", "wrong_operands"]
+
+Early: TypeAlias = Callable[[Node], int | None]
+"""Returns the value of an expression, or None where only layout knows it."""
+
+_SPELLINGS: Final = {"retn": "ret", "lret": "retf", "lretq": "retfq", "lgdtd": "lgdt", "lidtd": "lidt"}
+_DESCRIPTOR_TABLES: Final = frozenset({"lgdt", "lidt", "sgdt", "sidt"})
+_IMPLIED_ST1: Final = X87_POP | {"fxch", "fcom", "fcomp", "fucom", "fucomp"}
+_WORD_IMMEDIATE: Final = frozenset({"ret", "retf", "retfq", "enter"})
+
+
+class Request(NamedTuple):
+    """A settled instruction for Keystone. The offsets of its `fields` are not known yet."""
+
+    settled: Settled
+    fields: tuple[Field, ...]
+
+
+def settle(instruction: Instruction, mode: int, early: Early) -> Request:
+    """The instruction with every choice made; raises `Refusal`."""
+    mnemonic = _SPELLINGS.get(instruction.mnemonic, instruction.mnemonic)
+    if mnemonic not in WITH_OPERANDS:
+        raise _unknown(mnemonic)
+    if mnemonic in LONG_ONLY and mode != 64:
+        raise Refusal(f"{mnemonic} exists only in 64-bit mode")
+    for operand in instruction.operands:
+        if isinstance(operand, Register) and operand.needs_64 and mode != 64:
+            raise Refusal(f"{operand.name} exists only in 64-bit mode")
+    prefixes = instruction.prefixes
+    operands = instruction.operands
+    if not operands and mnemonic in _IMPLIED_ST1:
+        operands = (REGISTERS["st(1)"],)
+    if mnemonic in ("aam", "aad") and mode == 64:
+        raise Refusal(f"{mnemonic} does not exist in 64-bit mode")
+    if len(operands) < 1 + (mnemonic in ROTATES) or sum(isinstance(operand, Memory) for operand in operands) > 1:
+        raise wrong_operands(instruction, mode)
+    if mnemonic in _DESCRIPTOR_TABLES:
+        operands = _descriptor_table(instruction, mode)
+        wide = instruction.mnemonic in ("lgdtd", "lidtd") or o32(instruction, mode)
+        prefixes = ("o32",) if wide else ()
+    elif mnemonic in ("jmp", "call", "ljmp", "lcall"):
+        mnemonic, operands = _far(mnemonic, instruction, mode)
+        prefixes = ()
+    elif mnemonic == "mov" and any(isinstance(item, Register) and item.kind == "segment" for item in operands):
+        operands = _segment_move(operands, mode)
+    settled: list[SettledOperand] = []
+    fields: list[Field] = []
+    for position, operand in enumerate(operands):
+        if isinstance(operand, Register):
+            settled.append(operand)
+        elif isinstance(operand, Memory):
+            if operand.far and mnemonic not in ("ljmp", "lcall"):
+                raise Refusal(f"{mnemonic} takes no far pointer")
+            memory, late = resolve_memory(operand, mode, 0 if mnemonic == "lea" else operand.size or 0, early)
+            if late:
+                fields.append(Field(position, 0, min(memory.width, 32), "relative" if memory.relative else "address"))
+            else:
+                problem = displacement_problem(memory.displacement, memory)
+                if problem is not None:
+                    raise problem
+            settled.append(memory)
+        elif isinstance(operand, Immediate) and not operand.short:
+            value, field = _immediate(mnemonic, operands, position, early(operand.value))
+            settled.append(value)
+            fields += [field] if field is not None else []
+        else:
+            raise wrong_operands(instruction, mode)
+    if mnemonic == "imul" and len(settled) == 2 and isinstance(settled[1], SettledValue):
+        settled.insert(0, settled[0])
+        fields = [field._replace(operand=2) for field in fields]
+    if prefixes and prefixes != ("o32",):
+        _check_lock(instruction, settled)
+    _check_high_bytes(settled)
+    return Request(Settled(mode, prefixes, mnemonic, tuple(settled)), tuple(fields))
+
+
+def _unknown(mnemonic: str) -> Refusal:
+    if mnemonic in NO_OPERANDS:
+        return Refusal(f"{mnemonic} is written without operands")
+    near = difflib.get_close_matches(mnemonic, KNOWN, 3)
+    near.sort(key=lambda name: sorted(name) != sorted(mnemonic))  # swapped letters are the most common mistake
+    return Refusal(f"unknown mnemonic {mnemonic!r}", f"near: {', '.join(near)}" if near else None)
+
+
+def refuse_prefixes(instruction: Instruction) -> None:
+    """Raise `Refusal` if the instruction has a prefix."""
+    if instruction.prefixes:
+        raise Refusal(f"{instruction.prefixes[0]} cannot stand before {instruction.mnemonic}")
+
+
+def o32(instruction: Instruction, mode: int) -> bool:
+    """Whether o32 (data32) requests 32-bit operands in 16-bit mode; raises `Refusal` for every other prefix."""
+    if instruction.prefixes not in (("o32",), ("data32",)):
+        refuse_prefixes(instruction)
+        return False
+    if mode != 16:
+        raise Refusal(f"{instruction.prefixes[0]} is for 16-bit mode: here the operand size is {mode} bits anyway")
+    return True
+
+
+def _descriptor_table(instruction: Instruction, mode: int) -> tuple[Operand, ...]:
+    name = instruction.mnemonic
+    if name in ("lgdtd", "lidtd") and mode != 16:
+        raise Refusal(f"{name} is for 16-bit mode", f"write {name[:-1]}")
+    if len(instruction.operands) != 1 or not isinstance(instruction.operands[0], Memory):
+        raise Refusal(f"{name} takes a memory operand", f"{name} [ADDRESS]")
+    if instruction.operands[0].size not in (None, 48, 80) or instruction.operands[0].far:
+        raise Refusal(f"{name} takes a pseudo-descriptor of 6 bytes (10 in 64-bit mode)", f"{name} [ADDRESS]")
+    return (instruction.operands[0]._replace(size=None),)
+
+
+def _far(mnemonic: str, instruction: Instruction, mode: int) -> tuple[str, tuple[Operand, ...]]:
+    """LJMP and LCALL with their pointer size for a far transfer through memory; a near transfer as it is."""
+    operands = instruction.operands
+    memory = operands[0]
+    if len(operands) != 1 or not isinstance(memory, Memory):
+        refuse_prefixes(instruction)
+        return mnemonic, operands
+    if not memory.far and memory.size not in (48, 80) and mnemonic in ("jmp", "call"):
+        refuse_prefixes(instruction)
+        if mode == 16 and memory.size == 32:
+            raise Refusal(
+                f"{mnemonic} dword ptr could be a near 32-bit or a far 16:16 {mnemonic} in 16-bit mode",
+                f"write {mnemonic} far ptr [m] for the far one, or load a register for the near one",
+            )
+        return mnemonic, operands
+    wide = o32(instruction, mode)
+    size = memory.size or (48 if mode != 16 or wide else 32)
+    if size not in (32, 48, 80) or (size == 80 and mode != 64):
+        raise Refusal("a far pointer is 16:16, 16:32 or (in 64-bit mode) 16:64", "write far ptr or fword ptr")
+    return f"l{mnemonic.removeprefix('l')}", (memory._replace(size=size, far=True),)
+
+
+def _segment_move(operands: tuple[Operand, ...], mode: int) -> tuple[Operand, ...]:
+    """MOV to a segment register with the source as the decoder shows it: its size makes no difference."""
+    for operand in operands:
+        if isinstance(operand, Memory) and operand.size not in (None, 16):
+            raise Refusal("a segment register is 16 bits in memory", "write word ptr")
+    if len(operands) != 2 or not isinstance(operands[0], Register) or operands[0].kind != "segment":
+        return operands
+    source = operands[1]
+    if operands[0].name == "cs":
+        raise Refusal("cs cannot be loaded by mov", "use a far jump, a far return or an interrupt return")
+    if isinstance(source, Register):
+        if source.kind != "general" or source.size == 8:
+            raise Refusal("a segment register is moved from and to a 16-bit register or memory", "load ax first")
+        source = general_register(source.number, 16 if mode == 16 else 32)
+    return operands[0], source
+
+
+def _immediate(
+    mnemonic: str, operands: tuple[Operand, ...], position: int, value: int | None
+) -> tuple[SettledValue, Field | None]:
+    """The immediate and, if its value is late, its field. Its width follows the first operand."""
+    first = operands[0]
+    width = (first.size or 0) if isinstance(first, (Register, Memory)) else 0
+    encoded, kind = width, "immediate"
+    if mnemonic in BYTE_IMMEDIATE or (mnemonic == "enter" and position == 1):
+        width = encoded = 8
+        kind = "unsigned"
+    elif mnemonic in _WORD_IMMEDIATE:
+        width = encoded = 16
+        kind = "unsigned"
+    elif width not in (8, 16, 32):
+        width = encoded = 64
+        if mnemonic != "movabs" and not (mnemonic == "mov" and isinstance(first, Register) and value is not None):
+            encoded, kind = 32, "signed"
+    if value is None:
+        return SettledValue(PLACEHOLDER_VALUE[encoded], width), Field(position, 0, encoded, kind)
+    check_value(value, encoded, kind)
+    return SettledValue(value, width), None
+
+
+def _check_high_bytes(operands: list[SettledOperand]) -> None:
+    """AH to DH have no encoding beside REX (SDM volume 2, 2.2.1.2); Keystone ends the process if asked."""
+    high = next((item for item in operands if isinstance(item, Register) and item.kind == "high"), None)
+    if high is None:
+        return
+    registers: list[Register | None] = []
+    for operand in operands:
+        if isinstance(operand, SettledMemory):
+            registers += [operand.base, operand.index_register]
+        elif isinstance(operand, Register):
+            registers.append(operand)
+            if operand.size == 64 or (operand.size == 8 and operand.needs_64):
+                raise Refusal(f"{high.name} cannot be used together with {operand.name}", "go through a low register")
+    for register in registers:
+        if register is not None and register.number > 7:
+            raise Refusal(f"{high.name} cannot be used together with {register.name}", "go through a low register")
+
+
+def _check_lock(instruction: Instruction, operands: list[SettledOperand]) -> None:
+    mnemonic = instruction.mnemonic
+    if instruction.prefixes != ("lock",):
+        extra = next((prefix for prefix in instruction.prefixes if prefix != "lock"), None)
+        raise Refusal(f"{extra} cannot stand before {mnemonic}" if extra else "the same prefix twice")
+    if mnemonic not in LOCKABLE:
+        raise Refusal(f"lock before {mnemonic} raises #UD", "write .byte 0xf0 if that is wanted")
+    if not isinstance(operands[0], SettledMemory) and not (
+        mnemonic == "xchg" and isinstance(operands[-1], SettledMemory)
+    ):
+        raise Refusal("lock needs a memory operand as destination", "write .byte 0xf0 if #UD is wanted")
+
+
+def wrong_operands(instruction: Instruction, mode: int) -> Refusal:
+    """The refusal of operands that the mnemonic does not take, with the likeliest mistake."""
+    mnemonic, operands = instruction.mnemonic, instruction.operands
+    registers = [operand for operand in operands if isinstance(operand, Register)]
+    memories = [operand for operand in operands if isinstance(operand, Memory)]
+    hint: str | None = None
+    if any(isinstance(operand, Far) for operand in operands):
+        return Refusal(f"{mnemonic} takes no selector:offset")
+    if any(register.size == 64 and register.kind == "general" for register in registers) and mode != 64:
+        return Refusal(f"{mnemonic}: 64-bit operands exist only in 64-bit mode")
+    if mnemonic == "movsx" and any(register.size == 32 for register in registers[1:]):
+        hint = "from 32 bits it is movsxd"
+    elif mnemonic == "movzx":
+        hint = "mov r32, r32 clears the upper half"
+    elif len(registers) == 2 and registers[0].size != registers[1].size:
+        hint = f"{registers[0].name} has {registers[0].size} bits, {registers[1].name} has {registers[1].size}"
+    elif mnemonic in ("push", "pop") and any(register.kind == "segment" for register in registers):
+        hint = "this mode lacks it for that register: go through a general register"
+    elif registers and memories and (memories[0].size or 128) < 80 and memories[0].size != registers[0].size:
+        hint = f"{registers[0].name} has {registers[0].size} bits, the memory operand {memories[0].size}"
+    elif len(memories) == 2:
+        hint = "only one operand can be memory"
+    elif mnemonic in ("push", "pop", "call", "jmp") and mode == 64:
+        hint = "in 64-bit mode it takes 64-bit operands"
+    elif mnemonic in ROTATES and len(operands) == 1:
+        hint = "write the count: a number or cl"
+    if not operands:
+        return Refusal(f"{mnemonic} needs operands", hint)
+    if mnemonic in ("push", "pop") and len(operands) > 1:
+        return Refusal(f"{mnemonic} takes one operand")
+    return Refusal(f"{mnemonic} does not take these operands in {mode}-bit mode", hint)
