@@ -39,6 +39,7 @@ _BROKEN: Mapping[str, str] = {
     AtFault.HOST: "trouble of the host",
     AtFault.HARNESS: "the harness broke",
 }
+_KINDS: Mapping[Verdict, str] = {Verdict.FAIL: "AssertionError", Verdict.DEVIATION: "recorded deviation"}
 _PASSED_ON = ("target-file", "qemu")  # options that running one case again needs too
 
 
@@ -60,10 +61,8 @@ class Session:
     def run(self, case: Case, target: Target) -> RunRecord:
         """Run one case on one target."""
         if target.name not in self._executors:
-            arguments = tuple(self._config.getoption("--trapgate-qemu-arg"))
-            options = RunOptions(qemu_args=arguments)
-            if self._config.getoption("--trapgate-cold"):
-                options = replace(options, cold=True)
+            option = self._config.getoption
+            options = RunOptions(cold=option("--trapgate-cold"), qemu_args=tuple(option("--trapgate-qemu-arg")))
             self._executors[target.name] = Executor(target, options)
         return self._executors[target.name].run(case)
 
@@ -168,6 +167,8 @@ class ProbeItem(pytest.Item):
         """A verdict as the rule, the assertion in its source, and the evidence; anything else as pytest does."""
         if isinstance(excinfo.value, NotPassedError):
             return _representation(excinfo.value.record, self)
+        if self.record is not None and self.record.verdict is Verdict.DEVIATION:
+            return _representation(self.record, self)  # pytest's own traceback of an xfail takes longer than the run
         return super().repr_failure(excinfo, style)
 
     def attach_record(self, report: pytest.TestReport) -> None:
@@ -192,13 +193,7 @@ def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
     lines = [f"E   {text}" for text in found.splitlines()]
     if excerpt:
         lines = [_source_line(text) for text in excerpt.splitlines()] + lines
-    kind = (
-        "AssertionError"
-        if record.verdict is Verdict.FAIL
-        else _BROKEN[record.at_fault]
-        if record.at_fault
-        else "the run broke"
-    )
+    kind = _KINDS.get(record.verdict) or (_BROKEN[record.at_fault] if record.at_fault else "the run broke")
     shown = _relative(path, item.config.rootpath)
     entry = ReprEntry(lines, None, None, ReprFileLocation(shown, line, kind), "long")
     first = printable(one_line(record.reason)) if record.reason else str(record.verdict)

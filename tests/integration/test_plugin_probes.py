@@ -119,6 +119,26 @@ def test_a_failure_explains_itself(project: Path) -> None:
         assert at >= 0, f"{part!r} is missing, or not in its place, in\n{text}"
 
 
+@pytest.mark.parametrize("option", ["--xfail-tb", "--runxfail"])
+def test_a_deviation_explains_itself_where_it_is_shown(project: Path, option: str) -> None:
+    text = run_pytest("probes/ipi/known.py", "-k", "known_to_differ", option, cwd=project).stdout
+    assert ">   assert run.vectors == [VECTOR + 1]\nE   assert [0x50] == [0x51]\n" in text
+    assert "probes/ipi/known.py:19: recorded deviation" in text
+    assert "- Rule -" in text
+    assert "pytest_items.py" not in text
+
+
+@pytest.mark.parametrize(("words", "machines"), [((), 1), (("--trapgate-cold",), 2)])
+def test_runs_share_a_machine(project: Path, tmp_path: Path, words: tuple[str, ...], machines: int) -> None:
+    starts, qemu = tmp_path / "starts", tmp_path / "qemu"
+    qemu.write_text(f'#!/bin/sh\necho "$*" >> {starts}\nexec qemu-system-x86_64 "$@"\n')
+    qemu.chmod(0o755)
+    run_pytest(
+        "probes/ipi/self_ipi.py", "-k", "arrives_once or number0x50", f"--trapgate-qemu={qemu}", *words, cwd=project
+    )
+    assert sum("pvpanic" in line for line in starts.read_text().splitlines()) == machines
+
+
 def test_unsupported_is_skipped_with_its_reason(project: Path) -> None:
     done = run_pytest("probes/devices", "-k", "hpet", "-rs", "--trapgate-target", "microvm-tcg", cwd=project)
     assert done.returncode == 0
