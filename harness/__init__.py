@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         TSS,
         USER_ALIAS,
     )
+    from harness.evidence.interrupts import InterruptRecord, Mark
+    from harness.evidence.run import Run
     from harness.hardware.acpi_pm import PM_TIMER_HZ, PowerManagementIo
     from harness.hardware.block import Bound, Value
     from harness.hardware.cpu import BreakpointCondition, BreakpointLength, Dr6, Rflags
@@ -47,9 +49,7 @@ if TYPE_CHECKING:
     from harness.kernel.poll import wait_register
     from harness.kernel.program import Buffer
     from harness.kernel.window import GUARD, PAGE, Window
-    from harness.run.evidence import Run
-    from harness.run.probe import Deviation, ProbeBody, probe
-    from harness.run.record import InterruptRecord, Mark
+    from harness.probes.probe import Deviation, ProbeBody, probe
 
 __all__ = [
     "GDT",
@@ -149,9 +149,9 @@ _NAMES_OF_MODULE = {
     "harness.kernel.poll": "wait_register",
     "harness.kernel.program": "Buffer",
     "harness.kernel.window": "GUARD PAGE Window",
-    "harness.run.evidence": "Run",
-    "harness.run.probe": "Deviation ProbeBody probe",
-    "harness.run.record": "InterruptRecord Mark",
+    "harness.evidence.run": "Run",
+    "harness.probes.probe": "Deviation ProbeBody probe",
+    "harness.evidence.interrupts": "InterruptRecord Mark",
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names.split()}
 

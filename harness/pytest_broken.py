@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 import pytest
 
+from harness.probes.loader import LoadError
 from harness.qemu.target import Target
 from harness.report.text import printable
-from harness.run.loader import LoadError
 from harness.run.unloaded import broken_records
 
 __all__ = ["BrokenFileItem", "NotLoadedError"]

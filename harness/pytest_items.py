@@ -13,6 +13,9 @@ import pytest
 from _pytest._code.code import ExceptionInfo, ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 from harness.one_line import one_line
+from harness.probes.loader import LoadError, load_file, same_id
+from harness.probes.probe import Case, Probe
+from harness.probes.probe_places import shown
 from harness.pytest_broken import BrokenFileItem
 from harness.qemu.errors import QemuError, TargetError, Unsupported
 from harness.qemu.machine import Machine
@@ -23,9 +26,6 @@ from harness.report.host import host_facts, version
 from harness.report.json_file import JsonReport
 from harness.report.text import printable
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import LoadError, load_file, same_id
-from harness.run.probe import Case, Probe
-from harness.run.probe_places import shown
 from harness.run.record import AtFault, RunRecord, Verdict
 from harness.run.targets import find_targets, hold_required, required_targets
 

@@ -125,7 +125,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Follow a symbolic link in a folder of probes once: not one to a folder that holds it."""
     if not collection_path.is_symlink() or not _is_below(collection_path, (*_roots(config), *_named_folders(config))):
         return None
-    from harness.run.probe_places import is_loop
+    from harness.probes.probe_places import is_loop
 
     return is_loop(collection_path) or None
 
@@ -150,7 +150,7 @@ def _holds_probe(path: Path, *, unreadable: bool) -> bool:
         source = path.read_bytes()
         if b"probe" not in source or b"harness" not in source:
             return False
-        from harness.run.form import holds_probe
+        from harness.probes.lint import holds_probe
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -223,7 +223,7 @@ def _session(config: pytest.Config) -> Session:
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Show vectors in hexadecimal."""
-    from harness.run.vectors import explain_vectors
+    from harness.evidence.vectors import explain_vectors
 
     return explain_vectors(op, left, right)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.run.probe_places import probe_files, probes_root
+from harness.probes.probe_places import probe_files, probes_root
 
 __all__ = ["Uncollected"]
 

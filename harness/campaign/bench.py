@@ -20,12 +20,12 @@ from harness.campaign.order import shuffled
 from harness.campaign.parallel import run_cases
 from harness.image.image import Image, Parameters
 from harness.kernel.runtime import runtime_source
+from harness.probes.probe import Case
 from harness.qemu.machine import Machine
 from harness.qemu.shape import Shape
 from harness.qemu.target import Target
 from harness.run.build import build
 from harness.run.execute import Executor, RunOptions
-from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 
 __all__ = ["Bench", "BenchError", "measure"]

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 
 from harness.abi import SNAPSHOT
+from harness.evidence.interrupts import InterruptRecord
 from harness.one_line import one_line
+from harness.probes.probe import Case
 from harness.qemu.devices import DEVICES
 from harness.qemu.target import Target
-from harness.run.probe import Case
-from harness.run.record import InterruptRecord, RunRecord
+from harness.run.record import RunRecord
 
 __all__ = ["LEFT_BY_RESET", "Difference", "first_difference", "host_timed", "warm_difference"]
 

@@ -16,9 +16,12 @@ from itertools import count
 from harness import abi
 from harness.abi import Boots
 from harness.campaign.hostile import Attack, attacks
+from harness.evidence.failures import RunBroken, RunFailure
+from harness.evidence.run import Run
 from harness.hardware.platform import PLATFORMS
 from harness.image.image import Parameters
 from harness.kernel.builder import Kernel
+from harness.probes.probe import Case, Probe, ProbeBody, probe
 from harness.qemu.device_state import device_state
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied
@@ -26,10 +29,7 @@ from harness.qemu.machine import Machine
 from harness.qemu.shape import Shape
 from harness.qemu.target import Target
 from harness.run.build import Built, build
-from harness.run.evidence import Run
-from harness.run.failures import RunBroken, RunFailure
 from harness.run.leftovers import leaves_state, stage
-from harness.run.probe import Case, Probe, ProbeBody, probe
 from harness.run.sticky_writes import sticky_write
 
 __all__ = ["Finding", "Leaks", "find_leaks", "hostile_case"]

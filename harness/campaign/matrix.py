@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.probes.probe import Case
 from harness.qemu.features import features
 from harness.qemu.target import Target
-from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 
 __all__ = ["Column", "Row", "columns", "rows"]

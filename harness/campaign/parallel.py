@@ -15,12 +15,12 @@ from typing import TypeVar
 
 from harness.campaign.crew import Crew, Done
 from harness.one_line import one_line
+from harness.probes.loader import load_file
+from harness.probes.probe import Case, Probe
+from harness.probes.selection import rerun_command
 from harness.qemu.target import Target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_file
-from harness.run.probe import Case, Probe
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
-from harness.run.selection import rerun_command
 
 __all__ = ["CaseJob", "exception_of", "for_each_case", "lost_record", "run_cases", "run_one"]
 

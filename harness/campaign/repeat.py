@@ -10,9 +10,9 @@ from harness.campaign.compare import Difference, first_difference
 from harness.campaign.order import shuffled
 from harness.campaign.parallel import run_cases
 from harness.campaign.rounds import Repeats
+from harness.probes.probe import Case
 from harness.qemu.target import Target
 from harness.run.execute import RunOptions
-from harness.run.probe import Case
 from harness.run.record import FailureDetail, RunRecord, Verdict
 
 __all__ = ["repeat_cases"]

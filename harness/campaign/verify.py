@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.campaign.compare import warm_difference
+from harness.probes.probe import Case
 from harness.run.execute import Executor
-from harness.run.probe import Case
 from harness.run.record import FailureDetail, RunRecord, Verdict
 
 __all__ = ["a_second_moved_the_turns", "run_verified"]

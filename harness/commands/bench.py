@@ -19,13 +19,13 @@ from harness.campaign.crew import CrewError
 from harness.commands.options import Selection, selecting
 from harness.commands.planning import check_programs, find_cases, usage_error
 from harness.commands.throughput import throughput_document, throughput_tables
+from harness.probes.loader import catalogue_root
+from harness.probes.probe import Case, ProbeError
+from harness.probes.selection import SelectionError
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.host import host_facts, qemu_version, version
 from harness.report.terminal import make_console
-from harness.run.loader import catalogue_root
-from harness.run.probe import Case, ProbeError
-from harness.run.selection import SelectionError
 from harness.run.targets import find_targets
 
 if TYPE_CHECKING:

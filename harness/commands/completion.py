@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, MutableMapping
 
 import typer
 
+from harness.probes.loader import LoadError, catalogue_root, discover
+from harness.probes.probe import Probe
 from harness.qemu.errors import QemuError
 from harness.qemu.target import load_targets
-from harness.run.loader import LoadError, catalogue_root, discover
-from harness.run.probe import Probe
 
 __all__ = ["complete_names", "complete_targets", "end_word_at_colons"]
 

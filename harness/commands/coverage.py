@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.commands.planning import usage_error
+from harness.probes.coverage import Answer, Coverage, CoverageError, State, coverage_root, load_bullets, measure
+from harness.probes.probe import Case
 from harness.report.atomic import write_atomic
 from harness.report.json_file import SCHEMA
 from harness.report.terminal import make_console
 from harness.report.text import plural
-from harness.run.coverage import Answer, Coverage, CoverageError, State, coverage_root, load_bullets, measure
-from harness.run.probe import Case
 
 __all__ = ["show_coverage"]
 

@@ -23,12 +23,12 @@ from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.other_qemus import other_qemus
 from harness.commands.planning import usage_error
 from harness.one_line import one_line
+from harness.probes.probe import Case
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.summary import STYLES, exit_code
 from harness.report.terminal import make_console
 from harness.report.text import plural, printable
-from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 
 if TYPE_CHECKING:

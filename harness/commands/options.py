@@ -17,12 +17,12 @@ import typer
 
 from harness.commands.completion import complete_names, complete_targets
 from harness.commands.planning import find_cases, usage_error
+from harness.probes.loader import Problem
+from harness.probes.probe import Case, ProbeError
+from harness.probes.selection import Keywords, SelectionError
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
 from harness.report.text import plural
-from harness.run.loader import Problem
-from harness.run.probe import Case, ProbeError
-from harness.run.selection import Keywords, SelectionError
 from harness.run.targets import DEFAULT_TARGET, find_targets
 
 __all__ = ["Choice", "Jobs", "Selection", "TargetSelection", "selecting"]

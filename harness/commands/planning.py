@@ -10,14 +10,14 @@ from typing import NoReturn
 import typer
 from rich.text import Text
 
+from harness.probes.loader import LoadError, Problem, catalogue_root, discover, mentions_probe, same_id
+from harness.probes.probe import Case, Probe
+from harness.probes.probe_places import name_on_disk, probe_files, shipped_root, shown
+from harness.probes.selection import Keywords, SelectionError, select
 from harness.qemu.errors import QemuError, QemuStartError
 from harness.qemu.target import Target
 from harness.report.terminal import make_console
 from harness.report.text import plural
-from harness.run.loader import LoadError, Problem, catalogue_root, discover, mentions_probe, same_id
-from harness.run.probe import Case, Probe
-from harness.run.probe_places import name_on_disk, probe_files, shipped_root, shown
-from harness.run.selection import Keywords, SelectionError, select
 
 __all__ = ["check_programs", "find_cases", "usage_error"]
 

@@ -24,6 +24,8 @@ from harness.campaign.rounds import Repeats
 from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.planning import check_programs, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
+from harness.probes.loader import Problem
+from harness.probes.probe import Case
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
 from harness.report.documents import document
@@ -34,8 +36,6 @@ from harness.report.summary import Result, exit_code
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
 from harness.run.host_faults import REFERENCE, kvm_kind
-from harness.run.loader import Problem
-from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 from harness.run.targets import hold_required, required_targets
 from harness.run.unloaded import broken_records

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from harness.commands.options import Selection, selecting
 from harness.commands.planning import usage_error
+from harness.probes.probe import Case, ProbeError
+from harness.probes.probe_places import shown
 from harness.report.terminal import make_console
-from harness.run.probe import Case, ProbeError
-from harness.run.probe_places import shown
 
 if TYPE_CHECKING:
     from harness.assembly import ListingLine

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from harness.campaign.order import default_workers, shuffled
+from harness.probes.probe import Case
 from harness.qemu.target import Target
-from harness.run.probe import Case
 from harness.run.record import RunRecord
 
 if TYPE_CHECKING:

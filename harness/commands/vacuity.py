@@ -19,11 +19,11 @@ from harness.campaign.crew import CrewError
 from harness.campaign.order import default_workers
 from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.planning import check_programs, usage_error
+from harness.probes.probe import Case
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic
 from harness.report.terminal import make_console
 from harness.report.text import plural, printable
-from harness.run.probe import Case
 
 if TYPE_CHECKING:
     from harness.campaign.vacuity import CaseScore, CaseVacuity

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.run.probe_places import shown
+from harness.probes.probe_places import shown
 
 __all__ = ["document", "with_documents"]
 

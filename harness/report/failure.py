@@ -8,10 +8,10 @@ from __future__ import annotations
 import linecache
 from pathlib import Path
 
+from harness.probes.probe_places import shown
 from harness.report.documents import with_documents
 from harness.report.interrupts import interrupt_table
 from harness.report.text import printable
-from harness.run.probe_places import shown
 from harness.run.record import RunRecord, Verdict
 
 __all__ = ["explain", "source_excerpt"]

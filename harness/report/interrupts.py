@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.report.text import printable
-from harness.run.record import InterruptRecord, Mark
 
 __all__ = ["interrupt_table"]
 

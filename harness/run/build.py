@@ -8,43 +8,29 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.evidence.guest import Guest
 from harness.hardware.platform import PLATFORMS
 from harness.image.image import Image
 from harness.kernel.builder import Kernel
 from harness.kernel.program import Program, ProgramError
-from harness.run.mistakes import MISTAKES, explain_mistake
-from harness.run.probe import Case, ProbeError
-from harness.run.probe_code import probe_code
+from harness.probes.mistakes import MISTAKES, explain_mistake
+from harness.probes.probe import Case, ProbeError
+from harness.probes.probe_code import probe_code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from harness.assembly import ListingLine
+    from harness.evidence.run import Run
     from harness.qemu.target import Target
-    from harness.run.evidence import Run
 
 __all__ = ["Built", "build"]
 
 
 @dataclass(frozen=True)
-class Built:
+class Built(Guest):
     """A guest ready to boot, and the judgement that waits at the `yield`."""
 
     case: Case
-    program: Program
-    image: Image
     judgement: Generator[None, Run, None]
     parts_ms: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def lines(self) -> tuple[ListingLine, ...]:
-        """The program's listing."""
-        return self.image.lines
-
-    @property
-    def symbols(self) -> Mapping[str, int]:
-        """Every symbol of the image."""
-        return self.image.symbols
 
 
 def build(
@@ -76,4 +62,4 @@ def build(
     written = time.perf_counter()
     image = Image(program.finish())
     parts = {"build": (written - started) * 1e3, "assemble": (time.perf_counter() - written) * 1e3}
-    return Built(case, program, image, judgement, parts)
+    return Built(program, image, case, judgement, parts)

@@ -15,12 +15,20 @@ from typing import Self
 from harness import abi
 from harness.abi import Boots
 from harness.assembly import AssemblyError
+from harness.evidence.endings import QemuKilled, killed_from_outside
+from harness.evidence.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunBroken, RunFailure
+from harness.evidence.interrupts import InterruptRecord, Mark
+from harness.evidence.resets import TRACE_FAULTS
+from harness.evidence.run import Run
 from harness.hardware.block import PlaceholderError
 from harness.hardware.register import FieldError
 from harness.image.elf import elf
 from harness.image.image import Parameters
 from harness.kernel.program import ProgramError, TargetLacks
 from harness.one_line import one_line
+from harness.probes.probe import Case, ProbeError
+from harness.probes.probe_code import ProbeExit
+from harness.probes.selection import rerun_command
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuHung, QemuStartError, Unsupported
 from harness.qemu.features import features
@@ -30,18 +38,11 @@ from harness.qemu.shape import Shape
 from harness.qemu.stop import GuestReset
 from harness.qemu.target import Target
 from harness.run.build import Built, build
-from harness.run.endings import QemuKilled, killed_from_outside
-from harness.run.evidence import Run
-from harness.run.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunBroken, RunFailure
 from harness.run.held_up import held_up
 from harness.run.host_faults import REFERENCE, fault_of, faults_for, kvm_is_software
 from harness.run.judge import failure_detail, fault_in, judge
 from harness.run.leftovers import leaves_state, stage
-from harness.run.probe import Case, ProbeError
-from harness.run.probe_code import ProbeExit
-from harness.run.record import AtFault, FailureDetail, InterruptRecord, Mark, RunRecord, Verdict
-from harness.run.resets import TRACE_FAULTS
-from harness.run.selection import rerun_command
+from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
 from harness.run.sticky_writes import reads_clock
 
 __all__ = ["Executor", "RunOptions", "build"]
@@ -216,7 +217,7 @@ class Executor:
         if case.boot == "rom":
             pieces = stage(machine, built.image, parameters, Boots.ALWAYS if held else Boots.ONCE)
         started = time.perf_counter()
-        verdict, error = _come_to_a_verdict(run, pieces, watchdog_s)
+        verdict, error = _come_to_a_verdict(run, built, pieces, watchdog_s)
         reason = "" if error is None else _reason(error)
         detail = FailureDetail() if error is None else failure_detail(case, error, run)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
@@ -326,7 +327,7 @@ def _host_paced(built: Built, shape: Shape) -> bool:
 
 
 def _come_to_a_verdict(
-    run: Run, pieces: list[tuple[int, bytes]], watchdog_s: float
+    run: Run, built: Built, pieces: list[tuple[int, bytes]], watchdog_s: float
 ) -> tuple[Verdict, BaseException | None]:
     """Boot, observe, judge: a verdict, and what spoke for it. Raises `QemuKilled` and `ResetUnseen` alone."""
     try:
@@ -337,7 +338,7 @@ def _come_to_a_verdict(
         stop = run.machine.run_once(pieces, watchdog_s, guest_reset=guest_reset, until_asleep=True)
         run.guest_ms = (time.perf_counter() - started) * 1e3
         run.stopped(stop)
-        judge(run)
+        judge(run, built)
     except (RunFailure, AssertionError) as error:
         return Verdict.FAIL, error
     except TargetLacks as error:

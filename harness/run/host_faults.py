@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.run.probe import Case, ProbeError
+from harness.probes.probe import Case, ProbeError
 
 __all__ = [
     "FILE_NAME",

@@ -6,17 +6,18 @@ import traceback
 from pathlib import Path
 
 from harness.assembly import AssemblyError
+from harness.evidence.failures import HostTrouble, ProbeBroken, RunBroken, RunFailure
+from harness.evidence.registers_text import ioapic_text, lapic_text, pic_text, registers_text
+from harness.evidence.run import Run
 from harness.hardware.exceptions import EXCEPTIONS
 from harness.kernel.program import ProgramError
+from harness.probes.assertions import explained_comparisons
+from harness.probes.mistakes import MISTAKES, explain_mistake
+from harness.probes.probe import Case
+from harness.probes.probe_code import ProbeExit, probe_code
 from harness.qemu.errors import QemuError
-from harness.run.assertions import explained_comparisons
-from harness.run.evidence import Run
-from harness.run.failures import HostTrouble, ProbeBroken, RunBroken, RunFailure
-from harness.run.mistakes import MISTAKES, explain_mistake
-from harness.run.probe import Case
-from harness.run.probe_code import ProbeExit, probe_code
+from harness.run.build import Built
 from harness.run.record import AtFault, FailureDetail
-from harness.run.registers_text import ioapic_text, lapic_text, pic_text, registers_text
 
 __all__ = ["failure_detail", "fault_in", "judge"]
 
@@ -24,15 +25,15 @@ _SERIAL_FIRST, _SERIAL_LAST = 24, 8  # lines of the console that a report shows
 _SERIAL_WIDTH = 400  # characters of one line
 
 
-def judge(run: Run) -> None:
+def judge(run: Run, built: Built) -> None:
     """Let the probe judge. Raises whatever it raises."""
     with explained_comparisons(), probe_code():
         try:
-            run.built.judgement.send(run)
+            built.judgement.send(run)
         except StopIteration:
             pass
         except MISTAKES as error:
-            text = explain_mistake(error, run.built.case.probe.path)
+            text = explain_mistake(error, built.case.probe.path)
             raise ProbeBroken(text).with_traceback(error.__traceback__) from None
         else:
             raise ProbeBroken("the probe has a second yield")

@@ -9,11 +9,11 @@ from harness.abi import SNAPSHOT, Boots
 from harness.run.sticky_writes import sticky_write
 
 if TYPE_CHECKING:
+    from harness.evidence.run import Run
     from harness.image.image import Image, Parameters
     from harness.qemu.machine import Machine
-    from harness.run.evidence import Run
 
-__all__ = ["leaves_state", "outlives_reset", "stage", "undone_by_reset"]
+__all__ = ["leaves_state", "outlives_reset", "stage"]
 
 _MASKED = 1 << 16
 _DELIVERY = 0b111 << 8
@@ -23,9 +23,6 @@ _REDIRECTION_TABLE = 2  # dwords before it: ID, version
 _PINS = 24
 
 
-_LEAVES_NOTHING = ("query-", "inject-nmi", "ringbuf-read", "info ", "x ", "x/", "xp ", "xp/", "print ")
-
-
 def stage(machine: Machine, image: Image, parameters: Parameters, boots: Boots) -> list[tuple[int, bytes]]:
     """Empty the machine's RAM and disks as a fresh one has them; gives what the next run's RAM must hold.
 
@@ -33,14 +30,6 @@ def stage(machine: Machine, image: Image, parameters: Parameters, boots: Boots) 
     """
     machine.clear(keep=(abi.RUNTIME, abi.RUNTIME + len(image.runtime.code)))
     return image.staged(parameters, boots=boots, ram=machine.ram)
-
-
-def undone_by_reset(command: str) -> bool:
-    """Whether a QMP command, or a line of the human monitor, only reads, or does what a reset takes back.
-
-    What the host set stays otherwise: a link that it took down is down for the next guest too.
-    """
-    return command.startswith(_LEAVES_NOTHING)
 
 
 def outlives_reset(snapshot: bytes) -> bool:

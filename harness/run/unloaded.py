@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.one_line import one_line
-from harness.run.loader import Problem
-from harness.run.probe_places import shown
+from harness.probes.loader import Problem
+from harness.probes.probe_places import shown
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
 
 __all__ = ["broken_records"]

@@ -10,7 +10,10 @@ from random import Random
 from typing import Any, Self
 
 from harness import abi
+from harness.evidence.failures import RunBroken, RunFailure
+from harness.evidence.run import Run
 from harness.image.image import Parameters
+from harness.probes.probe import Case
 from harness.qemu.devices import devices_named
 from harness.qemu.dumps import parse_registers
 from harness.qemu.errors import QemuError
@@ -18,10 +21,7 @@ from harness.qemu.machine import Machine
 from harness.qemu.shape import Shape
 from harness.qemu.target import target
 from harness.run.build import build
-from harness.run.evidence import Run
-from harness.run.failures import RunBroken, RunFailure
 from harness.run.judge import judge
-from harness.run.probe import Case
 from harness.run.record import Verdict
 
 TARGET = target("q35-tcg")
@@ -110,9 +110,10 @@ class Scene:
             case Lie("info registers -a", place, value):
                 self._told = (self.output, change_field(self.dump, place, value), lie)
         try:
-            run = Run(self.machine, build(self.case, TARGET), _RUN_ID, 10.0)
+            built = build(self.case, TARGET)
+            run = Run(self.machine, built, _RUN_ID, 10.0)
             run.stopped(self.stop)
-            judge(run)
+            judge(run, built)
         except (RunFailure, AssertionError):
             return Verdict.FAIL
         except (RunBroken, QemuError):

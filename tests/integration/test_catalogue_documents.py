@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.run.loader import load_probes
-from harness.run.probe import Probe
+from harness.probes.loader import load_probes
+from harness.probes.probe import Probe
 
 ROOT = Path(__file__).parents[2]
 DEVIATIONS = ROOT / "docs" / "deviations"

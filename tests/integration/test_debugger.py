@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.image.files import ImageFiles, write_image, write_rom
+from harness.probes.loader import catalogue_root, load_probes
 from harness.run.build import build
-from harness.run.loader import catalogue_root, load_probes
 from harness.run.targets import find_targets
 
 pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed")

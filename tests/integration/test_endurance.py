@@ -12,10 +12,10 @@ from textwrap import dedent
 import pytest
 from thorough import scaled
 
+from harness.probes.loader import load_file
+from harness.probes.probe import Case
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_file
-from harness.run.probe import Case
 from harness.run.record import Verdict
 
 RUNS = int(os.environ.get("TRAPGATE_ENDURANCE", scaled(300, 20_000)))

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from harness.probes.loader import load_probes
+from harness.probes.probe import Case
 from harness.qemu import scheduling
 from harness.qemu.machine import Machine
 from harness.qemu.monitor import Monitor
@@ -20,8 +22,6 @@ from harness.qemu.printout import Printout
 from harness.qemu.scheduling import Deprivation
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_probes
-from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 
 DATA = Path(__file__).parents[1] / "data"

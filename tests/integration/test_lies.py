@@ -18,9 +18,9 @@ from liar import TARGET, Lie, Scene, lying_channel
 
 from harness import abi
 from harness.abi import MAILBOX_STRUCT, RECORD, SNAPSHOT
-from harness.run import evidence
+from harness.evidence import run as evidence
+from harness.probes.loader import load_probes
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_probes
 from harness.run.record import Verdict
 
 DATA = Path(__file__).parents[1] / "data" / "lies"

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
+from harness.probes.loader import load_file
 from harness.qemu.monitor import Monitor
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_file
 from harness.run.record import RunRecord, Verdict
 
 PROBES = '''

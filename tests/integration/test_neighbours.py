@@ -17,10 +17,10 @@ from harness.campaign.order import Shard
 from harness.campaign.verify import a_second_moved_the_turns
 from harness.cli import app
 from harness.hardware.platform import PLATFORMS
+from harness.probes.loader import load_probes
+from harness.probes.probe import Case
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_probes
-from harness.run.probe import Case
 from harness.run.record import Verdict
 from harness.run.sticky_writes import sticky_write
 

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from harness.campaign.parallel import run_cases
 from harness.cli import app
+from harness.probes.loader import load_file
+from harness.probes.probe import Case
 from harness.qemu.target import target
 from harness.run.execute import RunOptions
-from harness.run.loader import load_file
-from harness.run.probe import Case
 from harness.run.record import Verdict
 
 Q35 = target("q35-tcg")

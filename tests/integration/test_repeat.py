@@ -15,9 +15,9 @@ from thorough import THOROUGH, scaled
 from harness.campaign.order import Shard
 from harness.campaign.repeat import repeat_cases
 from harness.campaign.rounds import Repeats
+from harness.probes.loader import load_file, load_probes
 from harness.qemu.target import target
 from harness.run.execute import RunOptions
-from harness.run.loader import load_file, load_probes
 from harness.run.record import Verdict
 
 Q35 = target("q35-tcg")

@@ -10,11 +10,11 @@ import pytest
 
 from harness import abi
 from harness.abi import MAILBOX, MAILBOX_STRUCT, SNAPSHOT
+from harness.evidence.run import Run
+from harness.probes.loader import load_file
+from harness.probes.probe import Case
 from harness.qemu.target import target
-from harness.run.evidence import Run
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_file
-from harness.run.probe import Case
 from harness.run.record import Verdict
 
 PROBE = '''

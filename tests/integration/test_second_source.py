@@ -8,10 +8,10 @@ from textwrap import dedent
 
 import pytest
 
+from harness.probes.loader import load_file, load_probes
+from harness.probes.probe import Case
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_file, load_probes
-from harness.run.probe import Case
 from harness.run.record import Verdict
 
 SPINE = Path(__file__).parents[1] / "data" / "spine"

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from harness.campaign.bench import Bench
 from harness.cli import app
+from harness.probes.loader import catalogue_root
+from harness.probes.probe import Case
 from harness.qemu.target import Target
-from harness.run.loader import catalogue_root
-from harness.run.probe import Case
 
 TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
 COMMANDS = ("run", "list", "show", "images", "matrix", "vacuity", "bench")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.probes.loader import load_probes
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_probes
 from harness.run.record import Verdict
 
 GUESTS = Path(__file__).parents[1] / "data" / "silent"

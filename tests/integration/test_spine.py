@@ -9,11 +9,11 @@ from textwrap import dedent
 import pytest
 
 from harness.abi import MAILBOX, MAILBOX_STRUCT, RECORDER
+from harness.evidence.run import Run
+from harness.probes.loader import load_file, load_probes
+from harness.probes.probe import Case, Deviation
 from harness.qemu.target import target
-from harness.run.evidence import Run
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_file, load_probes
-from harness.run.probe import Case, Deviation
 from harness.run.record import RunRecord, Verdict
 
 DATA = Path(__file__).parents[1] / "data"

@@ -15,9 +15,9 @@ from harness.campaign.throughput.interrupts import SelfIpis
 from harness.campaign.throughput.moves import E1000eFrames, EduTransfers
 from harness.campaign.throughput.sampling import Benchmark, Rate
 from harness.cli import app
+from harness.evidence.run import Run
 from harness.kernel.builder import Kernel
 from harness.qemu.target import target
-from harness.run.evidence import Run
 
 Q35 = target("q35-tcg")
 SHORT_S = 0.001

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from harness.campaign.vacuity import CaseVacuity, Effect, TriggerFinding, examine
 from harness.cli import app
+from harness.probes.loader import load_file
+from harness.probes.probe import Case
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_file
-from harness.run.probe import Case
 from harness.run.record import AtFault, RunRecord, Verdict
 
 HEAD = """

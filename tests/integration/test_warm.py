@@ -12,10 +12,10 @@ from harness.campaign.compare import warm_difference
 from harness.campaign.order import Shard, shuffled
 from harness.campaign.parallel import run_cases
 from harness.campaign.verify import a_second_moved_the_turns
+from harness.probes.loader import load_file, load_probes
+from harness.probes.probe import Case
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
-from harness.run.loader import load_file, load_probes
-from harness.run.probe import Case
 from harness.run.record import RunRecord, Verdict
 
 Q35 = target("q35-tcg")

@@ -11,6 +11,8 @@ from harness.devices.ide import IdeDisk
 from harness.devices.nvme import COMPLETION_SIZE, NvmeController
 from harness.devices.virtio_blk import VirtioDisk
 from harness.devices.virtqueue import Part
+from harness.evidence.failures import RunFailure
+from harness.evidence.run import Run
 from harness.hardware.ata import SECTOR_SIZE, AtaCommand
 from harness.hardware.ide import PRIMARY_IRQ
 from harness.hardware.nvme import NvmOpcode
@@ -19,8 +21,6 @@ from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 from harness.kernel.program import Buffer
 from harness.kernel.window import PAGE
-from harness.run.evidence import Run
-from harness.run.failures import RunFailure
 
 __all__ = ["AhciTransfers", "DiskTransfers", "IdeTransfers", "NvmeTransfers", "VirtioTransfers"]
 

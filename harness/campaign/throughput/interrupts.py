@@ -10,13 +10,13 @@ from harness.campaign.throughput.sampling import Benchmark, Unit, differs
 from harness.devices.edu import EduDevice
 from harness.devices.nvme import COMPLETION_SIZE, NvmeController
 from harness.devices.virtio_blk import BlockOperation, VirtioDisk
+from harness.evidence.failures import RunFailure
+from harness.evidence.run import Run
 from harness.hardware.nvme import NvmOpcode
 from harness.hardware.virtio_devices import SECTOR_SIZE, BlockRequest
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 from harness.kernel.window import PAGE, Window
-from harness.run.evidence import Run
-from harness.run.failures import RunFailure
 
 __all__ = ["EduMessages", "HpetEdges", "IoApicEdges", "NvmeMessages", "SelfIpis", "VirtioMessages"]
 

@@ -9,12 +9,12 @@ from harness.campaign.throughput.gate import CountingGate
 from harness.campaign.throughput.sampling import Benchmark, Unit, differs, fill, write_value
 from harness.devices.e1000e import E1000E_RING_SIZE, E1000eCard
 from harness.devices.edu import EduDevice
+from harness.evidence.failures import RunFailure
+from harness.evidence.run import Run
 from harness.hardware.edu import EDU_BUFFER_SIZE, EDU_DMA_INTERRUPT
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 from harness.kernel.window import PAGE, Window
-from harness.run.evidence import Run
-from harness.run.failures import RunFailure
 
 __all__ = ["E1000eFrames", "EduTransfers"]
 

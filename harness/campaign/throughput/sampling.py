@@ -15,13 +15,13 @@ from statistics import median
 from typing import Literal, TypeAlias
 
 from harness import abi
+from harness.evidence.failures import RunFailure
+from harness.evidence.run import Run
 from harness.hardware.block import Value
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 from harness.kernel.program import Buffer
-from harness.run.evidence import Run
-from harness.run.failures import RunFailure
-from harness.run.probe import ProbeBody
+from harness.probes.probe import ProbeBody
 
 __all__ = ["Benchmark", "Rate", "Sampling", "Unit", "differs", "fill", "write_value"]
 

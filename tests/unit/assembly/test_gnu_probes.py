@@ -10,11 +10,11 @@ import pytest
 from harness import abi
 from harness.kernel.program import Program, TargetLacks, common_names
 from harness.kernel.runtime import assembled_runtime
+from harness.probes.loader import catalogue_root, load_probes
+from harness.probes.probe import Probe
+from harness.probes.probe_places import probe_files
 from harness.qemu.target import Target
 from harness.run.build import Built, build
-from harness.run.loader import catalogue_root, load_probes
-from harness.run.probe import Probe
-from harness.run.probe_places import probe_files
 from harness.run.targets import find_targets
 
 from .agreement import assert_same_image, gnu_text

@@ -7,9 +7,10 @@ import pytest
 
 from harness import abi
 from harness.campaign.compare import first_difference, warm_difference
+from harness.evidence.interrupts import InterruptRecord
+from harness.probes.probe import Case, Probe, ProbeBody
 from harness.qemu.target import target
-from harness.run.probe import Case, Probe, ProbeBody
-from harness.run.record import InterruptRecord, RunRecord, Verdict
+from harness.run.record import RunRecord, Verdict
 
 ICOUNT, REAL = target("q35-tcg"), target("q35-tcg-rt")
 WAIT = "waiting at probe.py:5"

@@ -12,10 +12,10 @@ import pytest
 from harness.hardware.platform import PLATFORMS
 from harness.kernel.builder import Kernel
 from harness.kernel.program import Program, ProgramError
+from harness.probes.loader import load_probes
+from harness.probes.mistakes import MISTAKES, explain_mistake
 from harness.qemu.target import target
 from harness.run.build import build
-from harness.run.loader import load_probes
-from harness.run.mistakes import MISTAKES, explain_mistake
 
 HERE = Path(__file__)
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.abi import IDT
+from harness.evidence.second_source import gates_written
 from harness.qemu.errors import DumpError
 from harness.qemu.interrupt_log import LogParser
-from harness.run.second_source import gates_written
 
 
 def entry(number: int, vector: int = 0x50, *, tail: str = "env->regs[R_EAX]=0000000000000001", tr: int = 0x40) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.run.record import FailureDetail, InterruptRecord, RunRecord, Verdict
+from harness.evidence.interrupts import InterruptRecord
+from harness.run.record import FailureDetail, RunRecord, Verdict
 
 __all__ = ["INTERRUPTS", "record"]
 

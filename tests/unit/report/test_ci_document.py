@@ -11,8 +11,8 @@ import pytest
 from typer.main import get_command
 
 from harness.cli import app
+from harness.probes.probe_places import probes_root
 from harness.qemu.target import Target, load_targets
-from harness.run.probe_places import probes_root
 
 TEXT = (Path(__file__).parents[3] / "docs" / "ci.md").read_text(encoding="utf-8")
 

@@ -23,14 +23,15 @@ from records import INTERRUPTS, record
 
 from harness.commands.run import Plan, execute
 from harness.commands.streams import Runner
+from harness.evidence.interrupts import InterruptRecord, Mark
+from harness.probes.probe import Case, Probe, ProbeBody
 from harness.qemu.target import load_targets
 from harness.report.failure import explain, source_excerpt
 from harness.report.interrupts import interrupt_table
 from harness.report.summary import Result, exit_code, headline, verdict_table
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import seconds
-from harness.run.probe import Case, Probe, ProbeBody
-from harness.run.record import InterruptRecord, Mark, RunRecord, Verdict
+from harness.run.record import RunRecord, Verdict
 
 P, F, D, U, E = Verdict
 

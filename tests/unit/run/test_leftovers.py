@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.run.leftovers import undone_by_reset
+from harness.qemu.reset_effects import undone_by_reset
 
 
 @pytest.mark.parametrize("command", ["query-status", "inject-nmi", "ringbuf-read", "info lapic", "x/4i 0x1000", "xp 0"])

@@ -1,0 +1,76 @@
+"""Why a run did not end well: `RunFailure` is the guest's (or the target's) doing, `RunBroken` is ours or QEMU's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.assembly import Origin
+
+__all__ = [
+    "RESET_BY_GUEST",
+    "HostTrouble",
+    "MonitorBroke",
+    "ProbeBroken",
+    "ResetUnseen",
+    "RunBroken",
+    "RunFailure",
+    "WitnessDisagreement",
+    "unknown",
+]
+
+RESET_BY_GUEST = "the guest reset the machine"
+"""How the reason of a run begins that ended this way."""
+
+
+class RunFailure(Exception):  # noqa: N818
+    """The run came to a `fail`. `sections` add to the report; `origin` says where in the probe."""
+
+    def __init__(
+        self, reason: str, sections: tuple[tuple[str, str], ...] = (), *, origin: Origin | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sections = sections
+        self.origin = origin
+
+
+class RunBroken(Exception):  # noqa: N818
+    """The run came to an `error`: it says nothing about the rule."""
+
+    def __init__(self, reason: str, sections: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sections = sections
+
+
+class WitnessDisagreement(RunBroken):
+    """Memory, console and QMP differ about one run, so none of them is evidence."""
+
+
+class ProbeBroken(RunBroken):
+    """The probe's code below the yield is wrong."""
+
+
+class ResetUnseen(RunBroken):
+    """The guest reset a machine that does not stand still then: its registers are lost, all else must be asked anew."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{RESET_BY_GUEST} ({why})")
+
+
+class MonitorBroke(RunBroken):
+    """QEMU itself broke: it died, or stopped with an internal error. The only error that may be a known deviation."""
+
+
+class HostTrouble(RunBroken):
+    """The host did not let QEMU run, or held it up, so that what the guest did or not says nothing about the rule."""
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """`the program has no value 'sen'. Did you mean seen?`"""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(map(repr, known[:12])) or 'none'}"
+    return f"the program has no {kind} {name!r}. {hint}"

@@ -1,0 +1,250 @@
+"""`run`: what a probe judges, below the `yield`; and how the host acts in the middle of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+
+from harness import abi
+from harness.abi import Status
+from harness.evidence.comparisons import compare_hpet, compare_ioapic, compare_lapic, compare_pic
+from harness.evidence.endings import check_flood, checkpoint_name, explain_status, explain_stop
+from harness.evidence.evidence import Evidence
+from harness.evidence.failures import ProbeBroken, ResetUnseen, RunFailure, unknown
+from harness.evidence.guest import Guest
+from harness.evidence.snapshots import PicPairState, Snapshot
+from harness.evidence.stacks import check_guards
+from harness.evidence.witnesses import check_registers, check_seen, check_witnesses
+from harness.hardware.state import HpetState, IoApicState, LapicState, PitChannelState
+from harness.kernel.program import TargetLacks
+from harness.qemu.dumps import CpuRegisters
+from harness.qemu.reset_effects import undone_by_reset
+from harness.qemu.stop import GuestReset, Stop, StopKind
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
+
+__all__ = ["Run"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Run(Evidence):
+    """One run. At the `yield` the guest has booted and come to its first stop: a checkpoint, or its end."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        built: Guest,
+        run_id: int,
+        timeout_s: float,
+        *,
+        act: bool = True,
+        held: bool = True,
+        traced: bool = False,
+    ) -> None:
+        super().__init__(machine, built, run_id)
+        self.acted = False  # the host held, asked or changed the machine before its end: virtual time is not exact
+        self.triggered = False  # the probe called `trigger`
+        self.changed_machine = False  # in a way that a reset may not undo
+        self._timeout_s = timeout_s
+        self._act = act
+        self.traced = traced  # QEMU logs what it delivers
+        self.held = held  # a reset by the guest stops the machine as it is
+        self.guest_ms = 0.0  # wall-clock milliseconds from reset to the first stop
+        self._resumed = 0
+        self._compared: set[str] = set()
+
+    # --- where the guest is ---
+
+    def stopped(self, stop: Stop) -> None:
+        """Take note of a stop. Raises `RunFailure` or `RunBroken` for any that is neither checkpoint nor end."""
+        self._forget()
+        if not self.held and self.machine.guest_resets:
+            raise ResetUnseen(self.machine.guest_resets[0])
+        if not stop.signalled:
+            raise explain_stop(self.machine, self.built, stop, self._run_id, traced=self.traced)
+        mailbox = self.mailbox
+        match mailbox.status:
+            case Status.CHECKPOINT:
+                self._checkpoint = checkpoint_name(self.built.program.checkpoints, mailbox.checkpoint)
+                self._seen.pop(self._checkpoint, None)
+                check_registers(self, self.machine.witness()[1])
+            case Status.DONE:
+                self._checkpoint = ""
+                self.ended = True
+                check_flood(self.machine)
+                check_guards(self.machine.ram, self.machine.shape.cpus)
+                check_witnesses(self)
+                for name, snapshot in self._seen.items():
+                    self.at(name).check_unchanged(snapshot)
+                if self._seen_recording is not None and not self.machine.guest_resets:
+                    check_seen(self, self._seen_recording)
+            case _:
+                raise explain_status(self.machine, self.built, mailbox)
+
+    def reached(self, name: str) -> None:
+        """Fail unless the guest stands at this checkpoint."""
+        if name not in self.built.program.checkpoints:
+            raise ProbeBroken(unknown("checkpoint", name, self.built.program.checkpoints))
+        if self._checkpoint != name:
+            where = "the run has ended" if self.ended else f"the guest stands at {self._checkpoint!r}"
+            raise RunFailure(f"checkpoint {name!r} was not reached: {where}")
+
+    def resume(self, guest_reset: GuestReset | None = None) -> None:
+        """Let the guest run on to its next checkpoint or its end.
+
+        `guest_reset="continue"`: a guest that resets the machine boots again in this run; `run.machine.guest_resets`
+        says why it did.
+        """
+        self.stopped(self._run_on(guest_reset))
+
+    def resume_until_reset(self) -> Stop:
+        """Let the guest run on until it resets the machine, which stands still there: the run has ended.
+
+        Fails by name where the guest does anything else.
+        """
+        self.hold_reset()
+        stop = self._run_on()
+        if stop.kind is not StopKind.RESET:
+            self.stopped(stop)
+            raise RunFailure("the guest did not reset the machine: it went on to its next checkpoint or its end")
+        self._forget()
+        self._checkpoint = ""
+        self.ended = True
+        return stop
+
+    def hold_reset(self) -> None:
+        """From now on a reset by the guest holds the machine as it is: where the host causes it, say so before."""
+        self.held = True
+        self.machine.on_guest_reset("stop")
+
+    def _run_on(self, guest_reset: GuestReset | None = None) -> Stop:
+        if self.ended:
+            raise ProbeBroken("run.resume(): the run has ended already. To fix: a k.checkpoint for each run.resume()")
+        if guest_reset is not None:
+            self.held = True
+            self.machine.ram[abi.STAGING_BOOTS] = abi.Boots.ALWAYS
+        at = abi.MAILBOX + abi.MAILBOX_STRUCT.offset("RESUMED")
+        self._resumed += 1
+        self.acted = True
+        self.machine.ram[at : at + 4] = self._resumed.to_bytes(4, "little")
+        self.machine.resume(guest_reset)
+        return self.machine.wait_stop(self._timeout_s, until_asleep=True)
+
+    def _forget(self) -> None:
+        """What was read belongs to the guest's last stop."""
+        self._mailbox = self._recording = None
+        self._snapshots.clear()
+        self._compared.clear()
+
+    def trigger(self, action: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Do something that causes what the probe judges: `run.trigger(run.qmp, "inject-nmi")`.
+
+        `trapgate vacuity` leaves it out, and the probe must turn red.
+        """
+        self.acted = self.triggered = True
+        return action(*args, **kwargs) if self._act else None
+
+    def qmp(self, command: str, **arguments: object) -> Any:
+        """One QMP command. Raises `QmpCommandError`."""
+        self.changed_machine |= not undone_by_reset(command)
+        return self.machine.qmp(command, **arguments)
+
+    def hmp(self, line: str) -> str:
+        """One line of the human monitor, and what it prints."""
+        self.changed_machine |= not undone_by_reset(line)
+        return self.machine.hmp(line)
+
+    @property
+    def serial(self) -> Any:
+        """COM1 as a pexpect spawn: `run.serial.expect(…)`, `run.serial.send(…)` for `interactive=True` probes."""
+        return self.machine.serial
+
+    def unsupported(self, reason: str) -> NoReturn:
+        """End the judgement with the verdict `unsupported`: the guest found that the target lacks the thing."""
+        raise TargetLacks(reason)
+
+    def backing(self, device: str) -> memoryview:
+        """The content of a device's disk, shared with the device: `run.backing("virtio-blk")[:512]`."""
+        return self.machine.backings[device]
+
+    def fill_disk(self, device: str, at: str = "disk") -> bytes:
+        """Put random bytes on a device's disk while the guest stands at that checkpoint, and let it go on; gives them.
+
+        They are other ones for each device, and the same in every run.
+        """
+        self.reached(at)
+        disk = self.backing(device)
+        disk[:] = content = Random(device).randbytes(len(disk))
+        self.resume()
+        return content
+
+    # --- controllers ---
+
+    @property
+    def lapic(self) -> LapicState:
+        """Processor 0's local APIC, frozen; checked against QMP's dump."""
+        state = self.frozen.lapic
+        self._once("lapic 0", lambda: self._compare_lapic(self.frozen, 0))
+        return state
+
+    def lapic_of(self, cpu: int) -> LapicState:
+        """Another processor's local APIC, as it froze it at the end of its last routine; checked against QMP's dump."""
+        if cpu == 0:
+            return self.lapic
+        address = abi.CPU_SNAPSHOTS + cpu * abi.SNAPSHOT.size
+        frozen = self._snapshot(address, 0, f"the end of processor {cpu}'s last routine")
+        if not abi.PERCPU.read(self.machine.ram, "WORK", abi.PER_CPU + cpu * abi.PERCPU.size):  # it has no other since
+            self._once(f"lapic {cpu}", lambda: self._compare_lapic(frozen, cpu))
+        return frozen.lapic
+
+    def _compare_lapic(self, frozen: Snapshot, cpu: int) -> None:
+        kvm = self.machine.shape.target.accelerator == "kvm"
+        compare_lapic(frozen.lapic, self.machine.lapic(cpu), x2apic=frozen.apic_mode == 2, kvm=kvm)
+
+    @property
+    def ioapic(self) -> IoApicState:
+        """The IO APIC, frozen; checked against QMP's dump. Index it by pin."""
+        state = self.frozen.ioapic
+        self._once("ioapic", lambda: compare_ioapic(state, self.machine.ioapics()[0]))
+        return state
+
+    @property
+    def pic(self) -> PicPairState:
+        """Both 8259s, frozen; checked against QMP's dump."""
+        state = self.frozen.pic
+
+        def compare() -> None:
+            _, master, slave = self.machine.pics()
+            compare_pic(state, PicPairState(master, slave))
+
+        self._once("pic", compare)
+        return state
+
+    @property
+    def hpet(self) -> HpetState:
+        """The HPET's registers, frozen; checked against what they read through QMP."""
+        state = self.frozen.hpet
+        self._once("hpet", lambda: compare_hpet(state, self.machine.hpet()))
+        return state
+
+    @property
+    def pit(self) -> tuple[PitChannelState, ...]:
+        """The 8254's three channels at the end of the run."""
+        return self.frozen.pit
+
+    @property
+    def cpus(self) -> tuple[CpuRegisters, ...]:
+        """Every processor's registers as QMP shows them now; those that the guest froze are compared."""
+        cpus = self.machine.registers()
+        if (self.seals is not None or self._checkpoint) and self.machine.executed:  # not reset by the host since
+            check_registers(self, cpus)
+        return cpus
+
+    def _once(self, what: str, compare: Callable[[], None]) -> None:
+        if what not in self._compared:
+            self._compared.add(what)
+            compare()

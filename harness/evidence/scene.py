@@ -1,0 +1,83 @@
+"""The state of a machine whose guest waited and got nothing, gathered for `why_none_came`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from harness import abi
+from harness.evidence.failures import RunFailure
+from harness.evidence.recorder import read_counts
+from harness.evidence.snapshots import Snapshot
+from harness.evidence.why import Gate, Processor, Scene
+from harness.hardware.cpu import Rflags
+from harness.hardware.state import IoApicState, LapicState, PicState
+from harness.image.image import Image
+from harness.qemu.dumps import CpuRegisters
+from harness.qemu.errors import QemuError
+
+if TYPE_CHECKING:
+    from harness.qemu.machine import Machine
+
+__all__ = ["gate_of", "scene_of"]
+
+_ALIASES = (abi.HIGH_ALIAS, abi.USER_ALIAS, 0)
+
+
+def scene_of(
+    machine: Machine, image: Image, run_id: int, vector: int, online: int, waiter: int, rflags: int | None
+) -> Scene:
+    """The scene of a wait for `vector` on processor `waiter`.
+
+    Its local APIC is the guest's frozen copy where the guest ended the wait itself; `rflags` are those of the wait, or
+    `None` for those that QMP shows. `online`: bit n says that processor n was started. Raises QemuError.
+    """
+    frozen = _frozen(machine, run_id)
+    processors = []
+    for cpu in machine.registers():
+        own = cpu.cpu == waiter
+        lapic = _lapic(machine, cpu.cpu, frozen if own else None)
+        flags = rflags if own and rflags is not None else cpu.rflags
+        gate = gate_of(machine, image, cpu, vector)
+        started = bool(online >> cpu.cpu & 1)
+        processors.append(Processor(cpu.cpu, bool(Rflags(flags).IF), lapic, gate, started, own))
+    ioapic, pics = _controllers(machine)
+    if frozen is not None:
+        ioapic = frozen.ioapic
+    keeps = bool(machine.ram[abi.NO_EOI + vector])
+    return Scene(vector, tuple(processors), read_counts(machine.ram), ioapic, pics, keeps)
+
+
+def _frozen(machine: Machine, run_id: int) -> Snapshot | None:
+    try:
+        return Snapshot(machine.ram, abi.SNAPSHOTS, run_id, 0, "the end of the run")
+    except RunFailure:
+        return None
+
+
+def _lapic(machine: Machine, number: int, frozen: Snapshot | None) -> LapicState | None:
+    if frozen is None:
+        return machine.lapic(number)
+    return frozen.lapic if frozen.apic_mode else None
+
+
+def _controllers(machine: Machine) -> tuple[IoApicState | None, tuple[PicState, PicState] | None]:
+    try:
+        ioapic, master, slave = machine.pics()
+    except QemuError:  # no IO APIC, or no 8259s
+        return None, None
+    return ioapic, (master, slave)
+
+
+def gate_of(machine: Machine, image: Image, cpu: CpuRegisters, vector: int) -> Gate | None:
+    """The vector's gate in the processor's IDT; `None` where its address cannot be told."""
+    if vector * 16 + 15 > cpu.idt.limit:
+        return Gate(beyond=True)
+    base = next(cpu.idt.base - alias for alias in _ALIASES if cpu.idt.base >= alias)
+    if cpu.cr3 != abi.PAGE_TABLES or base + 16 * vector + 16 > len(machine.ram):
+        return None
+    entry = machine.memory(base + 16 * vector, 16)
+    target = int.from_bytes(entry[0:2] + entry[6:8] + entry[8:12], "little")
+    expected: Mapping[int, str] = {image.symbols[f"stub_{vector:02x}"]: "", image.symbols["user_exit"]: ""}
+    leads_to = expected.get(target % abi.USER_ALIAS, image.symbolise(target))
+    return Gate(present=bool(entry[5] & 0x80), leads_to=leads_to)

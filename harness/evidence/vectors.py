@@ -1,0 +1,92 @@
+"""Interrupt vectors as people read them: exceptions by their number, all others in hexadecimal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import SupportsIndex, TypeVar, overload
+
+from harness.evidence.failures import ProbeBroken
+
+__all__ = ["Records", "Vectors", "explain_vectors"]
+
+_MANY = 5  # from so many equal ones in a row on, their number is shown
+_MOST = 24  # entries that are shown of one list
+_EXCEPTIONS = 32  # vectors below are exceptions and the NMI (SDM vol. 3A, "Exception and Interrupt Vectors")
+
+
+T = TypeVar("T", bound=int | str)
+E = TypeVar("E")
+
+
+class Records(tuple[E, ...]):
+    """Records of events. They never equal a list of vectors: a comparison with one raises ProbeBroken."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, list | tuple):
+            plain = next((item for item in other if isinstance(item, int | str)), None)
+            if plain is not None:
+                vectors = "run.sequence" if any(isinstance(item, str) for item in other) else "run.vectors"
+                raise ProbeBroken(
+                    f"a list of records is compared with {_shown(plain)}, which is no record. To fix: compare "
+                    f"{vectors} (run.sequence has vectors and names of marks)"
+                )
+            return list(self) == list(other)
+        return NotImplemented
+
+    __hash__ = tuple.__hash__
+
+
+class Vectors(list[T]):
+    """A list of vectors, and of the names of marks among them, that shows `[14, 'unmasked', 0x50 × 101]`."""
+
+    def __repr__(self) -> str:
+        return _bracketed(self)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Vectors[T]: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> T | Vectors[T]:
+        return Vectors(super().__getitem__(index)) if isinstance(index, slice) else super().__getitem__(index)
+
+
+def _shown(item: object) -> str:
+    return f"{item:#x}" if type(item) is int and item >= _EXCEPTIONS else repr(item)
+
+
+def explain_vectors(op: str, left: object, right: object) -> list[str] | None:
+    """What a failed `==` of two lists says where one of them is `Vectors`; `None` for anything else.
+
+    The form is that of pytest's hook `pytest_assertrepr_compare`: the comparison, then its differences.
+    """
+    if op != "==" or not (isinstance(left, Vectors) or isinstance(right, Vectors)):
+        return None
+    if not (isinstance(left, list) and isinstance(right, list)):
+        return None
+    lines = [f"{_bracketed(left)} == {_bracketed(right)}", ""]
+    for index, (came, wanted) in enumerate(zip(left, right, strict=False)):
+        if came != wanted:
+            return [*lines, f"First difference at {index}: {_shown(came)} came, {_shown(wanted)} was expected"]
+    came, wanted = len(left), len(right)
+    if came > wanted:
+        return [*lines, f"{_items(left[wanted:])} came after all that was expected"]
+    return [*lines, f"{_items(right[came:])} did not come"]
+
+
+def _bracketed(items: Sequence[object]) -> str:
+    return f"[{_items(items)}]"
+
+
+def _items(items: Sequence[object]) -> str:
+    shown: list[str] = []
+    for text, run in groupby(map(_shown, items)):
+        times = len(list(run))
+        shown += [text] * times if times < _MANY else [f"{text} × {times}"]
+    if len(shown) > _MOST:
+        shown[_MOST // 2 : -_MOST // 2] = ["…"]
+    return ", ".join(shown)

@@ -1,0 +1,98 @@
+"""pytest's assertion rewriting for probe files, the same on the command line and in the plugin.
+
+pytest rewrites only files that match its `python_files`, and only those that its own import hook loads. Probe files
+are neither, so they are compiled here through the same rewriter; a failing `assert` then says which values it saw.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from types import CodeType
+from typing import TYPE_CHECKING
+
+from _pytest.assertion import util
+from _pytest.assertion.rewrite import rewrite_asserts
+
+from harness.evidence.failures import RunBroken
+from harness.evidence.vectors import explain_vectors
+
+if TYPE_CHECKING:
+    from _pytest.config import Config
+
+__all__ = ["compile_rewritten", "explained_comparisons"]
+
+
+def compile_rewritten(source: bytes, path: str) -> CodeType:
+    """Code of a module whose `assert` statements explain themselves. Raises SyntaxError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the checks of form say it, with the line
+        tree = ast.parse(source, path)
+        rewrite_asserts(tree, source, path)
+    return compile(tree, path, "exec", dont_inherit=True, optimize=0)
+
+
+@contextmanager
+def explained_comparisons() -> Iterator[None]:
+    """Let failing comparisons show their differences, in a pytest session the same as outside of one.
+
+    Deviations are matched with that text, so no option and no plugin of a session may change it.
+    """
+    before = util._reprcompare, util._config
+    util._reprcompare, util._config = _explain, None
+    try:
+        yield
+    finally:
+        util._reprcompare, util._config = before
+
+
+def _explain(op: str, left: object, right: object) -> str | None:
+    """What pytest's comparison hook says. Raises RunBroken where it fails, for then no text can be matched."""
+    if (ours := explain_vectors(op, left, right)) is not None:
+        return _joined(ours)
+    try:
+        config = _config()
+        explanations: list[list[str] | None] = config.hook.pytest_assertrepr_compare(
+            config=config, op=op, left=left, right=right
+        )
+    except Exception as error:
+        raise RunBroken(f"pytest cannot explain the assertion: {type(error).__name__}: {error}") from error
+    return next((_joined(lines) for lines in explanations if lines), None)
+
+
+def _joined(lines: list[str]) -> str:
+    # the rewriter formats the result with %, and gives a new line a meaning of its own
+    kept = [line.replace("\n", "\\n") for line in lines if "Use -v" not in line]
+    while len(kept) > 1 and not kept[-1].strip():
+        kept.pop()
+    return "\n~".join(kept).replace("%", "%%")
+
+
+@cache
+def _config() -> Config:
+    """A bare pytest configuration that serves the comparison hook; made at the first failing comparison only."""
+    from _pytest.config import get_config
+
+    options = ["--noconftest", "-c", os.devnull, "-p", "no:cacheprovider", "--capture=no", "--assert=plain"]
+    options += ["-o", "truncation_limit_lines=0", "-o", "truncation_limit_chars=0"]
+    ours = {"PYTEST_ADDOPTS": None, "PYTEST_PLUGINS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    try:
+        _set_environment(ours)
+        config = get_config(options)
+        config.parse(options)
+    finally:
+        _set_environment(before)
+    return config
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -1,0 +1,73 @@
+"""Probe files that were checked and compiled before: the code is kept under the digest of all that it depends on."""
+
+from __future__ import annotations
+
+import marshal
+import sys
+from collections.abc import Sequence
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from types import CodeType
+from typing import Final
+
+from harness.kept import Kept
+from harness.probes.assertions import compile_rewritten
+
+__all__ = ["Compiled", "compiled", "known"]
+
+_KEPT: Final = Kept("probes", b"trapgate probe code 1\n")
+_JUDGES: Final = ("assertions.py", "compiled.py", "lint.py", "loader.py")
+
+Shape = Sequence[tuple[str, int, Sequence[str]]]
+"""Of each probe: name, line, parameters. What its form was checked against besides the source."""
+
+
+class Compiled:
+    """The code of one probe file, and the shape of the probes that were found well formed in it."""
+
+    def __init__(self, name: str | None, code: CodeType, passed: Shape | None = None) -> None:
+        self._name = name
+        self.code = code
+        self._passed = passed
+
+    def passed(self, probes: Shape) -> bool:
+        """Whether just these probes of just this source were checked before, and nothing was wrong."""
+        return self._passed is not None and _plain(probes) == _plain(self._passed)
+
+    def keep(self, probes: Shape) -> None:
+        """Nothing is wrong with these probes: remember that, and the code."""
+        if self._name is not None:
+            _KEPT.store(self._name, marshal.dumps((self.code, _plain(probes))))
+
+
+def known(source: bytes, path: Path) -> Compiled | None:
+    """The code of a file that was well formed when it was last seen, with this source, at this path."""
+    name = _key(source, path)
+    payload = _KEPT.load(name)
+    return None if payload is None else Compiled(name, *marshal.loads(payload))
+
+
+def compiled(source: bytes, path: Path) -> Compiled:
+    """The code of a probe file, its assertions rewritten. Raises SyntaxError."""
+    return Compiled(_key(source, path), compile_rewritten(source, str(path)))
+
+
+def _plain(probes: Shape) -> list[tuple[str, int, list[str]]]:
+    return [(name, line, list(parameters)) for name, line, parameters in probes]
+
+
+def _key(source: bytes, path: Path) -> str | None:
+    if _KEPT.folder is None:
+        return None
+    return blake2b(_tools() + str(path).encode("utf-8", "surrogateescape") + b"\0" + source, digest_size=32).hexdigest()
+
+
+@cache
+def _tools() -> bytes:
+    digest = blake2b(f"{sys.version} pytest {version('pytest')}\n".encode(), digest_size=32)
+    for name in _JUDGES:
+        content = Path(__file__).with_name(name).read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.digest()
