@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from harness.assembly import cache
 from harness.assembly.call_site import source_from_call
-from harness.assembly.errors import AssemblyError, Problem
 from harness.assembly.listing import Assembled, ListingLine
 from harness.assembly.names import Names, check_names
-from harness.assembly.source import Origin, SourceLine, source_from_text
+from harness.assembly.source import AssemblyError, Origin, Problem, SourceLine, source_from_text
 
 __all__ = [
     "Assembled",
@@ -28,18 +25,6 @@ __all__ = [
 ]
 
 _NONE = Names({}, {})
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """No cycle collection meanwhile: nothing made here is garbage, and looking it through takes a tenth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def assemble(
@@ -71,7 +56,6 @@ def assemble(
     if done is None:
         from harness.assembly.unit import Unit  # loads Keystone; most units are in the cache
 
-        with _without_collector():
-            done = Unit(source, address, mode, common.constants | constants, common.symbols | symbols).assemble()
+        done = Unit(source, address, mode, common.constants | constants, common.symbols | symbols).assemble()
         cache.store(key, done)
     return done

@@ -6,7 +6,7 @@ Keystone and Capstone and this package's own code.
 
 from __future__ import annotations
 
-import json
+import marshal
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ from harness.kept import Kept
 __all__ = ["key", "load", "store"]
 
 _DIGEST: Final = 32
-_KEPT: Final = Kept("assembly", b"trapgate assembly 1\n")
+_KEPT: Final = Kept("assembly", b"trapgate assembly 2\n")
 
 
 @cache
 def _tools() -> bytes:
     """A digest of all that turns a source into bytes: this package's code and the versions of what it uses."""
-    digest = blake2b(_KEPT.form, digest_size=_DIGEST)
+    digest = blake2b(_KEPT.form + sys.version.encode(), digest_size=_DIGEST)  # `marshal` belongs to a version
     for name in ("keystone-engine", "capstone"):
         digest.update(f"{name} {version(name)}\n".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
@@ -65,24 +65,10 @@ def load(name: str | None, source: Sequence[SourceLine], address: int) -> Assemb
     payload = _KEPT.load(name)
     if payload is None:
         return None
-    head, _, rest = payload.partition(b"\n")
-    symbols, count, code_size, text_size, order = json.loads(head)
-    if order != sys.byteorder:
-        return None
-    code, texts, columns = rest[:code_size], rest[code_size : code_size + text_size], rest[code_size + text_size :]
-    arrays = []
-    for position in range(5):
-        column = array("q")
-        column.frombytes(columns[position * count * 8 : (position + 1) * count * 8])
-        arrays.append(column)
-    return Assembled(address, code, symbols, source, Table(texts.decode(), *arrays))
+    code, symbols, columns = marshal.loads(payload)
+    return Assembled(address, code, symbols, source, Table(*columns))
 
 
 def store(name: str | None, done: Assembled) -> None:
-    """Keep a unit; where that fails (a full disk, a read-only folder) nothing is kept."""
-    table = done.table
-    texts = table.texts.encode()
-    head = [dict(done.symbols), len(table.lines), len(done.code), len(texts), sys.byteorder]
-    columns = (table.lines, table.kinds, table.offsets, table.sizes, table.modes)
-    payload = json.dumps(head).encode() + b"\n" + done.code + texts + b"".join(column.tobytes() for column in columns)
-    _KEPT.store(name, payload)
+    """Store a unit; nothing is stored where that fails (a full disk, a read-only folder)."""
+    _KEPT.store(name, marshal.dumps((done.code, dict(done.symbols), tuple(done.table))))

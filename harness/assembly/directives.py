@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
-from harness.assembly.errors import Refusal
-from harness.assembly.expression import Binary, Here, Node, Number, Unary, Value, parse_expression, refuse_registers
-from harness.assembly.items import Align, Bytes, Data, Item, Marker, Org, Place, Space
+from harness.assembly.expression import Here, Node, Number, leaves, parse_expression, refuse_registers
+from harness.assembly.items import DATA, DIRECTIVE, Item, Place, align, marker, org, space, values
+from harness.assembly.source import Refusal
 from harness.assembly.statement import Directive
 from harness.assembly.tokens import Tokens, unescape
 
@@ -53,7 +52,7 @@ def directive_item(directive: Directive, place: Place, early: Early) -> Item:
         return _text(directive, place)
     if name in (".zero", ".skip", ".space"):
         nodes = arguments(directive, 1, 1 if name == ".zero" else 2)
-        return Space(place, nodes[0], 8, nodes[1] if len(nodes) > 1 else Number(0))
+        return space(place, nodes[0], 8, nodes[1] if len(nodes) > 1 else Number(0))
     if name == ".fill":
         return _fill(directive, place, early)
     if name in (".balign", ".p2align"):
@@ -61,20 +60,20 @@ def directive_item(directive: Directive, place: Place, early: Early) -> Item:
     if name == ".org":
         nodes = arguments(directive, 1, 2)
         fill = _known(nodes[1], early, "the filling", 0, 255) if len(nodes) > 1 else 0
-        return Org(place, nodes[0], fill)
+        return org(place, nodes[0], fill)
     if name == ".intel_syntax":
         if [token.text for token in directive.tokens] != ["noprefix"]:
             raise Refusal("only .intel_syntax noprefix is understood")
-        return Marker(place, 3)
+        return marker(place, DIRECTIVE)
     if name in _NOTHING:
         names = [token for token in directive.tokens if token.text != ","]
         if not names or any(token.kind != "name" for token in names):
             raise Refusal(f"{name} needs a name")
-        return Marker(place, 3)
+        return marker(place, DIRECTIVE)
     if name in MODES:
         if directive.tokens:
             raise Refusal(f"{name} takes no operand")
-        return Marker(place, 3)
+        return marker(place, DIRECTIVE)
     if name in _SECTIONS:
         raise Refusal("there are no sections: the bytes follow each other in source order", "leave the directive out")
     if name in _REFUSED:
@@ -102,28 +101,14 @@ def arguments(directive: Directive, least: int, most: int) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
-def _uses_here(node: Node) -> bool:
-    if isinstance(node, Unary):
-        return _uses_here(node.operand)
-    if isinstance(node, Binary):
-        return _uses_here(node.left) or _uses_here(node.right)
-    return isinstance(node, Here)
-
-
 def _data(directive: Directive, place: Place) -> Item:
     width = _DATA[directive.name]
     if any(token.kind == "string" for token in directive.tokens):
         raise Refusal(f"text in {directive.name}", "write .ascii or .asciz")
     nodes = arguments(directive, 1, 9999)
-    if len(nodes) > 1 and any(_uses_here(node) for node in nodes):
+    if len(nodes) > 1 and any(isinstance(leaf, Here) for node in nodes for leaf in leaves(node)):
         raise Refusal("'.' in a list of several values is not clear", "write one value a line")
-    if all(isinstance(node, Number) for node in nodes):
-        return Bytes(place, Data(place, width, nodes).data(lambda node, _: _plain(node)))
-    return Data(place, width, nodes)
-
-
-def _plain(node: Node) -> Value:
-    return Value(node.value) if isinstance(node, Number) else Value(0)
+    return values(place, width, nodes)
 
 
 def _text(directive: Directive, place: Place) -> Item:
@@ -141,7 +126,7 @@ def _text(directive: Directive, place: Place) -> Item:
         wanted = not wanted
     if wanted:
         raise Refusal(f"{directive.name} ends with a comma")
-    return Bytes(place, bytes(content))
+    return Item(place, DATA, len(content), bytes(content))
 
 
 def _known(node: Node, early: Early, what: str, low: int, high: int) -> int:
@@ -158,15 +143,10 @@ def _fill(directive: Directive, place: Place, early: Early) -> Item:
     size = _known(nodes[1], early, "the size", 1, 8) if len(nodes) > 1 else 1
     if len(nodes) > 2 and size > 4:
         raise Refusal(".fill of more than 4 bytes each: GNU as fills only 4 of them", "write .quad in a .rept")
-    return Space(place, nodes[0], size * 8, nodes[2] if len(nodes) > 2 else Number(0))
+    return space(place, nodes[0], size * 8, nodes[2] if len(nodes) > 2 else Number(0))
 
 
 def _align(directive: Directive, place: Place, early: Early) -> Item:
-    cursor = directive.tokens
-    if [token.text for token in cursor].count(",") and any(
-        first.text == "," == second.text for first, second in pairwise(cursor)
-    ):
-        raise Refusal(f"{directive.name} with an empty value", "write the filling too")
     nodes = arguments(directive, 1, 3)
     boundary = _known(nodes[0], early, "the boundary", 0, 1 << 24)
     if directive.name == ".p2align":
@@ -175,4 +155,4 @@ def _align(directive: Directive, place: Place, early: Early) -> Item:
         raise Refusal(f"a boundary of {boundary}: it must be a power of two")
     fill = _known(nodes[1], early, "the filling", 0, 255) if len(nodes) > 1 else 0x90
     limit = _known(nodes[2], early, "the limit", 0, 1 << 24) if len(nodes) > 2 else None
-    return Align(place, boundary, fill, limit)
+    return align(place, boundary, fill, limit)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.addresses import displacement_problem
-from harness.assembly.errors import Refusal
-from harness.assembly.expression import Name, Node, Number, Value, evaluate, has_position, names_of
+from harness.assembly.expression import Node, Value, early_value
 from harness.assembly.keystone_encoder import FILLING, propose, repair
 from harness.assembly.mnemonics import ROTATES
 from harness.assembly.no_operands import NO_OPERANDS, no_operand_bytes
-from harness.assembly.operands import Far, Immediate, Memory
+from harness.assembly.operands import Memory
 from harness.assembly.registers import Register
-from harness.assembly.round_trip import decode_as, mismatch, shown_size, without_superfluous_prefixes
-from harness.assembly.settle import Request, settle, wrong_operands
-from harness.assembly.settled import Encoded, Field, Settled, SettledMemory, SettledValue, check_value
+from harness.assembly.round_trip import check, decode_as, mismatch, without_superfluous_prefixes
+from harness.assembly.settle import Early, Request, settle, wrong_operands
+from harness.assembly.settled import (
+    Encoded,
+    Field,
+    Settled,
+    SettledMemory,
+    SettledValue,
+    check_value,
+    displacement_problem,
+)
+from harness.assembly.source import Refusal
 from harness.assembly.special_forms import special_form
 from harness.assembly.statement import Instruction
 
-__all__ = ["Completed", "Key", "Outcome", "complete", "encode"]
+__all__ = ["Key", "Outcome", "complete", "encode"]
 
 
 class Key(NamedTuple):
@@ -28,20 +36,6 @@ class Key(NamedTuple):
     mode: int
     text: str
     values: tuple[int | None, ...]
-
-
-class Completed(NamedTuple):
-    """Bytes that layout completed, what they must decode to, and their address."""
-
-    settled: Settled
-    data: bytes
-    address: int
-
-    def check(self) -> None:
-        """Raise `Refusal` if the bytes decode to another instruction."""
-        reason = mismatch(self.settled, self.data, self.address)
-        if reason is not None:
-            raise Refusal(f"cannot be assembled rightly: {reason}")
 
 
 Outcome: TypeAlias = Encoded | Refusal
@@ -93,32 +87,17 @@ def _prepare(key: Key, instruction: Instruction) -> Encoded | Request:
     if not instruction.operands and instruction.mnemonic in NO_OPERANDS:
         data = no_operand_bytes(instruction.mnemonic, instruction.prefixes, key.mode)
         return Encoded(data, Settled(key.mode, (), instruction.mnemonic, ()))
-    early = _Early(key, instruction)
+    early = _early(key, instruction)
     made = special_form(instruction, key.mode, early)
     if made is None:
         return settle(instruction, key.mode, early)
-    Completed(made.settled, made.data, 0).check()
+    check(made.settled, made.data, 0)
     return made
 
 
-class _Early:
-    """The values of expressions, as far as they are known before layout."""
-
-    __slots__ = ("values",)
-
-    def __init__(self, key: Key, instruction: Instruction) -> None:
-        self.values = dict(zip(instruction.names, key.values, strict=True))
-
-    def __call__(self, node: Node) -> int | None:
-        if isinstance(node, Number):
-            return node.value
-        if has_position(node) or any(self.values[name] is None for name in names_of(node)):
-            return None
-        return evaluate(node, self._leaf).number
-
-    def _leaf(self, leaf: object) -> Value:
-        assert isinstance(leaf, Name)
-        return Value(self.values[leaf.name] or 0)
+def _early(key: Key, instruction: Instruction) -> Early:
+    values = dict(zip(instruction.names, key.values, strict=True))
+    return lambda node: early_value(node, values.get)
 
 
 def _judge(key: Key, instruction: Instruction, request: Request, slot: bytes) -> Encoded:
@@ -126,12 +105,12 @@ def _judge(key: Key, instruction: Instruction, request: Request, slot: bytes) ->
     settled, memory = request.settled, request.settled.memory
     if memory is None or memory.size or settled.mnemonic == "lea":
         return _confirmed(instruction, request, slot)
-    size = shown_size(settled, slot) if slot else 0
-    if slot and not size:
-        return _confirmed(instruction, request, slot)
-    registers = {operand.size for operand in settled.operands if isinstance(operand, Register)}
-    if size in registers and settled.mnemonic not in _OTHER_SIZE:
-        return _confirmed(instruction, _sized(request, size), slot)
+    sizes = {0}  # either the mnemonic implies the size, or a register determines it
+    if settled.mnemonic not in _OTHER_SIZE:
+        sizes |= {operand.size for operand in settled.operands if isinstance(operand, Register)}
+    for size in sizes:
+        with contextlib.suppress(Refusal):
+            return _confirmed(instruction, _sized(request, size), slot)
     return _only_size(key, instruction)
 
 
@@ -140,18 +119,22 @@ def _sized(request: Request, size: int) -> Request:
     return request._replace(settled=request.settled._replace(operands=tuple(operands)))
 
 
+def _attempt(key: Key, instruction: Instruction, size: int | None) -> Encoded:
+    """The instruction with another size of its memory operand; raises `Refusal`."""
+    operands = [
+        operand._replace(size=size) if isinstance(operand, Memory) else operand for operand in instruction.operands
+    ]
+    changed = instruction._replace(operands=tuple(operands))
+    request = settle(changed, key.mode, _early(key, changed))
+    return _judge(key, changed, request, propose(key.mode, [request.settled])[0])
+
+
 def _only_size(key: Key, instruction: Instruction) -> Encoded:
     """The encoding with the one size that a memory operand without a size can have; raises `Refusal`."""
     found: dict[int, Encoded] = {}
-    early = _Early(key, instruction)
     for size in _SIZES:
-        operands = [o._replace(size=size) if isinstance(o, Memory) else o for o in instruction.operands]
-        sized = instruction._replace(operands=tuple(operands))
-        try:
-            request = settle(sized, key.mode, early)
-            found[size] = _confirmed(sized, request, propose(key.mode, [request.settled])[0])
-        except Refusal:
-            continue
+        with contextlib.suppress(Refusal):
+            found[size] = _attempt(key, instruction, size)
     if not found:
         raise wrong_operands(instruction, key.mode)
     if len(found) > 1:
@@ -162,16 +145,10 @@ def _only_size(key: Key, instruction: Instruction) -> Encoded:
 
 def _with_hint(refusal: Refusal, key: Key, instruction: Instruction) -> Refusal:
     """The refusal; it says so where the same address without a size is accepted."""
-    if refusal.suggestion is None and [*map(type, instruction.operands)] == [Memory]:
-        (memory,) = instruction.operands
-        assert isinstance(memory, Memory)
-        bare = instruction._replace(operands=(memory._replace(size=None),))
-        try:
-            request = settle(bare, key.mode, _Early(key, bare))
-            _judge(key, bare, request, propose(key.mode, [request.settled])[0])
-        except Refusal:
-            return refusal
-        return Refusal(refusal.reason, "write the address without a size")
+    if refusal.suggestion is None and [type(operand) for operand in instruction.operands] == [Memory]:
+        with contextlib.suppress(Refusal):
+            _attempt(key, instruction, None)
+            return Refusal(refusal.reason, "write the address without a size")
     return refusal
 
 
@@ -205,27 +182,12 @@ def _located(data: bytes, settled: Settled, fields: Sequence[Field]) -> tuple[Fi
     return tuple(located)
 
 
-def _node(instruction: Instruction, encoded: Encoded, field: Field) -> Node:
-    """The expression whose value goes into a field."""
-    operands = instruction.operands
-    if len(operands) == 1 and isinstance(operands[0], Far):
-        return operands[0].selector if field.operand == 0 else operands[0].offset
-    position = field.operand
-    if len(encoded.settled.operands) > len(operands):  # IMUL with two operands is one with three
-        position -= 1
-    operand = operands[position]
-    if isinstance(operand, Memory):
-        return operand.displacement
-    assert isinstance(operand, Immediate)
-    return operand.value
-
-
-def complete(instruction: Instruction, encoded: Encoded, address: int, value_of: ValueOf) -> Completed:
-    """The bytes at `address` with their fields filled in; raises `Refusal`."""
+def complete(encoded: Encoded, address: int, value_of: ValueOf) -> bytes:
+    """The bytes at `address` with their fields filled in, after a round trip; raises `Refusal`."""
     data = bytearray(encoded.data)
     operands = list(encoded.settled.operands)
     for field in encoded.fields:
-        value = value_of(_node(instruction, encoded, field))
+        value = value_of(field.node)
         number = value.number
         operand = operands[field.operand]
         if isinstance(operand, SettledMemory):
@@ -249,4 +211,5 @@ def complete(instruction: Instruction, encoded: Encoded, address: int, value_of:
             operands[field.operand] = operand._replace(value=number)
         mask = (1 << field.width) - 1
         data[field.offset : field.offset + field.width // 8] = (number & mask).to_bytes(field.width // 8, "little")
-    return Completed(encoded.settled._replace(operands=tuple(operands)), bytes(data), address)
+    check(encoded.settled._replace(operands=tuple(operands)), bytes(data), address)
+    return bytes(data)

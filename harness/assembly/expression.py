@@ -5,26 +5,29 @@ Where GNU as and C disagree about precedence (`1 + 2 << 3` is 17 to one and 24 t
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.errors import Refusal
 from harness.assembly.registers import REGISTERS, Register
+from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens, unescape
 
 __all__ = [
     "Binary",
     "Here",
+    "Leaf",
     "LocalReference",
     "Name",
     "Node",
     "Number",
     "Unary",
     "Value",
+    "early_value",
     "evaluate",
-    "has_position",
+    "leaves",
     "names_of",
     "parse_expression",
     "refuse_registers",
@@ -76,15 +79,15 @@ class Binary(NamedTuple):
     parenthesised: bool = False
 
 
-Node: TypeAlias = Number | Name | LocalReference | Here | Unary | Binary | Register
+Leaf: TypeAlias = Number | Name | LocalReference | Here | Register
+Node: TypeAlias = Leaf | Unary | Binary
 
 
 class Value(NamedTuple):
-    """A value; `weight` is 1 for an address, 0 for a plain number; a `late` one is known only after layout."""
+    """A value; `weight` is 1 for an address, 0 for a plain number."""
 
     number: int
     weight: int = 0
-    late: bool = False
 
 
 def _number(text: str, column: int) -> int:
@@ -105,21 +108,11 @@ def _number(text: str, column: int) -> int:
     return value
 
 
-_LEVELS: Final = (("|",), ("^",), ("&",), ("<<", ">>"), ("+", "-"), ("*", "/"))
-_SUM = frozenset("+-")
-_PRODUCT = frozenset("*/")
-_SHIFT = frozenset({"<<", ">>"})
-_INSIDE: Final[dict[str, frozenset[str]]] = {
-    "+": _SUM | _PRODUCT,
-    "-": _SUM | _PRODUCT,
-    "*": _PRODUCT,
-    "/": _PRODUCT,
-    "<<": _SHIFT,
-    ">>": _SHIFT,
-    "&": _SHIFT | _PRODUCT | {"&"},
-    "|": _SHIFT | _PRODUCT | {"|"},
-    "^": _SHIFT | _PRODUCT | {"^"},
+_LEVELS: Final = {"|": 0, "^": 1, "&": 2, "<<": 3, ">>": 3, "+": 4, "-": 4, "*": 5, "/": 5}
+_INSIDE: Final = {"+": "+ - * /", "-": "+ - * /", "*": "* /", "/": "* /", "<<": "<< >>", ">>": "<< >>"} | {
+    sign: f"<< >> * / {sign}" for sign in "&|^"
 }
+"""The operators that may stand beside each without parentheses: C and GNU as group them the same way."""
 _DEPTH: Final = 20
 _LENGTH: Final = 100
 
@@ -128,25 +121,22 @@ def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
     """Parse an expression; registers may be leaves (the caller decides whether they may stand there)."""
     if depth > _DEPTH:
         raise Refusal("the expression is nested too deeply")
-    if level == len(_LEVELS) or (level == 0 and tokens.stands_alone()):
-        return _primary(tokens, depth)
-    left = parse_expression(tokens, level + 1, depth)
+    left = _primary(tokens, depth)
     count = 0
-    while tokens.next_is(*_LEVELS[level]):
-        operator = tokens.take()
+    while tokens.next_is(*_LEVELS) and _LEVELS[tokens.items[tokens.position].text] >= level:
+        sign = tokens.take()
         count += 1
         if count > _LENGTH:
-            raise Refusal("the expression is too long", column=operator.column)
-        right = parse_expression(tokens, level + 1, depth)
+            raise Refusal("the expression is too long", column=sign.column)
+        right = parse_expression(tokens, _LEVELS[sign.text] + 1, depth)
         for side in (left, right):
-            if isinstance(side, Binary) and not side.parenthesised and side.operator not in _INSIDE[operator.text]:
+            if isinstance(side, Binary) and not side.parenthesised and side.operator not in _INSIDE[sign.text].split():
                 raise Refusal(
-                    f"{side.operator!r} beside {operator.text!r} without parentheses: "
-                    "GNU as and C group them differently",
+                    f"{side.operator!r} beside {sign.text!r} without parentheses: GNU as and C group them differently",
                     "write the parentheses",
-                    operator.column,
+                    sign.column,
                 )
-        left = Binary(operator.text, left, right)
+        left = Binary(sign.text, left, right)
     return left
 
 
@@ -191,85 +181,80 @@ def _stack_register(tokens: Tokens, top: Register) -> Register:
     return register
 
 
+def leaves(node: Node) -> Iterator[Leaf]:
+    """The numbers, names, positions and registers of an expression, in order of appearance."""
+    if isinstance(node, Unary):
+        yield from leaves(node.operand)
+    elif isinstance(node, Binary):
+        yield from leaves(node.left)
+        yield from leaves(node.right)
+    else:
+        yield node
+
+
 def names_of(node: Node) -> tuple[str, ...]:
     """Every name that an expression uses, in order of appearance (with repetitions)."""
-    if isinstance(node, Name):
-        return (node.name,)
-    if isinstance(node, Unary):
-        return names_of(node.operand)
-    if isinstance(node, Binary):
-        return names_of(node.left) + names_of(node.right)
-    return ()
+    return tuple([leaf.name for leaf in leaves(node) if isinstance(leaf, Name)])
 
 
-def has_position(node: Node) -> bool:
-    """Whether the value depends on where the statement stands (`.`, `1b`, `1f`)."""
-    if isinstance(node, (Here, LocalReference)):
-        return True
-    if isinstance(node, Unary):
-        return has_position(node.operand)
-    if isinstance(node, Binary):
-        return has_position(node.left) or has_position(node.right)
-    return False
+def early_value(node: Node, value_of: Callable[[str], int | None]) -> int | None:
+    """The value of an expression if it is known before layout, else None; `value_of` gives the known names' values."""
+    for leaf in leaves(node):
+        if not isinstance(leaf, (Number, Name)) or (isinstance(leaf, Name) and value_of(leaf.name) is None):
+            return None
+    return evaluate(node, lambda leaf: Value(value_of(leaf.name) or 0 if isinstance(leaf, Name) else 0)).number
 
 
 def refuse_registers(node: Node) -> None:
     """Raise `Refusal` if a register stands in an expression."""
-    if isinstance(node, Register):
-        raise Refusal(f"a register ({node.name}) cannot stand in this expression")
-    if isinstance(node, Unary):
-        refuse_registers(node.operand)
-    elif isinstance(node, Binary):
-        refuse_registers(node.left)
-        refuse_registers(node.right)
+    for leaf in leaves(node):
+        if isinstance(leaf, Register):
+            raise Refusal(f"a register ({leaf.name}) cannot stand in this expression")
 
 
 def evaluate(node: Node, lookup: Callable[[Name | LocalReference | Here], Value]) -> Value:
-    """The value of an expression; raises `Refusal` for what has none (division by zero, more than 64 bits …)."""
+    """The value of an expression; raises `Refusal` for what has none (division by zero, more than 64 bits, ...)."""
     if isinstance(node, Number):
         return Value(node.value)
     if isinstance(node, (Name, LocalReference, Here)):
         return lookup(node)
-    if isinstance(node, Unary):
-        value = evaluate(node.operand, lookup)
-        if node.operator == "+":
-            return value
-        if node.operator == "-":
-            return _bounded(-value.number, -value.weight, value.late)
-        return _bounded(~value.number, 0, value.late)
+    if isinstance(node, Register):
+        raise Refusal(f"a register ({node.name}) cannot stand in this expression")
     if isinstance(node, Binary):
-        return _combine(node.operator, evaluate(node.left, lookup), evaluate(node.right, lookup))
-    raise Refusal(f"a register ({node.name}) cannot stand in this expression")
-
-
-def _bounded(number: int, weight: int, late: bool) -> Value:
+        number, weight = _combine(node.operator, evaluate(node.left, lookup), evaluate(node.right, lookup))
+    else:
+        number, weight = evaluate(node.operand, lookup)
+        if node.operator == "-":
+            number, weight = -number, -weight
+        elif node.operator == "~":
+            number, weight = ~number, 0
     if not MINIMUM <= number <= MAXIMUM:
         raise Refusal(f"the value {number:#x} does not fit into 64 bits")
-    return Value(number, weight, late)
+    return Value(number, weight)
 
 
-def _combine(operator: str, left: Value, right: Value) -> Value:
+def _combine(sign: str, left: Value, right: Value) -> tuple[int, int]:
     a, b = left.number, right.number
-    late = left.late or right.late
-    if operator == "+":
-        return _bounded(a + b, left.weight + right.weight, late)
-    if operator == "-":
-        return _bounded(a - b, left.weight - right.weight, late)
-    if operator == "*":
-        return _bounded(a * b, 0, late)
-    if operator == "/":
-        if b == 0:
-            raise Refusal("division by zero")
-        quotient = abs(a) // abs(b)
-        return _bounded(quotient if (a < 0) == (b < 0) else -quotient, 0, late)
-    if operator in ("<<", ">>"):
-        if not 0 <= b <= 63:
-            raise Refusal(f"a shift by {b}: the count must be 0 to 63")
-        if operator == "<<":
-            return _bounded(a << b, 0, late)
-        if a < 0:
-            raise Refusal("a right shift of a negative number", "mask it first: (x & 0xffffffff) >> n")
-        return _bounded(a >> b, 0, late)
-    if operator == "&":
-        return _bounded(a & b, 0, late)
-    return _bounded(a | b if operator == "|" else a ^ b, 0, late)
+    if sign == "+":
+        return a + b, left.weight + right.weight
+    if sign == "-":
+        return a - b, left.weight - right.weight
+    if sign == "/" and b == 0:
+        raise Refusal("division by zero")
+    if sign in ("<<", ">>") and not 0 <= b <= 63:
+        raise Refusal(f"a shift by {b}: the count must be 0 to 63")
+    if sign == ">>" and a < 0:
+        raise Refusal("a right shift of a negative number", "mask it first: (x & 0xffffffff) >> n")
+    if sign == "/":  # towards zero, as GNU as and C divide
+        return (abs(a) // abs(b)) * (1 if (a < 0) == (b < 0) else -1), 0
+    return _OPERATIONS[sign](a, b), 0
+
+
+_OPERATIONS: Final[dict[str, Callable[[int, int], int]]] = {
+    "*": operator.mul,
+    "<<": operator.lshift,
+    ">>": operator.rshift,
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+}

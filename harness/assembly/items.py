@@ -1,27 +1,49 @@
-"""What a unit is made of between parsing and bytes: each item knows its size and, at the end, its bytes."""
+"""What a unit is made of between parsing and bytes: each item has its size and, after layout, its bytes.
+
+Relative transfers are encoded here, by their exact bytes (Intel SDM, volume 2: Jcc, JMP, CALL, LOOP, JCXZ, XBEGIN).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from harness.assembly.encode import Completed, complete
-from harness.assembly.errors import Refusal
+from harness.assembly.encode import complete
 from harness.assembly.expression import Node, Value
+from harness.assembly.mnemonics import CONDITIONS
+from harness.assembly.operands import Immediate
+from harness.assembly.round_trip import check
 from harness.assembly.settled import Encoded, Settled, SettledValue, check_value
+from harness.assembly.source import Refusal
 from harness.assembly.statement import Instruction
-from harness.assembly.transfers import Transfer
 
-__all__ = ["Align", "Bytes", "Code", "Data", "Item", "Jump", "Marker", "Org", "Place", "Space"]
+__all__ = [
+    "Evaluate",
+    "Item",
+    "Place",
+    "Transfer",
+    "align",
+    "code",
+    "jump",
+    "marker",
+    "number",
+    "org",
+    "space",
+    "transfer",
+    "values",
+]
 
-LIMIT = 64 << 20
+LIMIT: Final = 64 << 20
 """The most bytes that one directive may make."""
+
+INSTRUCTION, DATA, LABEL, DIRECTIVE = range(4)
+"""Kinds of items: indexes into `listing.KINDS`."""
 
 
 @dataclass(slots=True)
 class Place:
-    """Where an item stands: its source line, its place among the items, the scope of its labels."""
+    """The position of an item: its source line, its place among the items, the scope of its labels."""
 
     line: int
     text: str
@@ -29,11 +51,21 @@ class Place:
     mode: int
     index: int = 0
     address: int = 0
-    known: Mapping[str, int] = field(default_factory=dict)
+    known: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """Values, at this point, of symbols that `.set` gives several values."""
 
 
 Evaluate: TypeAlias = Callable[[Node, Place], Value]
+
+
+@dataclass(slots=True)
+class Item:
+    """A label, directive or instruction. A size that depends on the layout, and bytes that do, are functions."""
+
+    place: Place
+    kind: int
+    size: int | Callable[[Evaluate], int]
+    data: bytes | Callable[[Evaluate], bytes]
 
 
 def number(evaluate: Evaluate, node: Node, place: Place) -> Value:
@@ -44,201 +76,164 @@ def number(evaluate: Evaluate, node: Node, place: Place) -> Value:
     return value
 
 
-@dataclass(slots=True)
-class Marker:
+def marker(place: Place, kind: int) -> Item:
     """A label or a directive without bytes."""
-
-    place: Place
-    kind: int
-
-    def size(self, evaluate: Evaluate) -> int:
-        """No bytes."""
-        return 0
-
-    def data(self, evaluate: Evaluate) -> bytes:
-        """No bytes."""
-        return b""
+    return Item(place, kind, 0, b"")
 
 
-@dataclass(slots=True)
-class Code:
+def code(place: Place, encoded: Encoded) -> Item:
     """An instruction of fixed size."""
 
-    place: Place
-    instruction: Instruction
-    encoded: Encoded
-    kind: int = 0
+    def data(evaluate: Evaluate) -> bytes:
+        return complete(encoded, place.address, lambda node: number(evaluate, node, place))
 
-    def size(self, evaluate: Evaluate) -> int:
-        """The size of the instruction in bytes."""
-        return len(self.encoded.data)
+    return Item(place, INSTRUCTION, len(encoded.data), data if encoded.fields else encoded.data)
 
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The bytes, checked again where fields were filled in."""
-        if not self.encoded.fields:
-            return self.encoded.data
-        place = self.place
-        done = complete(self.instruction, self.encoded, place.address, lambda node: number(evaluate, node, place))
-        done.check()
-        return done.data
+
+def jump(place: Place, transfer: Transfer) -> Item:
+    """A relative transfer; its size is that of the short form, and layout updates it."""
+
+    def data(evaluate: Evaluate) -> bytes:
+        return transfer.data(place.address, number(evaluate, transfer.target, place).number)
+
+    return Item(place, INSTRUCTION, transfer.size, data)
+
+
+def values(place: Place, width: int, nodes: tuple[Node, ...]) -> Item:
+    """`.byte`, `.word`, `.long`, `.quad`: values of `width` bits."""
+
+    def data(evaluate: Evaluate) -> bytes:
+        return b"".join([_little_endian(number(evaluate, node, place).number, width) for node in nodes])
+
+    return Item(place, DATA, len(nodes) * width // 8, data)
+
+
+def _little_endian(value: int, width: int) -> bytes:
+    check_value(value, width, "immediate")
+    return (value & ((1 << width) - 1)).to_bytes(width // 8, "little")
+
+
+def space(place: Place, count: Node, width: int, value: Node) -> Item:
+    """`.zero`, `.skip`, `.fill`: `count` times a value of `width` bits."""
+
+    def times(evaluate: Evaluate) -> int:
+        found = number(evaluate, count, place)
+        if found.weight:
+            raise Refusal("the count is an address", "the difference of two labels is a number")
+        if not 0 <= found.number * width // 8 <= LIMIT:
+            raise Refusal(f"a count of {found.number}: it must be 0 to {LIMIT * 8 // width}")
+        return found.number
+
+    def data(evaluate: Evaluate) -> bytes:
+        return _little_endian(number(evaluate, value, place).number, width) * times(evaluate)
+
+    return Item(place, DATA, lambda evaluate: times(evaluate) * width // 8, data)
+
+
+def align(place: Place, boundary: int, fill: int, limit: int | None) -> Item:
+    """`.balign`: up to the next multiple of `boundary`, with `fill`, but not by more than `limit` bytes."""
+
+    def missing(_: Evaluate) -> int:
+        count = -place.address % boundary
+        return 0 if limit is not None and count > limit else count
+
+    return Item(place, DIRECTIVE, missing, lambda evaluate: bytes([fill]) * missing(evaluate))
+
+
+def org(place: Place, target: Node, fill: int) -> Item:
+    """`.org`: up to an address, with `fill`."""
+
+    def missing(evaluate: Evaluate) -> int:
+        return number(evaluate, target, place).number - place.address
+
+    def data(evaluate: Evaluate) -> bytes:
+        count = missing(evaluate)
+        if count < 0:
+            raise Refusal(
+                f".org goes back: it stands at {place.address:#x}, {-count:#x} bytes past {place.address + count:#x}",
+                "the code before it is too long",
+            )
+        if count > LIMIT:
+            raise Refusal(
+                f".org to {place.address + count:#x} would fill {count:#x} bytes", "it takes an address: LABEL + OFFSET"
+            )
+        return bytes([fill]) * count
+
+    # While layout is past the address the size is 0: `data` refuses that in the end.
+    return Item(place, DIRECTIVE, lambda evaluate: max(0, min(missing(evaluate), LIMIT + 1)), data)
+
+
+_SHORT_ONLY: Final = {"loopne": 0xE0, "loopnz": 0xE0, "loope": 0xE1, "loopz": 0xE1, "loop": 0xE2}
+_COUNTER: Final = {"jcxz": 16, "jecxz": 32, "jrcxz": 64}
+_UNCONDITIONAL: Final = {"jmp": (b"\xeb", b"\xe9"), "call": (b"", b"\xe8"), "xbegin": (b"", b"\xc7\xf8")}
 
 
 @dataclass(slots=True)
-class Jump:
-    """A relative transfer: short while the target is in reach; never shrinks again, so that layout comes to an end."""
+class Transfer:
+    """A relative transfer. `forms` are its opcodes with the width of the displacement in bits, the short one first.
 
-    place: Place
-    transfer: Transfer
-    near: bool = False
-    kind: int = 0
+    It starts with the first form and only ever grows, so that layout comes to an end.
+    """
 
-    def size(self, evaluate: Evaluate) -> int:
-        """The size in bytes of the form chosen so far."""
-        transfer = self.transfer
-        if self.near or not transfer.short:
-            return len(transfer.near) + transfer.near_width // 8
-        return len(transfer.short) + 1
+    mnemonic: str
+    mode: int
+    target: Node
+    forms: list[tuple[bytes, int]]
+    chosen: int = 0
 
-    def grow(self, evaluate: Evaluate) -> bool:
-        """Take the near form if there is one and the short one does not reach; whether that changed anything."""
-        transfer = self.transfer
-        if self.near or not transfer.near:
+    @property
+    def size(self) -> int:
+        """The size in bytes of the chosen form."""
+        opcode, width = self.forms[self.chosen]
+        return len(opcode) + width // 8
+
+    def _reaches(self, address: int, target: int) -> bool:
+        half = 1 << (self.forms[self.chosen][1] - 1)
+        return -half <= target - address - self.size < half
+
+    def grow(self, address: int, target: int) -> bool:
+        """Take the next form if there is one and this one does not reach; whether that changed anything."""
+        if self.chosen + 1 == len(self.forms) or self._reaches(address, target):
             return False
-        target = number(evaluate, transfer.target, self.place).number
-        self.near = not transfer.short or transfer.encode(False, self.place.address, target) is None
-        return self.near and bool(transfer.short)
+        self.chosen += 1
+        return True
 
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The bytes, after a round trip through the decoder."""
-        target = number(evaluate, self.transfer.target, self.place).number
-        address = self.place.address
-        data = self.transfer.encode(self.near, address, target)
-        if data is None:
-            distance = target - address
-            hint = "jump over a plain jmp" if not self.near else None
-            raise Refusal(f"the target is out of reach: {distance:+#x} bytes away", hint)
-        width = 16 if self.transfer.mode == 16 else self.transfer.mode
-        settled = Settled(self.transfer.mode, (), self.transfer.mnemonic, (SettledValue(target, width),))
-        Completed(settled, data, address).check()
+    def data(self, address: int, target: int) -> bytes:
+        """The bytes at `address`, after a round trip through the decoder; raises `Refusal` if the target is too far."""
+        opcode, width = self.forms[self.chosen]
+        if not self._reaches(address, target):
+            hint = "jump over a plain jmp" if width == 8 else None
+            raise Refusal(f"the target is out of reach: {target - address:+#x} bytes away", hint)
+        displacement = (target - address - self.size) & ((1 << width) - 1)
+        data = opcode + displacement.to_bytes(width // 8, "little")
+        check(Settled(self.mode, (), self.mnemonic, (SettledValue(target, self.mode),)), data, address)
         return data
 
 
-@dataclass(slots=True)
-class Bytes:
-    """Bytes that are known as written."""
-
-    place: Place
-    content: bytes
-    kind: int = 1
-
-    def size(self, evaluate: Evaluate) -> int:
-        """The number of bytes."""
-        return len(self.content)
-
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The bytes."""
-        return self.content
+def transfer(instruction: Instruction, mode: int) -> Transfer:
+    """The relative transfer that an instruction with one immediate operand means; raises `Refusal`."""
+    mnemonic = instruction.mnemonic
+    operand = instruction.operands[0]
+    assert isinstance(operand, Immediate)
+    if instruction.prefixes:
+        raise Refusal(f"{instruction.prefixes[0]} cannot stand before {mnemonic}")
+    short, near = _opcodes(mnemonic, mode)
+    if operand.short and not short:
+        raise Refusal(f"{mnemonic} has no short form")
+    forms = [(short, 8), (b"" if operand.short else near, 16 if mode == 16 else 32)]
+    return Transfer(mnemonic, mode, operand.value, [form for form in forms if form[0]])
 
 
-@dataclass(slots=True)
-class Data:
-    """`.byte`, `.word`, `.long`, `.quad`: values of `width` bits."""
-
-    place: Place
-    width: int
-    nodes: tuple[Node, ...]
-    kind: int = 1
-
-    def size(self, evaluate: Evaluate) -> int:
-        """The number of bytes."""
-        return len(self.nodes) * self.width // 8
-
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The values, little-endian; raises `Refusal` for one that does not fit."""
-        result = bytearray()
-        mask = (1 << self.width) - 1
-        for node in self.nodes:
-            value = number(evaluate, node, self.place).number
-            check_value(value, self.width, "immediate")
-            result += (value & mask).to_bytes(self.width // 8, "little")
-        return bytes(result)
-
-
-@dataclass(slots=True)
-class Space:
-    """`.zero`, `.skip`, `.fill`: `count` times a value of `width` bits."""
-
-    place: Place
-    count: Node
-    width: int
-    value: Node
-    kind: int = 1
-    last: int = 0
-
-    def size(self, evaluate: Evaluate) -> int:
-        """The number of bytes; raises `Refusal` for a count that is negative or absurd."""
-        value = number(evaluate, self.count, self.place)
-        if value.weight:
-            raise Refusal("the count is an address", "the difference of two labels is a number")
-        self.last = value.number * self.width // 8
-        if not 0 <= self.last <= LIMIT:
-            raise Refusal(f"a count of {value.number}: it must be 0 to {LIMIT * 8 // self.width}")
-        return self.last
-
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The bytes."""
-        value = number(evaluate, self.value, self.place).number
-        check_value(value, self.width, "immediate")
-        one = (value & ((1 << self.width) - 1)).to_bytes(self.width // 8, "little")
-        return one * (self.last // len(one))
-
-
-@dataclass(slots=True)
-class Align:
-    """`.balign`: up to the next multiple of `boundary`, with `fill`, but not by more than `limit` bytes."""
-
-    place: Place
-    boundary: int
-    fill: int
-    limit: int | None
-    kind: int = 3
-
-    def size(self, evaluate: Evaluate) -> int:
-        """The number of bytes to the boundary."""
-        missing = -self.place.address % self.boundary
-        return 0 if self.limit is not None and missing > self.limit else missing
-
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The filling."""
-        return bytes([self.fill]) * self.size(evaluate)
-
-
-@dataclass(slots=True)
-class Org:
-    """`.org`: up to an address, with `fill`."""
-
-    place: Place
-    target: Node
-    fill: int
-    kind: int = 3
-
-    def size(self, evaluate: Evaluate) -> int:
-        """The number of bytes to the address (0 for now if layout is past it: `data` refuses that)."""
-        missing = number(evaluate, self.target, self.place).number - self.place.address
-        return max(0, min(missing, LIMIT + 1))
-
-    def data(self, evaluate: Evaluate) -> bytes:
-        """The filling; raises `Refusal` if the address is already passed."""
-        target = number(evaluate, self.target, self.place).number
-        missing = target - self.place.address
-        if missing < 0:
-            raise Refusal(
-                f".org goes back: it stands at {self.place.address:#x}, {-missing:#x} bytes past {target:#x}",
-                "the code before it is too long",
-            )
-        if missing > LIMIT:
-            raise Refusal(f".org to {target:#x} would fill {missing:#x} bytes", "it takes an address: LABEL + OFFSET")
-        return bytes([self.fill]) * missing
-
-
-Item: TypeAlias = Marker | Code | Jump | Bytes | Data | Space | Align | Org
+def _opcodes(mnemonic: str, mode: int) -> tuple[bytes, bytes]:
+    """The opcodes with an 8-bit and with a full displacement; empty where there is none."""
+    if mnemonic in _UNCONDITIONAL:
+        return _UNCONDITIONAL[mnemonic]
+    if mnemonic in _SHORT_ONLY:
+        return bytes([_SHORT_ONLY[mnemonic]]), b""
+    if mnemonic in _COUNTER:
+        width = _COUNTER[mnemonic]
+        if (width == 64) != (mode == 64) and width != 32:
+            raise Refusal(f"{mnemonic} does not exist in {mode}-bit mode")
+        return (b"\xe3" if width == mode else b"\x67\xe3"), b""
+    code = CONDITIONS[mnemonic[1:]]
+    return bytes([0x70 + code]), bytes([0x0F, 0x80 + code])

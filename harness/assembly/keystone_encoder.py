@@ -11,11 +11,17 @@ from typing import Final
 
 import keystone
 
-from harness.assembly.addresses import PLACEHOLDER
-from harness.assembly.errors import Refusal
 from harness.assembly.registers import Register, general_register
 from harness.assembly.round_trip import prefix_count
-from harness.assembly.settled import Settled, SettledMemory, SettledOperand, SettledValue
+from harness.assembly.settled import (
+    PLACEHOLDER,
+    Settled,
+    SettledMemory,
+    SettledOperand,
+    SettledValue,
+    displacement_problem,
+)
+from harness.assembly.source import Refusal
 
 __all__ = ["FILLING", "propose", "repair"]
 
@@ -80,7 +86,7 @@ def _operand(operand: SettledOperand, mnemonic: str) -> str:
             size = 0
         elif mnemonic == "nop" and size == 64:
             size = 32
-        return _memory(operand, _SIZE_NAMES[size])
+        return _memory(operand, _SIZE_NAMES[size], _becomes_relative(operand, mnemonic))
     value = operand.value
     if mnemonic in _SIGNED_BYTE and value > 0x7F:
         value -= 0x100  # Keystone takes this byte for a signed one
@@ -89,15 +95,20 @@ def _operand(operand: SettledOperand, mnemonic: str) -> str:
     return f"{value:#x}"
 
 
-def _memory(memory: SettledMemory, size: str) -> str:
-    parts: list[str] = ["rip"] if memory.absolute else []  # `repair` makes it absolute again
+def _becomes_relative(memory: SettledMemory, mnemonic: str) -> bool:
+    """Whether Keystone would make an absolute address RIP-relative: unless it takes all 64 bits (A0 to A3)."""
+    return memory.absolute and mnemonic != "movabs" and displacement_problem(memory.displacement, memory) is None
+
+
+def _memory(memory: SettledMemory, size: str, relative: bool) -> str:
+    parts: list[str] = ["rip"] if relative else []  # `repair` makes it absolute again
     if memory.base is not None:
         parts.append(memory.base.name)
     if memory.index_register is not None:
         parts.append(
             f"{memory.index_register.name}*{memory.scale}" if memory.width != 16 else memory.index_register.name
         )
-    displacement = PLACEHOLDER[64] if memory.absolute else memory.displacement
+    displacement = PLACEHOLDER[64] if relative else memory.displacement
     if parts and displacement >= 1 << (memory.width - 1):
         displacement -= 1 << memory.width
     text = "+".join(parts)
@@ -109,7 +120,7 @@ def _memory(memory: SettledMemory, size: str) -> str:
 def repair(settled: Settled, data: bytes) -> bytes:
     """The proposal without the known faults of Keystone; raises `Refusal` if it is not of the expected form."""
     memory = settled.memory
-    if memory is not None and memory.absolute:
+    if memory is not None and _becomes_relative(memory, settled.mnemonic):
         data = _absolute(data, memory.displacement)
     if "o32" in settled.prefixes:
         data = _with_66(data)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from harness.assembly.round_trip import decode
 from harness.assembly.source import Origin, SourceLine
@@ -17,21 +16,18 @@ __all__ = ["KINDS", "Assembled", "ListingLine", "Table"]
 KINDS: Final = ("instruction", "data", "label", "directive")
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Where every statement went, in columns: quick to keep and to read back."""
+class Table(NamedTuple):
+    """The listing in columns, which are quick to store and to load: an entry for each statement and label."""
 
-    texts: str
-    """What was written, a statement or label a line."""
-    lines: array[int]
+    texts: tuple[str, ...] = ()
+    lines: tuple[int, ...] = ()
     """Index of the source line."""
-    kinds: array[int]
+    kinds: tuple[int, ...] = ()
     """Index into `KINDS`."""
-    offsets: array[int]
-    """Offset in the code, in bytes."""
-    sizes: array[int]
-    """Size in bytes."""
-    modes: array[int]
+    offsets: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
+    """In bytes, as the offset."""
+    modes: tuple[int, ...] = ()
     """Processor mode in bits."""
 
 
@@ -76,9 +72,6 @@ class Assembled:
     @cached_property
     def lines(self) -> tuple[ListingLine, ...]:
         """The listing: one entry per label and per statement, in the order of the code."""
-        table = self.table
-        texts = table.texts.split("\n") if table.lines else []
-        columns = zip(texts, table.lines, table.kinds, table.offsets, table.sizes, table.modes, strict=True)
         return tuple(
             ListingLine(
                 self.source[line].origin,
@@ -88,7 +81,7 @@ class Assembled:
                 mode,
                 KINDS[kind],
             )
-            for text, line, kind, offset, size, mode in columns
+            for text, line, kind, offset, size, mode in zip(*self.table, strict=True)
         )
 
     def line_at(self, address: int) -> ListingLine | None:

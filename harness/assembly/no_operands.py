@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.assembly.errors import Refusal
+from harness.assembly.source import Refusal
 
 __all__ = ["NO_OPERANDS", "no_operand_bytes"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.errors import Refusal
 from harness.assembly.expression import Binary, Node, Number, Unary, parse_expression, refuse_registers
 from harness.assembly.registers import Register
+from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens
 
 __all__ = [
@@ -83,46 +83,32 @@ def parse_operands(cursor: Tokens) -> tuple[Operand, ...]:
 
 
 def _operand(cursor: Tokens) -> Operand:
-    first = cursor.peek()
-    size: int | None = None
-    far = short = False
-    if first is not None and first.kind == "name":
-        word = first.text.lower()
-        if word in SIZES or word == "far":
-            cursor.take()
-            far = word == "far"
-            size = SIZES.get(word)
-            following = cursor.peek()
-            if following is None or following.text.lower() != "ptr" or following.kind != "name":
-                raise Refusal(
-                    f"{first.text!r} is a keyword and ptr must follow", f"write {word} ptr [...]", first.column
-                )
-            cursor.take()
-            first = cursor.peek()
-            if first is None:
-                raise Refusal("the statement ends where an address is expected")
-        elif word == "offset":
-            cursor.take()
-            return _value(cursor, short=False)
-        elif word == "short":
-            cursor.take()
-            return _value(cursor, short=True)
-        elif word in RESERVED:
-            raise Refusal(f"{first.text!r} is a keyword and cannot stand here", column=first.column)
+    word = cursor.word()
+    if word in ("offset", "short"):
+        cursor.take()
+        return _value(cursor, word == "short")
+    size, far = SIZES.get(word), word == "far"
+    if size is not None or far:
+        keyword = cursor.take()
+        if cursor.word() != "ptr":
+            raise Refusal(
+                f"{keyword.text!r} is a keyword and ptr must follow", f"write {word} ptr [...]", keyword.column
+            )
+        cursor.take()
+        if cursor.peek() is None:
+            raise Refusal("the statement ends where an address is expected")
+    elif word in RESERVED:
+        raise Refusal(f"{word!r} is a keyword and cannot stand here", column=cursor.items[cursor.position].column)
+    first = cursor.position
     segment: str | None = None
-    if (
-        first is not None
-        and first.text.lower() in _SEGMENTS
-        and cursor.position + 1 < len(cursor.items)
-        and cursor.items[cursor.position + 1].text == ":"
-    ):
-        segment = first.text.lower()
+    if cursor.word() in _SEGMENTS and [token.text for token in cursor.items[first + 1 : first + 2]] == [":"]:
+        segment = cursor.word()
         cursor.position += 2
     if cursor.next_is("["):
         return _memory(cursor, size, segment, far)
     if size is not None or segment is not None or far:
-        raise Refusal("a memory operand is written in brackets", "write [ADDRESS]", first.column if first else None)
-    return _value(cursor, short)
+        raise Refusal("a memory operand is written in brackets", "write [ADDRESS]", cursor.items[first].column)
+    return _value(cursor, False)
 
 
 def _value(cursor: Tokens, short: bool) -> Operand:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from harness.assembly.directives import arguments
-from harness.assembly.errors import Refusal
-from harness.assembly.expression import Name, Value, evaluate, names_of
+from harness.assembly.expression import early_value, names_of
 from harness.assembly.mnemonics import KNOWN
-from harness.assembly.source import SourceLine
+from harness.assembly.source import Refusal, SourceLine
 from harness.assembly.statement import Assignment, Directive, Instruction, Statement, parse_line, strip_comment
 
 __all__ = ["expand"]
@@ -76,54 +75,36 @@ def _refuse_statement_in_comment(text: str, names: Container[str]) -> None:
 
 
 def _repeat(
-    statements: list[tuple[int, Statement]],
-    constants: Mapping[str, int],
-    refuse: Callable[[int, str, Refusal], None],
-    depth: int = 0,
+    statements: list[tuple[int, Statement]], constants: Mapping[str, int], refuse: Callable[[int, str, Refusal], None]
 ) -> list[tuple[int, Statement]]:
+    """The statements with each `.rept` written out; the labels before `.rept` and `.endr` stay outside."""
     result: list[tuple[int, Statement]] = []
-    position = 0
-    while position < len(statements):
-        line, statement = statements[position]
-        if not _is(statement, ".rept"):
+    open_ones: list[tuple[int, Statement, list[tuple[int, Statement]]]] = []
+    for line, statement in statements:
+        name = statement.body.name if isinstance(statement.body, Directive) else None
+        if name not in (".rept", ".endr") or (name == ".endr" and not open_ones):
             result.append((line, statement))
-            position += 1
             continue
-        end = _end(statements, position)
-        if end is None:
-            refuse(line, statement.text, Refusal(".rept without .endr"))
-            return result
-        if depth == _DEPTH:
-            refuse(line, statement.text, Refusal(f"more than {_DEPTH} .rept inside each other"))
-            return result
-        body = _repeat(statements[position + 1 : end], constants, refuse, depth + 1)
+        labels = [(line, Statement(statement.labels, None, ""))] if statement.labels else []
+        if name == ".rept":
+            open_ones.append((line, statement, [*result, *labels]))
+            result = []
+            continue
+        start, rept, outer = open_ones.pop()
         try:
-            count = _count(statement, constants)
-            if count * len(body) + len(result) > _LIMIT:
+            count = _count(rept, constants)
+            if len(open_ones) >= _DEPTH:
+                raise Refusal(f"more than {_DEPTH} .rept inside each other")
+            if count * len(result) + len(outer) > _LIMIT:
                 raise Refusal(f"more than {_LIMIT} statements")
         except Refusal as refusal:
-            refuse(line, statement.text, refusal)
+            refuse(start, rept.text, refusal)
             count = 1
-        if statement.labels:
-            result.append((line, Statement(statement.labels, None, "")))
-        result.extend(body * count)
-        if statements[end][1].labels:
-            result.append((statements[end][0], Statement(statements[end][1].labels, None, "")))
-        position = end + 1
+        result = [*outer, *(result * count), *labels]
+    for line, statement, outer in reversed(open_ones):
+        refuse(line, statement.text, Refusal(".rept without .endr"))
+        result = outer
     return result
-
-
-def _is(statement: Statement, name: str) -> bool:
-    return isinstance(statement.body, Directive) and statement.body.name == name
-
-
-def _end(statements: list[tuple[int, Statement]], start: int) -> int | None:
-    depth = 0
-    for position in range(start, len(statements)):
-        depth += _is(statements[position][1], ".rept") - _is(statements[position][1], ".endr")
-        if depth == 0:
-            return position
-    return None
 
 
 def _count(statement: Statement, constants: Mapping[str, int]) -> int:
@@ -132,13 +113,9 @@ def _count(statement: Statement, constants: Mapping[str, int]) -> int:
     unknown = [name for name in names_of(node) if name not in constants]
     if unknown:
         raise Refusal(f"the count of .rept uses {unknown[0]!r}, which is not a constant from outside")
-
-    def lookup(leaf: object) -> Value:
-        if isinstance(leaf, Name):
-            return Value(constants[leaf.name])
+    count = early_value(node, constants.get)
+    if count is None:
         raise Refusal("the count of .rept depends on its position")
-
-    count = evaluate(node, lookup).number
     if count < 0:
         raise Refusal(f"a count of {count}")
     return count

@@ -11,15 +11,15 @@ from typing import Final
 
 import capstone
 
-from harness.assembly.errors import Refusal
 from harness.assembly.expression import Value, evaluate, names_of
 from harness.assembly.mnemonics import CONDITIONS, ROTATES, X87_POP
 from harness.assembly.operands import Far, Immediate, Memory, Operand, nodes_of, parse_operands
 from harness.assembly.registers import Register
 from harness.assembly.settled import Settled, SettledMemory, SettledOperand, SettledValue
+from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens, tokenize
 
-__all__ = ["decode", "decode_as", "mismatch", "prefix_count", "shown_size", "without_superfluous_prefixes"]
+__all__ = ["check", "decode", "decode_as", "mismatch", "prefix_count", "without_superfluous_prefixes"]
 
 _MODES: Final = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}
 _DECODERS: Final[dict[int, capstone.Cs]] = {}
@@ -91,6 +91,13 @@ def mismatch(settled: Settled, data: bytes, address: int = 0) -> str | None:
     return reason
 
 
+def check(settled: Settled, data: bytes, address: int) -> None:
+    """Raise `Refusal` if `data` at `address` is not exactly the instruction `settled`."""
+    reason = mismatch(settled, data, address)
+    if reason is not None:
+        raise Refusal(f"cannot be assembled rightly: {reason}")
+
+
 def without_superfluous_prefixes(settled: Settled, data: bytes, address: int = 0) -> bytes:
     """The bytes without the prefixes that change nothing in the decoded instruction, which Keystone likes to add."""
     index = 0
@@ -101,20 +108,6 @@ def without_superfluous_prefixes(settled: Settled, data: bytes, address: int = 0
         else:
             index += 1
     return data
-
-
-def shown_size(settled: Settled, data: bytes) -> int:
-    """The size in bits of the memory operand as the decoder shows it; 0 if it shows none."""
-    decoded = decode_as(settled, data, 0)
-    operands = _read(decoded[2]) if decoded is not None else None
-    memory = next((operand for operand in operands or () if isinstance(operand, Memory)), None)
-    return 0 if memory is None or decoded is None else _true_size(decoded[1], memory)
-
-
-def _true_size(mnemonic: str, memory: Memory) -> int:
-    size = memory.size or 0
-    wrong, right = _MISPRINTED.get(mnemonic, (0, 0))
-    return right if size == wrong else size
 
 
 @lru_cache(maxsize=16384)
@@ -233,7 +226,9 @@ def _number(shown: Immediate) -> int:
 
 
 def _same_memory(want: SettledMemory, shown: Memory, mnemonic: str) -> bool:
-    if want.size != _true_size(mnemonic, shown) or want.segment != shown.segment:
+    wrong, right = _MISPRINTED.get(mnemonic, (None, 0))
+    size = right if shown.size == wrong else shown.size or 0
+    if want.size != size or want.segment != shown.segment:
         return False
     registers = [(register, _number(Immediate(scale))) for register, scale in shown.terms]
     expected = [(want.base, 1)] if want.base is not None else []

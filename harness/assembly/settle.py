@@ -6,8 +6,6 @@ import difflib
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.addresses import displacement_problem, resolve_memory
-from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node
 from harness.assembly.mnemonics import BYTE_IMMEDIATE, KNOWN, LOCKABLE, LONG_ONLY, ROTATES, WITH_OPERANDS, X87_POP
 from harness.assembly.no_operands import NO_OPERANDS
@@ -21,7 +19,10 @@ from harness.assembly.settled import (
     SettledOperand,
     SettledValue,
     check_value,
+    displacement_problem,
+    resolve_memory,
 )
+from harness.assembly.source import Refusal
 from harness.assembly.statement import Instruction
 
 __all__ = ["Early", "Request", "o32", "refuse_prefixes", "settle", "wrong_operands"]
@@ -31,6 +32,7 @@ Early: TypeAlias = Callable[[Node], int | None]
 
 _SPELLINGS: Final = {"retn": "ret", "lret": "retf", "lretq": "retfq", "lgdtd": "lgdt", "lidtd": "lidt"}
 _DESCRIPTOR_TABLES: Final = frozenset({"lgdt", "lidt", "sgdt", "sidt"})
+_WITH_O32: Final = _DESCRIPTOR_TABLES | {"lgdtd", "lidtd", "jmp", "call", "ljmp", "lcall"}
 _IMPLIED_ST1: Final = X87_POP | {"fxch", "fcom", "fcomp", "fucom", "fucomp"}
 _WORD_IMMEDIATE: Final = frozenset({"ret", "retf", "retfq", "enter"})
 
@@ -52,8 +54,8 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
     for operand in instruction.operands:
         if isinstance(operand, Register) and operand.needs_64 and mode != 64:
             raise Refusal(f"{operand.name} exists only in 64-bit mode")
-    prefixes = instruction.prefixes
     operands = instruction.operands
+    wide = False
     if not operands and mnemonic in _IMPLIED_ST1:
         operands = (REGISTERS["st(1)"],)
     if mnemonic in ("aam", "aad") and mode == 64:
@@ -63,10 +65,8 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
     if mnemonic in _DESCRIPTOR_TABLES:
         operands = _descriptor_table(instruction, mode)
         wide = instruction.mnemonic in ("lgdtd", "lidtd") or o32(instruction, mode)
-        prefixes = ("o32",) if wide else ()
     elif mnemonic in ("jmp", "call", "ljmp", "lcall"):
         mnemonic, operands = _far(mnemonic, instruction, mode)
-        prefixes = ()
     elif mnemonic == "mov" and any(isinstance(item, Register) and item.kind == "segment" for item in operands):
         operands = _segment_move(operands, mode)
     settled: list[SettledOperand] = []
@@ -77,16 +77,11 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
         elif isinstance(operand, Memory):
             if operand.far and mnemonic not in ("ljmp", "lcall"):
                 raise Refusal(f"{mnemonic} takes no far pointer")
-            memory, late = resolve_memory(operand, mode, 0 if mnemonic == "lea" else operand.size or 0, early)
-            if late:
-                fields.append(Field(position, 0, min(memory.width, 32), "relative" if memory.relative else "address"))
-            else:
-                problem = displacement_problem(memory.displacement, memory)
-                if problem is not None:
-                    raise problem
+            memory, field = _address(mnemonic, operands, position, mode, early)
             settled.append(memory)
+            fields += [field] if field is not None else []
         elif isinstance(operand, Immediate) and not operand.short:
-            value, field = _immediate(mnemonic, operands, position, early(operand.value))
+            value, field = _immediate(mnemonic, operands, position, operand.value, early)
             settled.append(value)
             fields += [field] if field is not None else []
         else:
@@ -94,10 +89,9 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
     if mnemonic == "imul" and len(settled) == 2 and isinstance(settled[1], SettledValue):
         settled.insert(0, settled[0])
         fields = [field._replace(operand=2) for field in fields]
-    if prefixes and prefixes != ("o32",):
-        _check_lock(instruction, settled)
+    lock = () if instruction.mnemonic in _WITH_O32 else _lock(instruction, settled)
     _check_high_bytes(settled)
-    return Request(Settled(mode, prefixes, mnemonic, tuple(settled)), tuple(fields))
+    return Request(Settled(mode, ("o32",) if wide else lock, mnemonic, tuple(settled)), tuple(fields))
 
 
 def _unknown(mnemonic: str) -> Refusal:
@@ -139,12 +133,13 @@ def _far(mnemonic: str, instruction: Instruction, mode: int) -> tuple[str, tuple
     """LJMP and LCALL with their pointer size for a far transfer through memory; a near transfer as it is."""
     operands = instruction.operands
     memory = operands[0]
-    if len(operands) != 1 or not isinstance(memory, Memory):
+    if (
+        len(operands) != 1
+        or not isinstance(memory, Memory)
+        or not (memory.far or memory.size in (48, 80) or mnemonic in ("ljmp", "lcall"))
+    ):
         refuse_prefixes(instruction)
-        return mnemonic, operands
-    if not memory.far and memory.size not in (48, 80) and mnemonic in ("jmp", "call"):
-        refuse_prefixes(instruction)
-        if mode == 16 and memory.size == 32:
+        if isinstance(memory, Memory) and mode == 16 and memory.size == 32:
             raise Refusal(
                 f"{mnemonic} dword ptr could be a near 32-bit or a far 16:16 {mnemonic} in 16-bit mode",
                 f"write {mnemonic} far ptr [m] for the far one, or load a register for the near one",
@@ -174,11 +169,33 @@ def _segment_move(operands: tuple[Operand, ...], mode: int) -> tuple[Operand, ..
     return operands[0], source
 
 
+def _address(
+    mnemonic: str, operands: tuple[Operand, ...], position: int, mode: int, early: Early
+) -> tuple[SettledMemory, Field | None]:
+    """The address and, if its displacement is late, its field. MOV of the accumulator has a full 64-bit address."""
+    operand = operands[position]
+    assert isinstance(operand, Memory)
+    memory, late = resolve_memory(operand, mode, 0 if mnemonic == "lea" else operand.size or 0, early)
+    accumulator = any(isinstance(item, Register) and (item.kind, item.number) == ("general", 0) for item in operands)
+    if mnemonic == "movabs" and not (memory.absolute and accumulator):
+        raise Refusal("movabs with memory takes al, ax, eax or rax and an absolute address, in 64-bit mode")
+    if late and mnemonic == "movabs":
+        memory = memory._replace(displacement=PLACEHOLDER_VALUE[64])
+        return memory, Field(position, 0, 64, "unsigned", operand.displacement)
+    if late:
+        kind = "relative" if memory.relative else "address"
+        return memory, Field(position, 0, min(memory.width, 32), kind, operand.displacement)
+    problem = displacement_problem(memory.displacement, memory)
+    if problem is not None and not (mnemonic in ("mov", "movabs") and memory.absolute and accumulator):
+        raise problem
+    return memory, None
+
+
 def _immediate(
-    mnemonic: str, operands: tuple[Operand, ...], position: int, value: int | None
+    mnemonic: str, operands: tuple[Operand, ...], position: int, node: Node, early: Early
 ) -> tuple[SettledValue, Field | None]:
     """The immediate and, if its value is late, its field. Its width follows the first operand."""
-    first = operands[0]
+    first, value = operands[0], early(node)
     width = (first.size or 0) if isinstance(first, (Register, Memory)) else 0
     encoded, kind = width, "immediate"
     if mnemonic in BYTE_IMMEDIATE or (mnemonic == "enter" and position == 1):
@@ -192,7 +209,7 @@ def _immediate(
         if mnemonic != "movabs" and not (mnemonic == "mov" and isinstance(first, Register) and value is not None):
             encoded, kind = 32, "signed"
     if value is None:
-        return SettledValue(PLACEHOLDER_VALUE[encoded], width), Field(position, 0, encoded, kind)
+        return SettledValue(PLACEHOLDER_VALUE[encoded], width), Field(position, 0, encoded, kind, node)
     check_value(value, encoded, kind)
     return SettledValue(value, width), None
 
@@ -215,17 +232,20 @@ def _check_high_bytes(operands: list[SettledOperand]) -> None:
             raise Refusal(f"{high.name} cannot be used together with {register.name}", "go through a low register")
 
 
-def _check_lock(instruction: Instruction, operands: list[SettledOperand]) -> None:
-    mnemonic = instruction.mnemonic
-    if instruction.prefixes != ("lock",):
-        extra = next((prefix for prefix in instruction.prefixes if prefix != "lock"), None)
+def _lock(instruction: Instruction, operands: list[SettledOperand]) -> tuple[str, ...]:
+    """The prefixes; raises `Refusal` for any but one LOCK where it may stand."""
+    mnemonic, prefixes = instruction.mnemonic, instruction.prefixes
+    if not prefixes:
+        return ()
+    if prefixes != ("lock",):
+        extra = next((prefix for prefix in prefixes if prefix != "lock"), None)
         raise Refusal(f"{extra} cannot stand before {mnemonic}" if extra else "the same prefix twice")
     if mnemonic not in LOCKABLE:
         raise Refusal(f"lock before {mnemonic} raises #UD", "write .byte 0xf0 if that is wanted")
-    if not isinstance(operands[0], SettledMemory) and not (
-        mnemonic == "xchg" and isinstance(operands[-1], SettledMemory)
-    ):
+    destination = operands[-1] if mnemonic == "xchg" and isinstance(operands[-1], SettledMemory) else operands[0]
+    if not isinstance(destination, SettledMemory):
         raise Refusal("lock needs a memory operand as destination", "write .byte 0xf0 if #UD is wanted")
+    return prefixes
 
 
 def wrong_operands(instruction: Instruction, mode: int) -> Refusal:

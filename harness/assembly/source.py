@@ -1,10 +1,11 @@
-"""Source lines that know where they were written."""
+"""Source lines that know where they were written, and the problems that are reported about them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Origin", "SourceLine", "source_from_text"]
+__all__ = ["AssemblyError", "Origin", "Problem", "Refusal", "SourceLine", "source_from_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,39 @@ def source_from_text(text: str, file: str, first_line: int = 1, block: int = 0) 
     return [
         SourceLine(line, Origin(file, number), block) for number, line in enumerate(text.splitlines(), start=first_line)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One refused statement: where it stands, what it says, why it is refused and what to write instead."""
+
+    origin: Origin
+    statement: str
+    reason: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" ({self.suggestion})" if self.suggestion else ""
+        statement = f" `{self.statement}`:" if self.statement else ""
+        return f"{self.origin}:{statement} {self.reason}{hint}"
+
+
+class AssemblyError(Exception):
+    """The source was refused; `problems` says every reason that was found, in source order."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[AssemblyError], tuple[tuple[Problem, ...]]]:
+        return (type(self), (self.problems,))
+
+
+class Refusal(Exception):  # noqa: N818 - a reason on its way to becoming a Problem, not an error by itself
+    """Raised inside the assembler by whoever knows a reason but not the line; becomes a `Problem`."""
+
+    def __init__(self, reason: str, suggestion: str | None = None, column: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.suggestion = suggestion
+        self.column = column

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from harness.assembly.addresses import displacement_problem, resolve_memory
-from harness.assembly.errors import Refusal
-from harness.assembly.operands import Far, Immediate, Memory
+from harness.assembly.operands import Far, Immediate
 from harness.assembly.registers import Register
-from harness.assembly.settle import Early, o32, refuse_prefixes, wrong_operands
+from harness.assembly.settle import Early, o32, refuse_prefixes
 from harness.assembly.settled import Encoded, Field, Settled, SettledValue, check_value
+from harness.assembly.source import Refusal
 from harness.assembly.statement import Instruction
 
 __all__ = ["special_form"]
@@ -24,8 +23,6 @@ def special_form(instruction: Instruction, mode: int, early: Early) -> Encoded |
         first, second = operands
         if isinstance(first, Immediate) and isinstance(second, Immediate):
             return _far(instruction, Far(first.value, second.value), mode, early)
-    if mnemonic in ("mov", "movabs") and len(operands) == 2 and mode == 64:
-        return _full_address_move(instruction, early)
     if mnemonic == "rdpid":
         return _rdpid(instruction, mode)
     return None
@@ -41,7 +38,7 @@ def _push(instruction: Instruction, operand: Immediate, mode: int, early: Early)
     if value is None:
         value = 0
         data = b"\x68" + bytes(width // 8)
-        fields = (Field(0, 1, width, kind),)
+        fields = (Field(0, 1, width, kind, operand.value),)
     else:
         check_value(value, width, kind)
         low = value & ((1 << width) - 1)
@@ -69,41 +66,13 @@ def _far(instruction: Instruction, far: Far, mode: int, early: Early) -> Encoded
     for position, node, bits in ((1, far.offset, width), (0, far.selector, 16)):
         value = early(node)
         if value is None:
-            fields.append(Field(position, len(data), bits, "unsigned"))
+            fields.append(Field(position, len(data), bits, "unsigned", node))
         else:
             check_value(value, bits, "unsigned")
         values.append(value or 0)
         data += (value or 0).to_bytes(bits // 8, "little")
     operands = (SettledValue(values[1], 16), SettledValue(values[0], width))
     return Encoded(data, Settled(mode, ("o32",) if wide else (), name, operands), tuple(fields))
-
-
-def _full_address_move(instruction: Instruction, early: Early) -> Encoded | None:
-    """MOV between the accumulator and a 64-bit address (A0 to A3), where `movabs` or the address needs it."""
-    first, second = instruction.operands
-    register, memory = (first, second) if isinstance(first, Register) else (second, first)
-    if not isinstance(register, Register) or not isinstance(memory, Memory):
-        return None
-    demanded = instruction.mnemonic == "movabs"
-    if register.number != 0 or register.kind != "general" or memory.terms:
-        if demanded:
-            raise Refusal("movabs takes al, ax, eax or rax and an address", "movabs rax, [ADDRESS]")
-        return None
-    if memory.size not in (None, register.size) or memory.far:
-        raise wrong_operands(instruction, 64)
-    resolved, late = resolve_memory(memory, 64, register.size, early)
-    fits = late or displacement_problem(resolved.displacement, resolved) is None
-    if fits and not demanded:
-        return None
-    refuse_prefixes(instruction)
-    address = 0 if late else resolved.displacement & ((1 << 64) - 1)
-    data = bytes([0x64 if resolved.segment == "fs" else 0x65]) if resolved.segment else b""
-    data += b"\x66" if register.size == 16 else b"\x48" if register.size == 64 else b""
-    data += bytes([0xA0 + (register.size > 8) + (2 if register is second else 0)])
-    resolved = resolved._replace(displacement=address)
-    pair = (register, resolved) if register is first else (resolved, register)
-    fields = (Field(int(register is first), len(data), 64, "unsigned"),) if late else ()
-    return Encoded(data + address.to_bytes(8, "little"), Settled(64, (), "mov", pair), fields)
 
 
 def _rdpid(instruction: Instruction, mode: int) -> Encoded:

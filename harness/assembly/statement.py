@@ -6,17 +6,17 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.errors import Refusal
 from harness.assembly.expression import Node, names_of, parse_expression, refuse_registers
 from harness.assembly.operands import RESERVED, Operand, nodes_of, parse_operands
 from harness.assembly.registers import REGISTERS
+from harness.assembly.source import Refusal
 from harness.assembly.tokens import Token, Tokens, tokenize
 
 __all__ = ["Assignment", "Body", "Directive", "Instruction", "Statement", "parse_line", "strip_comment"]
 
 PREFIXES: Final = frozenset({"lock", "rep", "repe", "repz", "repne", "repnz", "o32", "data32"})
 _LABEL = re.compile(r"\s*(?P<label>[0-9]+|[A-Za-z_][\w.]*|\.[\w.]+)\s*:(?!:)", re.ASCII)
-_ASSIGNMENT = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*|\.L[\w.]*)\s*=(?!=)\s*(?P<value>.*)", re.ASCII | re.DOTALL)
+_ASSIGNMENT = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*|\.L[\w.]*)\s*=(?!=)", re.ASCII)
 _WORD = re.compile(r"\s*(?P<word>\.?[A-Za-z][\w.]*)(?P<gap>\s*)", re.ASCII)
 _PART = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|/\*|//|[#;]""")
 
@@ -88,24 +88,14 @@ def parse_line(text: str) -> Statement:
         raise Refusal("the line holds a control character")
     labels: list[str] = []
     position = 0
-    while True:
-        match = _LABEL.match(bare, position)
-        if match is None:
-            break
-        label = match.group("label")
-        _check_label(label, match.start("label") + 1)
-        labels.append(label)
+    while (match := _LABEL.match(bare, position)) is not None:
+        _check_label(match.group("label"), match.start("label") + 1)
+        labels.append(match.group("label"))
         position = match.end()
-    rest = bare[position:]
-    if not rest.strip():
+    rest = bare[position:].strip()
+    if not rest:
         return Statement(tuple(labels), None, bare.strip())
-    try:
-        body = _body(rest)
-    except Refusal as refusal:
-        if refusal.column is not None:
-            refusal.column += position
-        raise
-    return Statement(tuple(labels), body, rest.strip())
+    return Statement(tuple(labels), _body(bare, position), rest)
 
 
 def _check_label(label: str, column: int) -> None:
@@ -121,69 +111,43 @@ def _check_label(label: str, column: int) -> None:
         raise Refusal(f"{label!r} is a keyword and cannot be a label", "choose another name", column)
 
 
-def _body(text: str) -> Body:
-    match = _ASSIGNMENT.match(text)
+def _body(text: str, position: int) -> Body:
+    match = _ASSIGNMENT.match(text, position)
     if match is not None:
-        return _assignment(match.group("name"), match.group("value"), match.start("value"))
+        return _assignment(match.group("name"), tokenize(text, match.end()))
     prefixes: list[str] = []
-    position = 0
     while True:
         match = _WORD.match(text, position)
         if match is None:
             raise Refusal(f"{text[position:].strip()!r} is neither a label, a directive nor an instruction")
         word = match.group("word").lower()
         position = match.end()
-        if word.startswith("."):
-            if prefixes:
-                raise Refusal(f"the prefix {prefixes[0]} stands before a directive")
-            return _directive(word, text, position)
-        if position < len(text) and not match.group("gap"):
+        if word.startswith(".") and prefixes:
+            raise Refusal(f"the prefix {prefixes[0]} stands before a directive")
+        if not word.startswith(".") and position < len(text) and not match.group("gap"):
             raise Refusal(f"{text[position]!r} follows {word!r} without a blank", column=position + 1)
         if word not in PREFIXES:
             break
         prefixes.append(word)
         if position >= len(text):
             raise Refusal(f"the prefix {word} stands alone", "write it on the line of its instruction")
-    tokens = _tokens(text, position)
+    tokens = tokenize(text, position)
+    if word in (".set", ".equ"):
+        if len(tokens) < 3 or tokens[0].kind != "name" or tokens[1].text != ",":
+            raise Refusal(f"{word} needs a name and a value", f"{word} NAME, VALUE")
+        return _assignment(tokens[0].text, tokens[2:])
+    if word.startswith("."):
+        return Directive(word, tuple(tokens))
     operands = parse_operands(Tokens(tokens)) if tokens else ()
-    names: list[str] = []
-    for operand in operands:
-        for node in nodes_of(operand):
-            names.extend(names_of(node))
+    names = [name for operand in operands for node in nodes_of(operand) for name in names_of(node)]
     return Instruction(tuple(prefixes), word, operands, tuple(names))
 
 
-def _tokens(text: str, position: int) -> list[Token]:
-    try:
-        tokens = tokenize(text[position:])
-    except Refusal as refusal:
-        if refusal.column is not None:
-            refusal.column += position
-        raise
-    return [Token(kind, body, column + position) for kind, body, column in tokens]
-
-
-def _assignment(name: str, value: str, position: int) -> Assignment:
+def _assignment(name: str, value: list[Token]) -> Assignment:
     if name.lower() in REGISTERS or name.lower() in RESERVED:
         raise Refusal(f"{name!r} is reserved and cannot be given a value", "choose another name")
-    cursor = Tokens([Token(kind, body, column + position) for kind, body, column in tokenize(value)])
+    cursor = Tokens(value)
     node = parse_expression(cursor)
     cursor.finish()
     refuse_registers(node)
     return Assignment(name, node)
-
-
-def _directive(word: str, text: str, position: int) -> Body:
-    tokens = _tokens(text, position)
-    if word in (".set", ".equ"):
-        if len(tokens) < 3 or tokens[0].kind != "name" or tokens[1].text != ",":
-            raise Refusal(f"{word} needs a name and a value", f"{word} NAME, VALUE")
-        name = tokens[0].text
-        if name.lower() in REGISTERS or name.lower() in RESERVED:
-            raise Refusal(f"{name!r} is reserved and cannot be given a value", "choose another name")
-        cursor = Tokens(tokens[2:])
-        node = parse_expression(cursor)
-        cursor.finish()
-        refuse_registers(node)
-        return Assignment(name, node)
-    return Directive(word, tuple(tokens))

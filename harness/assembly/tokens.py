@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from harness.assembly.errors import Refusal
+from harness.assembly.source import Refusal
 
 __all__ = ["Token", "Tokens", "tokenize", "unescape"]
 
@@ -22,7 +22,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _ESCAPES: Final = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, "\\": 92, '"': 34, "'": 39}
-_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})(?![0-9a-fA-F])|(.))", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})(?![0-9a-fA-F])|(.))|([^\\]+)", re.DOTALL)
 
 
 class Token(NamedTuple):
@@ -35,45 +35,28 @@ class Token(NamedTuple):
 
 def unescape(body: str) -> bytes:
     """The bytes of a quoted body (without the quotes); raises `Refusal` for an unknown escape."""
-    if "\\" not in body:
-        return body.encode()
-    result = bytearray()
-    position = 0
-    while position < len(body):
-        if body[position] != "\\":
-            end = body.find("\\", position)
-            end = len(body) if end < 0 else end
-            result += body[position:end].encode()
-            position = end
-            continue
-        match = _ESCAPE.match(body, position)
-        if match is None:
-            raise Refusal("a backslash at the end of the text")
-        octal, hexadecimal, letter = match.groups()
-        if octal is not None:
-            value = int(octal, 8)
-            if value > 255:
-                raise Refusal(f"the escape \\{octal} is more than a byte")
-        elif hexadecimal is not None:
-            value = int(hexadecimal, 16)
-        elif letter in _ESCAPES:
-            value = _ESCAPES[letter]
-        else:
-            raise Refusal(
-                f"unknown escape {match.group()!r}", "known are \\n \\t \\r \\b \\f \\\\ \\\" \\' \\ooo \\xhh"
-            )
-        result.append(value)
-        position = match.end()
-    return bytes(result)
+    return b"".join([_unescaped(match) for match in _ESCAPE.finditer(body)])
 
 
-def tokenize(text: str) -> list[Token]:
-    """Cut a text into tokens; raises `Refusal` at the first character that cannot start one."""
+def _unescaped(match: re.Match[str]) -> bytes:
+    octal, hexadecimal, letter, plain = match.groups()
+    if plain is not None:
+        return str(plain).encode()
+    if letter is not None and letter not in _ESCAPES:
+        known = "\\n \\t \\r \\b \\f \\\\ \\\" \\' \\ooo \\xhh"
+        raise Refusal(f"unknown escape {match.group()!r}", f"known are {known}")
+    value = _ESCAPES[letter] if letter is not None else int(octal or hexadecimal, 8 if octal else 16)
+    if value > 255:
+        raise Refusal(f"the escape \\{octal} is more than a byte")
+    return bytes([value])
+
+
+def tokenize(text: str, position: int = 0) -> list[Token]:
+    """Cut a text into tokens from `position` on; raises `Refusal` at the first character that cannot start one."""
     tokens: list[Token] = []
-    position, end = 0, len(text.rstrip())
-    match_at = _TOKEN.match
+    end = len(text.rstrip())
     while position < end:
-        match = match_at(text, position)
+        match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
             rest = text[position:].lstrip()
             hint = None
@@ -107,12 +90,10 @@ class Tokens:
             self.items[self.position].text in texts and self.items[self.position].kind == "op"
         )
 
-    def stands_alone(self) -> bool:
-        """Whether the next token is a whole expression: a number or a name, and no operator after it."""
-        following = self.position + 1
-        if following > len(self.items) or self.items[self.position].kind not in ("number", "name"):
-            return False
-        return following == len(self.items) or self.items[following].text in (",", "]", ")")
+    def word(self) -> str:
+        """The next token in lower case if it is a name, else an empty text."""
+        token = self.peek()
+        return token.text.lower() if token is not None and token.kind == "name" else ""
 
     def take(self) -> Token:
         """The next token; raises `Refusal` where the statement ends too early."""

@@ -8,12 +8,12 @@ import pytest
 
 from harness.assembly import Problem
 from harness.assembly.encode import Key, encode
-from harness.assembly.errors import Refusal
 from harness.assembly.mnemonics import KNOWN, RELATIVE
 from harness.assembly.no_operands import NO_OPERANDS, no_operand_bytes
 from harness.assembly.registers import REGISTERS
 from harness.assembly.round_trip import decode, mismatch
 from harness.assembly.settled import Encoded, Settled, SettledValue
+from harness.assembly.source import Refusal
 from harness.assembly.statement import Instruction, parse_line
 
 from .agreement import assembled_each
