@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from harness.assembly import cache
-from harness.assembly.call_site import source_from_call
 from harness.assembly.listing import Assembled, ListingLine
 from harness.assembly.names import Names, check_names
 from harness.assembly.source import AssemblyError, Origin, Problem, SourceLine, source_from_text
@@ -20,7 +19,6 @@ __all__ = [
     "Problem",
     "SourceLine",
     "assemble",
-    "source_from_call",
     "source_from_text",
 ]
 

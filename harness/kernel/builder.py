@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
 from harness import abi
-from harness.assembly import source_from_call
 from harness.hardware.block import Bound, Value
 from harness.hardware.cpu import ControlRegisters, DebugRegisters
 from harness.hardware.msr import Msr
@@ -19,6 +18,7 @@ from harness.hardware.platform import Platform
 from harness.hardware.rtc import Cmos
 from harness.kernel.blocks import block
 from harness.kernel.bus import StagedBus, slot
+from harness.kernel.call_site import source_from_call
 from harness.kernel.checks import check_count, check_duration, check_number, check_vector
 from harness.kernel.controllers import HpetControl, IoApicControl, LocalApicControl, PicPair, PitControl
 from harness.kernel.cpus import Processors

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
 
-from harness.assembly.source import Origin, SourceLine
+from harness.assembly import Origin, SourceLine
 
 __all__ = ["source_from_call"]
 

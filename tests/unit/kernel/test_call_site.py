@@ -10,7 +10,8 @@ from types import FrameType, ModuleType
 
 import pytest
 
-from harness.assembly import Origin, SourceLine, source_from_call
+from harness.assembly import Origin, SourceLine
+from harness.kernel.call_site import source_from_call
 
 FILE = Path(__file__)
 HERE = str(FILE.relative_to(Path.cwd()) if FILE.is_relative_to(Path.cwd()) else FILE)
@@ -185,7 +186,7 @@ def test_files_below_the_current_folder_are_named_from_there(monkeypatch: pytest
     assert asm("nop")[0].origin.file == FILE.name
     monkeypatch.chdir("/")
     assert asm("nop")[0].origin.file == str(FILE).removeprefix("/")
-    monkeypatch.chdir(FILE.parents[1] / "kernel")
+    monkeypatch.chdir(FILE.parents[1] / "assembly")
     assert asm("nop")[0].origin.file == str(FILE)
 
 
