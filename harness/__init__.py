@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from harness.kernel.poll import wait_register
     from harness.kernel.program import Buffer
     from harness.kernel.window import GUARD, PAGE, Window
-    from harness.probes.probe import Deviation, ProbeBody, probe
+    from harness.probes.deviation import Deviation
+    from harness.probes.probe import ProbeBody, probe
 
 __all__ = [
     "GDT",
@@ -150,7 +151,8 @@ _NAMES_OF_MODULE = {
     "harness.kernel.program": "Buffer",
     "harness.kernel.window": "GUARD PAGE Window",
     "harness.evidence.run": "Run",
-    "harness.probes.probe": "Deviation ProbeBody probe",
+    "harness.probes.deviation": "Deviation",
+    "harness.probes.probe": "ProbeBody probe",
     "harness.evidence.interrupts": "InterruptRecord Mark",
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names.split()}

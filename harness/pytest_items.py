@@ -14,6 +14,7 @@ from _pytest._code.code import ExceptionInfo, ReprEntry, ReprExceptionInfo, Repr
 
 from harness.one_line import one_line
 from harness.probes.loader import LoadError, load_file, same_id
+from harness.probes.own_records import OwnRecord, RecordsError, load_records
 from harness.probes.probe import Case, Probe
 from harness.probes.probe_places import shown
 from harness.pytest_broken import BrokenFileItem
@@ -29,7 +30,16 @@ from harness.run.execute import Executor, RunOptions
 from harness.run.record import AtFault, RunRecord, Verdict
 from harness.run.targets import find_targets, hold_required, required_targets
 
-__all__ = ["ProbeFile", "ProbeItem", "Session", "chosen_targets", "launch", "open_json", "required_names"]
+__all__ = [
+    "ProbeFile",
+    "ProbeItem",
+    "Session",
+    "chosen_targets",
+    "launch",
+    "open_json",
+    "own_records",
+    "required_names",
+]
 
 
 _KNOWN: pytest.StashKey[dict[str, Probe]] = pytest.StashKey()
@@ -40,7 +50,7 @@ _BROKEN: Mapping[str, str] = {
     AtFault.HARNESS: "the harness broke",
 }
 _KINDS: Mapping[Verdict, str] = {Verdict.FAIL: "AssertionError", Verdict.DEVIATION: "recorded deviation"}
-_PASSED_ON = ("target-file", "qemu")  # options that running one case again needs too
+_PASSED_ON = ("target-file", "qemu", "deviations")  # options that running one case again needs too
 
 
 class NotPassedError(Exception):
@@ -62,7 +72,11 @@ class Session:
         """Run one case on one target."""
         if target.name not in self._executors:
             option = self._config.getoption
-            options = RunOptions(cold=option("--trapgate-cold"), qemu_args=tuple(option("--trapgate-qemu-arg")))
+            options = RunOptions(
+                cold=option("--trapgate-cold"),
+                qemu_args=tuple(option("--trapgate-qemu-arg")),
+                records=own_records(self._config),
+            )
             self._executors[target.name] = Executor(target, options)
         return self._executors[target.name].run(case)
 
@@ -226,6 +240,18 @@ def _rerun(item: ProbeItem) -> str:
     if record is not None and record.lacking == "host" and record.verdict is Verdict.FAIL:  # a fail by --require alone
         words.append(f"--trapgate-require={item.target.name}")
     return shlex.join(words)
+
+
+def own_records(config: pytest.Config) -> tuple[OwnRecord, ...]:
+    """Those of `--trapgate-deviations`, or of the ini option, whose path is relative to the ini file's folder."""
+    given = config.getoption("--trapgate-deviations")
+    configured = config.getini("trapgate_deviations")
+    if not given and not configured:
+        return ()
+    try:
+        return load_records(Path(given) if given else config.rootpath / configured)[0]
+    except RecordsError as error:
+        raise pytest.UsageError(f"trapgate: {error}") from error
 
 
 def chosen_targets(config: pytest.Config, names: Sequence[str] | None = None) -> list[Target]:

@@ -64,9 +64,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ARG",
         help="one more argument for QEMU (repeatable)",
     )
+    group.addoption("--trapgate-deviations", metavar="TOML", help="records of your own deviations")
     group.addoption("--trapgate-cold", action="store_true", help="start a new QEMU for every run")
     group.addoption("--trapgate-json", metavar="FILE", help="write every probe's record as JSON")
     parser.addini("trapgate_probes", "folders of probes", type="paths", default=[])
+    parser.addini("trapgate_deviations", "file of records of your own deviations", default="")
     parser.addini("trapgate_require", "targets that this host must be able to run", type="args", default=[])
     parser.addini("trapgate_targets", "targets where --trapgate-target gives none", type="args", default=[])
 
@@ -82,6 +84,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from harness.pytest_items import required_names
 
         required_names(config)
+    if config.getoption("--trapgate-deviations") or config.getini("trapgate_deviations"):
+        from harness.pytest_items import own_records
+
+        own_records(config)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -20,7 +20,8 @@ from harness.commands.options import Selection, selecting
 from harness.commands.planning import check_programs, find_cases, usage_error
 from harness.commands.throughput import throughput_document, throughput_tables
 from harness.probes.loader import catalogue_root
-from harness.probes.probe import Case, ProbeError
+from harness.probes.probe import Case
+from harness.probes.probe_error import ProbeError
 from harness.probes.selection import SelectionError
 from harness.qemu.errors import QemuError
 from harness.report.atomic import write_atomic

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from harness.commands.options import Selection, selecting
 from harness.commands.planning import usage_error
-from harness.probes.probe import Case, ProbeError
+from harness.probes.probe import Case
+from harness.probes.probe_error import ProbeError
 from harness.probes.selection import SelectionError
 
 __all__ = ["images_command"]

@@ -15,7 +15,8 @@ from rich.text import Text
 from harness.commands.coverage import show_coverage
 from harness.commands.options import Selection, selecting
 from harness.commands.planning import find_cases, usage_error
-from harness.probes.probe import Case, Probe, ProbeError
+from harness.probes.probe import Case, Probe
+from harness.probes.probe_error import ProbeError
 from harness.probes.selection import SelectionError
 from harness.report.atomic import write_atomic
 from harness.report.json_file import SCHEMA

@@ -18,7 +18,8 @@ import typer
 from harness.commands.completion import complete_names, complete_targets
 from harness.commands.planning import find_cases, usage_error
 from harness.probes.loader import Problem
-from harness.probes.probe import Case, ProbeError
+from harness.probes.probe import Case
+from harness.probes.probe_error import ProbeError
 from harness.probes.selection import Keywords, SelectionError
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target

@@ -24,10 +24,13 @@ from harness.campaign.rounds import Repeats
 from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.planning import check_programs, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
+from harness.probes.deviation import GONE
 from harness.probes.loader import Problem
+from harness.probes.own_records import OwnRecord, RecordsError, draft, load_records
 from harness.probes.probe import Case
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
+from harness.report.atomic import write_atomic
 from harness.report.documents import document
 from harness.report.host import host_facts, qemu_version, version
 from harness.report.json_file import JsonReport
@@ -36,7 +39,7 @@ from harness.report.summary import Result, exit_code
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
 from harness.run.host_faults import REFERENCE, kvm_kind
-from harness.run.record import RunRecord, Verdict
+from harness.run.record import AtFault, RunRecord, Verdict
 from harness.run.targets import hold_required, required_targets
 from harness.run.unloaded import broken_records
 
@@ -73,6 +76,7 @@ class Plan:
     stream: Stream = field(default_factory=Stream)
     broken: tuple[RunRecord, ...] = ()  # an error for each file that cannot be loaded
     required: frozenset[str] = frozenset()  # names of targets that this host must be able to run
+    record_file: Path | None = None  # for drafts of records
 
     @property
     def size(self) -> int:
@@ -124,6 +128,12 @@ def run_command(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="The random order of that number, which the note shows.")
     ] = None,
+    deviations: Annotated[
+        Path | None, typer.Option("--deviations", metavar="TOML", help="Records of your own deviations (docs/ci.md).")
+    ] = None,
+    record_file: Annotated[
+        Path | None, typer.Option("--record", metavar="TOML", help="Write each fail as a draft of such a record.")
+    ] = None,
 ) -> None:
     """Boot probes on targets and print their verdicts; each failure is explained."""
     broken: list[Problem] = []
@@ -148,7 +158,10 @@ def run_command(
     if random_order and seed is None:
         seed = secrets.randbelow(1_000_000)
     errors = broken_records(broken, choice.targets[0].name)
-    stream = Stream(jobs or 0, cold, repeat, seed, second_source, verify_warm)
+    own = _own_records(selection, deviations) if deviations is not None else ()
+    if record_file is not None and record_file.exists():
+        usage_error(f"--record {record_file}: exists. To fix: name a new file, and move what you keep to your own")
+    stream = Stream(jobs or 0, cold, repeat, seed, second_source, verify_warm, own)
     plan = Plan(
         runs,
         selection.qemu_args,
@@ -161,12 +174,27 @@ def run_command(
             *["--cold"] * cold,
             *["--second-source"] * second_source,
             *["--verify-warm"] * verify_warm,
+            *([f"--deviations={deviations}"] if deviations is not None else []),
         ),
         stream,
         errors,
         required,
+        record_file,
     )
-    raise typer.Exit(execute(plan, partial(open_runner, cold=cold, second_source=second_source)))
+    raise typer.Exit(execute(plan, partial(open_runner, cold=cold, second_source=second_source, own=own)))
+
+
+def _own_records(selection: Selection, path: Path) -> tuple[OwnRecord, ...]:
+    """The records of a file; each must match a probe, also one that was not chosen."""
+    everything = replace(selection, names=None).find_cases([])
+    try:
+        found, drafts = load_records(path, {case.probe.id for case in everything})
+    except RecordsError as error:
+        usage_error(f"--deviations: {error}")
+    if drafts:
+        note = f"--deviations {path}: {plural(drafts, 'draft')} without a reference (ref) do not count"
+        make_console(stderr=True).print(Text(note, "yellow"), soft_wrap=True)
+    return found
 
 
 def _part_of(
@@ -181,12 +209,18 @@ def _part_of(
 
 
 def open_runner(
-    target: Target, qemu_args: Sequence[str], *, cold: bool = False, second_source: bool = False
+    target: Target,
+    qemu_args: Sequence[str],
+    *,
+    cold: bool = False,
+    second_source: bool = False,
+    own: tuple[OwnRecord, ...] = (),
 ) -> AbstractContextManager[Runner]:
     """The executor of one target."""
     from harness.run.execute import Executor, RunOptions  # loads the assembler: not for --help
 
-    return Executor(target, RunOptions(cold=cold, qemu_args=tuple(qemu_args), second_source=second_source))
+    options = RunOptions(cold=cold, qemu_args=tuple(qemu_args), second_source=second_source, records=own)
+    return Executor(target, options)
 
 
 def execute(plan: Plan, open_runner: OpenRunner) -> int:
@@ -303,7 +337,27 @@ def _write_reports(plan: Plan, terminal: Terminal, report: JsonReport | None, ca
             write_junit(plan.junit_file, [result.record for result in terminal.results], properties)
         except OSError as error:
             problems.append(f"--junit {plan.junit_file}: {error.strerror}; it was not written")
+    if plan.record_file is not None:
+        try:
+            write_atomic(plan.record_file, draft(_failures(plan, terminal.results)).encode())
+        except (OSError, QemuError) as error:
+            problems.append(f"--record {plan.record_file}: it was not written: {error}")
     return problems
+
+
+def _failures(plan: Plan, results: Sequence[Result]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Probe, case, kind of target, version and reason of each fail that a record could excuse."""
+    from harness.qemu.features import features  # loads QMP: not for --help
+
+    targets = {target.name: target for target, _ in plan.runs}
+    cases = {case.id: case for _, chosen in plan.runs for case in chosen}
+    for record in (result.record for result in results):
+        red = record.verdict is Verdict.FAIL or record.at_fault is AtFault.QEMU
+        if red and record.probe in cases and record.target in targets:
+            case, target = cases[record.probe], targets[record.target]
+            if not record.reason.startswith(GONE):
+                release = features(str(target.find_binary())).version
+                yield case.probe.id, case.label, target.kind, release, record.reason
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from harness.commands.options import Selection, selecting
 from harness.commands.planning import usage_error
-from harness.probes.probe import Case, ProbeError
+from harness.probes.probe import Case
+from harness.probes.probe_error import ProbeError
 from harness.probes.probe_places import shown
 from harness.report.terminal import make_console
 

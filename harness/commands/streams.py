@@ -14,6 +14,7 @@ from harness.run.record import RunRecord
 
 if TYPE_CHECKING:
     from harness.campaign.rounds import Repeats
+    from harness.probes.own_records import OwnRecord
 
 __all__ = ["OpenRunner", "Runner", "Stream"]
 
@@ -38,6 +39,7 @@ class Stream:
     seed: int | None = None  # of the random order
     second_source: bool = False
     verify_warm: bool = False  # each pass once more on a fresh machine
+    own: tuple[OwnRecord, ...] = ()  # deviations beside those of the probes
 
     def workers(self, runs: int) -> int:
         """How many processes run so many runs."""
@@ -60,7 +62,9 @@ class Stream:
         from harness.campaign.verify import run_verified
         from harness.run.execute import RunOptions
 
-        options = RunOptions(cold=self.cold, qemu_args=tuple(qemu_args), second_source=self.second_source)
+        options = RunOptions(
+            cold=self.cold, qemu_args=tuple(qemu_args), second_source=self.second_source, records=self.own
+        )
         if repeats is not None:
 
             def each(position: int, record: RunRecord) -> None:

@@ -64,20 +64,27 @@ class SplitQueue:
 
     # --- descriptors ---
 
+    @staticmethod
+    def descriptor(part: Part, *, next_index: int | None, indirect: bool) -> int:
+        """A descriptor's 128 bits."""
+        return int(
+            Descriptor.of(
+                ADDRESS=part.address,
+                LENGTH=part.length,
+                WRITE=int(part.write),
+                INDIRECT=int(indirect),
+                NEXT_FLAG=int(next_index is not None),
+                NEXT=next_index or 0,
+            )
+        )
+
     def describe(
         self, index: int, part: Part, *, next_index: int | None = None, indirect: bool = False, table: int | None = None
     ) -> None:
         """Write one descriptor, of the queue's table or of an indirect one at address `table`."""
-        descriptor = Descriptor.of(
-            ADDRESS=part.address,
-            LENGTH=part.length,
-            WRITE=int(part.write),
-            INDIRECT=int(indirect),
-            NEXT_FLAG=int(next_index is not None),
-            NEXT=next_index or 0,
-        )
+        descriptor = self.descriptor(part, next_index=next_index, indirect=indirect)
         at = self.layout.descriptor(index) if table is None else table + 16 * index
-        low, high = int(descriptor) & (1 << 64) - 1, int(descriptor) >> 64
+        low, high = descriptor & (1 << 64) - 1, descriptor >> 64
         self.k.program.step(
             f"{self.name} descriptor {index}",
             f"movabs rax, {low:#x}",

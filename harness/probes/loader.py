@@ -20,8 +20,9 @@ from harness.probes.compiled import Compiled, compiled, known
 from harness.probes.coverage import coverage_root, load_bullets
 from harness.probes.lint import FunctionNode, function_findings, module_findings
 from harness.probes.mistakes import remedy
-from harness.probes.probe import Probe, ProbeError
+from harness.probes.probe import Probe
 from harness.probes.probe_code import probe_code
+from harness.probes.probe_error import ProbeError
 from harness.probes.probe_places import probe_files, probes_root, shipped_root, shown
 from harness.qemu.devices import DEVICES
 

@@ -7,16 +7,18 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import Enum
-from fnmatch import fnmatch
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from harness.probes.deviation import Deviation
+from harness.probes.probe_error import ProbeError
+
 if TYPE_CHECKING:
     from harness.evidence.run import Run
 
-__all__ = ["Case", "Deviation", "Probe", "ProbeBody", "ProbeError", "probe"]
+__all__ = ["Case", "Probe", "ProbeBody", "probe"]
 
 ProbeBody: TypeAlias = "Generator[None, Run, None]"
 
@@ -28,65 +30,6 @@ HEXADECIMAL = frozenset(
 
 BOOT_PATHS = ("rom", "multiboot", "pvh")
 """What `boots=` may name."""
-
-
-class ProbeError(Exception):
-    """A probe that is not well formed: says where, what was expected and what to do."""
-
-
-_VERSION = re.compile(r"(<|>=)(\d+(?:\.\d+)*)")
-
-
-def _holds(version: str, comparison: str) -> bool:
-    """Whether `version` is as `comparison` ("<10", ">=9.1") says."""
-    match = _VERSION.fullmatch(comparison)
-    assert match is not None  # Deviation has looked
-    mine, theirs = ([int(part) for part in text.split(".")] for text in (version, match[2]))
-    return mine < theirs if match[1] == "<" else mine >= theirs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deviation:
-    """A known difference between a target and the manual: strict, so its disappearance is a failure.
-
-    `targets` is a glob over kinds of target, machine-accelerator[-rt] as `q35-tcg` or `pc-tcg-rt` (several separated
-    by spaces); the name that somebody gave the target does not count. `sees` is a regular expression that the
-    failure message must match: any other failure on the same target stays a `fail`. `ref` is the upstream issue, the
-    commit, or the anchor in `docs/deviations.md`. `cases` is a glob over the bracketed part of the case id.
-    `versions` are QEMU's that have it, as comparisons that all hold: `"<10"`, `">=7.2 <9.1"`; empty for all.
-    """
-
-    targets: str
-    sees: str
-    ref: str
-    cases: str = "*"
-    versions: str = ""
-
-    def __post_init__(self) -> None:
-        """Raise `ProbeError` for a field of a wrong type, an empty one, a malformed `sees` or `versions`."""
-        for name in ("targets", "sees", "ref", "cases", "versions"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or (not value.strip() and name != "versions"):
-                raise ProbeError(f"Deviation({name}={value!r}): expected a text that is not empty")
-        try:
-            re.compile(self.sees)
-        except re.error as error:
-            raise ProbeError(f"Deviation(sees={self.sees!r}): is no regular expression: {error}") from error
-        for comparison in self.versions.split():
-            if not _VERSION.fullmatch(comparison):
-                raise ProbeError(f"Deviation(versions={self.versions!r}): {comparison!r} is no comparison like '<10'")
-
-    def applies(self, target: str, case: str, version: str) -> bool:
-        """Whether the deviation is claimed for this case on this target with this version of QEMU (`"7.2.22"`)."""
-        return (
-            any(fnmatch(target, glob) for glob in self.targets.split())
-            and fnmatch(case, self.cases)
-            and all(_holds(version, comparison) for comparison in self.versions.split())
-        )
-
-    def matches(self, reason: str) -> bool:
-        """Whether this failure is the one that was recorded."""
-        return re.search(self.sees, reason) is not None
 
 
 @dataclass(frozen=True)

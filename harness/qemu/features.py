@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,13 +18,24 @@ from harness.qemu.devices import DEVICES
 from harness.qemu.engine import engine
 from harness.qemu.errors import QemuError, QemuStartError, QmpCommandError, Unsupported, said_in_short
 from harness.qemu.firmware import find_uefi
+from harness.qemu.monitor import Monitor
 from harness.qemu.remember import Memory
 from harness.qemu.resources import Resources
 from harness.qemu.shape import Shape
 from harness.qemu.start import start
 from harness.qemu.target import Accelerator, MachineType, Target
 
-__all__ = ["Features", "Trial", "cpu_model", "features", "hold_version", "require", "trial", "unsupported"]
+__all__ = [
+    "Features",
+    "Trial",
+    "cpu_model",
+    "cpu_vendor",
+    "features",
+    "hold_version",
+    "require",
+    "trial",
+    "unsupported",
+]
 
 _ELF = b"\x7fELF"
 _TRIAL_SECONDS = 20.0
@@ -90,6 +103,12 @@ def cpu_model(target: Target) -> str:
     if target.accelerator == "tcg":
         return _CPU_MODELS["tcg"][0]
     return trial(str(target.find_binary()), target.accelerator, target.machine).cpu
+
+
+def cpu_vendor(target: Target) -> str:
+    """The vendor that the target's CPU model has in CPUID leaf 0: `AuthenticAMD`, `GenuineIntel`."""
+    program = str(target.find_binary())
+    return _vendor(_identity(program), target.accelerator, target.machine, cpu_model(target))
 
 
 def unsupported(shape: Shape) -> str | None:
@@ -199,6 +218,27 @@ async def _ask(program: str, *, sandbox: bool) -> Features:
     )
 
 
+@cache
+def _vendor(identity: tuple[str, int, int], accelerator: Accelerator, machine: MachineType, cpu: str) -> str:
+    host = (platform.release(), _processor()) if accelerator == "kvm" else ()
+    memory = _memory("vendor", identity, accelerator, machine, cpu, *host)
+    known = (memory.read() if memory else {}).get("vendor")
+    if isinstance(known, str):
+        return known
+    shape = Shape(Target("vendor", machine, accelerator, "realtime", identity[0], cpu))
+    vendor = engine().run(_ask_vendor(shape, features(identity[0]).sandbox))
+    if memory:
+        memory.write({"vendor": vendor})
+    return vendor
+
+
+async def _ask_vendor(shape: Shape, sandbox: bool) -> str:
+    async with _held(shape, sandbox) as monitor:
+        processors: Any = await monitor.execute("query-cpus-fast")
+        place = {"path": processors[0]["qom-path"], "property": "vendor"}
+        return str(await monitor.execute("qom-get", place))
+
+
 _KVM_GET_API_VERSION = 0xAE00  # Linux, Documentation/virt/kvm/api.rst, 4.1
 
 
@@ -247,15 +287,22 @@ def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: Ma
 
 
 async def _run_trial(shape: Shape, sandbox: bool) -> str | None:
+    async with _held(shape, sandbox) as monitor:
+        await monitor.resume()
+        stop = await monitor.wait_stop(_TRIAL_SECONDS)
+        return None if stop.signalled else str(stop)
+
+
+@asynccontextmanager
+async def _held(shape: Shape, sandbox: bool) -> AsyncIterator[Monitor]:
+    """A QEMU of that shape, stopped before its guest's first instruction."""
     resources = Resources(shape, _ROM)
     try:
         assert shape.target.binary is not None and shape.target.cpu is not None
         arguments = qemu_arguments(shape, shape.target.cpu, resources.endpoints(), sandbox=sandbox)
         monitor = await start(shape.target.binary, arguments, resources, 60, lambda: "")
         try:
-            await monitor.resume()
-            stop = await monitor.wait_stop(_TRIAL_SECONDS)
-            return None if stop.signalled else str(stop)
+            yield monitor
         finally:
             await monitor.process.end()
             await monitor.close()

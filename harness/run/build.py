@@ -14,8 +14,9 @@ from harness.image.image import Image
 from harness.kernel.builder import Kernel
 from harness.kernel.program import Program, ProgramError
 from harness.probes.mistakes import MISTAKES, explain_mistake
-from harness.probes.probe import Case, ProbeError
+from harness.probes.probe import Case
 from harness.probes.probe_code import probe_code
+from harness.probes.probe_error import ProbeError
 
 if TYPE_CHECKING:
     from harness.evidence.run import Run

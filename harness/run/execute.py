@@ -26,12 +26,15 @@ from harness.image.elf import elf
 from harness.image.image import Parameters
 from harness.kernel.program import ProgramError, TargetLacks
 from harness.one_line import one_line
-from harness.probes.probe import Case, ProbeError
+from harness.probes.deviation import GONE
+from harness.probes.own_records import OwnRecord
+from harness.probes.probe import Case
 from harness.probes.probe_code import ProbeExit
+from harness.probes.probe_error import ProbeError
 from harness.probes.selection import rerun_command
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuHung, QemuStartError, Unsupported
-from harness.qemu.features import features
+from harness.qemu.features import cpu_vendor, features
 from harness.qemu.machine import Machine
 from harness.qemu.pool import MachinePool
 from harness.qemu.shape import Shape
@@ -57,7 +60,8 @@ class RunOptions:
     `second_source`: QEMU logs the interrupts that its processors take, and the guest's record must be the same.
     `watchdog_s`: seconds that a guest may be silent, instead of what its probe says. `longest_wait_ms`: milliseconds of
     guest time after which every wait of the program gives up, whatever it says. `trace_faults`: QEMU logs what it
-    delivers, so that a triple fault is told from other resets, and its processor is known (TCG only).
+    delivers, so that a triple fault is told from other resets, and its processor is known (TCG only). `records`:
+    deviations beside those of the probes.
     """
 
     cold: bool = True
@@ -68,6 +72,7 @@ class RunOptions:
     watchdog_s: float | None = None
     longest_wait_ms: float = math.inf
     trace_faults: bool = False
+    records: tuple[OwnRecord, ...] = ()
 
 
 class Executor:
@@ -280,18 +285,21 @@ class Executor:
 
     def _deviation(self, case: Case, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
         """Hold the outcome against what is recorded of this target: a failure, or a QEMU that the guest brings down."""
-        if not case.probe.deviations:
+        own = [record.deviation for record in self.options.records if record.covers(case.probe.id)]
+        if not case.probe.deviations and not own:
             return verdict, reason
         version = features(str(self.target.find_binary())).version
-        for deviation in case.probe.deviations:
+        for deviation in (*case.probe.deviations, *own):
             if not deviation.applies(self.target.kind, case.label, version):
+                continue
+            if deviation.vendor != "*" and not deviation.of_vendor(cpu_vendor(self.target)):
                 continue
             if verdict is not Verdict.PASS and deviation.matches(reason):
                 return Verdict.DEVIATION, f"{one_line(reason)} (recorded: {deviation.ref})"
             if verdict is Verdict.PASS:
                 return Verdict.FAIL, (
-                    f"the recorded deviation has disappeared: {deviation.sees!r} on {deviation.targets} "
-                    f"({deviation.ref}); remove it from the probe"
+                    f"{GONE}: {deviation.sees!r} on {deviation.targets} "
+                    f"({deviation.ref}); remove it from the {'file of records' if deviation in own else 'probe'}"
                 )
         return verdict, reason
 

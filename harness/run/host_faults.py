@@ -23,7 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.probes.probe import Case, ProbeError
+from harness.probes.probe import Case
+from harness.probes.probe_error import ProbeError
 
 __all__ = [
     "FILE_NAME",

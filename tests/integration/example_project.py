@@ -48,14 +48,14 @@ def vector_is_kept(k: Kernel, number: int) -> ProbeBody:
 
 @probe(
     spec="SDM, Issuing Interprocessor Interrupts",
-    deviation=Deviation(targets="*-tcg", sees=r"== \\[0x51\\]", ref="https://example.org/issues/1"),
+    deviation=Deviation(targets="*-tcg", versions="*", kind="bug", sees=r"== \\[0x51\\]", ref="https://example.org/issues/1"),
 )
 def known_to_differ(k: Kernel) -> ProbeBody:"""
     + _SELF_IPI.format(rule="A self IPI arrives on another vector, which no machine does.")
     + """    assert run.vectors == [VECTOR + 1]
 
 
-@probe(spec="SDM", deviation=Deviation(targets="*", sees="never", ref="https://example.org/issues/2"))
+@probe(spec="SDM", deviation=Deviation(targets="*", versions="*", kind="bug", sees="never", ref="https://example.org/issues/2"))
 def no_longer_differs(k: Kernel) -> ProbeBody:"""
     + _SELF_IPI.format(rule="A self IPI arrives, though a deviation is recorded.")
     + """    assert run.vectors == [VECTOR]

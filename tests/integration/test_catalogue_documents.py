@@ -17,7 +17,7 @@ from harness.probes.probe import Probe
 ROOT = Path(__file__).parents[2]
 DEVIATIONS = ROOT / "docs" / "deviations"
 DOCUMENTS = sorted(DEVIATIONS.glob("*.md"))
-SECTIONS = ["Rule", "Citation", "What happens", "Targets", "Smallest guest program"]
+SECTIONS = ["Rule", "Citation", "What happens", "Targets", "Class", "Versions", "Smallest guest program", "Upstream"]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,33 @@ def test_each_reference_is_there(references: Mapping[str, list[str]]) -> None:
 def test_each_document_is_referred_to(references: Mapping[str, list[str]]) -> None:
     referred = {reference.partition("#")[0] for reference in references}
     assert {path.relative_to(ROOT).as_posix() for path in DOCUMENTS} - referred == set()
+
+
+def test_documents_and_index_say_what_the_records_say(probes: list[Probe]) -> None:
+    """Class, versions and the index's sections are those of the records: scripts/deviation_documents.py writes them."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "deviation_documents.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_silent_manual_has_its_readings() -> None:
+    """A document of this class says in which ways the manual can be read."""
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        silent = "- Class: manual silent or contradictory." in text
+        assert ("- Readings: " in text) is silent, path.name
+
+
+def test_each_document_has_one_class(probes: list[Probe]) -> None:
+    kinds: dict[str, set[str]] = {}
+    for probe in probes:
+        for deviation in probe.deviations:
+            kinds.setdefault(deviation.ref, set()).add(deviation.kind)
+    assert {reference for reference, found in kinds.items() if len(found) > 1} == set()
 
 
 def test_the_index_has_each_document_once() -> None:

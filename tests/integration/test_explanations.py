@@ -13,7 +13,7 @@ import pytest
 PROBE = """
 from harness import Deviation, Kernel, ProbeBody, probe
 
-@probe(spec="none", deviation=Deviation(targets="*", sees="At index 1 diff: 2 != 3", ref="https://example.org/1"))
+@probe(spec="none", deviation=Deviation(targets="*", versions="*", kind="bug", sees="At index 1 diff: 2 != 3", ref="https://example.org/1"))
 def differs(k: Kernel) -> ProbeBody:
     \"\"\"Two lists are equal.\"\"\"
     k.asm("nop")

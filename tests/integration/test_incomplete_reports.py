@@ -25,9 +25,9 @@ def ends_its_process(k: Kernel) -> ProbeBody:
     assert run.vectors == []
 """
 
-_WRONG = "deviation=Deviation(targets='*', sees='(', ref='x')"
 _HEAD = "from harness import Deviation, probe\n"
 _BODY = 'def p(k):\n    """Rule."""\n    run = yield\n    assert run\n'
+_WRONG = "deviation=Deviation(targets='*', versions='*', kind='bug', sees='(', ref='x')"
 BROKEN = {  # the digit is the line
     "a syntax error in line 3": f"{_HEAD}@probe(spec='S')\ndef p(k:\n",
     "an import that fails in line 2": f"{_HEAD}1 / 0\n@probe(spec='S')\n{_BODY}",

@@ -22,7 +22,7 @@ from harness.qemu.errors import (
     TargetError,
     Unsupported,
 )
-from harness.qemu.features import unsupported
+from harness.qemu.features import cpu_vendor, unsupported
 from harness.qemu.machine import Machine
 from harness.qemu.shape import Shape
 from harness.qemu.stop import StopKind
@@ -306,3 +306,10 @@ def test_a_command_that_was_only_begun_is_not_carried_out(name: str, caplog: pyt
             assert "shutdown" in machine.hmp("info status")
             assert machine.registers()[0].rip != 0xFFF0
     assert not caplog.records
+
+
+def test_the_vendor_of_a_cpu_model_is_that_of_the_model() -> None:
+    """A record with `vendor=` matches on it, whatever the target is called."""
+    mine = replace(target("q35-tcg"), name="mine")
+    assert cpu_vendor(mine) == "AuthenticAMD"
+    assert cpu_vendor(replace(mine, cpu="max,vendor=GenuineIntel")) == "GenuineIntel"

@@ -10,8 +10,9 @@ import pytest
 
 from harness.abi import MAILBOX, MAILBOX_STRUCT, RECORDER
 from harness.evidence.run import Run
+from harness.probes.deviation import Deviation
 from harness.probes.loader import load_file, load_probes
-from harness.probes.probe import Case, Deviation
+from harness.probes.probe import Case
 from harness.qemu.target import target
 from harness.run.execute import Executor, RunOptions
 from harness.run.record import RunRecord, Verdict
@@ -39,35 +40,29 @@ def test_a_host_trigger_left_out_turns_it_red() -> None:
         assert executor.run(case).verdict is Verdict.FAIL
 
 
+def recorded(targets: str, sees: str, ref: str) -> Deviation:
+    return Deviation(targets=targets, sees=sees, ref=ref, kind="bug", versions="*")
+
+
 def with_deviation(case: Case, deviation: Deviation) -> Case:
     return replace(case, probe=replace(case.probe, deviations=(deviation,)))
 
 
 def test_a_recorded_deviation_is_one_only_if_it_is_that_failure() -> None:
     failing = WRONG["fails_its_assertion"]
-    assert (
-        run(with_deviation(failing, Deviation(targets="q35-*", sees=r"\[0x80\] == \[0x81\]", ref="x"))).verdict
-        is Verdict.DEVIATION
-    )
-    assert (
-        run(with_deviation(failing, Deviation(targets="q35-*", sees="something else", ref="x"))).verdict is Verdict.FAIL
-    )
-    assert (
-        run(with_deviation(failing, Deviation(targets="pc-*", sees=r"\[0x80\] == \[0x81\]", ref="x"))).verdict
-        is Verdict.FAIL
-    )
+    assert run(with_deviation(failing, recorded("q35-*", r"\[0x80\] == \[0x81\]", "x"))).verdict is Verdict.DEVIATION
+    assert run(with_deviation(failing, recorded("q35-*", "something else", "x"))).verdict is Verdict.FAIL
+    assert run(with_deviation(failing, recorded("pc-*", r"\[0x80\] == \[0x81\]", "x"))).verdict is Verdict.FAIL
 
 
 def test_a_deviation_that_has_disappeared_is_a_failure() -> None:
-    record = run(
-        with_deviation(WRONG["well_behaved"], Deviation(targets="*", sees="anything", ref="docs/deviations.md#x"))
-    )
+    record = run(with_deviation(WRONG["well_behaved"], recorded("*", "anything", "docs/deviations.md#x")))
     assert record.verdict is Verdict.FAIL
     assert "disappeared" in record.reason
 
 
 def test_an_error_is_never_a_deviation() -> None:
-    record = run(with_deviation(WRONG["left_at_checkpoint"], Deviation(targets="*", sees="resume", ref="x")))
+    record = run(with_deviation(WRONG["left_at_checkpoint"], recorded("*", "resume", "x")))
     assert record.verdict is Verdict.ERROR
 
 

@@ -226,6 +226,8 @@ def each_field_of_the_offset_matters(k: Kernel, bit: int) -> ProbeBody:
     covers=["descriptors.offset"],
     deviation=Deviation(
         targets="*-tcg*",
+        versions="*",
+        kind="unimplemented",
         sees=r"'0x80000010\w{4}' == 'culprit'",
         ref="docs/deviations/descriptors-non-canonical-handler.md",
     ),

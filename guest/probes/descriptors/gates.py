@@ -9,23 +9,25 @@ BLAMED = {"int_n": VECTOR, "interrupt": VECTOR, "exception": 16}
 # QEMU 7.2's TCG shifts the gate's number by 4 instead of 3; no version of it sets EXT.
 TIMES_16 = Deviation(
     targets="*-tcg*",
+    versions="<8",
+    kind="bug",
     sees=r"'0x(e2|102|202|502|ff2)' == '0x(72|83|102|282|283|7fa)'",
     ref="docs/deviations/descriptors-idt-error-code.md",
-    versions="<10",
 )
 NO_EXT = [
     Deviation(
         targets="*-tcg*",
-        sees=r"'0x(\w*)([0248ac])' == '0x\1[1359bd]'",
-        ref="docs/deviations/descriptors-ext.md",
         cases=cases,
         versions=since,
+        kind="unimplemented",
+        sees=r"'0x(\w*)([0248ac])' == '0x\1[1359bd]'",
+        ref="docs/deviations/descriptors-ext.md",
     )
     for cases, since in (
-        ("interrupt-[!t]*", ""),
-        ("interrupt", ">=10"),
-        ("interrupt-t*", ">=10"),
-        ("exception", ">=10"),
+        ("interrupt-[!t]*", "*"),
+        ("interrupt", ">=8"),
+        ("interrupt-t*", ">=8"),
+        ("exception", ">=8"),
     )
 ]
 

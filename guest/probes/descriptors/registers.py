@@ -115,6 +115,8 @@ def umip_keeps_the_tables_from_ring_3(k: Kernel, instruction: str) -> ProbeBody:
     covers=["descriptors.lidt-canonical"],
     deviation=Deviation(
         targets="*-tcg*",
+        versions="*",
+        kind="unimplemented",
         sees=r"'0x(800000000000|ffff7fffffffffff)' == '0x20[68]000'",
         ref="docs/deviations/descriptors-non-canonical-base.md",
     ),

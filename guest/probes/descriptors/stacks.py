@@ -260,7 +260,12 @@ CASES = {
     spec="SDM vol. 2, LTR—Load Task Register",
     covers=["descriptors.ltr"],
     deviation=Deviation(
-        targets="*-tcg*", sees="'0x0' == '0x40'", ref="docs/deviations/descriptors-ltr-null.md", cases="null"
+        targets="*-tcg*",
+        cases="null",
+        versions="*",
+        kind="bug",
+        sees="'0x0' == '0x40'",
+        ref="docs/deviations/descriptors-ltr-null.md",
     ),
 )
 def ltr_takes_only_an_available_tss(k: Kernel, case: str) -> ProbeBody:

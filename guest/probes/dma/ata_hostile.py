@@ -73,7 +73,13 @@ def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     spec=f"{AHCI}, Port x Interrupt Status; {AHCI}, System Memory Errors",
     needs=["ahci"],
     covers=["ahci.hostile"],
-    deviation=Deviation(targets="*", sees="no host bus fatal error", ref="docs/deviations/dma-ahci-host-bus-error.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="unimplemented",
+        sees="no host bus fatal error",
+        ref="docs/deviations/dma-ahci-host-bus-error.md",
+    ),
 )
 def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     """What the HBA cannot fetch, because nothing answers at the address, is a host bus fatal error: PxIS.HBFS."""
@@ -99,13 +105,27 @@ def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     deviation=(
         Deviation(
             targets="*",
+            cases="regions0",
+            versions="<10.0.13 or >=10.1,<11.0.4",
+            kind="bug",
             sees="ended by SIGABRT",
             ref="docs/deviations/dma-ahci-no-table.md",
-            cases="regions0",
-            versions="<11.0.4",
         ),
         Deviation(
-            targets="*", sees="no overflow was reported", ref="docs/deviations/dma-ahci-overflow.md", cases="regions1"
+            targets="*",
+            cases="regions0",
+            versions=">=10.0.13,<10.1 or >=11.0.4",
+            kind="unimplemented",
+            sees="no overflow was reported",
+            ref="docs/deviations/dma-ahci-overflow.md",
+        ),
+        Deviation(
+            targets="*",
+            cases="regions1",
+            versions="*",
+            kind="unimplemented",
+            sees="no overflow was reported",
+            ref="docs/deviations/dma-ahci-overflow.md",
         ),
     ),
 )
@@ -263,7 +283,11 @@ def ide_table_longer_than_the_transfer(k: Kernel, end: str) -> ProbeBody:
     needs=["ide"],
     covers=["ide.hostile"],
     deviation=Deviation(
-        targets="*", sees="memory at address 0 was written", ref="docs/deviations/dma-ide-table-outside.md"
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="memory at address 0 was written",
+        ref="docs/deviations/dma-ide-table-outside.md",
     ),
 )
 def ide_table_outside_memory(k: Kernel) -> ProbeBody:

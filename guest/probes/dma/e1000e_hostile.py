@@ -88,9 +88,10 @@ def a_null_transmit_descriptor_transfers_no_data(k: Kernel) -> ProbeBody:
     covers=["e1000e.hostile"],
     deviation=Deviation(
         targets="*",
+        versions="<7.2.22 or >=8,<10.0.7 or >=10.1,<10.1.3",
+        kind="bug",
         sees="went into the null descriptor",
         ref="docs/deviations/dma-e1000e-null-receive.md",
-        versions=">=8",
     ),
 )
 def a_null_receive_descriptor_is_padding(k: Kernel) -> ProbeBody:
@@ -154,10 +155,11 @@ def _segments(address: int, length: int) -> int:
     watchdog_s=5,
     deviation=Deviation(
         targets="*",
+        cases="without_end",
+        versions="<8.1",
+        kind="bug",
         sees="what the bad ring left",
         ref="docs/deviations/dma-e1000e-reset-frame.md",
-        cases="without_end",
-        versions="<8",
     ),
 )
 def a_bad_transmit_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
@@ -274,7 +276,9 @@ def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     spec="Intel 82574 datasheet, Interrupt Moderation; PCI Local Bus Specification 3.0, MSI and MSI-X Operation",
     needs=CARD,
     covers=["e1000e.hostile"],
-    deviation=Deviation(targets="*", sees="SIGABRT", ref="docs/deviations/dma-e1000e-msix-off.md", versions="<8"),
+    deviation=Deviation(
+        targets="*", versions="<8", kind="bug", sees="SIGABRT", ref="docs/deviations/dma-e1000e-msix-off.md"
+    ),
 )
 def msix_may_be_disabled_while_an_interval_runs(k: Kernel) -> ProbeBody:
     """A driver that disables MSI-X before the interval of the last message is over gets no message at its end."""
@@ -304,7 +308,13 @@ def msix_may_be_disabled_while_an_interval_runs(k: Kernel) -> ProbeBody:
     "PCI Local Bus Specification 3.0, MSI and MSI-X Operation",
     needs=CARD,
     covers=["e1000e.hostile"],
-    deviation=Deviation(targets="*", sees="SIGABRT", ref="docs/deviations/dma-e1000e-msix-on.md", versions=">=8"),
+    deviation=Deviation(
+        targets="*",
+        versions="<7.2.20 or >=8,<10.0.4 or >=10.1,<10.1.1",
+        kind="bug",
+        sees="SIGABRT",
+        ref="docs/deviations/dma-e1000e-msix-on.md",
+    ),
 )
 def msix_may_be_enabled_while_an_interrupt_is_delayed(k: Kernel) -> ProbeBody:
     """A driver that enables MSI-X before a delayed INTx# interrupt is due gets its messages from then on."""

@@ -88,7 +88,7 @@ def nothing_but_the_named_bytes_is_written(k: Kernel, place: tuple[int, int]) ->
     needs=["edu"],
     covers=["edu.bounds"],
     deviation=Deviation(
-        targets="*", versions="<8", sees="ended by SIGABRT", ref="docs/deviations/dma-edu-last-byte.md"
+        targets="*", versions="<8.2.1", kind="bug", sees="ended by SIGABRT", ref="docs/deviations/dma-edu-last-byte.md"
     ),
 )
 def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeBody:
@@ -116,8 +116,16 @@ def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeB
     needs=["edu"],
     covers=["edu.hostile"],
     deviation=(
-        Deviation(targets="*", sees="ended by SIGABRT", ref="docs/deviations/dma-edu-outside.md", versions="<8"),
-        Deviation(targets="*", sees="of the monitor's own", ref="docs/deviations/dma-edu-outside.md", versions=">=8"),
+        Deviation(
+            targets="*", versions="<9.1", kind="bug", sees="ended by SIGABRT", ref="docs/deviations/dma-edu-outside.md"
+        ),
+        Deviation(
+            targets="*",
+            versions=">=9.1,<10.0.12 or >=10.1,<11.0.3",
+            kind="bug",
+            sees="of the monitor's own",
+            ref="docs/deviations/dma-edu-outside.md",
+        ),
     ),
 )
 def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:

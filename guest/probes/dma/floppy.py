@@ -64,7 +64,13 @@ def a_write_puts_memory_on_the_disk(k: Kernel) -> ProbeBody:
     spec=f"{DMA}; Intel 82371SB (PIIX3), DMA Low Page Registers",
     needs=DRIVE,
     covers=["floppy.wrap"],
-    deviation=Deviation(targets="*", sees="went on into the next 64 KiB", ref="docs/deviations/dma-8237-wrap.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="went on into the next 64 KiB",
+        ref="docs/deviations/dma-8237-wrap.md",
+    ),
 )
 def addresses_wrap_inside_64_kib(k: Kernel) -> ProbeBody:
     """The address counter has 16 bits, the page register does not count: a transfer wraps inside its 64 KiB."""
@@ -90,7 +96,13 @@ def addresses_wrap_inside_64_kib(k: Kernel) -> ProbeBody:
     spec=f"{DMA}, Mode Register",
     needs=DRIVE,
     covers=["floppy.decrement"],
-    deviation=Deviation(targets="*", sees="bytes outside the window", ref="docs/deviations/dma-8237-decrement.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="bytes outside the window",
+        ref="docs/deviations/dma-8237-decrement.md",
+    ),
 )
 def address_decrement_fills_memory_backwards(k: Kernel) -> ProbeBody:
     """With the decrement bit the address counts down: the bytes lie in reverse order below the start."""
@@ -167,7 +179,11 @@ def terminal_count_inside_a_sector_ends_a_read(k: Kernel, count: int) -> ProbeBo
     needs=DRIVE,
     covers=["floppy.hostile"],
     deviation=Deviation(
-        targets="*", sees="the sector's rest is not zero", ref="docs/deviations/dma-floppy-write-rest.md"
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="the sector's rest is not zero",
+        ref="docs/deviations/dma-floppy-write-rest.md",
     ),
 )
 def terminal_count_inside_a_sector_fills_a_write_with_zeros(k: Kernel) -> ProbeBody:
@@ -198,7 +214,11 @@ def terminal_count_inside_a_sector_fills_a_write_with_zeros(k: Kernel) -> ProbeB
     needs=DRIVE,
     covers=["floppy.hostile"],
     deviation=Deviation(
-        targets="*", sees="the end of the track is not told", ref="docs/deviations/dma-floppy-end-of-track.md"
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="the end of the track is not told",
+        ref="docs/deviations/dma-floppy-end-of-track.md",
     ),
 )
 def a_count_beyond_the_track_ends_at_its_last_sector(k: Kernel) -> ProbeBody:

@@ -304,7 +304,13 @@ def a_bad_doorbell_is_ignored(k: Kernel, kind: str) -> ProbeBody:
     spec="NVM Express 1.4, Controller Level Reset",
     needs=NVME,
     covers=["nvme.reset"],
-    deviation=Deviation(targets="*", sees="INTx# outlives the reset", ref="docs/deviations/dma-nvme-reset-intx.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="INTx# outlives the reset",
+        ref="docs/deviations/dma-nvme-reset-intx.md",
+    ),
     cold=True,
 )
 def a_controller_reset_takes_the_interrupt_away(k: Kernel) -> ProbeBody:

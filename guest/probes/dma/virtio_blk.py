@@ -221,7 +221,11 @@ def a_write_gathers_from_pages_that_lie_apart(k: Kernel) -> ProbeBody:
     needs=BLK,
     covers=["virtio.driver-ok"],
     deviation=Deviation(
-        targets="*", sees="served before DRIVER_OK", ref="docs/deviations/dma-virtio-before-driver-ok.md"
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="served before DRIVER_OK",
+        ref="docs/deviations/dma-virtio-before-driver-ok.md",
     ),
 )
 def no_buffer_is_used_before_driver_ok(k: Kernel) -> ProbeBody:

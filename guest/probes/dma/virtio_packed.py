@@ -2,7 +2,7 @@
 
 from random import Random
 
-from harness import GUARD, Deviation, Kernel, Mark, ProbeBody, Run, Window, probe
+from harness import GUARD, Deviation, Kernel, Mark, ProbeBody, Run, Window, probe, wait_register
 from harness.devices import (
     NET_HEADER_SIZE,
     NET_RECEIVEQ,
@@ -316,7 +316,13 @@ def an_idle_device_asks_for_the_next_buffer(k: Kernel) -> ProbeBody:
     spec="VIRTIO 1.2, Device Requirements: Device Status Field",
     needs=BLK,
     covers=["virtio.packed", "virtio.hostile"],
-    deviation=Deviation(targets="*", sees="QEMU hangs", ref="docs/deviations/dma-virtio-packed-endless.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="<10.0.13 or >=10.1,<11.0.4",
+        kind="bug",
+        sees="QEMU hangs",
+        ref="docs/deviations/dma-virtio-packed-endless.md",
+    ),
     watchdog_s=1,
 )
 def a_broken_packed_ring_needs_a_reset(k: Kernel, kind: str) -> ProbeBody:
@@ -332,8 +338,7 @@ def a_broken_packed_ring_needs_a_reset(k: Kernel, kind: str) -> ProbeBody:
     with k.trigger():
         queue.release(head)
     queue.notify()
-    k.stay_quiet(ms=10)
-    broken = queue.device.common.DEVICE_STATUS.read("broken")
+    wait_register(k, queue.device.common.DEVICE_STATUS, ms=MS, DEVICE_NEEDS_RESET=1)
     queue.device.negotiate(VirtioFeature.RING_PACKED)
     fresh = PackedQueue(queue.device, 0, name="fresh")
     queue.device.start()
@@ -344,7 +349,6 @@ def a_broken_packed_ring_needs_a_reset(k: Kernel, kind: str) -> ProbeBody:
 
     run = yield
 
-    assert run[broken].DEVICE_NEEDS_RESET == 1
     assert int(run[healed]) == 0xF
     assert set(run.memory(window.buffer)) == {GUARD}
     _written(run, 1)

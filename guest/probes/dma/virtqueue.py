@@ -67,7 +67,11 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
     needs=BLK,
     covers=["virtio.indirect"],
     deviation=Deviation(
-        targets="*", sees="the chain was not served", ref="docs/deviations/dma-virtio-indirect-behind.md"
+        targets="*",
+        versions="*",
+        kind="unimplemented",
+        sees="the chain was not served",
+        ref="docs/deviations/dma-virtio-indirect-behind.md",
     ),
 )
 def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> ProbeBody:
@@ -243,7 +247,11 @@ def reading_isr_status_clears_it_and_deasserts_intx(k: Kernel) -> ProbeBody:
     needs=BLK,
     covers=["virtio.no-vector"],
     deviation=Deviation(
-        targets="*-kvm", sees="message without a vector", ref="docs/deviations/dma-virtio-kvm-vector.md", versions="<8"
+        targets="*-kvm",
+        versions="<9",
+        kind="bug",
+        sees="message without a vector",
+        ref="docs/deviations/dma-virtio-kvm-vector.md",
     ),
 )
 def no_vector_means_no_message(k: Kernel) -> ProbeBody:
@@ -308,7 +316,13 @@ def a_queue_that_does_not_exist_has_size_zero(k: Kernel) -> ProbeBody:
     spec="VIRTIO 1.2, Device Requirements: Feature Bits",
     needs=BLK,
     covers=["virtio.features"],
-    deviation=Deviation(targets="*", sees="FEATURES_OK was set", ref="docs/deviations/dma-virtio-features-ok.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="FEATURES_OK was set",
+        ref="docs/deviations/dma-virtio-features-ok.md",
+    ),
 )
 def features_that_were_not_offered_are_refused(k: Kernel) -> ProbeBody:
     """FEATURES_OK does not stick after the driver accepted a feature bit that the device does not offer."""

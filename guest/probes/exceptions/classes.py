@@ -26,11 +26,19 @@ FAULTS = {
 
 SS_IS_GP = Deviation(
     targets="*-tcg*",
+    cases="ss_non_canonical",
+    versions="*",
+    kind="unimplemented",
     sees=r"\[13\] == \[12\]",
     ref="docs/deviations/exceptions-ss-non-canonical.md",
-    cases="ss_non_canonical",
 )
-NO_RF = Deviation(targets="*-tcg*", sees=r"assert 0 == 1", ref="docs/deviations/exceptions-rf.md", versions="<10")
+NO_RF = Deviation(
+    targets="*-tcg*",
+    versions="<9.1",
+    kind="unimplemented",
+    sees=r"assert 0 == 1",
+    ref="docs/deviations/exceptions-rf.md",
+)
 
 
 def prepare(k: Kernel, fault: str) -> None:
@@ -88,7 +96,7 @@ def a_fault_pushes_rf_set(k: Kernel, fault: str) -> ProbeBody:
     spec="SDM vol. 3B, Instruction-Breakpoint Exception Condition (RF in the pushed RFLAGS)",
     covers=["exceptions.rf"],
     deviation=Deviation(
-        targets="*-tcg*", sees=r"RF set", ref="docs/deviations/exceptions-rf-interrupt.md", versions=">=10"
+        targets="*-tcg*", versions=">=9.1", kind="bug", sees=r"RF set", ref="docs/deviations/exceptions-rf-interrupt.md"
     ),
 )
 def an_interrupt_pushes_rf_clear(k: Kernel, kind: str) -> ProbeBody:
@@ -122,10 +130,11 @@ TRAPS = {
     covers=["exceptions.bp", "exceptions.rf"],
     deviation=Deviation(
         targets="*-tcg*",
+        cases="icebp",
+        versions="<9.1",
+        kind="bug",
         sees=r"\[6\] == \[1\]",
         ref="docs/deviations/exceptions-icebp.md",
-        cases="icebp",
-        versions="<10",
     ),
 )
 def a_trap_saves_the_next_instruction(k: Kernel, trap: str) -> ProbeBody:
@@ -185,9 +194,11 @@ MENDED = {
     covers=["exceptions.restart"],
     deviation=Deviation(
         targets="*-tcg*",
+        cases="ss",
+        versions="*",
+        kind="unimplemented",
         sees=r"unexpected #GP\(0x0\)",
         ref="docs/deviations/exceptions-ss-non-canonical.md",
-        cases="ss",
     ),
 )
 def the_instruction_restarts_when_the_cause_is_mended(k: Kernel, fault: str) -> ProbeBody:

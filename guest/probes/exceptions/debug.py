@@ -218,9 +218,11 @@ LENGTHS = {
     covers=["exceptions.db-data-length"],
     deviation=Deviation(
         targets="*-tcg*",
+        cases="address_bits*",
+        versions="*",
+        kind="manual silent or contradictory",
         sees=r"\['mark', 1\] == \[1, 'mark', 1\]",
         ref="docs/deviations/exceptions-db-alignment.md",
-        cases="address_bits*",
     ),
 )
 def a_data_breakpoint_covers_its_length(k: Kernel, case: str) -> ProbeBody:
@@ -283,7 +285,11 @@ def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
     spec="SDM vol. 3B, General-Detect Exception Condition",
     covers=["exceptions.db-gd"],
     deviation=Deviation(
-        targets="*-tcg*", sees=r"'0x2400' == '0x400'", ref="docs/deviations/exceptions-db-gd.md", versions="<10"
+        targets="*-tcg*",
+        versions="<9.1",
+        kind="unimplemented",
+        sees=r"'0x2400' == '0x400'",
+        ref="docs/deviations/exceptions-db-gd.md",
     ),
 )
 def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
@@ -316,7 +322,11 @@ def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Masking Exceptions and Interrupts When Switching Stacks",
     covers=["exceptions.db-mov-ss", "masking.mov-ss-db"],
     deviation=Deviation(
-        targets="*-tcg*", sees=r"\['next'\] == \['behind_next'\]", ref="docs/deviations/exceptions-db-mov-ss.md"
+        targets="*-tcg*",
+        versions="*",
+        kind="unimplemented",
+        sees=r"\['next'\] == \['behind_next'\]",
+        ref="docs/deviations/exceptions-db-mov-ss.md",
     ),
 )
 def mov_ss_holds_a_data_breakpoint_back(k: Kernel, loader: str) -> ProbeBody:
@@ -366,7 +376,7 @@ def mov_ss_has_no_single_step_trap(k: Kernel, loader: str) -> ProbeBody:
     spec="SDM vol. 3A, Interrupt 1—Debug Exception (#DB); vol. 3B, Debug Status Register (DR6)",
     covers=["exceptions.db-icebp"],
     deviation=Deviation(
-        targets="*-tcg*", sees=r"\[6\] == \[1\]", ref="docs/deviations/exceptions-icebp.md", versions="<10"
+        targets="*-tcg*", versions="<9.1", kind="bug", sees=r"\[6\] == \[1\]", ref="docs/deviations/exceptions-icebp.md"
     ),
 )
 def int1_leaves_dr6_alone(k: Kernel) -> ProbeBody:
@@ -387,7 +397,13 @@ def int1_leaves_dr6_alone(k: Kernel) -> ProbeBody:
 @probe(
     spec="SDM vol. 3B, Debug Status Register (DR6)",
     covers=["exceptions.db-dr6"],
-    deviation=Deviation(targets="*-tcg*", sees=r"\[1, 1\] == \[1\]", ref="docs/deviations/exceptions-db-together.md"),
+    deviation=Deviation(
+        targets="*-tcg*",
+        versions="*",
+        kind="bug",
+        sees=r"\[1, 1\] == \[1\]",
+        ref="docs/deviations/exceptions-db-together.md",
+    ),
 )
 def bs_comes_together_with_a_breakpoint(k: Kernel) -> ProbeBody:
     """A single step and a data breakpoint of the same instruction are one #DB, with BS and Bn both set."""

@@ -63,9 +63,11 @@ WAITING = {"fwait": True, "fld1": True, "fnclex": False, "fnstsw ax": False, "fn
     covers=["exceptions.mf"],
     deviation=Deviation(
         targets="*-tcg*",
+        cases="fld1",
+        versions="*",
+        kind="unimplemented",
         sees=r"\['pending'\] == \['pending', 16\]",
         ref="docs/deviations/exceptions-mf-waiting.md",
-        cases="fld1",
     ),
 )
 def mf_comes_at_the_next_waiting_instruction(k: Kernel, instruction: str) -> ProbeBody:
@@ -107,7 +109,12 @@ ERRORS = {
     spec="SDM vol. 1, x87 FPU Floating-Point Exception Conditions; vol. 3A, Interrupt 16 (#MF)",
     covers=["exceptions.mf"],
     deviation=Deviation(
-        targets="*-tcg*", sees=r"\[\] == \[16\]", ref="docs/deviations/exceptions-denormal.md", cases="denormal"
+        targets="*-tcg*",
+        cases="denormal",
+        versions="<10.1",
+        kind="unimplemented",
+        sees=r"\[\] == \[16\]",
+        ref="docs/deviations/exceptions-denormal.md",
     ),
 )
 def each_x87_exception_has_its_flag_and_mask(k: Kernel, error: str) -> ProbeBody:
@@ -135,7 +142,11 @@ def each_x87_exception_has_its_flag_and_mask(k: Kernel, error: str) -> ProbeBody
     spec="SDM vol. 3A, Interrupt 16—x87 FPU Floating-Point Error (#MF); Control Registers (CR0.NE)",
     covers=["exceptions.ferr"],
     deviation=Deviation(
-        targets="*-tcg*", sees="ended by SIGABRT", ref="docs/deviations/exceptions-ferr-abort.md", versions="<10"
+        targets="*-tcg*",
+        versions="<8.1.1",
+        kind="bug",
+        sees="ended by SIGABRT",
+        ref="docs/deviations/exceptions-ferr-abort.md",
     ),
 )
 def without_ne_the_error_becomes_irq_13(k: Kernel) -> ProbeBody:
@@ -177,9 +188,29 @@ SSE = {
     spec="SDM vol. 3A, Interrupt 19—SIMD Floating-Point Exception (#XM); Control Registers (OSXMMEXCPT)",
     covers=["exceptions.xm"],
     deviation=[
-        Deviation(targets="*-tcg*", sees=r"\[\] == \[(19|6)\]", ref="docs/deviations/exceptions-xm.md", cases="[!d]*"),
         Deviation(
-            targets="*-tcg*", sees=r"== 2$|& 2\)", ref="docs/deviations/exceptions-denormal.md", cases="denormal*"
+            targets="*-tcg*",
+            cases="[!d]*",
+            versions="*",
+            kind="unimplemented",
+            sees=r"\[\] == \[(19|6)\]",
+            ref="docs/deviations/exceptions-xm.md",
+        ),
+        Deviation(
+            targets="*-tcg*",
+            cases="denormal*",
+            versions=">=10.1",
+            kind="unimplemented",
+            sees=r"\[\] == \[(19|6)\]",
+            ref="docs/deviations/exceptions-xm.md",
+        ),
+        Deviation(
+            targets="*-tcg*",
+            cases="denormal*",
+            versions="<10.1",
+            kind="unimplemented",
+            sees=r"== 2$|& 2\)",
+            ref="docs/deviations/exceptions-denormal.md",
         ),
     ],
 )

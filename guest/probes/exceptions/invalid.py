@@ -43,27 +43,30 @@ INVALID = {
 UNDEFINED = [
     Deviation(
         targets="*-tcg*",
+        cases="*_group_1",
+        versions="<9.1",
+        kind="bug",
         sees=r"\['tried'\] == \['tried', 6\]",
         ref="docs/deviations/exceptions-ud-groups.md",
-        cases="*_group_1",
-        versions="<10",
     ),
     *(
         Deviation(
             targets="*-tcg*",
+            cases=case,
+            versions=">=9.1,<11",
+            kind="bug",
             sees=r"\['tried'\] == \['tried', 6\]",
             ref="docs/deviations/exceptions-ud-into-aam.md",
-            cases=case,
-            versions=">=10",
         )
         for case in ("into", "aam", "aad", "salc")
     ),
     Deviation(
         targets="*-tcg*",
+        cases="mov_cs",
+        versions=">=9.1,<10.0.7 or >=10.1,<10.1.3",
+        kind="bug",
         sees=r"\['tried', 13\]",
         ref="docs/deviations/exceptions-ud-mov-cs.md",
-        cases="mov_cs",
-        versions=">=10",
     ),
 ]
 
@@ -122,10 +125,11 @@ UNCHECKED_LOCK = (
     deviation=[
         Deviation(
             targets="*-tcg*",
+            cases=case,
+            versions="<9.1",
+            kind="unimplemented",
             sees=r"\['tried'\] == \['tried', 6\]",
             ref="docs/deviations/exceptions-ud-lock.md",
-            cases=case,
-            versions="<10",
         )
         for case in UNCHECKED_LOCK
     ],

@@ -66,15 +66,19 @@ def iretq(cs: int, ss: int, *, rflags: int = 2, rip: str = "lea rax, [rip+target
     deviation=[
         Deviation(
             targets="*-tcg*",
+            cases="cs_l_and_d",
+            versions="*",
+            kind="bug",
             sees=r"\['tried'\] ==",
             ref="docs/deviations/exceptions-iret-l-and-d.md",
-            cases="cs_l_and_d",
         ),
         Deviation(
             targets="*-tcg*",
+            cases="ss_not_present",
+            versions="*",
+            kind="manual silent or contradictory",
             sees=r"\['tried', 11\] ==",
             ref="docs/deviations/exceptions-iret-ss-not-present.md",
-            cases="ss_not_present",
         ),
     ],
 )
@@ -120,6 +124,8 @@ def iretq_with_nt_set_is_gp(k: Kernel) -> ProbeBody:
     covers=["exceptions.iret-non-canonical"],
     deviation=Deviation(
         targets="*-tcg*",
+        versions="*",
+        kind="bug",
         sees=r"'0x(8000000|ffff7fff)\w*' == 'culprit'",
         ref="docs/deviations/exceptions-iret-non-canonical.md",
     ),

@@ -34,9 +34,11 @@ ACCESS = {"read": "mov al, byte ptr [rbx]", "write": "mov byte ptr [rbx], al", "
     covers=["exceptions.pf-code", "exceptions.pf-cr2", "exceptions.wp"],
     deviation=Deviation(
         targets="*-tcg*",
+        cases="*_reserved",
+        versions="*",
+        kind="bug",
         sees=r"'0x(8|a|c)' == '0x(9|b|d)'",
         ref="docs/deviations/exceptions-pf-rsvd.md",
-        cases="*_reserved",
     ),
 )
 def each_cause_has_its_error_code(k: Kernel, case: str) -> ProbeBody:
@@ -290,7 +292,9 @@ def the_processor_sets_accessed_and_dirty(k: Kernel, flag: str) -> ProbeBody:
 @probe(
     spec="SDM vol. 2, REP/REPE/REPZ/REPNE/REPNZ—Repeat String Operation Prefix",
     covers=["exceptions.rep"],
-    deviation=Deviation(targets="*-tcg*", sees="RF clear", ref="docs/deviations/exceptions-rf.md", versions="<10"),
+    deviation=Deviation(
+        targets="*-tcg*", versions="<9.1", kind="unimplemented", sees="RF clear", ref="docs/deviations/exceptions-rf.md"
+    ),
 )
 def rep_movs_stops_and_resumes_at_the_faulting_byte(k: Kernel) -> ProbeBody:
     """REP MOVSB that faults has moved what lies before the fault, RCX, RSI and RDI say so, and it resumes."""

@@ -88,23 +88,27 @@ def an_entry_can_be_retargeted(k: Kernel) -> ProbeBody:
     deviation=(
         Deviation(
             targets="*",
-            sees="no fault was recorded",
-            ref="docs/deviations/iommu-interrupt-faults.md",
             cases="not_present",
-            versions="<8",
-        ),
-        Deviation(
-            targets="*",
+            versions="<8.2",
+            kind="unimplemented",
             sees="no fault was recorded",
             ref="docs/deviations/iommu-interrupt-faults.md",
-            cases="source",
-            versions="<8",
         ),
         Deviation(
             targets="*",
+            cases="source",
+            versions="<8.2",
+            kind="unimplemented",
+            sees="no fault was recorded",
+            ref="docs/deviations/iommu-interrupt-faults.md",
+        ),
+        Deviation(
+            targets="*",
+            cases="compatibility",
+            versions="*",
+            kind="unimplemented",
             sees="was not blocked",
             ref="docs/deviations/iommu-compatibility-format.md",
-            cases="compatibility",
         ),
     ),
 )
@@ -159,7 +163,13 @@ def the_right_source_passes_validation(k: Kernel) -> ProbeBody:
     spec=f"{VTD}, Interrupt Requests in Compatibility Format",
     needs=NEEDS,
     covers=["iommu.compatibility"],
-    deviation=Deviation(targets="*", sees="CFIS stays 0", ref="docs/deviations/iommu-compatibility-format.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="unimplemented",
+        sees="CFIS stays 0",
+        ref="docs/deviations/iommu-compatibility-format.md",
+    ),
 )
 def compatibility_format_passes_where_it_is_allowed(k: Kernel) -> ProbeBody:
     """With CFI set a message in compatibility format bypasses remapping."""

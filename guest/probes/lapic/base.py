@@ -88,10 +88,7 @@ def global_disable_clears_the_cpuid_flag(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Enabling or Disabling the Local APIC",
     covers=["lapic.global-disable"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="<9",
-        sees="assert 0 == 1",
-        ref="docs/deviations/lapic-global-enable.md",
+        targets="*-tcg*", versions="<9", kind="bug", sees="assert 0 == 1", ref="docs/deviations/lapic-global-enable.md"
     ),
 )
 def globally_disabled_apic_can_be_enabled_again(k: Kernel) -> ProbeBody:
@@ -119,6 +116,7 @@ def globally_disabled_apic_can_be_enabled_again(k: Kernel) -> ProbeBody:
     deviation=Deviation(
         targets="*-tcg*",
         versions="<9",
+        kind="unimplemented",
         sees=r"assert \[\] == \[13\]",
         ref="docs/deviations/lapic-base-reserved.md",
     ),
@@ -149,7 +147,13 @@ def reserved_bits_of_the_base_fault(k: Kernel, bit: int) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Relocating the Local APIC Registers",
     covers=["lapic.relocation"],
-    deviation=Deviation(targets="*-tcg*", sees="assert 327700 != ", ref="docs/deviations/lapic-relocation.md"),
+    deviation=Deviation(
+        targets="*-tcg*",
+        versions="*",
+        kind="unimplemented",
+        sees="assert 327700 != ",
+        ref="docs/deviations/lapic-relocation.md",
+    ),
 )
 def registers_follow_the_base(k: Kernel) -> ProbeBody:
     """The register page appears where IA32_APIC_BASE puts it, and is gone from where it was."""
@@ -205,7 +209,13 @@ def read_only_registers_ignore_writes(k: Kernel, register: str) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Local APIC ID; Interrupt Command Register (ICR): Destination Shorthand",
     covers=["lapic.id-write"],
-    deviation=Deviation(targets="*-tcg*", sees=r"assert \[\] == \[0x41\]", ref="docs/deviations/lapic-id-write.md"),
+    deviation=Deviation(
+        targets="*-tcg*",
+        versions="<10.0.11 or >=10.1,<11.0.2",
+        kind="bug",
+        sees=r"assert \[\] == \[0x41\]",
+        ref="docs/deviations/lapic-id-write.md",
+    ),
 )
 def self_shorthand_survives_a_write_to_the_id(k: Kernel, new_id: int) -> ProbeBody:
     """Whether or not the APIC ID register can be written, the self shorthand reaches the processor that sends it."""

@@ -17,7 +17,9 @@ LVTS = {  # register → a value that unmasks it without any event to come
 @probe(
     spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
     covers=["lapic.software-disable"],
-    deviation=Deviation(targets=TCG, sees="MASK=0", ref="docs/deviations/lapic-software-disable.md"),
+    deviation=Deviation(
+        targets=TCG, versions="*", kind="bug", sees="MASK=0", ref="docs/deviations/lapic-software-disable.md"
+    ),
 )
 def software_disable_masks_the_lvt(k: Kernel, register: str) -> ProbeBody:
     """Clearing the enable bit in the SVR sets every LVT mask, and enabling again does not clear it."""
@@ -42,7 +44,9 @@ def software_disable_masks_the_lvt(k: Kernel, register: str) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
     covers=["lapic.software-disable"],
-    deviation=Deviation(targets=TCG, sees="MASK=0", ref="docs/deviations/lapic-software-disable.md"),
+    deviation=Deviation(
+        targets=TCG, versions="*", kind="bug", sees="MASK=0", ref="docs/deviations/lapic-software-disable.md"
+    ),
 )
 def lvt_mask_cannot_be_cleared_while_disabled(k: Kernel, register: str) -> ProbeBody:
     """While the APIC is software-disabled a write to an LVT register cannot clear its mask; the vector is taken."""
@@ -93,9 +97,14 @@ def pending_requests_survive_software_disable(k: Kernel) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
     covers=["lapic.software-disable-ipi"],
-    deviation=Deviation(targets=TCG, sees=r"\[0x46, 0x41\] == \[0x41\]|\[0x41, 0x46\] == \[0x41\]",
-                        ref="docs/deviations/lapic-disabled-accepts.md"),
-)  # fmt: skip
+    deviation=Deviation(
+        targets=TCG,
+        versions="*",
+        kind="manual silent or contradictory",
+        sees=r"\[0x46, 0x41\] == \[0x41\]|\[0x41, 0x46\] == \[0x41\]",
+        ref="docs/deviations/lapic-disabled-accepts.md",
+    ),
+)
 def disabled_apic_takes_no_fixed_interrupt(k: Kernel) -> ProbeBody:
     """A software-disabled APIC answers INIT, NMI, SMI and SIPI only: a fixed IPI is not kept for later."""
     k.lapic.TPR.write(0)

@@ -26,7 +26,9 @@ def read_reserved_register(k: Kernel) -> None:
 @probe(
     spec="SDM vol. 3A, Error Handling (Illegal Register Address)",
     covers=["lapic.esr"],
-    deviation=Deviation(targets="*-kvm", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR),
+    deviation=Deviation(
+        targets="*-kvm", versions="*", kind="unimplemented", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR
+    ),
 )
 def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
     """An access to a reserved register sets Illegal Register Address in the ESR, once it is written and read."""
@@ -45,8 +47,14 @@ def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Error Handling",
     covers=["lapic.esr-latch"],
     deviation=[
-        Deviation(targets=TCG, sees="ILLEGAL_REGISTER_ADDRESS=1", ref="docs/deviations/lapic-esr-latch.md"),
-        Deviation(targets="*-kvm", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR),
+        Deviation(
+            targets=TCG,
+            versions="*",
+            kind="bug",
+            sees="ILLEGAL_REGISTER_ADDRESS=1",
+            ref="docs/deviations/lapic-esr-latch.md",
+        ),
+        Deviation(targets="*-kvm", versions="*", kind="unimplemented", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR),
     ],
 )
 def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
@@ -71,8 +79,14 @@ def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Error Handling; Local Vector Table (LVT Error Register)",
     covers=["lapic.lvt-error"],
     deviation=[
-        Deviation(targets=TCG, sees=r"assert \[\] == \[0x71\]", ref="docs/deviations/lapic-error-interrupt.md"),
-        Deviation(targets="*-kvm", sees=r"assert \[\] == \[0x71\]", ref=KVM_ESR),
+        Deviation(
+            targets=TCG,
+            versions="*",
+            kind="unimplemented",
+            sees=r"assert \[\] == \[0x71\]",
+            ref="docs/deviations/lapic-error-interrupt.md",
+        ),
+        Deviation(targets="*-kvm", versions="*", kind="unimplemented", sees=r"assert \[\] == \[0x71\]", ref=KVM_ESR),
     ],
 )
 def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
@@ -94,9 +108,13 @@ def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
     covers=["lapic.illegal-vector"],
     deviation=[
         Deviation(
-            targets=TCG, sees="SEND_ILLEGAL_VECTOR=0|unexpected #DE", ref="docs/deviations/lapic-illegal-vector.md"
+            targets=TCG,
+            versions="*",
+            kind="unimplemented",
+            sees="SEND_ILLEGAL_VECTOR=0|unexpected #DE",
+            ref="docs/deviations/lapic-illegal-vector.md",
         ),
-        Deviation(targets="*-kvm", sees="SEND_ILLEGAL_VECTOR=0", ref=KVM_ESR),
+        Deviation(targets="*-kvm", versions="*", kind="unimplemented", sees="SEND_ILLEGAL_VECTOR=0", ref=KVM_ESR),
     ],
 )
 def illegal_vector_is_an_error(k: Kernel, vector: int) -> ProbeBody:

@@ -18,9 +18,17 @@ WRITABLE = {  # what the manual's figure of the LVT lets software write, TSC-dea
     spec="SDM vol. 3A, Local Vector Table",
     covers=["lapic.lvt-fields"],
     deviation=[
-        Deviation(targets=TCG, sees="0xfff9ffff|4294574079", ref="docs/deviations/lapic-lvt-reserved.md"),
+        Deviation(
+            targets=TCG,
+            versions="*",
+            kind="bug",
+            sees="0xfff9ffff|4294574079",
+            ref="docs/deviations/lapic-lvt-reserved.md",
+        ),
         Deviation(
             targets="*-kvm",
+            versions="*",
+            kind="bug",
             sees=r"assert (69887 == 65791|71679 == 67583|129023 == 108543)",
             ref="docs/deviations/lapic-kvm-lvt.md",
         ),
@@ -64,10 +72,19 @@ def vector_and_mask_read_back(k: Kernel, register: str, vector: int) -> ProbeBod
     needs=["pc-testdev"],
     deviation=[
         Deviation(
-            targets=TCG, cases="fixed", sees=r"\[0x55, 0x47\] == \[0x47\]", ref="docs/deviations/lapic-lint0-fixed.md"
+            targets=TCG,
+            cases="fixed",
+            versions="*",
+            kind="bug",
+            sees=r"\[0x55, 0x47\] == \[0x47\]",
+            ref="docs/deviations/lapic-lint0-fixed.md",
         ),
         Deviation(
-            targets="*-kvm", sees="waited for vector 0x(47|02) × 1, 0 came", ref="docs/deviations/lapic-kvm-lint.md"
+            targets="*-kvm",
+            versions="*",
+            kind="unimplemented",
+            sees="waited for vector 0x(47|02) × 1, 0 came",
+            ref="docs/deviations/lapic-kvm-lint.md",
         ),
     ],
 )
@@ -102,7 +119,12 @@ def lint0_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
     spec="SDM vol. 3A, Local Vector Table (delivery mode, mask)",
     covers=["lapic.lint1"],
     deviation=Deviation(
-        targets="*-kvm", sees=r"\[2\] == \[0x48, 2\]", ref="docs/deviations/lapic-kvm-lint.md", cases="fixed"
+        targets="*-kvm",
+        cases="fixed",
+        versions="*",
+        kind="unimplemented",
+        sees=r"\[2\] == \[0x48, 2\]",
+        ref="docs/deviations/lapic-kvm-lint.md",
     ),
 )
 def lint1_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:

@@ -88,6 +88,8 @@ def one_shot_fires_once(k: Kernel, divisor: int, count: int) -> ProbeBody:
     deviation=Deviation(
         targets="*-tcg *-tcg@*",
         cases="divisor1?*",
+        versions="*",
+        kind="manual silent or contradictory",
         sees="assert (1280|160) <= 100",
         ref="docs/deviations/lapic-timer-period.md",
     ),
@@ -194,9 +196,11 @@ def current_count_only_falls(k: Kernel) -> ProbeBody:
     covers=["lapic.timer-masked"],
     deviation=Deviation(
         targets="*-kvm",
+        cases="too_late",
+        versions="*",
+        kind="bug",
         sees="came after it was unmasked",
         ref="docs/deviations/lapic-kvm-timer-masked.md",
-        cases="too_late",
     ),
 )
 def masked_timer_counts_on(k: Kernel, unmasked: str) -> ProbeBody:

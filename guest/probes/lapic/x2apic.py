@@ -92,7 +92,11 @@ def self_ipi_register(k: Kernel, vector: int) -> ProbeBody:
 @probe(
     spec=EXTENDED + "Interrupt Command Register (ICR)",
     covers=["lapic.x2apic-icr"],
-    deviation=[Deviation(targets="*-tcg*", cases="logical", sees=r"DESTINATION=0x0", ref=CHECKS)],
+    deviation=[
+        Deviation(
+            targets="*-tcg*", cases="logical", versions="*", kind="unimplemented", sees=r"DESTINATION=0x0", ref=CHECKS
+        )
+    ],
 )
 def one_write_to_the_icr_sends(k: Kernel, logical: bool) -> ProbeBody:
     """The ICR is one 64-bit MSR with a 32-bit destination; one write sends, and no delivery status reads back."""
@@ -118,15 +122,12 @@ def one_write_to_the_icr_sends(k: Kernel, logical: bool) -> ProbeBody:
     spec=EXTENDED + "x2APIC Register Address Space (EOI register)",
     covers=["lapic.x2apic-faults"],
     deviation=[
-        Deviation(
-            targets="*-tcg*",
-            cases="*",
-            sees=NO_FAULT,
-            ref=CHECKS,
-        ),
+        Deviation(targets="*-tcg*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
         Deviation(
             targets="*-kvm",
             cases="value[12]*",
+            versions="*",
+            kind="unimplemented",
             sees=NO_FAULT,
             ref="docs/deviations/lapic-kvm-x2apic-eoi.md",
         ),
@@ -151,18 +152,8 @@ def eoi_takes_only_zero(k: Kernel, value: int) -> ProbeBody:
     spec=EXTENDED + "x2APIC Register Address Space; Reserved Bit Checking",
     covers=["lapic.x2apic-faults"],
     deviation=[
-        Deviation(
-            targets="*-tcg*",
-            cases="[VPTC]*",
-            sees=NO_FAULT,
-            ref=CHECKS,
-        ),
-        Deviation(
-            targets="*-tcg*",
-            cases="I[SR]*",
-            sees=NO_FAULT,
-            ref=CHECKS,
-        ),
+        Deviation(targets="*-tcg*", cases="[VPTC]*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
+        Deviation(targets="*-tcg*", cases="I[SR]*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
     ],
 )
 def read_only_registers_fault_on_write(k: Kernel, register: str) -> ProbeBody:
@@ -188,17 +179,9 @@ def read_only_registers_fault_on_write(k: Kernel, register: str) -> ProbeBody:
     spec=EXTENDED + "x2APIC Register Address Space",
     covers=["lapic.x2apic-faults"],
     deviation=[
+        Deviation(targets="*-tcg*", cases="msr0x809-*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
         Deviation(
-            targets="*-tcg*",
-            cases="msr0x809-*",
-            sees=NO_FAULT,
-            ref=CHECKS,
-        ),
-        Deviation(
-            targets="*-tcg*",
-            cases="msr0x831-rdmsr",
-            sees=NO_FAULT,
-            ref=CHECKS,
+            targets="*-tcg*", cases="msr0x831-rdmsr", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS
         ),
     ],
 )
@@ -225,14 +208,7 @@ def reserved_registers_fault(k: Kernel, msr: int, access: str) -> ProbeBody:
 @probe(
     spec=EXTENDED + "Reserved Bit Checking",
     covers=["lapic.x2apic-faults"],
-    deviation=[
-        Deviation(
-            targets="*-tcg*",
-            cases="*",
-            sees=NO_FAULT,
-            ref=CHECKS,
-        )
-    ],
+    deviation=[Deviation(targets="*-tcg*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS)],
 )
 def reserved_bits_fault(k: Kernel, register: str) -> ProbeBody:
     """In x2APIC mode setting a reserved bit, and bits 63:32 of a 32-bit register are such, raises #GP(0)."""
@@ -313,7 +289,11 @@ def the_way_back_is_through_disabled(k: Kernel) -> ProbeBody:
     spec=EXTENDED + "x2APIC Register Address Space; SDM vol. 3A, APIC Timer",
     covers=["lapic.x2apic-timer"],
     deviation=Deviation(
-        targets="*-tcg *-tcg@*", versions=">=9", sees="Bad icount read", ref="docs/deviations/lapic-x2apic-icount.md"
+        targets="*-tcg *-tcg@*",
+        versions=">=9",
+        kind="bug",
+        sees="Bad icount read",
+        ref="docs/deviations/lapic-x2apic-icount.md",
     ),
 )
 def timer_runs_by_msrs(k: Kernel) -> ProbeBody:

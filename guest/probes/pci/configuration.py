@@ -125,7 +125,11 @@ def only_a_doubleword_write_reaches_config_address(k: Kernel, width: int) -> Pro
     needs=["edu"],
     covers=["pci.cf8-reserved"],
     deviation=Deviation(
-        targets="*", sees="reserved bits read back", ref="docs/deviations/pci-config-address-reserved.md"
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="reserved bits read back",
+        ref="docs/deviations/pci-config-address-reserved.md",
     ),
 )
 def reserved_bits_of_config_address_read_zero(k: Kernel) -> ProbeBody:
@@ -350,7 +354,12 @@ def ecam_moves_with_its_base_register(k: Kernel) -> ProbeBody:
     needs=["edu"],
     covers=["pci.master-abort"],
     deviation=Deviation(
-        targets="*", sees="a read that nobody claims", ref="docs/deviations/pci-master-abort.md", cases="memory"
+        targets="*",
+        cases="memory",
+        versions="*",
+        kind="bug",
+        sees="a read that nobody claims",
+        ref="docs/deviations/pci-master-abort.md",
     ),
 )
 def a_read_that_no_device_claims_returns_ones(k: Kernel, space: str) -> ProbeBody:

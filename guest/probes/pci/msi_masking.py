@@ -109,7 +109,13 @@ def a_pending_message_takes_address_and_data_of_the_moment_it_is_sent(k: Kernel)
     spec=MASKING,
     needs=PORT,
     covers=["msi.per-vector-mask"],
-    deviation=Deviation(targets="*", sees="spurious message", ref="docs/deviations/pci-msi-pending-satisfied.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="spurious message",
+        ref="docs/deviations/pci-msi-pending-satisfied.md",
+    ),
 )
 def a_pending_bit_goes_when_its_event_is_satisfied(k: Kernel) -> ProbeBody:
     """Software that serves a masked event by polling takes the pending bit away: unmasking must send nothing then."""

@@ -55,10 +55,11 @@ def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) ->
     covers=["msix.vector-mask"],
     deviation=Deviation(
         targets="*-tcg",
-        sees="more than its event",
-        ref="docs/deviations/dma-e1000e-throttling-end.md",
         cases="e1000e",
         versions=">=8",
+        kind="bug",
+        sees="more than its event",
+        ref="docs/deviations/dma-e1000e-throttling-end.md",
     ),
 )
 def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str) -> ProbeBody:
@@ -202,9 +203,11 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
     covers=["msix.bus-master"],
     deviation=Deviation(
         targets="*",
+        cases="virtio_rng",
+        versions="*",
+        kind="by design",
         sees="waited for vector 0x69",
         ref="docs/deviations/dma-virtio-bus-master-status.md",
-        cases="virtio_rng",
     ),
 )
 def no_message_is_sent_while_bus_master_is_clear(k: Kernel, device: str) -> ProbeBody:

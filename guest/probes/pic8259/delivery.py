@@ -195,7 +195,8 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
     deviation=Deviation(
         targets="*-tcg*",
         cases="*-masked",
-        versions="<10",
+        versions="<9",
+        kind="bug",
         sees=r"assert \[\] == \[0x(57|74)\]",
         ref="docs/deviations/pic8259-intr-behind-a-disabled-apic.md",
     ),

@@ -164,6 +164,8 @@ def eoi_at_the_master_alone_leaves_the_slave_in_service(k: Kernel) -> ProbeBody:
     needs=["pc-testdev"],
     deviation=Deviation(
         targets="*",
+        versions="*",
+        kind="bug",
         sees=r"Inputs 0x20: BITS=0x20",
         ref="docs/deviations/pic8259-special-mask-eoi.md",
     ),

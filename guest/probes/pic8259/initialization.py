@@ -123,6 +123,8 @@ def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
     deviation=Deviation(
         targets="*",
         cases="driven_again",
+        versions="*",
+        kind="bug",
         sees="BITS=0x20> == 0",
         ref="docs/deviations/pic8259-icw1-edge-sense.md",
     ),
@@ -154,7 +156,12 @@ def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
     spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2); Figure: Initialization Sequence",
     covers=["pic8259.icw-sequence"],
     deviation=Deviation(
-        targets="*-kvm", cases="single*", sees="MASK=0x0> == 90", ref="docs/deviations/pic8259-kvm-single.md"
+        targets="*-kvm",
+        cases="single*",
+        versions="*",
+        kind="unimplemented",
+        sees="MASK=0x0> == 90",
+        ref="docs/deviations/pic8259-kvm-single.md",
     ),
 )
 def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
@@ -177,7 +184,12 @@ def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
     covers=["pic8259.icw-sequence"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-kvm", cases="ic4_0", sees="BITS=0x0> == 32", ref="docs/deviations/pic8259-kvm-poll.md"
+        targets="*-kvm",
+        cases="ic4_0",
+        versions="*",
+        kind="bug",
+        sees="BITS=0x0> == 32",
+        ref="docs/deviations/pic8259-kvm-poll.md",
     ),
 )
 def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
@@ -202,7 +214,7 @@ def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     covers=["pic8259.ltim"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-tcg*", versions=">=8", sees="BITS=0x20> == 0", ref="docs/deviations/pic8259-ltim.md"
+        targets="*-tcg*", versions=">=8", kind="bug", sees="BITS=0x20> == 0", ref="docs/deviations/pic8259-ltim.md"
     ),
 )
 def ltim_is_ignored(k: Kernel) -> ProbeBody:

@@ -39,12 +39,16 @@ def serve(k: Kernel, irq: int) -> None:
         Deviation(
             targets="*",
             cases="*-mask",
+            versions="*",
+            kind="bug",
             sees="Right contains one more item",
             ref="docs/deviations/pic8259-special-mask-at-once.md",
         ),
         Deviation(
             targets="*-kvm",
             cases="*-special_mask_mode",
+            versions="*",
+            kind="unimplemented",
             sees="Right contains one more item",
             ref="docs/deviations/pic8259-kvm-special-mask.md",
         ),
@@ -90,7 +94,11 @@ def special_mask_mode_lets_lower_levels_in(k: Kernel, irq: int, first: str) -> P
     covers=["pic8259.special-mask"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-kvm", sees="At index 2 diff: 'reset'", ref="docs/deviations/pic8259-kvm-special-mask.md"
+        targets="*-kvm",
+        versions="*",
+        kind="unimplemented",
+        sees="At index 2 diff: 'reset'",
+        ref="docs/deviations/pic8259-kvm-special-mask.md",
     ),
 )
 def smm_counts_only_with_esmm(k: Kernel) -> ProbeBody:
@@ -229,6 +237,8 @@ def initialize_sfnm(k: Kernel) -> None:
     deviation=Deviation(
         targets="*",
         cases="irq[37]",
+        versions="*",
+        kind="bug",
         sees=r"At index 1 diff",
         ref="docs/deviations/pic8259-special-fully-nested.md",
     ),

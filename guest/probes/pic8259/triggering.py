@@ -138,6 +138,8 @@ def elcr_keeps_the_system_inputs_edge(k: Kernel) -> ProbeBody:
     needs=["pc-testdev"],
     deviation=Deviation(
         targets="*",
+        versions="*",
+        kind="bug",
         sees=r"BITS=0x(20|10)> == 0",
         ref="docs/deviations/pic8259-withdrawn-edge.md",
     ),

@@ -6,7 +6,7 @@ VECTOR = 0x47
 STATUS = "IA-PC HPET 1.0a, General Interrupt Status Register"
 ROUTE = "IA-PC HPET 1.0a, Timer n Configuration and Capability Register: Tn_INT_ROUTE_CNF"
 PIN_2 = Deviation(
-    targets="pc-kvm", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+    targets="pc-kvm", versions="*", kind="bug", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
 )  # the only pin on pc
 
 
@@ -24,7 +24,13 @@ def arm(k: Kernel, pin: int, *, timer: int = 0, level: int = 0, enable: int = 1)
     spec=ROUTE,
     needs=["hpet"],
     covers=["timers.hpet-routes"],
-    deviation=Deviation(targets="*-kvm", sees="waited for vector 0x62", ref="docs/deviations/timers-hpet-kvm-pin-2.md"),
+    deviation=Deviation(
+        targets="*-kvm",
+        versions="*",
+        kind="bug",
+        sees="waited for vector 0x62",
+        ref="docs/deviations/timers-hpet-kvm-pin-2.md",
+    ),
 )
 def every_advertised_route_works(k: Kernel, timer: int) -> ProbeBody:
     """Tn_INT_ROUTE_CAP names the IO APIC pins that a timer can be routed to: an edge arrives at each of them."""
@@ -100,7 +106,11 @@ def an_edge_timer_shows_no_status(k: Kernel) -> ProbeBody:
     needs=["hpet"],
     covers=["timers.hpet-disabled-status"],
     deviation=Deviation(
-        targets="*", versions="<9.1", sees="no status bit", ref="docs/deviations/timers-hpet-disabled-status.md"
+        targets="*",
+        versions="<9.1",
+        kind="bug",
+        sees="no status bit",
+        ref="docs/deviations/timers-hpet-disabled-status.md",
     ),
 )
 def a_disabled_timer_still_shows_its_status(k: Kernel) -> ProbeBody:

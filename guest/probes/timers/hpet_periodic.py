@@ -7,7 +7,7 @@ from harness import Deviation, Kernel, ProbeBody, probe
 VECTOR = 0x43
 PERIODIC = "IA-PC HPET 1.0a, Timer Operation in Periodic Mode"
 PIN_2 = Deviation(
-    targets="pc-kvm", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+    targets="pc-kvm", versions="*", kind="bug", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
 )  # the only pin on pc
 
 
@@ -20,6 +20,8 @@ PIN_2 = Deviation(
         PIN_2,
         Deviation(
             targets="*-tcg",
+            versions="*",
+            kind="bug",
             sees="one match interrupts twice",
             ref="docs/deviations/timers-hpet-periodic-twice.md",
         ),
@@ -73,6 +75,7 @@ def comparator_advances_by_its_period(k: Kernel, timer: int) -> ProbeBody:
     deviation=Deviation(
         targets="*",
         versions="<9.1",
+        kind="bug",
         sees="0xffffffff0007a120>? == 500000",
         ref="docs/deviations/timers-hpet-64-bit-write.md",
     ),

@@ -56,6 +56,8 @@ def mode_0_interrupts_once(k: Kernel, count: int) -> ProbeBody:
     deviation=Deviation(
         targets="*-tcg",
         cases="mode3*",
+        versions="*",
+        kind="bug",
         sees="more than once in a period",
         ref="docs/deviations/ioapic-repeated-edge.md",
     ),

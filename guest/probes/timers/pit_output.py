@@ -37,16 +37,19 @@ def clocks(run: Run, before: Value[int], after: Value[int]) -> float:
     deviation=[
         Deviation(
             targets="*",
+            cases="mode[245]",
+            versions="*",
+            kind="bug",
             sees="OUT is initially high",
             ref="docs/deviations/timers-pit-out-inverted.md",
-            cases="mode[245]",
         ),
         Deviation(
             targets="*",
-            sees="OUT is initially high",
-            ref="docs/deviations/timers-pit-mode-1.md",
             cases="mode1",
             versions=">=8.2",
+            kind="bug",
+            sees="OUT is initially high",
+            ref="docs/deviations/timers-pit-mode-1.md",
         ),
     ],
 )
@@ -100,7 +103,11 @@ def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
     spec=MODE_1,
     covers=["timers.pit-ch2-mode1", "timers.pit-gate-trigger"],
     deviation=Deviation(
-        targets="*", sees="OUT fell without a trigger", ref="docs/deviations/timers-pit-mode-1.md", versions="<8.2"
+        targets="*",
+        versions="<8.2",
+        kind="bug",
+        sees="OUT fell without a trigger",
+        ref="docs/deviations/timers-pit-mode-1.md",
     ),
 )
 def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
@@ -128,7 +135,9 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_1,
     covers=["timers.pit-gate-trigger"],
-    deviation=Deviation(targets="*", sees="OUT was high", ref="docs/deviations/timers-pit-mode-1.md", versions="<8.2"),
+    deviation=Deviation(
+        targets="*", versions="<8.2", kind="bug", sees="OUT was high", ref="docs/deviations/timers-pit-mode-1.md"
+    ),
 )
 def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
     """A rising gate in the middle of a one-shot starts it anew: OUT rises N clocks after the last trigger."""
@@ -153,7 +162,9 @@ def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_2,
     covers=["timers.pit-ch2-mode2"],
-    deviation=Deviation(targets="*", sees="OUT was low", ref="docs/deviations/timers-pit-out-inverted.md"),
+    deviation=Deviation(
+        targets="*", versions="*", kind="bug", sees="OUT was low", ref="docs/deviations/timers-pit-out-inverted.md"
+    ),
 )
 def mode_2_is_low_for_one_clock(k: Kernel) -> ProbeBody:
     """In mode 2 OUT is high but for one clock of each N."""
@@ -194,7 +205,9 @@ def mode_3_halves(k: Kernel, count: int) -> ProbeBody:
 @probe(
     spec=MODE_4,
     covers=["timers.pit-ch2-mode4"],
-    deviation=Deviation(targets="*", sees="OUT was low", ref="docs/deviations/timers-pit-out-inverted.md"),
+    deviation=Deviation(
+        targets="*", versions="*", kind="bug", sees="OUT was low", ref="docs/deviations/timers-pit-out-inverted.md"
+    ),
 )
 def mode_4_strobes_once(k: Kernel) -> ProbeBody:
     """In mode 4 OUT is high, low for one clock when the count is over, and high for good."""
@@ -216,7 +229,9 @@ def mode_4_strobes_once(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_5,
     covers=["timers.pit-ch2-mode5", "timers.pit-gate-trigger"],
-    deviation=Deviation(targets="*", sees="OUT was low", ref="docs/deviations/timers-pit-out-inverted.md"),
+    deviation=Deviation(
+        targets="*", versions="*", kind="bug", sees="OUT was low", ref="docs/deviations/timers-pit-out-inverted.md"
+    ),
 )
 def mode_5_strobes_after_its_trigger(k: Kernel) -> ProbeBody:
     """In mode 5 OUT is high, waits for the gate to rise, and is low for one clock N + 1 clocks after that."""
@@ -240,7 +255,13 @@ def mode_5_strobes_after_its_trigger(k: Kernel) -> ProbeBody:
 @probe(
     spec=GATE,
     covers=["timers.pit-gate-level"],
-    deviation=Deviation(targets="*", sees="the count moved", ref="docs/deviations/timers-pit-gate-ignored.md"),
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="unimplemented",
+        sees="the count moved",
+        ref="docs/deviations/timers-pit-gate-ignored.md",
+    ),
 )
 def low_gate_stops_the_count(k: Kernel, mode: int) -> ProbeBody:
     """In modes 0, 2, 3 and 4 a low gate disables counting."""

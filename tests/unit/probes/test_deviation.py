@@ -1,37 +1,84 @@
 """Recorded deviations: which target, case and version of QEMU they are claimed for."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from harness.probes.probe import Deviation, ProbeError
+from harness.probes.deviation import Deviation
+from harness.probes.loader import LoadError, load_file
+from harness.probes.probe_error import ProbeError
+
+BRANCHES = "<7.2.22 or >=8,<10.0.7 or >=10.1,<10.1.3"
+
+
+def recorded(**fields: Any) -> Deviation:
+    """A deviation in which only the fields given are unusual."""
+    return Deviation(**{"targets": "*", "sees": "x", "ref": "y", "kind": "bug", "versions": "*"} | fields)
 
 
 @pytest.mark.parametrize(
     ("versions", "version", "claimed"),
     [
-        ("", "7.2.22", True),
+        ("*", "7.2.22", True),
         ("<10", "7.2.22", True),
         ("<10", "9.2.0", True),
         ("<10", "10.0.2", False),
-        (">=8.1 <9.1", "8.1.0", True),
-        (">=8.1 <9.1", "8.0.9", False),
-        (">=8.1 <9.1", "9.1.0", False),
-        (">=8.1 <9.1", "9.0.4", True),
+        (">=8.1,<9.1", "8.1.0", True),
+        (">=8.1, <9.1", "8.0.9", False),
+        (">=8.1,<9.1", "9.1.0", False),
+        (">=8.1,<9.1", "9.0.4", True),
+        (BRANCHES, "7.2.21", True),
+        (BRANCHES, "7.2.22", False),
+        (BRANCHES, "9.2.4", True),
+        (BRANCHES, "10.0.2", True),
+        (BRANCHES, "10.0.13", False),
+        (BRANCHES, "10.1.2", True),
+        (BRANCHES, "10.1.3", False),
+        (BRANCHES, "11.1.3", False),
     ],
 )
 def test_versions(versions: str, version: str, claimed: bool) -> None:
-    deviation = Deviation(targets="*-tcg", sees="x", ref="y", versions=versions)
-    assert deviation.applies("q35-tcg", "", version) is claimed
+    assert recorded(targets="*-tcg", versions=versions).applies("q35-tcg", "", version) is claimed
 
 
 def test_targets_and_cases_are_globs() -> None:
-    deviation = Deviation(targets="*-kvm microvm-*", sees="x", ref="y", cases="vector1*")
+    deviation = recorded(targets="*-kvm microvm-*", cases="vector1*")
     assert deviation.applies("pc-kvm", "vector12", "7.2.0")
     assert deviation.applies("microvm-tcg", "vector1", "7.2.0")
     assert not deviation.applies("q35-tcg", "vector12", "7.2.0")
     assert not deviation.applies("pc-kvm", "vector2", "7.2.0")
 
 
-@pytest.mark.parametrize("versions", ["10", "=10", "<ten", "< 10"])
+def test_the_vendor_is_a_glob() -> None:
+    assert recorded().of_vendor("AuthenticAMD")
+    assert recorded(vendor="GenuineIntel").of_vendor("GenuineIntel")
+    assert not recorded(vendor="GenuineIntel").of_vendor("AuthenticAMD")
+
+
+@pytest.mark.parametrize(
+    "versions", ["10", "=10", "<ten", "<10 or", "<10 or or >=11", "<10 >=9", "<10 | >=11", ">=8.1rc1"]
+)
 def test_a_version_range_that_means_nothing_is_refused(versions: str) -> None:
-    with pytest.raises(ProbeError, match="comparison"):
-        Deviation(targets="*", sees="x", ref="y", versions=versions)
+    with pytest.raises(ProbeError, match=r"versions=.* cannot be compared: .* Expected: '\*', or specifiers"):
+        recorded(versions=versions)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ("versions='*'", "'kind'"),
+        ("kind='bug'", "'versions'"),
+        ("kind='bug', versions='<ten'", "cannot be compared"),
+        ("kind='fault', versions='*'", "no such kind"),
+    ],
+)
+def test_an_incomplete_record_is_refused_at_its_line(tmp_path: Path, fields: str, text: str) -> None:
+    path = tmp_path / "p.py"
+    path.write_text(
+        f"from harness import Deviation, probe\n\nKNOWN = Deviation(targets='*', sees='x', ref='y', {fields})\n\n"
+        "@probe(spec='S', deviation=KNOWN)\ndef p(k):\n    'Rule.'\n    k.sti()\n    run = yield\n"
+        "    assert not run.vectors\n"
+    )
+    with pytest.raises(LoadError, match=f"p.py:3: .*{text}"):
+        load_file(path, tmp_path)

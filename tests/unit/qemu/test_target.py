@@ -24,7 +24,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_builtin_targets() -> None:
     assert set(builtin_targets()) == {
-        "q35-tcg", "pc-tcg", "microvm-tcg", "q35-tcg-rt", "pc-tcg-rt", "q35-kvm", "pc-kvm",
+        "q35-tcg", "pc-tcg", "microvm-tcg", "q35-tcg-intel", "q35-tcg-rt", "pc-tcg-rt", "q35-kvm", "pc-kvm",
     }  # fmt: skip
     for name, found in builtin_targets().items():
         assert found.name == name and found.platform == name.split("-")[0] and found.accelerator in name

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.probes.loader import catalogue_root, load_probes
-from harness.probes.probe import Case, Probe, ProbeError
+from harness.probes.probe import Case, Probe
+from harness.probes.probe_error import ProbeError
 from harness.run.host_faults import FILE_NAME, fault_of, host_faults, kvm_is_software
 
 GOOD = """

@@ -1,0 +1,100 @@
+"""Recorded deviations: which target, case and version of QEMU each is claimed for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from fnmatch import fnmatch
+from functools import cached_property
+from typing import Literal, TypeAlias, get_args
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from harness.probes.probe_error import ProbeError
+
+__all__ = ["GONE", "KINDS", "Deviation", "Kind"]
+
+Kind: TypeAlias = Literal["bug", "unimplemented", "by design", "manual silent or contradictory"]
+GONE = "the recorded deviation has disappeared"
+"""How the reason of a fail begins whose deviation was not seen."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """A known difference between a target and the manual: strict, so its disappearance is a failure.
+
+    `targets` is a glob over kinds of target, machine-accelerator[-rt] as `q35-tcg` or `pc-tcg-rt` (several separated
+    by spaces); the name that somebody gave the target does not count. `sees` is a regular expression that the
+    failure message must match: any other failure on the same target stays a `fail`. `ref` is the upstream issue, the
+    commit, or the anchor in `docs/deviations.md`. `kind` is one of `KINDS`: "bug" and "unimplemented" are faults of the
+    target, of which "unimplemented" leaves the whole function out; "by design" is a choice that its authors state.
+    `versions` are those of QEMU that have it: "*" for all, else specifier sets as packages have them, with "or"
+    between the sets of different stable branches: `">=8,<10.0.7 or >=10.1,<10.1.3"`. `cases` is a glob over the
+    bracketed part of the case id, `vendor` one over the vendor of the CPU model (CPUID leaf 0: `GenuineIntel`).
+    """
+
+    targets: str
+    sees: str
+    ref: str
+    kind: Kind
+    versions: str
+    cases: str = "*"
+    vendor: str = "*"
+
+    def __post_init__(self) -> None:
+        """Raise `ProbeError` for a field of a wrong type or content."""
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ProbeError(f"Deviation({name}={value!r}): expected a text that is not empty")
+        if self.kind not in KINDS:
+            near = get_close_matches(self.kind, KINDS, n=1, cutoff=0.3)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ProbeError(f"Deviation(kind={self.kind!r}): no such kind{hint} Expected one of {', '.join(KINDS)}")
+        try:
+            re.compile(self.sees)
+        except re.error as error:
+            raise ProbeError(f"Deviation(sees={self.sees!r}): is no regular expression: {error}") from error
+        _ = self._branches
+
+    @cached_property
+    def _branches(self) -> tuple[SpecifierSet, ...]:
+        """The specifier set of each branch; none for all versions."""
+        if self.versions == "*":
+            return ()
+        try:
+            branches = tuple(SpecifierSet(branch) for branch in re.split(r"\s+or\s+", self.versions.strip()))
+        except InvalidSpecifier as error:
+            raise self._bad_versions(str(error)) from error
+        for branch in branches:
+            if not len(branch) or any(not re.fullmatch(r"\d+(\.\d+)*", part.version) for part in branch):
+                raise self._bad_versions("a branch compares with numbers only")
+        return branches
+
+    def _bad_versions(self, reason: str) -> ProbeError:
+        return ProbeError(
+            f"Deviation(versions={self.versions!r}): cannot be compared: {reason}. "
+            "Expected: '*', or specifiers such as '<10' or '>=8,<10.0.7 or >=10.1,<10.1.3'"
+        )
+
+    def applies(self, target: str, case: str, version: str) -> bool:
+        """Whether the deviation is claimed for this case on this target with this version of QEMU (`"7.2.22"`)."""
+        return (
+            any(fnmatch(target, glob) for glob in self.targets.split())
+            and fnmatch(case, self.cases)
+            and self.in_version(version)
+        )
+
+    def of_vendor(self, vendor: str) -> bool:
+        """Whether the deviation is claimed for CPU models of this vendor."""
+        return fnmatch(vendor, self.vendor)
+
+    def in_version(self, version: str) -> bool:
+        """Whether the deviation is claimed for this version of QEMU."""
+        return not self._branches or any(branch.contains(version, prereleases=True) for branch in self._branches)
+
+    def matches(self, reason: str) -> bool:
+        """Whether this failure is the one that was recorded."""
+        return re.search(self.sees, reason) is not None

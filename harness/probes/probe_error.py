@@ -1,0 +1,9 @@
+"""The error of a probe that is not well formed."""
+
+from __future__ import annotations
+
+__all__ = ["ProbeError"]
+
+
+class ProbeError(Exception):
+    """A probe that is not well formed: says where, what was expected and what to do."""
