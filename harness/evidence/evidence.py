@@ -85,6 +85,17 @@ class Evidence:
         """Vectors and the names of marks, in order: `[0x40, "unmasked", 0x40]`."""
         return Vectors(event.vector if isinstance(event, InterruptRecord) else event.name for event in self.events)
 
+    def fields(self, *names: str) -> list[tuple[Any, ...]]:
+        """Of each interrupt and exception, in order, the fields of `InterruptRecord` with these names.
+
+        `run.fields("vector", "error_code", "rip") == [(13, 0, run.address("culprit"))]`: one #GP(0), at that label.
+        """
+        for name in names:
+            if name not in InterruptRecord.__dataclass_fields__:
+                known = ", ".join(InterruptRecord.__dataclass_fields__)
+                raise ProbeBroken(f"an interrupt's record has no field {name!r}. Expected: one of {known}")
+        return [tuple(getattr(interrupt, name) for name in names) for interrupt in self.interrupts]
+
     def count(self, vector: int, *, cpu: int | None = None) -> int:
         """How often a vector arrived, on one processor or on all. Exact however many there were."""
         counts = self.recording.counts
@@ -120,6 +131,12 @@ class Evidence:
         at = abi.VALUES + 8 * value.index
         content = int.from_bytes(self.machine.ram[at : at + 8], "little")
         return None if content == abi.canary(value.index) else content
+
+    def address(self, label: str) -> int:
+        """The run address of a label of the program or the runtime, in bytes: what RIP is there."""
+        if label not in self.built.symbols:
+            raise ProbeBroken(unknown("label", label, list(self.built.symbols)))
+        return self.built.symbols[label]
 
     def _value(self, name: str) -> Value[Any]:
         for value in self.built.program.values:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
@@ -92,6 +93,16 @@ class Run(Evidence):
         if self._checkpoint != name:
             where = "the run has ended" if self.ended else f"the guest stands at {self._checkpoint!r}"
             raise RunFailure(f"checkpoint {name!r} was not reached: {where}")
+
+    @contextmanager
+    def stopped_at(self, name: str) -> Iterator[None]:
+        """What the host does and judges while the guest stands at this checkpoint; at the block's end it goes on.
+
+        Fails where the guest is not there, as `reached` does.
+        """
+        self.reached(name)
+        yield
+        self.resume()
 
     def resume(self, guest_reset: GuestReset | None = None) -> None:
         """Let the guest run on to its next checkpoint or its end.

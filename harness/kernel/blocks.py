@@ -26,6 +26,7 @@ class _Builder(Protocol):
 
 
 P = ParamSpec("P")
+T = TypeVar("T")
 B = TypeVar("B", bound=_Builder)
 
 
@@ -46,6 +47,11 @@ class Block(AbstractContextManager[None]):
             raise self._program.error(f"the block {self.name}(…) is entered a second time; call {self.name} again")
         self.entered = True
         self._inner.__enter__()
+
+    def do(self, action: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The block with one call as its only step: `k.handler(0x50).do(k.lines.down, 5)`. Returns what it returns."""
+        with self:
+            return action(*args, **kwargs)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -7,8 +7,8 @@ code clobbers RAX, RCX, RDX, RSI, RDI and the flags; RBX, RBP and R8–R15 are t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
 from harness import abi
 from harness.hardware.block import Bound, Value
@@ -16,7 +16,7 @@ from harness.hardware.cpu import ControlRegisters, DebugRegisters
 from harness.hardware.msr import Msr
 from harness.hardware.platform import Platform
 from harness.hardware.rtc import Cmos
-from harness.kernel.blocks import block
+from harness.kernel.blocks import Block, block
 from harness.kernel.bus import StagedBus, slot
 from harness.kernel.call_site import source_from_call
 from harness.kernel.checks import check_count, check_duration, check_number, check_vector
@@ -32,7 +32,8 @@ from harness.kernel.tables import DescriptorTables
 
 __all__ = ["Kernel"]
 
-T = TypeVar("T", bound=int)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _QUADWORD = (1 << 64) - 1
 _QUIET_IN_REAL_TIME_MS = 10.0
@@ -94,9 +95,15 @@ class Kernel(Faults):
         lines = source_from_call(text, probe_frame(), block)
         self.program.step_lines("asm", lines, self.program.origin())
 
-    def value(self, name: str) -> Value[int]:
-        """A named 64-bit slot; it holds a canary until the guest writes it, and reading an unwritten one fails."""
-        return self.program.add_value(name, int)
+    def value(self, name: str, initial: int | None = None) -> Value[int]:
+        """A named 64-bit slot, with `initial` (0 to 2**64 - 1) stored into it at this step.
+
+        Without `initial` it holds a canary until the guest writes it, and reading an unwritten one fails.
+        """
+        value = self.program.add_value(name, int)
+        if initial is not None:
+            self.store(value, initial)
+        return value
 
     def store(self, value: Value[Any], source: Bound[Any] | Value[Any] | int | str) -> None:
         """Put a register's content, another value, a constant or a general register (`"rbx"`) into a value."""
@@ -177,6 +184,12 @@ class Kernel(Faults):
         with self.program.elsewhere(label):
             yield
 
+    def hold(self, *vectors: int) -> None:
+        """Leave these vectors in service when they arrive: recorded, without EOI. `k.lapic.eoi()` ends the highest."""
+        for vector in vectors:
+            with self.handler(vector, eoi=False):
+                pass
+
     def expect(self, *vectors: int) -> None:
         """Record these vectors and go on, without EOI for those the local APIC did not deliver: for NMI, #BP, #DB …"""
         for vector in vectors:
@@ -210,19 +223,31 @@ class Kernel(Faults):
         check_vector(self.program, vector)
         self.program.step(f"int {vector:#x}", "int3" if vector == 3 else f"int {vector:#x}")
 
-    @block
-    def trigger(self) -> Iterator[None]:
-        """The cause of what the probe judges: without these steps it must turn red."""
+    @overload
+    def trigger(self, /) -> Block: ...
+    @overload
+    def trigger(self, action: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def trigger(self, action: Callable[..., T] | None = None, /, *args: object, **kwargs: object) -> Block | T:
+        """The cause of what the probe judges: without these steps it must turn red.
+
+        `with k.trigger():` takes a block of steps; `k.trigger(k.lines.up, 5)` is short for a block with that one call,
+        and returns what the call returns.
+        """
+        if action is None:
+            return Block(self.program, "trigger", self.program.triggering())
         with self.program.triggering():
-            yield
+            return action(*args, **kwargs)
 
     # --- waiting ---
 
-    def wait_for(self, vector: int, count: int = 1, *, ms: float = 100.0, halt: bool = False) -> None:
+    def wait_for(
+        self, vector: int, count: int = 1, *, ms: float = 100.0, halt: bool = False, quiet_ms: float = 0.0
+    ) -> None:
         """Until `vector` has been recorded `count` times since the start, on all processors together.
 
         Fails by name after `ms` milliseconds of virtual time, or 40 times that in real time. `halt=True` sleeps with
-        HLT between interrupts: the way to wait for slow clocks, ended by the host's watchdog only.
+        HLT between interrupts: the way to wait for slow clocks, ended by the host's watchdog only. `quiet_ms`: let so
+        many milliseconds pass afterwards, as `stay_quiet` does, so that one interrupt too many shows in the record.
         """
         check_vector(self.program, vector)
         check_count(self.program, count)
@@ -236,6 +261,8 @@ class Kernel(Faults):
         else:
             lines += [f"mov edx, {self.patience.us(ms)}", f"mov ecx, {number}", "call wait_vector"]
         self.program.step(f"wait for {vector:#04x} × {count}", *lines, waits=True)
+        if quiet_ms:
+            self.stay_quiet(quiet_ms)
 
     def wait_until(
         self, what: Value[Any] | Buffer | int, equals: int, *, mask: int = _QUADWORD, ms: float = 100.0

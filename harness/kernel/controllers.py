@@ -36,6 +36,10 @@ class LocalApicControl(LocalApic):
         """LINT0 = ExtINT, unmasked: the 8259's INTR reaches the processor, and INTA cycles reach the 8259."""
         self.LVT_LINT0.write(DELIVERY_MODE=DeliveryMode.EXTINT)
 
+    def eoi(self) -> None:
+        """End the interrupt in service that has the highest priority: a write of 0 to the EOI register."""
+        self.EOI.write(0)
+
     def requested(self, vector: int, name: str | None = None) -> Value[VectorBits]:
         """Read the 32 bits of the IRR that hold this vector's: bit `vector % 32`."""
         return self.IRR[vector // 32].read(name)

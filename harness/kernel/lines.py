@@ -32,13 +32,15 @@ class IsaLines:
             "out dx, al",
         )
 
-    def up(self, irq: int) -> None:
-        """Assert the line, and leave it so."""
-        self.set(irq, 1)
+    def up(self, *irqs: int) -> None:
+        """Assert these lines, one after the other, and leave them so."""
+        for irq in irqs:
+            self.set(irq, 1)
 
-    def down(self, irq: int) -> None:
-        """Release the line."""
-        self.set(irq, 0)
+    def down(self, *irqs: int) -> None:
+        """Release these lines, one after the other."""
+        for irq in irqs:
+            self.set(irq, 0)
 
     def pulse(self, irq: int) -> None:
         """One rising edge: up and down again."""

@@ -14,8 +14,7 @@ from harness import Kernel, ProbeBody, Rflags, probe
 def the_program_starts_in_long_mode(k: Kernel) -> ProbeBody:
     """Every boot path hands a program 64-bit code, paging, NXE, IF, TF and DF clear and an aligned stack."""
     flags, rsp = k.value("rflags_at_start"), k.value("rsp_at_start")
-    with k.trigger():
-        k.asm(f"pushfq\npop qword ptr [{flags.name}]\nmov qword ptr [{rsp.name}], rsp")
+    k.trigger(k.asm, f"pushfq\npop qword ptr [{flags.name}]\nmov qword ptr [{rsp.name}], rsp")
 
     run = yield
 
@@ -63,8 +62,7 @@ def a20_is_on(k: Kernel) -> ProbeBody:
     low, high = k.value("low"), k.value("high")
     base = 0xD0_0000
     k.asm(f"mov dword ptr [{base:#x}], 0x11111111")
-    with k.trigger():
-        k.asm(f"mov dword ptr [{base ^ 1 << 20:#x}], 0x22222222")
+    k.trigger(k.asm, f"mov dword ptr [{base ^ 1 << 20:#x}], 0x22222222")
     k.asm(f"mov eax, dword ptr [{base:#x}]\nmov qword ptr [{low.name}], rax")
     k.asm(f"mov eax, dword ptr [{base ^ 1 << 20:#x}]\nmov qword ptr [{high.name}], rax")
 
@@ -80,8 +78,7 @@ MULTIBOOT_INFO, START_INFO = 116, 56  # bytes
 def copy_loader_information(k: Kernel, size: int) -> str:
     """Copy what EBX pointed to at the entry, before anything else can write over it. The buffer's name."""
     copy = k.buffer("loader_information", size)
-    with k.trigger():
-        k.asm(f"mov esi, dword ptr [MAILBOX+MB_BOOT_INFO]\nmov edi, {copy.name}\nmov ecx, {size}\nrep movsb")
+    k.trigger(k.asm, f"mov esi, dword ptr [MAILBOX+MB_BOOT_INFO]\nmov edi, {copy.name}\nmov ecx, {size}\nrep movsb")
     return copy.name
 
 

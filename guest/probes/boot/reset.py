@@ -17,8 +17,7 @@ def boot_twice(k: Kernel) -> None:
 @probe(spec=FIRST, covers=["boot.reset-vector"])
 def the_first_instruction_is_at_fffffff0(k: Kernel) -> ProbeBody:
     """After RESET the processor stands at F000:FFF0 with CS base FFFF0000h, in real mode, with IF clear."""
-    with k.trigger():
-        k.checkpoint("running")
+    k.trigger(k.checkpoint, "running")
 
     run = yield
 
@@ -40,8 +39,7 @@ def the_registers_have_their_reset_values(k: Kernel) -> ProbeBody:
     signature = k.value("signature")
     k.asm(f"mov r12, rbx\nmov eax, 1\ncpuid\nmov qword ptr [{signature.name}], rax\nmov rbx, r12")
     k.asm("mov rax, 0x1234\nmov dr0, rax\nmov cr2, rax\nmov eax, 0x5678\nmov dr7, rax")
-    with k.trigger():
-        k.checkpoint("running")
+    k.trigger(k.checkpoint, "running")
 
     run = yield
 
@@ -70,8 +68,7 @@ def the_local_apic_is_reset_too(k: Kernel) -> ProbeBody:
     k.lapic.INITIAL_COUNT.write(0xFFFF_FFFF)
     k.lapic.self_ipi(0x33)
     k.delay(us=10)
-    with k.trigger():
-        k.checkpoint("in use")
+    k.trigger(k.checkpoint, "in use")
 
     run = yield
 
@@ -108,8 +105,7 @@ def a_reset_starts_the_guest_again(k: Kernel, way: str) -> ProbeBody:
     if way != "triple_fault" and k.platform.reset_port is None:
         k.unsupported(f"{k.platform.name} has no port CF9h, keyboard controller or port 92h")
     boot_twice(k)
-    with k.trigger():
-        k.asm(WAYS[way])
+    k.trigger(k.asm, WAYS[way])
     k.delay(us=1000)
     again = k.value("again")
     k.asm(f"jmp not_reset\nsecond: mov qword ptr [{again.name}], 1\nnot_reset:")
@@ -133,8 +129,7 @@ def cf9_resets_only_on_the_rising_bit(k: Kernel) -> ProbeBody:
     k.delay(us=100)
     k.store(chosen, 1)
     k.checkpoint("chosen")
-    with k.trigger():
-        k.asm("mov edx, 0xCF9\nmov al, 6\nout dx, al")
+    k.trigger(k.asm, "mov edx, 0xCF9\nmov al, 6\nout dx, al")
     k.delay(us=100)
 
     run = yield

@@ -14,8 +14,7 @@ def an_interrupt_gate_clears_if_a_trap_gate_does_not(k: Kernel, gate: SystemType
     """Entry through an interrupt gate clears IF, through a trap gate leaves it; the frame holds IF as it was."""
     inside = k.value("flags_inside")
     after = k.value("flags_after")
-    with k.handler(VECTOR):
-        k.asm(f"mov rax, qword ptr [rdi+FRAME_RFLAGS]\nmov qword ptr [{after.name}], rax")
+    k.handler(VECTOR).do(k.asm, f"mov rax, qword ptr [rdi+FRAME_RFLAGS]\nmov qword ptr [{after.name}], rax")
     # The recording stub saves no flags of its own: take them in the first instruction behind the gate.
     k.asm(f"""
         jmp past
@@ -28,8 +27,7 @@ def an_interrupt_gate_clears_if_a_trap_gate_does_not(k: Kernel, gate: SystemType
     k.tables.gate(VECTOR, type=int(gate))
     k.tables.gate_offset(VECTOR, "entry")
     k.asm("sti\nnop" if interrupts else "cli")
-    with k.trigger():
-        k.int_n(VECTOR)
+    k.trigger(k.int_n, VECTOR)
     k.cli()
 
     run = yield
@@ -75,8 +73,7 @@ def entry_clears_tf_nt_rf_and_nothing_else(k: Kernel, gate: SystemType, flag: st
     go:
     """)
     k.asm("iretq\nwith_flag:")
-    with k.trigger():
-        k.int_n(VECTOR)
+    k.trigger(k.int_n, VECTOR)
     k.asm(f"pushfq\npop qword ptr [{back.name}]\npush 2\npopfq")
 
     run = yield
@@ -113,8 +110,7 @@ def the_frame_is_aligned_and_complete(k: Kernel, rsp_offset: int) -> ProbeBody:
         sub rsp, {16 + rsp_offset}
         mov qword ptr [{old.name}], rsp
     """)
-    with k.trigger():
-        k.int_n(VECTOR)
+    k.trigger(k.int_n, VECTOR)
     k.asm("after: mov rsp, rbx")
 
     run = yield
@@ -122,7 +118,7 @@ def the_frame_is_aligned_and_complete(k: Kernel, rsp_offset: int) -> ProbeBody:
     words = memoryview(run.memory(frame)).cast("Q")
     before = run[old]
     assert run[new] == (before & ~15) - 40
-    assert words[0] == run.built.symbols["after"]
+    assert words[0] == run.address("after")
     assert words[1] == 0x08
     assert words[2] & 0x202 == 0x002
     assert words[3] == before
@@ -156,8 +152,7 @@ def the_error_code_is_pushed_last(k: Kernel, rsp_offset: int) -> ProbeBody:
         mov qword ptr [{old.name}], rsp
         mov eax, 0xFFF8
     """)
-    with k.trigger():
-        k.asm("culprit: mov ds, eax")
+    k.trigger(k.asm, "culprit: mov ds, eax")
     k.asm("after: mov rsp, rbx")
 
     run = yield
@@ -165,7 +160,7 @@ def the_error_code_is_pushed_last(k: Kernel, rsp_offset: int) -> ProbeBody:
     words = memoryview(run.memory(frame)).cast("Q")
     assert run[new] == (run[old] & ~15) - 48
     assert words[0] == 0xFFF8
-    assert words[1] == run.built.symbols["culprit"]
+    assert words[1] == run.address("culprit")
     assert words[2] == 0x08
     assert words[4] == run[old]
     assert words[5] == 0x10
@@ -184,12 +179,11 @@ def a_handler_above_4_gib_is_reached(k: Kernel) -> ProbeBody:
     past:
     """)
     k.tables.gate_offset(VECTOR, "entry", high=HIGH_ALIAS)
-    with k.trigger():
-        k.int_n(VECTOR)
+    k.trigger(k.int_n, VECTOR)
 
     run = yield
 
-    assert run[rip] == HIGH_ALIAS + run.built.symbols["entry"]
+    assert run[rip] == HIGH_ALIAS + run.address("entry")
 
 
 # Bits of the offset, from each of its three fields, the first and last ones included.
@@ -209,16 +203,12 @@ def each_field_of_the_offset_matters(k: Kernel, bit: int) -> ProbeBody:
         shr rax, 16
         mov dword ptr [{IDT + 16 * VECTOR + 8:#x}], eax
     """)
-    with k.trigger():
-        k.asm(f"xor byte ptr [{at:#x}], {mask:#x}")
-    with k.faults(14):
-        k.int_n(VECTOR)
+    k.trigger(k.asm, f"xor byte ptr [{at:#x}], {mask:#x}")
+    k.faults(14).do(k.int_n, VECTOR)
 
     run = yield
 
-    assert run.vectors == [14]
-    assert run.interrupts[0].rip == target ^ 1 << bit
-    assert run.interrupts[0].cr2 == target ^ 1 << bit
+    assert run.fields("vector", "rip", "cr2") == [(14, target ^ 1 << bit, target ^ 1 << bit)]
 
 
 @probe(
@@ -234,11 +224,9 @@ def each_field_of_the_offset_matters(k: Kernel, bit: int) -> ProbeBody:
 )
 def a_non_canonical_handler_is_refused(k: Kernel) -> ProbeBody:
     """A gate whose offset is not canonical cannot be entered: #GP, and the interrupted RIP stays in the frame."""
-    with k.trigger():
-        k.asm(f"mov dword ptr [{IDT + 16 * VECTOR + 8:#x}], 0x8000")
+    k.trigger(k.asm, f"mov dword ptr [{IDT + 16 * VECTOR + 8:#x}], 0x8000")
     k.expect(VECTOR)
-    with k.faults(13):
-        k.asm(f"culprit: int {VECTOR:#x}")
+    k.faults(13).do(k.asm, f"culprit: int {VECTOR:#x}")
 
     run = yield
 
@@ -262,4 +250,4 @@ def int_n_reaches_each_of_the_256_gates(k: Kernel) -> ProbeBody:
 
     assert run.vectors == list(range(256))
     assert [i.error_code for i in run.interrupts] == [None] * 256
-    assert [i.rip for i in run.interrupts] == [run.built.symbols[f"behind_{v}"] for v in range(256)]
+    assert [i.rip for i in run.interrupts] == [run.address(f"behind_{v}") for v in range(256)]

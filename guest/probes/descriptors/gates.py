@@ -68,10 +68,8 @@ def a_gate_must_lie_within_the_limit_to_its_last_byte(k: Kernel, vector: int) ->
     k.expect(vector)
     k.tables.lidt(IDT, 16 * vector + 15)
     k.int_n(vector)
-    with k.trigger():
-        k.tables.lidt(IDT, 16 * vector + 14)
-    with k.faults(13):
-        k.int_n(vector)
+    k.trigger(k.tables.lidt, IDT, 16 * vector + 14)
+    k.faults(13).do(k.int_n, vector)
     k.tables.lidt(IDT, 0xFFF)
 
     run = yield
@@ -89,10 +87,8 @@ def a_gate_must_lie_within_the_limit_to_its_last_byte(k: Kernel, vector: int) ->
 def beyond_the_limit(k: Kernel, kind: str) -> ProbeBody:
     """An event whose gate lies beyond the IDT's limit raises #GP(n*8+2), with EXT set unless it was INT n."""
     n = BLAMED[kind]
-    with k.trigger():
-        k.tables.lidt(IDT, 16 * n + 14)
-    with k.faults(13):
-        raise_event(k, kind)
+    k.trigger(k.tables.lidt, IDT, 16 * n + 14)
+    k.faults(13).do(raise_event, k, kind)
     k.tables.lidt(IDT, 0xFFF)
 
     run = yield
@@ -110,10 +106,8 @@ def beyond_the_limit(k: Kernel, kind: str) -> ProbeBody:
 def a_gate_that_is_not_present(k: Kernel, kind: str) -> ProbeBody:
     """Delivery through a gate with P=0 raises #NP(n*8+2), with EXT set unless the event was INT n."""
     n = BLAMED[kind]
-    with k.trigger():
-        k.tables.gate(n, present=0)
-    with k.faults(11):
-        raise_event(k, kind)
+    k.trigger(k.tables.gate, n, present=0)
+    k.faults(11).do(raise_event, k, kind)
 
     run = yield
 
@@ -129,10 +123,8 @@ def a_gate_that_is_not_present(k: Kernel, kind: str) -> ProbeBody:
 )
 def a_gate_of_another_type(k: Kernel, kind: str, type: int) -> ProbeBody:  # noqa: A002
     """In 64-bit mode only types 14 and 15 are gates of the IDT: any other raises #GP(n*8+2), with EXT if external."""
-    with k.trigger():
-        k.tables.gate(VECTOR, type=type)
-    with k.faults(13):
-        raise_event(k, kind)
+    k.trigger(k.tables.gate, VECTOR, type=type)
+    k.faults(13).do(raise_event, k, kind)
 
     run = yield
 
@@ -147,10 +139,8 @@ def a_gate_of_another_type(k: Kernel, kind: str, type: int) -> ProbeBody:  # noq
 )
 def a_gate_with_the_s_bit(k: Kernel) -> ProbeBody:
     """A descriptor with S=1 is a segment's, not a gate's, whatever its type bits say: #GP(n*8+2)."""
-    with k.trigger():
-        k.asm(f"or byte ptr [IDT+{16 * VECTOR + 5}], 0x10")
-    with k.faults(13):
-        k.int_n(VECTOR)
+    k.trigger(k.asm, f"or byte ptr [IDT+{16 * VECTOR + 5}], 0x10")
+    k.faults(13).do(k.int_n, VECTOR)
 
     run = yield
 
@@ -166,10 +156,8 @@ def a_gate_with_the_s_bit(k: Kernel) -> ProbeBody:
 def the_type_is_tested_before_presence(k: Kernel) -> ProbeBody:
     """A gate that has a wrong type and is not present raises #GP, not #NP."""
     k.tables.gate(VECTOR, present=0)
-    with k.trigger():
-        k.tables.gate(VECTOR, type=12)
-    with k.faults():
-        k.int_n(VECTOR)
+    k.trigger(k.tables.gate, VECTOR, type=12)
+    k.faults().do(k.int_n, VECTOR)
 
     run = yield
 
@@ -209,10 +197,8 @@ def a_gate_whose_selector_is_no_code_segment(k: Kernel, kind: str, selector: str
     value, descriptor, exception, blamed = SELECTORS[selector]
     if descriptor:
         k.tables.descriptor(SPARE, descriptor)
-    with k.trigger():
-        k.tables.gate(VECTOR, selector=value)
-    with k.faults():
-        raise_event(k, kind)
+    k.trigger(k.tables.gate, VECTOR, selector=value)
+    k.faults().do(raise_event, k, kind)
 
     run = yield
 
@@ -228,11 +214,9 @@ def a_gate_whose_selector_is_no_code_segment(k: Kernel, kind: str, selector: str
 def the_rpl_in_a_gate_is_ignored(k: Kernel, rpl: int) -> ProbeBody:
     """The RPL of the gate's selector is not tested; on entry the RPL of CS is the new CPL."""
     cs = k.value("cs_on_entry")
-    with k.handler(VECTOR):
-        k.asm(f"mov eax, cs\nmov qword ptr [{cs.name}], rax")
+    k.handler(VECTOR).do(k.asm, f"mov eax, cs\nmov qword ptr [{cs.name}], rax")
     k.tables.gate(VECTOR, selector=0x08 | rpl)
-    with k.trigger():
-        k.int_n(VECTOR)
+    k.trigger(k.int_n, VECTOR)
 
     run = yield
 

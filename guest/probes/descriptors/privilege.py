@@ -16,17 +16,15 @@ VECTOR = 0x50
 def int_n_in_ring_3_needs_dpl_3(k: Kernel, dpl: int) -> ProbeBody:
     """INT n at CPL 3 through a gate with DPL < 3 raises #GP(n*8+2) at the INT; with DPL 3 it is delivered."""
     k.tables.gate(VECTOR, dpl=3)
-    with k.ring3():
-        k.int_n(VECTOR)
-    with k.trigger():
-        k.tables.gate(VECTOR, dpl=dpl)
+    k.ring3().do(k.int_n, VECTOR)
+    k.trigger(k.tables.gate, VECTOR, dpl=dpl)
     with k.faults(13), k.ring3():
         k.asm(f"culprit: int {VECTOR:#x}")
 
     run = yield
 
     assert run.vectors == [VECTOR, 13]
-    assert run.interrupts[1].rip == USER_ALIAS + run.built.symbols["culprit"]
+    assert run.interrupts[1].rip == USER_ALIAS + run.address("culprit")
     assert code(run, 1) == hex(SelectorErrorCode.gate(VECTOR))
 
 
@@ -45,17 +43,15 @@ def int3_checks_the_dpl(k: Kernel) -> ProbeBody:
     """INT3 at CPL 3 through a gate with DPL 0 raises #GP(3*8+2), with EXT clear; with DPL 3 it is #BP."""
     k.expect(3)
     k.tables.gate(3, dpl=3)
-    with k.ring3():
-        k.asm("int3")
-    with k.trigger():
-        k.tables.gate(3, dpl=0)
+    k.ring3().do(k.asm, "int3")
+    k.trigger(k.tables.gate, 3, dpl=0)
     with k.faults(13), k.ring3():
         k.asm("culprit: int3")
 
     run = yield
 
     assert run.vectors == [3, 13]
-    assert run.interrupts[1].rip == USER_ALIAS + run.built.symbols["culprit"]
+    assert run.interrupts[1].rip == USER_ALIAS + run.address("culprit")
     assert code(run, 1) == hex(SelectorErrorCode.gate(3))
 
 
@@ -67,14 +63,12 @@ def a_hardware_interrupt_ignores_the_dpl(k: Kernel) -> ProbeBody:
     """An interrupt from the local APIC that comes at CPL 3 is delivered through a gate with DPL 0."""
     k.tables.gate(VECTOR, dpl=0)
     with k.ring3(interrupts=True):
-        with k.trigger():
-            k.asm(f"movabs rdi, USER_ALIAS+LAPIC_ICR_LOW\nmov dword ptr [rdi], {0x44000 | VECTOR:#x}")
+        k.trigger(k.asm, f"movabs rdi, USER_ALIAS+LAPIC_ICR_LOW\nmov dword ptr [rdi], {0x44000 | VECTOR:#x}")
         k.asm("mov ecx, 200\nspin: dec ecx\njnz spin")
 
     run = yield
 
-    assert run.vectors == [VECTOR]
-    assert run.interrupts[0].cs == 0x3B
+    assert run.fields("vector", "cs") == [(VECTOR, 0x3B)]
 
 
 @probe.each(instruction=["ud2", "icebp", "div"])
@@ -136,13 +130,12 @@ def into_checks_the_dpl(k: Kernel) -> ProbeBody:
             add al, 1
         culprit:
         """)
-        with k.trigger():
-            k.asm(".code32\ninto")
+        k.trigger(k.asm, ".code32\ninto")
         k.asm(".code32\nud2\n.code64")
 
     run = yield
 
     assert run.vectors == [13]
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
     assert run.interrupts[0].cs & 3 == 3
     assert code(run) == hex(SelectorErrorCode.gate(4))

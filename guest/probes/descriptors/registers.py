@@ -31,8 +31,7 @@ def sidt_returns_what_lidt_loaded(k: Kernel, limit: int) -> ProbeBody:
 def lidt_loads_all_64_base_bits(k: Kernel, base: int) -> ProbeBody:
     """In 64-bit mode LIDT loads an 8-byte base: no bit of a canonical address is lost."""
     seen, limit = k.value("seen_base"), k.value("seen_limit")
-    with k.trigger():
-        k.tables.lidt(base, 0xFFF)
+    k.trigger(k.tables.lidt, base, 0xFFF)
     k.tables.sidt(seen, limit)
     k.tables.lidt(IDT, 0xFFF)
 
@@ -79,9 +78,8 @@ def loading_a_table_register_is_privileged(k: Kernel, instruction: str) -> Probe
 
     run = yield
 
-    assert run.vectors == [13]
-    assert run.interrupts[0].error_code == 0
-    assert run.interrupts[0].rip & 0xFFFF_FFFF == run.built.symbols["the_instruction"]
+    assert run.fields("vector", "error_code") == [(13, 0)]
+    assert run.interrupts[0].rip & 0xFFFF_FFFF == run.address("the_instruction")
     assert run.interrupts[0].cs & 3 == 3
 
 
@@ -94,18 +92,16 @@ def umip_keeps_the_tables_from_ring_3(k: Kernel, instruction: str) -> ProbeBody:
     """With CR4.UMIP set, SIDT, SGDT, SLDT, STR and SMSW at CPL 3 raise #GP(0); without it they work there."""
     operand = "[rsp-16]" if instruction in ("sidt", "sgdt") else "ax"
     k.cr.CR4.update(UMIP=0)
-    with k.ring3():
-        k.asm(f"{instruction} {operand}")
+    k.ring3().do(k.asm, f"{instruction} {operand}")
     k.mark("umip")
-    with k.trigger():
-        k.cr.CR4.update(UMIP=1)
+    k.trigger(k.cr.CR4.update, UMIP=1)
     with k.faults(13), k.ring3():
         k.asm(f"{instruction} {operand}")
     k.cr.CR4.update(UMIP=0)
 
     run = yield
 
-    assert [getattr(event, "vector", "umip") for event in run.events] == ["umip", 13]
+    assert run.sequence == ["umip", 13]
     assert run.interrupts[0].error_code == 0
 
 
@@ -149,10 +145,8 @@ def the_next_interrupt_uses_the_new_idt(k: Kernel, pending: bool) -> ProbeBody:
     old, new = k.value("old_table"), k.value("new_table")
     k.store(old, 0)
     k.store(new, 0)
-    with k.handler(VECTOR):
-        k.count(old)
-    with k.handler(VECTOR + 1):
-        k.count(new)
+    k.handler(VECTOR).do(k.count, old)
+    k.handler(VECTOR + 1).do(k.count, new)
     table = k.buffer("moved_idt", 4096, align=4096)
     k.asm(f"""
         mov esi, IDT
@@ -169,8 +163,7 @@ def the_next_interrupt_uses_the_new_idt(k: Kernel, pending: bool) -> ProbeBody:
     if pending:
         k.cli()
         k.lapic.self_ipi(VECTOR)
-    with k.trigger():
-        k.tables.lidt(table.address, 0xFFF)
+    k.trigger(k.tables.lidt, table.address, 0xFFF)
     if pending:
         k.sti()
     else:
@@ -178,7 +171,7 @@ def the_next_interrupt_uses_the_new_idt(k: Kernel, pending: bool) -> ProbeBody:
     k.delay(us=10)
     k.cli()
     k.tables.lidt(IDT, 0xFFF)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
 
     run = yield
 

@@ -35,8 +35,7 @@ def an_ist_index_switches_the_stack_within_ring_0(k: Kernel, ist: int) -> ProbeB
     note_rsp(k, VECTOR, "inside")
     before, after = k.value("rsp_before"), k.value("rsp_after")
     k.store(before, "rsp")
-    with k.trigger():
-        k.tables.gate(VECTOR, ist=ist)
+    k.trigger(k.tables.gate, VECTOR, ist=ist)
     k.int_n(VECTOR)
     k.store(after, "rsp")
 
@@ -55,8 +54,7 @@ def ist_0_does_not_switch(k: Kernel) -> ProbeBody:
     note_rsp(k, VECTOR, "inside")
     before = k.value("rsp_before")
     k.store(before, "rsp")
-    with k.trigger():
-        k.int_n(VECTOR)
+    k.trigger(k.int_n, VECTOR)
 
     run = yield
 
@@ -71,8 +69,7 @@ def an_unaligned_ist_pointer_is_aligned(k: Kernel, low: int) -> ProbeBody:
     top = stack_for_ist(k, 2)
     note_rsp(k, VECTOR, "inside")
     k.tables.gate(VECTOR, ist=2)
-    with k.trigger():
-        k.asm(f"sub qword ptr [{TSS + tss_ist_offset(2):#x}], {16 - low}")
+    k.trigger(k.asm, f"sub qword ptr [{TSS + tss_ist_offset(2):#x}], {16 - low}")
     k.int_n(VECTOR)
 
     run = yield
@@ -92,8 +89,7 @@ def nested_use_of_one_ist_overwrites(k: Kernel) -> ProbeBody:
     k.tables.gate_offset(OTHER, "inner")
     k.asm("jmp past\nouter:")
     k.asm(f"mov rax, qword ptr [{top - 40:#x}]\nmov qword ptr [{inner_frame.name}], rax")
-    with k.trigger():
-        k.int_n(OTHER)
+    k.trigger(k.int_n, OTHER)
     k.asm(f"""
     inner_return:
         mov rax, qword ptr [{top - 40:#x}]
@@ -112,23 +108,20 @@ def nested_use_of_one_ist_overwrites(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run[inner_frame] == run.built.symbols["back"]
-    assert run[outer_frame] == run.built.symbols["inner_return"]
+    assert run[inner_frame] == run.address("back")
+    assert run[outer_frame] == run.address("inner_return")
 
 
 @probe(spec="SDM vol. 3A, Interrupt Stack Table; 64-Bit Mode Stack Frame", covers=["descriptors.ist"])
 def a_non_canonical_ist_pointer_is_a_stack_fault(k: Kernel) -> ProbeBody:
     """Pushing the frame at a non-canonical RSP raises #SS: the event cannot be delivered."""
     k.tables.gate(VECTOR, ist=4)
-    with k.trigger():
-        k.asm(f"mov rax, 0x800000000000\nmov qword ptr [{TSS + tss_ist_offset(4):#x}], rax")
-    with k.faults(12):
-        k.int_n(VECTOR)
+    k.trigger(k.asm, f"mov rax, 0x800000000000\nmov qword ptr [{TSS + tss_ist_offset(4):#x}], rax")
+    k.faults(12).do(k.int_n, VECTOR)
 
     run = yield
 
-    assert run.vectors == [12]
-    assert run.interrupts[0].error_code == 0
+    assert run.fields("vector", "error_code") == [(12, 0)]
 
 
 RING3_SS, RING3_CS = 0x33, 0x3B
@@ -168,12 +161,10 @@ def ring_3_enters_ring_0_on_rsp0_with_a_null_ss(k: Kernel, kind: str) -> ProbeBo
     with k.ring3(interrupts=kind == "interrupt"):
         if kind == "interrupt":
             # Ring 3 may write the local APIC through its user alias.
-            with k.trigger():
-                k.asm(f"movabs rdi, USER_ALIAS+LAPIC_ICR_LOW\nmov dword ptr [rdi], {0x44000 | VECTOR:#x}")
+            k.trigger(k.asm, f"movabs rdi, USER_ALIAS+LAPIC_ICR_LOW\nmov dword ptr [rdi], {0x44000 | VECTOR:#x}")
             k.asm("mov ecx, 200\nspin: dec ecx\njnz spin")
         else:
-            with k.trigger():
-                k.asm("ud2" if kind == "exception" else f"int {VECTOR:#x}")
+            k.trigger(k.asm, "ud2" if kind == "exception" else f"int {VECTOR:#x}")
         k.asm(f"""
             movabs rdi, USER_ALIAS+{back.name}
             mov qword ptr [rdi], rsp
@@ -202,15 +193,12 @@ def ist_goes_before_rsp0(k: Kernel, ist: int) -> ProbeBody:
     top = stack_for_ist(k, ist)
     note_rsp(k, VECTOR, "inside")
     k.tables.gate(VECTOR, dpl=3)
-    with k.trigger():
-        k.tables.gate(VECTOR, ist=ist)
-    with k.ring3():
-        k.int_n(VECTOR)
+    k.trigger(k.tables.gate, VECTOR, ist=ist)
+    k.ring3().do(k.int_n, VECTOR)
 
     run = yield
 
-    assert run.vectors == [VECTOR]
-    assert run.interrupts[0].cs == RING3_CS
+    assert run.fields("vector", "cs") == [(VECTOR, RING3_CS)]
     assert run["inside"] == top - 40
 
 
@@ -233,10 +221,8 @@ def an_ist_beyond_the_tss_limit(k: Kernel, ist: int) -> ProbeBody:
     k.expect(VECTOR)
     tss_limit(k, last)
     k.int_n(VECTOR)
-    with k.trigger():
-        tss_limit(k, last - 1)
-    with k.faults():
-        k.int_n(VECTOR)
+    k.trigger(tss_limit, k, last - 1)
+    k.faults().do(k.int_n, VECTOR)
     tss_limit(k, 0x67)
 
     run = yield
@@ -284,7 +270,7 @@ def ltr_takes_only_an_available_tss(k: Kernel, case: str) -> ProbeBody:
     assert hex(run[task_register]) == hex(SEL_TSS)
     assert run.vectors == [exception]
     assert run.interrupts[0].error_code == blamed
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
 
 
 @probe(spec="SDM vol. 2, LTR—Load Task Register; vol. 3A, TSS Descriptor in 64-bit mode", covers=["descriptors.ltr"])
@@ -293,8 +279,7 @@ def ltr_marks_the_tss_busy(k: Kernel) -> ProbeBody:
     before, after = k.value("type_before"), k.value("type_after")
     at = GDT + SEL_TSS + 0x10
     k.asm(f"movzx eax, byte ptr [{at + 5:#x}]\nmov qword ptr [{before.name}], rax\nmov eax, {SEL_TSS + 0x10:#x}")
-    with k.trigger():
-        k.asm("ltr ax")
+    k.trigger(k.asm, "ltr ax")
     k.asm(f"""
         movzx eax, byte ptr [{at + 5:#x}]
         mov qword ptr [{after.name}], rax

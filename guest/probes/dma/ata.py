@@ -38,8 +38,7 @@ def _clean(run: Run, windows: list[Window]) -> bytes:
 def _ahci(k: Kernel, *, msi: bool = True) -> AhciDisk:
     """The disk with interrupts on `VECTOR`; the handler acknowledges."""
     disk = AhciDisk(k)
-    with k.handler(VECTOR):
-        disk.acknowledge()
+    k.handler(VECTOR).do(disk.acknowledge)
     if msi:
         disk.function.enable_msi(VECTOR)
     else:
@@ -57,10 +56,8 @@ def ahci_read_scatters(k: Kernel, interrupt: str) -> ProbeBody:
     disk.prepare(AtaCommand.READ_DMA_EXT, 300, 8, _regions(windows))
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        disk.issue()
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.trigger(disk.issue)
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
     issued = disk.port.CI.read("issued")
 
     run = yield
@@ -81,8 +78,7 @@ def ahci_write_gathers(k: Kernel) -> ProbeBody:
     disk.prepare(AtaCommand.WRITE_DMA_EXT, BLOCKS - 8, 8, _regions(windows), slot=31)
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        disk.issue(31)
+    k.trigger(disk.issue, 31)
     k.wait_for(VECTOR, ms=MS)
 
     run = yield
@@ -106,8 +102,7 @@ def ahci_error_is_reported(k: Kernel) -> ProbeBody:
     disk.enable_interrupts()
     disk.prepare(AtaCommand.READ_DMA_EXT, BLOCKS, 1, _regions([window]))
     k.sti()
-    with k.trigger():
-        disk.issue()
+    k.trigger(disk.issue)
     k.wait_for(VECTOR, ms=MS)
     task_file = disk.port.TFD.read("task_file")
 
@@ -126,15 +121,13 @@ def ahci_global_enable_holds_the_interrupt(k: Kernel) -> ProbeBody:
     disk.GHC.write(AE=1)
     disk.prepare(AtaCommand.READ_DMA_EXT, 0, 1, _regions([window]))
     k.sti()
-    with k.trigger():
-        disk.issue()
+    k.trigger(disk.issue)
     k.wait_until(disk.header_address(), BLOCK << 32, mask=0xFFFF_FFFF << 32, ms=MS)
     k.stay_quiet(ms=5)
     held = disk.IS.read("held")
     k.mark("enable")
     disk.GHC.write(AE=1, IE=1)
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
 
     run = yield
 
@@ -148,16 +141,13 @@ def ide_read_scatters(k: Kernel) -> ProbeBody:
     windows = _pieces(k)
     disk = IdeDisk(k)
     status = k.value("status")
-    with k.handler(VECTOR):
-        k.store(status, disk.STATUS)
+    k.handler(VECTOR).do(k.store, status, disk.STATUS)
     k.ioapic.redirect(14, VECTOR)
     disk.prepare(AtaCommand.READ_DMA, 300, 8, _regions(windows))
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        disk.go(AtaCommand.READ_DMA)
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.trigger(disk.go, AtaCommand.READ_DMA)
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
     engine = disk.bus_master.STATUS.read("engine")
 
     run = yield
@@ -175,14 +165,12 @@ def ide_write_gathers(k: Kernel) -> ProbeBody:
     data = Random(9).randbytes(8 * BLOCK)
     windows = _pieces(k, data)
     disk = IdeDisk(k)
-    with k.handler(VECTOR):
-        disk.STATUS.read("status")
+    k.handler(VECTOR).do(disk.STATUS.read, "status")
     k.ioapic.redirect(14, VECTOR)
     disk.prepare(AtaCommand.WRITE_DMA, BLOCKS - 8, 8, _regions(windows))
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        disk.go(AtaCommand.WRITE_DMA)
+    k.trigger(disk.go, AtaCommand.WRITE_DMA)
     k.wait_for(VECTOR, ms=MS)
 
     run = yield
@@ -202,8 +190,7 @@ def ide_nien_holds_the_interrupt(k: Kernel) -> ProbeBody:
     disk.control.DEVICE_CONTROL.write(NIEN=1)
     disk.prepare(AtaCommand.READ_DMA, 0, 1, _regions([window]))
     k.sti()
-    with k.trigger():
-        disk.go(AtaCommand.READ_DMA)
+    k.trigger(disk.go, AtaCommand.READ_DMA)
     k.wait_until(window.address & ~7, 0, ms=MS)
     wait_register(k, disk.bus_master.STATUS, BMIDEA=0, ms=MS)
     k.stay_quiet(ms=5)
@@ -228,8 +215,7 @@ def ide_error_is_reported(k: Kernel) -> ProbeBody:
     k.ioapic.redirect(14, VECTOR)
     disk.prepare(AtaCommand.READ_DMA, BLOCKS, 1, _regions([window]))
     k.sti()
-    with k.trigger():
-        disk.go(AtaCommand.READ_DMA)
+    k.trigger(disk.go, AtaCommand.READ_DMA)
     k.wait_for(VECTOR, ms=MS)
 
     run = yield

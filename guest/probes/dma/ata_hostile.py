@@ -19,8 +19,7 @@ def _again(k: Kernel, disk: AhciDisk) -> Window:
     wait_register(k, disk.GHC, HR=0, ms=1000)
     disk.begin()
     disk.prepare(AtaCommand.READ_DMA_EXT, 5, 1, [(window.address, window.size)])
-    with k.trigger():
-        disk.issue()
+    k.trigger(disk.issue)
     disk.wait_done()
     return window
 
@@ -86,8 +85,7 @@ def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     window = Window.make(k, "data", BLOCK)
     disk = AhciDisk(k)
     _point_nowhere(k, disk, window, pointer)
-    with k.trigger():
-        disk.issue()
+    k.trigger(disk.issue)
     k.stay_quiet(ms=20)
     causes = disk.port.IS.read("causes")
 
@@ -155,8 +153,7 @@ def ahci_leaves_the_rest_of_a_long_table(k: Kernel) -> ProbeBody:
     disk = AhciDisk(k)
     disk.prepare(AtaCommand.READ_DMA_EXT, 3, 2, [(window.address, window.size) for window in windows])
     k.checkpoint("disk")
-    with k.trigger():
-        disk.issue()
+    k.trigger(disk.issue)
     disk.wait_done()
     causes = disk.port.IS.read("causes")
 
@@ -208,8 +205,7 @@ def ide_byte_count_zero_is_64_kib(k: Kernel) -> ProbeBody:
     disk.prepare(AtaCommand.READ_DMA, 7, 128, [(buffer.address, 0x1_0000)])
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        disk.go(AtaCommand.READ_DMA)
+    k.trigger(disk.go, AtaCommand.READ_DMA)
     k.wait_for(VECTOR, ms=MS)
     engine = disk.bus_master.STATUS.read("engine")
 
@@ -232,8 +228,7 @@ def ide_table_shorter_than_the_transfer(k: Kernel) -> ProbeBody:
     disk.prepare(AtaCommand.READ_DMA, 7, 4, [(window.address, BLOCK)])
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        disk.go(AtaCommand.READ_DMA)
+    k.trigger(disk.go, AtaCommand.READ_DMA)
     k.stay_quiet(ms=50)
     command = disk.bus_master.COMMAND.read("command")
     engine = disk.bus_master.STATUS.read("engine")
@@ -258,10 +253,8 @@ def ide_table_longer_than_the_transfer(k: Kernel, end: str) -> ProbeBody:
     disk.prepare(AtaCommand.READ_DMA, 7, 2, regions[: 2 if end == "longer" else 1], eot=end == "longer")
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        disk.go(AtaCommand.READ_DMA)
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.trigger(disk.go, AtaCommand.READ_DMA)
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
     left = disk.bus_master.STATUS.read("left")
     disk.bus_master.COMMAND.write(SSBM=0)
     ended = disk.bus_master.STATUS.read("ended")
@@ -298,8 +291,7 @@ def ide_table_outside_memory(k: Kernel) -> ProbeBody:
     disk.prepare(AtaCommand.READ_DMA, 7, 1, [(NOWHERE, BLOCK)])
     disk.bus_master.PRD_TABLE.write(NOWHERE)
     k.checkpoint("disk")
-    with k.trigger():
-        disk.go(AtaCommand.READ_DMA)
+    k.trigger(disk.go, AtaCommand.READ_DMA)
     k.stay_quiet(ms=50)
     command = disk.bus_master.COMMAND.read("command")
     engine = disk.bus_master.STATUS.read("engine")

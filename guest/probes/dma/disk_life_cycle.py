@@ -79,8 +79,7 @@ def the_processor_works_while_nvme_transfers(k: Kernel) -> ProbeBody:
     k.mark("set-up")
     queue.transfer(NvmOpcode.READ, cid=2, block=9, blocks=1, prps=(life.target.address, 0))
     k.mark("start")
-    with k.trigger():
-        queue.ring()
+    k.trigger(queue.ring)
     life.work(2)
     queue.consume(2)
 
@@ -110,8 +109,7 @@ def the_processor_works_while_virtio_blk_transfers(k: Kernel) -> ProbeBody:
     k.mark("set-up")
     head = queue.chain(second.parts, first=len(first.parts))
     k.mark("start")
-    with k.trigger():
-        queue.offer(head)
+    k.trigger(queue.offer, head)
     queue.notify()  # a machine that stops and goes on looks at the queue without it
     life.work(2)
 
@@ -139,8 +137,7 @@ def the_processor_works_while_ahci_transfers(k: Kernel) -> ProbeBody:
     k.mark("set-up")
     disk.prepare(AtaCommand.READ_DMA_EXT, 9, 1, [(life.target.address, life.target.size)], slot=1)
     k.mark("start")
-    with k.trigger():
-        disk.issue(1)
+    k.trigger(disk.issue, 1)
     busy = disk.port.CI.read("busy")
     life.work(2)
     done = disk.port.CI.read("done")
@@ -172,8 +169,7 @@ def the_processor_works_while_ide_transfers(k: Kernel) -> ProbeBody:
     k.mark("set-up")
     disk.prepare(AtaCommand.READ_DMA, 9, 1, [(life.target.address, life.target.size)])
     k.mark("start")
-    with k.trigger():
-        disk.go(AtaCommand.READ_DMA)
+    k.trigger(disk.go, AtaCommand.READ_DMA)
     busy = disk.bus_master.STATUS.read("busy")
     life.work(2)
     done = disk.bus_master.STATUS.read("done")
@@ -199,8 +195,7 @@ def the_processor_works_while_the_floppy_waits_for_the_bus(k: Kernel) -> ProbeBo
     drive.channel(life.target.address, life.target.size, TransferType.WRITE)
     drive.dma.SINGLE_MASK.write(CHANNEL=2, SET=1)
     k.mark("start")
-    with k.trigger():
-        drive.go(FloppyCommand.READ_DATA, sector=10)
+    k.trigger(drive.go, FloppyCommand.READ_DATA, sector=10)
     wait_register(k, drive.dma.STATUS, DREQ=1 << 2)
     life.work(drive.interrupts + 1, lambda: drive.dma.SINGLE_MASK.write(CHANNEL=2))
     results = drive.finish()

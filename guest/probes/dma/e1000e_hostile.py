@@ -70,8 +70,7 @@ def a_null_transmit_descriptor_transfers_no_data(k: Kernel) -> ProbeBody:
     """A descriptor of length zero between frames sends nothing but is written back; the frame behind it is sent."""
     card = Victim(k)
     card.transmit_from([_frame(card.source.address, 0), _frame(card.source.address, len(GOOD))])
-    with k.trigger():
-        card.send()
+    k.trigger(card.send)
     k.wait_until(card.transmit_ring.address + 16 + 8, DONE, mask=DONE, ms=MS)
     head = card.TX[0].TDH.read("head")
 
@@ -99,8 +98,7 @@ def a_null_receive_descriptor_is_padding(k: Kernel) -> ProbeBody:
     card = Victim(k)
     card.receive_into([0, card.target.address])
     k.checkpoint("frame")
-    with k.trigger():
-        k.wait_until(card.receive_ring.address + 8, DONE, mask=DONE, ms=MS)
+    k.trigger(k.wait_until, card.receive_ring.address + 8, DONE, mask=DONE, ms=MS)
     k.stay_quiet(ms=20)
 
     run = yield
@@ -197,8 +195,7 @@ def a_bad_transmit_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     k.store(k.value("turns"), 0)
     k.asm("turn:")
     last = 0xFFFF if case in ("tail_beyond", "ring_over_everything") else len(descriptors)
-    with k.trigger():
-        registers.TDT.write(last)
+    k.trigger(registers.TDT.write, last)
     tail = registers.TDT.read("tail")
     if turns > 1:
         registers.TDT.write(3)  # once round the ring: it is never full, and never ends a frame
@@ -254,8 +251,7 @@ def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     elif case == "head_beyond":
         registers.RDH.write(0x4000)
     last = 0xFFFF if case in ("tail_beyond", "ring_over_everything") else 4
-    with k.trigger():
-        registers.RDT.write(last)
+    k.trigger(registers.RDT.write, last)
     tail = registers.RDT.read("tail")
     k.checkpoint("frames")
     k.stay_quiet(ms=20)
@@ -290,8 +286,7 @@ def msix_may_be_disabled_while_an_interval_runs(k: Kernel) -> ProbeBody:
     card.EITR[0].write(INTERVAL=40_000)  # 10.24 ms
     card.IMS.write(RXQ0=1)
     k.sti()
-    with k.trigger():
-        card.ICS.write(RXQ0=1)
+    k.trigger(card.ICS.write, RXQ0=1)
     k.wait_for(VECTOR)
     msix.capability.CONTROL.update(ENABLE=0)
     k.stay_quiet(ms=50)
@@ -329,8 +324,7 @@ def msix_may_be_enabled_while_an_interrupt_is_delayed(k: Kernel) -> ProbeBody:
     k.wait_until(card.transmit_ring.address + 8, DONE, mask=DONE, ms=MS)
     msix.enable()
     k.sti()
-    with k.trigger():
-        card.ICS.write(RXQ0=1)
+    k.trigger(card.ICS.write, RXQ0=1)
     k.wait_for(VECTOR)
 
     run = yield

@@ -28,8 +28,7 @@ class Moderated(E1000eCard):
         super().__init__(k)
         self.causes = k.value("causes")  # of the last interrupt; with MSI-X the card itself clears them when it sends
         if mode != "msix":
-            with k.handler(VECTOR):
-                k.store(self.causes, self.ICR)
+            k.handler(VECTOR).do(k.store, self.causes, self.ICR)
         self.throttle: Bound[InterruptThrottling] = self.ITR
         if mode == "intx":
             k.ioapic.redirect(self.function.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
@@ -72,10 +71,8 @@ def the_next_interrupt_waits_for_the_interval(k: Kernel, mode: str, interval: in
     card.cause()
     k.wait_for(VECTOR)
     k.mark("next cause")
-    with k.trigger():
-        card.cause()
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet(ms=2)
+    k.trigger(card.cause)
+    k.wait_for(VECTOR, 2, quiet_ms=2)
 
     run = yield
 
@@ -108,8 +105,7 @@ def every_two_interrupts_are_the_interval_apart(k: Kernel, mode: str) -> ProbeBo
     """The interval starts again with every interrupt, one that was held included: no two are closer together."""
     card = Moderated(k, mode, 2000)
     for number in range(5):
-        with k.trigger():
-            card.cause()
+        k.trigger(card.cause)
         k.wait_for(VECTOR, number + 1)
 
     run = yield
@@ -129,12 +125,10 @@ def causes_of_one_interval_are_one_interrupt(k: Kernel, mode: str) -> ProbeBody:
     k.wait_for(VECTOR)
     k.mark("causes")
     for name in ("TXQ0", "RXQ0", "TXQ0"):
-        with k.trigger():
-            card.cause(name)
+        k.trigger(card.cause, name)
         k.delay(us=20)
     k.mark("held")
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet(ms=2)
+    k.wait_for(VECTOR, 2, quiet_ms=2)
     left = card.ICR.read("left")
 
     run = yield
@@ -158,13 +152,10 @@ def a_cause_after_the_interval_interrupts_at_once(k: Kernel, mode: str) -> Probe
     """With the counter down to zero and nothing waiting the next cause interrupts without delay."""
     card = Moderated(k, mode, 1000)
     card.cause()
-    k.wait_for(VECTOR)
-    k.stay_quiet(ms=1)
+    k.wait_for(VECTOR, quiet_ms=1)
     k.mark("next cause")
-    with k.trigger():
-        card.cause()
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet(ms=1)
+    k.trigger(card.cause)
+    k.wait_for(VECTOR, 2, quiet_ms=1)
 
     run = yield
 
@@ -186,14 +177,12 @@ def the_end_of_an_interval_is_no_cause(k: Kernel, mode: str) -> ProbeBody:
     """Once a held interrupt was sent, later intervals that end with nothing held send nothing."""
     card = Moderated(k, mode, 1000)
     for number in (1, 2):
-        with k.trigger():
-            card.cause()
+        k.trigger(card.cause)
         k.wait_for(VECTOR, number)
     k.stay_quiet(ms=1)
     k.mark("alone")
     card.cause()
-    k.wait_for(VECTOR, 3)
-    k.stay_quiet(ms=1)
+    k.wait_for(VECTOR, 3, quiet_ms=1)
 
     run = yield
 
@@ -216,10 +205,8 @@ def a_short_interval_is_taken_as_it_is(k: Kernel, mode: str, interval: int) -> P
     k.mark("first cause")
     card.cause()
     k.wait_for(VECTOR)
-    with k.trigger():
-        card.cause()
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet(ms=1)
+    k.trigger(card.cause)
+    k.wait_for(VECTOR, 2, quiet_ms=1)
 
     run = yield
 
@@ -242,8 +229,7 @@ def interval_zero_switches_moderation_off(k: Kernel, mode: str) -> ProbeBody:
     card = Moderated(k, mode, 0)
     for number in range(4):
         k.mark(f"cause {number}")
-        with k.trigger():
-            card.cause()
+        k.trigger(card.cause)
         k.wait_for(VECTOR, number + 1)
     interval = card.throttle.read("interval")
 
@@ -267,14 +253,11 @@ def each_msix_vector_has_its_own_interval(k: Kernel) -> ProbeBody:
     k.wait_for(VECTOR)
     k.mark("both")
     card.cause("RXQ0")
-    with k.trigger():
-        card.cause("TXQ0")
+    k.trigger(card.cause, "TXQ0")
     k.wait_for(OTHER)
     k.mark("other again")
-    with k.trigger():
-        card.cause("TXQ0")
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet(ms=2)
+    k.trigger(card.cause, "TXQ0")
+    k.wait_for(VECTOR, 2, quiet_ms=2)
 
     run = yield
 

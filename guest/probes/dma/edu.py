@@ -38,8 +38,7 @@ def a_block_goes_to_the_device_and_comes_back(k: Kernel, interrupt: str) -> Prob
     edu.to_device(source.address, MOST)
     k.wait_for(VECTOR, 1, ms=MS)
     k.mark("in the device")
-    with k.trigger():
-        edu.from_device(target.address, MOST)
+    k.trigger(edu.from_device, target.address, MOST)
     k.wait_for(VECTOR, 2, ms=MS)
     command = edu.DMA_COMMAND.read("command")
     k.stay_quiet()
@@ -71,8 +70,7 @@ def nothing_but_the_named_bytes_is_written(k: Kernel, place: tuple[int, int]) ->
     k.sti()
     edu.to_device(source.address, MOST)
     k.wait_for(VECTOR, 1, ms=MS)
-    with k.trigger():
-        edu.from_device(target.address, count, offset=MOST - count)
+    k.trigger(edu.from_device, target.address, count, offset=MOST - count)
     k.wait_for(VECTOR, 2, ms=MS)
 
     run = yield
@@ -99,8 +97,7 @@ def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeB
     edu = EduDevice(k)
     edu.enable_msi(VECTOR)
     k.sti()
-    with k.trigger():
-        edu.to_device(source.address, count, offset=EDU_BUFFER_SIZE - count)
+    k.trigger(edu.to_device, source.address, count, offset=EDU_BUFFER_SIZE - count)
     k.wait_for(VECTOR, 1, ms=MS)
     edu.from_device(target.address, count, offset=EDU_BUFFER_SIZE - count)
     k.wait_for(VECTOR, 2, ms=MS)
@@ -139,8 +136,7 @@ def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:
     k.sti()
     edu.from_device(outside.address, 16, offset=EDU_BUFFER_SIZE, interrupt=False)
     edu.wait_done()
-    with k.trigger():
-        edu.to_device(source.address, 64)
+    k.trigger(edu.to_device, source.address, 64)
     k.wait_for(VECTOR, 1, ms=MS)
     edu.from_device(target.address, 64)
     k.wait_for(VECTOR, 2, ms=MS)
@@ -165,8 +161,7 @@ def addresses_have_28_bits(k: Kernel) -> ProbeBody:
     k.sti()
     edu.to_device(source.address | 0xF000_0000, 256)
     k.wait_for(VECTOR, 1, ms=MS)
-    with k.trigger():
-        edu.from_device(target.address | 1 << 28, 256)
+    k.trigger(edu.from_device, target.address | 1 << 28, 256)
     k.wait_for(VECTOR, 2, ms=MS)
 
     run = yield
@@ -187,8 +182,7 @@ def without_its_enable_bit_completion_is_silent(k: Kernel) -> ProbeBody:
     edu.to_device(source.address, 64)
     k.wait_for(VECTOR, 1, ms=MS)
     edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
-    with k.trigger():
-        edu.from_device(target.address, 64, interrupt=False)
+    k.trigger(edu.from_device, target.address, 64, interrupt=False)
     started = edu.DMA_COMMAND.read("started")
     k.stay_quiet(ms=150)
     ended = edu.DMA_COMMAND.read("ended")
@@ -225,8 +219,7 @@ def without_bus_master_enable_memory_is_untouched(k: Kernel) -> ProbeBody:
     edu.wait_done()
     status = edu.INTERRUPT_STATUS.read("status")
     edu.function.enable(bus_master=True)
-    with k.trigger():
-        edu.from_device(target.address, 64)
+    k.trigger(edu.from_device, target.address, 64)
     k.wait_for(VECTOR, 2, ms=MS)
 
     run = yield
@@ -256,8 +249,7 @@ def the_processor_works_while_the_engine_transfers(k: Kernel) -> ProbeBody:
     k.mark("set-up")
     edu.prepare(source=EDU_BUFFER_OFFSET, destination=target.address, count=512)
     k.mark("start")
-    with k.trigger():
-        edu.go(TransferDirection.EDU_TO_RAM)
+    k.trigger(edu.go, TransferDirection.EDU_TO_RAM)
     k.asm(f"""
         movzx eax, byte ptr [{target.address:#x}]
         mov [first_byte], rax           # the engine takes its time: not there yet

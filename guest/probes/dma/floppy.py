@@ -20,8 +20,7 @@ def a_read_ends_at_terminal_count(k: Kernel, sectors: int) -> ProbeBody:
     drive.dma.STATUS.read("clear")
     drive.channel(window.address, window.size, TransferType.WRITE)
     k.checkpoint("disk")
-    with k.trigger():
-        drive.go(FloppyCommand.READ_DATA, sector=5)
+    k.trigger(drive.go, FloppyCommand.READ_DATA, sector=5)
     results = drive.finish()
     status = drive.dma.STATUS.read("status")
     again = drive.dma.STATUS.read("again")
@@ -47,8 +46,7 @@ def a_write_puts_memory_on_the_disk(k: Kernel) -> ProbeBody:
     drive = FloppyDrive(k, VECTOR)
     drive.channel(window.address, window.size, TransferType.READ)
     k.checkpoint("disk")
-    with k.trigger():
-        drive.go(FloppyCommand.WRITE_DATA, sector=17)
+    k.trigger(drive.go, FloppyCommand.WRITE_DATA, sector=17)
     results = drive.finish()
 
     run = yield
@@ -78,8 +76,7 @@ def addresses_wrap_inside_64_kib(k: Kernel) -> ProbeBody:
     drive = FloppyDrive(k, VECTOR)
     drive.channel(buffer.address + 0xFE00, 2 * BLOCK, TransferType.WRITE)
     k.checkpoint("disk")
-    with k.trigger():
-        drive.go(FloppyCommand.READ_DATA)
+    k.trigger(drive.go, FloppyCommand.READ_DATA)
     drive.finish()
 
     run = yield
@@ -110,8 +107,7 @@ def address_decrement_fills_memory_backwards(k: Kernel) -> ProbeBody:
     drive = FloppyDrive(k, VECTOR)
     drive.channel(window.address + BLOCK - 1, BLOCK, TransferType.WRITE, ADDRESS_DECREMENT=1)
     k.checkpoint("disk")
-    with k.trigger():
-        drive.go(FloppyCommand.READ_DATA)
+    k.trigger(drive.go, FloppyCommand.READ_DATA)
     drive.finish()
 
     run = yield
@@ -130,8 +126,7 @@ def a_masked_channel_transfers_nothing(k: Kernel) -> ProbeBody:
     drive.channel(window.address, BLOCK, TransferType.WRITE)
     drive.dma.SINGLE_MASK.write(CHANNEL=2, SET=1)
     k.checkpoint("disk")
-    with k.trigger():
-        drive.go(FloppyCommand.READ_DATA)
+    k.trigger(drive.go, FloppyCommand.READ_DATA)
     k.stay_quiet(ms=50)
     request = drive.dma.STATUS.read("request")
     k.checkpoint("masked")
@@ -159,8 +154,7 @@ def terminal_count_inside_a_sector_ends_a_read(k: Kernel, count: int) -> ProbeBo
     drive.dma.STATUS.read("clear")
     drive.channel(window.address, count, TransferType.WRITE)
     k.checkpoint("disk")
-    with k.trigger():
-        drive.go(FloppyCommand.READ_DATA, sector=3)
+    k.trigger(drive.go, FloppyCommand.READ_DATA, sector=3)
     results = drive.finish()
     status = drive.dma.STATUS.read("status")
 
@@ -193,8 +187,7 @@ def terminal_count_inside_a_sector_fills_a_write_with_zeros(k: Kernel) -> ProbeB
     drive = FloppyDrive(k, VECTOR)
     drive.channel(window.address, window.size, TransferType.READ)
     k.checkpoint("disk")
-    with k.trigger():
-        drive.go(FloppyCommand.WRITE_DATA, sector=8)
+    k.trigger(drive.go, FloppyCommand.WRITE_DATA, sector=8)
     results = drive.finish()
 
     run = yield
@@ -228,8 +221,7 @@ def a_count_beyond_the_track_ends_at_its_last_sector(k: Kernel) -> ProbeBody:
     drive.dma.STATUS.read("clear")
     drive.channel(window.address, 2 * BLOCK, TransferType.WRITE)
     k.checkpoint("disk")
-    with k.trigger():
-        drive.go(FloppyCommand.READ_DATA, sector=18)
+    k.trigger(drive.go, FloppyCommand.READ_DATA, sector=18)
     results = drive.finish()
     status = drive.dma.STATUS.read("status")
 

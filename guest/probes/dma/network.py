@@ -64,8 +64,7 @@ def virtio_net_sends_what_memory_holds(k: Kernel, length: int) -> ProbeBody:
     with k.trigger():
         transmit.offer(head)
         transmit.notify()
-    k.wait_for(TX, ms=MS)
-    k.stay_quiet()
+    k.wait_for(TX, ms=MS, quiet_ms=1)
 
     run = yield
 
@@ -87,8 +86,7 @@ def virtio_net_receives_what_the_cable_brings(k: Kernel, length: int) -> ProbeBo
     receive.notify()
     k.sti()
     k.checkpoint("listening")
-    k.wait_for(RX, ms=MS)
-    k.stay_quiet()
+    k.wait_for(RX, ms=MS, quiet_ms=1)
 
     run = yield
 
@@ -130,8 +128,7 @@ def the_82574_sends_what_memory_holds(k: Kernel, interrupt: str) -> ProbeBody:
         card.IMS.write(TXDW=1)
     card.transmit([[whole], pieces])
     k.sti()
-    with k.trigger():
-        card.send()
+    k.trigger(card.send)
     k.wait_for(TX, ms=MS)
     k.wait_until(card.transmit_ring.address + 2 * 16 + 8, 1 << 32, mask=1 << 32, ms=MS)
     k.stay_quiet()
@@ -192,17 +189,14 @@ def the_82574_receives_what_the_cable_brings(k: Kernel, interrupt: str) -> Probe
 def the_82574s_mask_holds_a_cause(k: Kernel) -> ProbeBody:
     """A cause that IMS does not enable shows in ICR but does not interrupt; enabling it does."""
     card = E1000eCard(k)
-    with k.handler(RX):
-        card.ICR.read("cause")
+    k.handler(RX).do(card.ICR.read, "cause")
     k.ioapic.redirect(card.function.pin, RX, TRIGGER_MODE=1, POLARITY=1)
     k.sti()
-    with k.trigger():
-        card.ICS.write(RXT0=1)
+    k.trigger(card.ICS.write, RXT0=1)
     k.stay_quiet()
     k.mark("enable")
     card.IMS.write(RXT0=1)
-    k.wait_for(RX)
-    k.stay_quiet()
+    k.wait_for(RX, quiet_ms=1)
 
     run = yield
 

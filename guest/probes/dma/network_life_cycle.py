@@ -70,8 +70,7 @@ def the_processor_works_while_virtio_net_receives(k: Kernel) -> ProbeBody:
     k.mark("set-up")
     queue.offer(queue.chain([Part(life.target.address, life.target.size, write=True)], first=1))
     k.mark("start")
-    with k.trigger():
-        queue.notify()
+    k.trigger(queue.notify)
     life.work(2)
 
     run = yield
@@ -96,8 +95,7 @@ def the_processor_works_while_the_82574_receives(k: Kernel) -> ProbeBody:
     k.mark("set-up")
     before = card.RX[0].RDH.read("before")
     k.mark("start")
-    with k.trigger():
-        card.RX[0].RDT.write(2)
+    k.trigger(card.RX[0].RDT.write, 2)
     life.work(2)
     after = card.RX[0].RDH.read("after")
 

@@ -67,8 +67,7 @@ def a_prp_list_scatters_over_pages(k: Kernel, write: bool) -> ProbeBody:
     queue.transfer(NvmOpcode.WRITE if write else NvmOpcode.READ, cid=9, block=100, blocks=blocks, prps=prps)
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        queue.ring()
+    k.trigger(queue.ring)
     k.wait_for(IO, ms=MS)
     queue.consume(1)
 
@@ -124,8 +123,7 @@ def each_queues_vector_goes_to_its_own_processor(k: Kernel) -> ProbeBody:
     k.checkpoint("disk")
     with k.smp.on(1):
         k.sti()
-        k.wait_for(OTHER, ms=MS)
-        k.stay_quiet()
+        k.wait_for(OTHER, ms=MS, quiet_ms=1)
     k.sti()
     with k.trigger():
         second.ring()
@@ -175,8 +173,7 @@ def the_deepest_queue_completes_every_command_once(k: Kernel) -> ProbeBody:
         cmp ecx, {depth - 1}
         jb .Lcommand
     """)
-    with k.trigger():
-        queue.ring(tail=depth - 1)
+    k.trigger(queue.ring, tail=depth - 1)
     queue.wait(depth - 1, ms=2 * MS)
 
     run = yield
@@ -198,8 +195,7 @@ def interrupt_mask_holds_the_pin(k: Kernel) -> ProbeBody:
     """With INTx, INTMS bit 0 keeps the pin deasserted though a completion waits; INTMC asserts it."""
     window = Window.make(k, "identity", PAGE)
     nvme = NvmeController(k)
-    with k.handler(IO):
-        nvme.admin.consume(1)
+    k.handler(IO).do(nvme.admin.consume, 1)
     k.ioapic.redirect(nvme.function.pin, IO, TRIGGER_MODE=1, POLARITY=1)
     nvme.INTMS.write(VECTORS=1)
     k.sti()
@@ -210,8 +206,7 @@ def interrupt_mask_holds_the_pin(k: Kernel) -> ProbeBody:
     k.stay_quiet(ms=5)
     k.mark("unmask")
     nvme.INTMC.write(VECTORS=1)
-    k.wait_for(IO, ms=MS)
-    k.stay_quiet()
+    k.wait_for(IO, ms=MS, quiet_ms=1)
 
     run = yield
 
@@ -228,15 +223,13 @@ def a_masked_vector_holds_a_completions_interrupt(k: Kernel) -> ProbeBody:
     nvme.msix.entry(1, IO, masked=True)
     queue.transfer(NvmOpcode.READ, cid=5, block=0, blocks=1, prps=(window.address, 0))
     k.sti()
-    with k.trigger():
-        queue.ring()
+    k.trigger(queue.ring)
     queue.wait(1, ms=MS)
     k.stay_quiet(ms=5)
     held = nvme.msix.pba.PENDING[0].read("held")
     k.mark("unmask")
     nvme.msix.table.ENTRY[1].CONTROL.write(MASK=0)
-    k.wait_for(IO, ms=MS)
-    k.stay_quiet()
+    k.wait_for(IO, ms=MS, quiet_ms=1)
     queue.consume(1)
 
     run = yield
@@ -258,8 +251,7 @@ def a_bad_command_completes_with_its_status(k: Kernel, kind: str) -> ProbeBody:
     block = BLOCKS if kind == "range" else 0
     nsid = {"inactive": 2, "invalid": 0xFFFF_FFFE}.get(kind, 1)
     queue.command(opcode, cid=3, nsid=nsid, prps=(window.address, 0), dwords=(block, 0, 0))
-    with k.trigger():
-        queue.ring()
+    k.trigger(queue.ring)
     queue.wait(1, ms=MS)
 
     run = yield
@@ -285,8 +277,7 @@ def a_bad_doorbell_is_ignored(k: Kernel, kind: str) -> ProbeBody:
         k.asm(f"mov rdi, [{doorbell.name}]\nmov dword ptr [rdi], 1")
     k.stay_quiet(ms=5)
     k.checkpoint("ignored")
-    with k.trigger():
-        queue.ring()
+    k.trigger(queue.ring)
     queue.wait(1, ms=MS)
     status = nvme.CSTS.read("status")
 

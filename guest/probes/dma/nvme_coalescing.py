@@ -59,8 +59,7 @@ def the_coalescing_setting_is_kept_or_refused(k: Kernel, threshold: int, time: i
     nvme = _begin(k)
     capability = _get(nvme, FeatureId.INTERRUPT_COALESCING, FeatureSelect.SUPPORTED_CAPABILITIES, cid=1)
     before = _get(nvme, FeatureId.INTERRUPT_COALESCING, cid=2)
-    with k.trigger():
-        done = _set(nvme, FeatureId.INTERRUPT_COALESCING, int(wanted), cid=3)
+    done = k.trigger(_set, nvme, FeatureId.INTERRUPT_COALESCING, int(wanted), cid=3)
     after = _get(nvme, FeatureId.INTERRUPT_COALESCING, cid=4)
 
     run = yield
@@ -87,8 +86,7 @@ def a_vectors_configuration_names_the_vector(k: Kernel, vector: int) -> ProbeBod
     capability = _get(nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, FeatureSelect.SUPPORTED_CAPABILITIES, cid=1)
     before = _get(nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, cid=2, vector=vector)
     done = _set(nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, int(wanted), cid=3)
-    with k.trigger():
-        after = _get(nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, cid=4, vector=vector)
+    after = k.trigger(_get, nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, cid=4, vector=vector)
 
     run = yield
 
@@ -109,8 +107,7 @@ def a_vectors_configuration_names_the_vector(k: Kernel, vector: int) -> ProbeBod
 def a_vector_that_does_not_exist_is_refused(k: Kernel) -> ProbeBody:
     """A vector beyond the MSI-X table is no vector of the controller: Invalid Field in Command."""
     nvme = _begin(k)
-    with k.trigger():
-        number = _get(nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, cid=7, vector=2048)
+    number = k.trigger(_get, nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, cid=7, vector=2048)
     size = nvme.msix.capability.CONTROL.read("size")
 
     run = yield
@@ -132,8 +129,7 @@ def every_completion_is_interrupted_for_at_last(k: Kernel, threshold: int) -> Pr
     queue = nvme.queue(1, 16, vector=1)
     _set(nvme, FeatureId.INTERRUPT_COALESCING, int(InterruptCoalescing.of(THR=threshold, TIME=10)), cid=1)
     # How many completions the handler finds, by their phase tags, whenever it is called.
-    seen = k.value("seen")
-    k.store(seen, 0)
+    seen = k.value("seen", 0)
     with k.handler(IO):
         k.asm(f"""
             mov eax, 0
@@ -150,16 +146,14 @@ def every_completion_is_interrupted_for_at_last(k: Kernel, threshold: int) -> Pr
     k.sti()
     for number, window in enumerate(windows):
         queue.transfer(NvmOpcode.READ, cid=number, block=number, blocks=1, prps=(window.address, 0))
-        with k.trigger():
-            queue.ring()
+        k.trigger(queue.ring)
         k.wait_until(seen, number + 1, ms=MS)
     k.stay_quiet(ms=2)
     queue.consume(COMMANDS)
     k.mark("admin")
     nvme.admin.command(AdminOpcode.GET_FEATURES, cid=2, dwords=(FeatureId.INTERRUPT_COALESCING,))
     nvme.admin.ring()
-    k.wait_for(ADMIN, 2, ms=MS)  # those of the set-up became one while interrupts were off
-    k.stay_quiet(ms=2)
+    k.wait_for(ADMIN, 2, ms=MS, quiet_ms=2)  # those of the set-up became one while interrupts were off
 
     run = yield
 

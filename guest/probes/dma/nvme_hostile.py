@@ -143,8 +143,7 @@ def a_bad_prp_is_refused(k: Kernel, kind: str) -> ProbeBody:
                 shl rax, cl
                 mov word ptr [{queue.submission.address + NLB:#x}], ax  # from 0 on, so this is one more
             """)
-    with k.trigger():
-        queue.ring()
+    k.trigger(queue.ring)
     queue.wait(1, ms=MS)
     status = nvme.CSTS.read("status")
 
@@ -190,8 +189,7 @@ def a_prp_to_nowhere_harms_nobody(k: Kernel, kind: str) -> ProbeBody:
     queue.ring()
     queue.wait(1, ms=MS)
     queue.transfer(NvmOpcode.READ, cid=2, block=1, blocks=1, prps=(window.address, 0))
-    with k.trigger():
-        queue.ring()
+    k.trigger(queue.ring)
     queue.wait(2, ms=MS)
 
     run = yield
@@ -230,8 +228,7 @@ def an_admin_queue_to_nowhere_can_be_mended_by_a_reset(k: Kernel) -> ProbeBody:
     nvme.ACQ.write(nvme.admin.completion.address)
     nvme.CC.write(EN=1, IOSQES=6, IOCQES=4)
     wait_register(k, nvme.CSTS, RDY=1, ms=2000)
-    with k.trigger():
-        nvme.admin.run(AdminOpcode.IDENTIFY, cid=7, prps=(window.address, 0), dwords=(1,))
+    k.trigger(nvme.admin.run, AdminOpcode.IDENTIFY, cid=7, prps=(window.address, 0), dwords=(1,))
     status = nvme.CSTS.read("status")
 
     run = yield
@@ -260,8 +257,7 @@ def a_full_completion_queue_is_not_overrun(k: Kernel) -> ProbeBody:
         nvme.admin.run(opcode, cid=0x100 + identifier, prps=(address, 0), dwords=(where, attributes))
     for cid in range(7):
         submission.command(NvmOpcode.FLUSH, cid=cid, nsid=1)
-    with k.trigger():
-        submission.ring()
+    k.trigger(submission.ring)
     completion.wait(3, ms=MS)
     k.stay_quiet(ms=20)
     k.checkpoint("full")

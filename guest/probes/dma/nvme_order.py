@@ -86,8 +86,7 @@ def an_event_request_waits_while_others_complete(k: Kernel) -> ProbeBody:
         nvme.admin.wait(nvme.admin.submitted - 1, ms=MS)
     k.stay_quiet(ms=5)
     k.checkpoint("waiting")
-    with k.trigger():
-        queue.ring(tail=8)  # beyond the queue: Invalid Doorbell Write Value
+    k.trigger(queue.ring, tail=8)  # beyond the queue: Invalid Doorbell Write Value
     nvme.admin.wait(nvme.admin.submitted, ms=MS)
     nvme.admin.consume(nvme.admin.submitted)
 
@@ -127,8 +126,7 @@ def every_command_completes_once_in_whatever_order(k: Kernel) -> ProbeBody:
         else:
             queue.command(NvmOpcode.FLUSH, cid=cid, nsid=1)
     k.checkpoint("disk")
-    with k.trigger():
-        queue.ring()
+    k.trigger(queue.ring)
     queue.wait(len(order), ms=MS)
     queue.consume(len(order))
 

@@ -39,8 +39,7 @@ def four_queues_serve_four_processors(k: Kernel) -> ProbeBody:
             block = 100 * cpu + number
             where = buffers[cpu].address + BLOCK * number
             queues[cpu].transfer(NvmOpcode.READ, cid=block, block=block, blocks=1, prps=(where, 0))
-            with k.trigger():
-                queues[cpu].ring()
+            k.trigger(queues[cpu].ring)
             k.wait_for(VECTORS[cpu], number + 1, ms=4 * MS)
             queues[cpu].consume(number + 1)
 
@@ -100,8 +99,7 @@ def the_deepest_queue_goes_round(k: Kernel) -> ProbeBody:
             cmp ecx, {most}
             jb .Lcommand
         """)
-        with k.trigger():
-            queue.ring(tail=(start + most) % depth)
+        k.trigger(queue.ring, tail=(start + most) % depth)
         queue.wait(start + most, ms=2 * MS)
         queue.consume(start + most)
 
@@ -148,8 +146,7 @@ def both_mask_registers_read_the_mask(k: Kernel) -> ProbeBody:
     """A one in INTMS sets a mask bit, one in INTMC clears it, zeros change nothing; either register reads the mask."""
     nvme = NvmeController(k)
     seen = []
-    with k.trigger():
-        nvme.INTMS.write(VECTORS=0x8001_0005)
+    k.trigger(nvme.INTMS.write, VECTORS=0x8001_0005)
     seen += [nvme.INTMS.read("set"), nvme.INTMC.read("set_too")]
     nvme.INTMS.write(VECTORS=0)
     nvme.INTMC.write(VECTORS=0)

@@ -40,8 +40,7 @@ def a_read_brings_the_disks_bytes(k: Kernel, sector: int) -> ProbeBody:
     with k.trigger():
         disk.queue.offer(head)
         disk.queue.notify()
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
 
     run = yield
 
@@ -114,8 +113,7 @@ def capacity_is_the_disks_size(k: Kernel) -> ProbeBody:
     """The device configuration's capacity is the disk's size in units of 512 bytes."""
     disk = VirtioDisk(k)
     layout = BlockConfiguration(k.bus, disk.config)
-    with k.trigger():
-        capacity = layout.CAPACITY.read("capacity")
+    capacity = k.trigger(layout.CAPACITY.read, "capacity")
 
     run = yield
 
@@ -294,8 +292,7 @@ def without_bus_master_enable_nothing_is_transferred(k: Kernel) -> ProbeBody:
     head = disk.queue.chain(operation.parts)
     disk.function.enable(bus_master=False)
     k.sti()
-    with k.trigger():
-        disk.queue.offer(head)
+    k.trigger(disk.queue.offer, head)
     disk.queue.notify()
     k.stay_quiet(ms=20)
     k.checkpoint("blocked")

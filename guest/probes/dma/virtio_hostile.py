@@ -332,8 +332,7 @@ def a_doorbell_of_no_queue_does_nothing(k: Kernel, victim: str) -> ProbeBody:
     k.stay_quiet()
     status = device.common.DEVICE_STATUS.read("status")
     isr = device.isr.ISR.read("isr")
-    with k.trigger():
-        device.serve(queue)
+    k.trigger(device.serve, queue)
 
     run = yield
 
@@ -363,8 +362,7 @@ def bus_master_is_no_part_of_the_device_status(k: Kernel, device: str) -> ProbeB
     victim.function.enable(bus_master=False)
     without = victim.common.DEVICE_STATUS.read("without")
     victim.function.enable()
-    with k.trigger():
-        after = victim.common.DEVICE_STATUS.read("after")
+    after = k.trigger(victim.common.DEVICE_STATUS.read, "after")
 
     run = yield
 

@@ -22,8 +22,7 @@ def a_transitional_disk_reads_through_ports(k: Kernel, interrupt: str) -> ProbeB
         msix.enable()
     else:
         k.ioapic.redirect(disk.function.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
-        with k.handler(VECTOR):
-            disk.ISR_STATUS.read("isr")
+        k.handler(VECTOR).do(disk.ISR_STATUS.read, "isr")
     disk.negotiate()
     queue = LegacyQueue(disk, 0, vector=1 if interrupt == "msix" else None)
     disk.start()
@@ -34,8 +33,7 @@ def a_transitional_disk_reads_through_ports(k: Kernel, interrupt: str) -> ProbeB
     with k.trigger():
         queue.offer(head)
         queue.notify()
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
 
     run = yield
 

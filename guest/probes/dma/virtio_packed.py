@@ -70,8 +70,7 @@ def ring_packed_is_accepted_where_it_is_offered(k: Kernel, device: str) -> Probe
     """A device with packed queues offers RING_PACKED and lets a driver have it; one without does not offer it."""
     virtio = VirtioPci(k, device)
     virtio.common.DEVICE_FEATURE_SELECT.write(1)
-    with k.trigger():
-        offered = virtio.common.DEVICE_FEATURE.read("offered")
+    offered = k.trigger(virtio.common.DEVICE_FEATURE.read, "offered")
     virtio.negotiate(VirtioFeature.RING_PACKED if device != "virtio-blk" else 0)
     status = virtio.common.DEVICE_STATUS.read("status")
 
@@ -91,8 +90,7 @@ def a_read_comes_back_through_the_same_ring(k: Kernel, sector: int) -> ProbeBody
     k.checkpoint("disk")
     k.sti()
     head = queue.offer(*operation.parts, identifier=0x1234)
-    with k.trigger():
-        queue.notify()
+    k.trigger(queue.notify)
     k.wait_for(VECTOR, ms=MS)
     queue.wait_used(head)
     k.stay_quiet()
@@ -125,8 +123,7 @@ def a_chain_of_many_descriptors_is_one_buffer(k: Kernel, seed: int) -> ProbeBody
     write = _write(k, 0)
     k.checkpoint("disk")
     head = queue.offer(*operation.parts, identifier=5)
-    with k.trigger():
-        queue.notify()
+    k.trigger(queue.notify)
     queue.wait_used(head, ms=MS)
     after = queue.offer(*write.parts, identifier=6)
     queue.notify()
@@ -180,8 +177,7 @@ def flags_of_the_round_before_make_nothing_available(k: Kernel) -> ProbeBody:
     queue.notify()
     k.stay_quiet(ms=20 if k.deterministic else 200)
     k.checkpoint("held")
-    with k.trigger():
-        queue.release(head)
+    k.trigger(queue.release, head)
     queue.notify()
     queue.wait_used(head, ms=MS)
 
@@ -226,8 +222,7 @@ def every_buffer_of_a_burst_is_used_once(k: Kernel) -> ProbeBody:
     """Of five buffers behind one notification each ID comes back once, each used descriptor a chain behind the last."""
     queue = _disk(k)
     heads = [queue.offer(*_write(k, number).parts, identifier=100 + number) for number in range(5)]
-    with k.trigger():
-        queue.notify()
+    k.trigger(queue.notify)
     for head in heads:
         queue.wait_used(head, ms=MS)
 
@@ -252,8 +247,7 @@ def driver_events_disabled_silence_the_queue(k: Kernel) -> ProbeBody:
     k.mark("enabled")
     queue.driver_events(EventFlags.ENABLE)
     second = queue.offer(*_write(k, 1).parts, identifier=2)
-    with k.trigger():
-        queue.notify()
+    k.trigger(queue.notify)
     k.wait_for(VECTOR, ms=MS)
     queue.wait_used(second)
     k.stay_quiet()
@@ -275,8 +269,7 @@ def driver_events_can_name_one_descriptor(k: Kernel, wanted: int) -> ProbeBody:
     for number in range(7):
         k.mark(f"request {number}")
         head = queue.offer(*_write(k, number).parts, identifier=number)
-        with k.trigger():
-            queue.notify()
+        k.trigger(queue.notify)
         queue.wait_used(head, ms=MS)
         k.stay_quiet()
         if number == 0:
@@ -335,8 +328,7 @@ def a_broken_packed_ring_needs_a_reset(k: Kernel, kind: str) -> ProbeBody:
         k.asm(f"or byte ptr [{last + 14:#x}], 1")  # NEXT, as all before it
     else:
         k.asm(f"mov dword ptr [{queue.ring.address + 8:#x}], 24\nmov byte ptr [{queue.ring.address + 14:#x}], 4")
-    with k.trigger():
-        queue.release(head)
+    k.trigger(queue.release, head)
     queue.notify()
     wait_register(k, queue.device.common.DEVICE_STATUS, ms=MS, DEVICE_NEEDS_RESET=1)
     queue.device.negotiate(VirtioFeature.RING_PACKED)
@@ -369,8 +361,7 @@ def a_frame_goes_each_way_through_packed_queues(k: Kernel) -> ProbeBody:
     receive.notify()
     sent = transmit.offer(Part(source.address, NET_HEADER_SIZE), Part(source.address + NET_HEADER_SIZE, len(out)),
                           identifier=22)  # fmt: skip
-    with k.trigger():
-        transmit.notify()
+    k.trigger(transmit.notify)
     transmit.wait_used(sent, ms=MS)
     k.checkpoint("sent")
     receive.wait_used(filled, ms=MS)

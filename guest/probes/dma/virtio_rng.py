@@ -26,8 +26,7 @@ def entropy_fills_the_buffer_and_interrupts_on_the_queues_vector(k: Kernel) -> P
     with k.trigger():
         queue.offer(head)
         queue.notify()
-    k.wait_for(VECTOR, ms=2000)
-    k.stay_quiet()
+    k.wait_for(VECTOR, ms=2000, quiet_ms=1)
 
     run = yield
 

@@ -83,8 +83,7 @@ def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> Pro
     for number, part in enumerate(operation.parts[:plain]):
         queue.describe(number, part, next_index=number + 1)
     queue.indirect(operation.parts[plain:], head=plain)
-    with k.trigger():
-        queue.offer(0)
+    k.trigger(queue.offer, 0)
     queue.notify()
     k.stay_quiet(ms=20)
     status = disk.common.DEVICE_STATUS.read("status")
@@ -179,8 +178,7 @@ def no_interrupt_flag_silences_the_queue(k: Kernel) -> ProbeBody:
     with k.trigger():
         disk.queue.offer(heads[1])
         disk.queue.notify()
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
 
     run = yield
 
@@ -230,8 +228,7 @@ def reading_isr_status_clears_it_and_deasserts_intx(k: Kernel) -> ProbeBody:
     with k.trigger():
         disk.queue.offer(heads[0])
         disk.queue.notify()
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
     line = disk.function.STATUS.read("line")
 
     run = yield
@@ -301,8 +298,7 @@ def a_queue_that_does_not_exist_has_size_zero(k: Kernel) -> ProbeBody:
     disk.reset()
     disk.common.QUEUE_SELECT.write(0)
     size = disk.common.QUEUE_SIZE.read("size")
-    with k.trigger():
-        disk.common.QUEUE_SELECT.write(queues)
+    k.trigger(disk.common.QUEUE_SELECT.write, queues)
     beyond = disk.common.QUEUE_SIZE.read("beyond")
 
     run = yield
@@ -329,8 +325,7 @@ def features_that_were_not_offered_are_refused(k: Kernel) -> ProbeBody:
     disk = VirtioDisk(k)
     good = disk.common.DEVICE_STATUS.read("good")
     disk.reset()
-    with k.trigger():
-        disk.negotiate(1 << 63)
+    k.trigger(disk.negotiate, 1 << 63)
     bad = disk.common.DEVICE_STATUS.read("bad")
 
     run = yield
@@ -345,8 +340,7 @@ def device_status_goes_step_by_step_and_back_to_zero(k: Kernel) -> ProbeBody:
     """Each status bit that the driver sets reads back; writing 0 resets the device: status and features are 0 again."""
     disk = VirtioDisk(k)
     running = disk.common.DEVICE_STATUS.read("running")
-    with k.trigger():
-        disk.common.DEVICE_STATUS.write(0)
+    k.trigger(disk.common.DEVICE_STATUS.write, 0)
     stopped = disk.common.DEVICE_STATUS.read("stopped")
     disk.common.DEVICE_STATUS.write(ACKNOWLEDGE=1)
     one = disk.common.DEVICE_STATUS.read("one")
@@ -373,8 +367,7 @@ def a_configuration_change_has_its_own_vector(k: Kernel) -> ProbeBody:
     before = net.common.CONFIG_GENERATION.read("before")
     k.checkpoint("link")
     k.sti()
-    k.wait_for(VECTOR, ms=MS)
-    k.stay_quiet()
+    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
     down = layout.STATUS.read("down")
     after = net.common.CONFIG_GENERATION.read("after")
 

@@ -45,7 +45,7 @@ def a_misaligned_access_in_ring_3_is_ac(k: Kernel, access: str) -> ProbeBody:
     assert run[passed] == 0, "the access passed"
     assert run.vectors == [17]
     assert run.interrupts[0].error_code == 0
-    assert run.interrupts[0].rip == USER_ALIAS + run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == USER_ALIAS + run.address("culprit")
 
 
 QUIET = {
@@ -81,8 +81,7 @@ def without_any_of_the_three_there_is_no_ac(k: Kernel, case: str) -> ProbeBody:
         if ring == 0:
             k.asm(access)
         else:
-            with k.ring3():
-                k.asm(access)
+            k.ring3().do(k.asm, access)
     k.cr.CR0.update(AM=0)
 
     run = yield

@@ -59,14 +59,13 @@ def a_fault_saves_its_own_instruction(k: Kernel, fault: str) -> ProbeBody:
     prepare(k, fault)
     with k.faults():
         k.asm(before)
-        with k.trigger():
-            k.asm(f"culprit: {instruction}")
+        k.trigger(k.asm, f"culprit: {instruction}")
 
     run = yield
 
     assert run.vectors == [vector]
     assert run.interrupts[0].error_code == code
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
 
 
 @probe.each(fault=list(FAULTS))
@@ -81,8 +80,7 @@ def a_fault_pushes_rf_set(k: Kernel, fault: str) -> ProbeBody:
     prepare(k, fault)
     with k.faults():
         k.asm(before)
-        with k.trigger():
-            k.asm(instruction)
+        k.trigger(k.asm, instruction)
 
     run = yield
 
@@ -104,8 +102,7 @@ def an_interrupt_pushes_rf_clear(k: Kernel, kind: str) -> ProbeBody:
     vector = 2 if kind == "nmi" else 0x50
     k.expect(vector)
     k.sti()
-    with k.trigger():
-        k.lapic.send(destination=0, DELIVERY_MODE=4 if kind == "nmi" else 0, LEVEL=1, VECTOR=vector)
+    k.trigger(k.lapic.send, destination=0, DELIVERY_MODE=4 if kind == "nmi" else 0, LEVEL=1, VECTOR=vector)
     k.delay(us=10)
     k.cli()
 
@@ -147,7 +144,7 @@ def a_trap_saves_the_next_instruction(k: Kernel, trap: str) -> ProbeBody:
 
     assert run.vectors == [vector]
     assert run.interrupts[0].error_code is None
-    assert run.interrupts[0].rip == run.built.symbols["culprit"] + length
+    assert run.interrupts[0].rip == run.address("culprit") + length
     pushed = Rflags(run.interrupts[0].rflags)
     assert pushed.RF == 0
 
@@ -206,12 +203,10 @@ def the_instruction_restarts_when_the_cause_is_mended(k: Kernel, fault: str) -> 
     vector, before, instruction, mend, result = MENDED[fault]
     after = k.value("rax_after")
     prepare(k, "np_data")
-    with k.handler(vector):
-        k.asm(mend)
+    k.handler(vector).do(k.asm, mend)
     k.asm("mov r12, rsp")
     k.asm(before)
-    with k.trigger():
-        k.asm(instruction)
+    k.trigger(k.asm, instruction)
     k.asm(
         f"mov qword ptr [{after.name}], rax\nmov rsp, r12\nmov ecx, SEL_DATA\nmov ds, ecx"
         "\nmov rcx, cr4\nbtr rcx, 18\nmov cr4, rcx"
@@ -262,16 +257,13 @@ def into_and_bound_work_in_compatibility_mode(k: Kernel, case: str) -> ProbeBody
     text, vector, trap = COMPAT[case]
     with k.faults(), k.compatibility_mode():
         k.asm("mov dword ptr [esp-16], 2\nmov dword ptr [esp-12], 10")
-        with k.trigger():
-            k.asm(text)
+        k.trigger(k.asm, text)
         k.asm("past:")
 
     run = yield
 
-    assert run.vectors == [vector]
-    assert run.interrupts[0].error_code is None
-    assert run.interrupts[0].cs == 0x18
-    assert run.interrupts[0].rip == run.built.symbols["past" if trap else "culprit"]
+    assert run.fields("vector", "error_code", "cs") == [(vector, None, 0x18)]
+    assert run.interrupts[0].rip == run.address("past" if trap else "culprit")
 
 
 @probe.each(value=[2, 10])
@@ -292,5 +284,4 @@ def into_and_bound_let_good_values_pass(k: Kernel, value: int) -> ProbeBody:
 
     run = yield
 
-    assert run.vectors == [5]
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.fields("vector", "rip") == [(5, run.address("culprit"))]

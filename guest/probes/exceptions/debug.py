@@ -54,8 +54,7 @@ def tf_traps_after_each_instruction(k: Kernel) -> ProbeBody:
     """With TF set #DB is a trap after every instruction, the first one after POPFQ excepted, with DR6.BS set."""
     first = on_debug(k)
     k.asm("pushfq\npop rbx")
-    with k.trigger():
-        k.asm("bts rbx, 8")
+    k.trigger(k.asm, "bts rbx, 8")
     k.asm("""
         push rbx
         popfq
@@ -85,8 +84,7 @@ def tf_traps_after_each_instruction(k: Kernel) -> ProbeBody:
 def the_handler_runs_without_tf(k: Kernel) -> ProbeBody:
     """The processor clears TF when it delivers #DB: the handler itself is not stepped."""
     on_debug(k, until=3)
-    with k.trigger():
-        k.asm("pushfq\nbts qword ptr [rsp], 8\npopfq")
+    k.trigger(k.asm, "pushfq\nbts qword ptr [rsp], 8\npopfq")
     k.asm("nop\nnop\nnop\nnop\nnop")
 
     run = yield
@@ -105,8 +103,7 @@ def the_handler_runs_without_tf(k: Kernel) -> ProbeBody:
 def an_instruction_breakpoint_is_a_fault(k: Kernel, number: int) -> ProbeBody:
     """An execution breakpoint is a fault before its instruction, Bn set in DR6 and RF clear; its handler sets RF."""
     first = on_debug(k)
-    ran = k.value("ran")
-    k.store(ran, 0)
+    ran = k.value("ran", 0)
     with k.handler(1, replace=True):
         k.asm(f"""
             mov rax, dr6
@@ -114,15 +111,13 @@ def an_instruction_breakpoint_is_a_fault(k: Kernel, number: int) -> ProbeBody:
             bts qword ptr [rdi+FRAME_RFLAGS], 16
         """)
     k.asm("lea rax, [rip+here]")
-    with k.trigger():
-        arm(k, number, EXECUTION)
+    k.trigger(arm, k, number, EXECUTION)
     k.asm(f"here: inc qword ptr [{ran.name}]")
     disarm(k)
 
     run = yield
 
-    assert run.vectors == [1]
-    assert run.interrupts[0].rip == run.built.symbols["here"]
+    assert run.fields("vector", "rip") == [(1, run.address("here"))]
     assert run[ran] == 1
     assert Dr6(run[first]) & 0xE00F == 1 << number
     flags = Rflags(run.interrupts[0].rflags)
@@ -132,13 +127,10 @@ def an_instruction_breakpoint_is_a_fault(k: Kernel, number: int) -> ProbeBody:
 @probe(spec="SDM vol. 3B, Instruction-Breakpoint Exception Condition", covers=["exceptions.db-instruction"])
 def rf_suppresses_one_instruction_breakpoint(k: Kernel) -> ProbeBody:
     """RF loaded by IRETQ suppresses the breakpoint for one instruction only: the next round hits it again."""
-    rounds = k.value("rounds")
-    k.store(rounds, 0)
-    with k.handler(1):
-        k.asm("bts qword ptr [rdi+FRAME_RFLAGS], 16")
+    rounds = k.value("rounds", 0)
+    k.handler(1).do(k.asm, "bts qword ptr [rdi+FRAME_RFLAGS], 16")
     k.asm("lea rax, [rip+here]\nmov ebx, 3")
-    with k.trigger():
-        arm(k, 0, EXECUTION)
+    k.trigger(arm, k, 0, EXECUTION)
     k.asm(f"here: inc qword ptr [{rounds.name}]\ndec ebx\njnz here")
     disarm(k)
 
@@ -174,24 +166,21 @@ def a_data_breakpoint_is_a_trap(k: Kernel, number: int, access: str) -> ProbeBod
     if not hits:
         arm(k, number, condition, BreakpointLength.DWORD)
     else:
-        with k.trigger():
-            arm(k, number, condition, BreakpointLength.DWORD)
+        k.trigger(arm, k, number, condition, BreakpointLength.DWORD)
     if access == "fetch_of_read_write":
         k.asm(f"lea rax, [rip+back]\npush rax\n{text}\nback:")
     else:
         k.asm(text)
     k.mark("after the access")
     if not hits:
-        with k.trigger():
-            k.asm("mov dword ptr [rbx], eax")
+        k.trigger(k.asm, "mov dword ptr [rbx], eax")
     disarm(k)
 
     run = yield
 
     assert run.vectors == [1]
     assert Dr6(run[first]) & 0xE00F == 1 << number
-    order = [getattr(event, "vector", "mark") for event in run.events]
-    assert order == ([1, "mark"] if hits else ["mark", 1])
+    assert run.sequence == ([1, "after the access"] if hits else ["after the access", 1])
 
 
 # (LEN, breakpoint offset, access offset, access size, hit): the boundaries of each length.
@@ -221,7 +210,7 @@ LENGTHS = {
         cases="address_bits*",
         versions="*",
         kind="manual silent or contradictory",
-        sees=r"\['mark', 1\] == \[1, 'mark', 1\]",
+        sees=r"\['after the access', 1\] == \[1, 'after the access', 1\]",
         ref="docs/deviations/exceptions-db-alignment.md",
     ),
 )
@@ -231,8 +220,7 @@ def a_data_breakpoint_covers_its_length(k: Kernel, case: str) -> ProbeBody:
     on_debug(k)
     data = k.buffer("watched", 64, align=64)
     k.asm(f"mov ebx, {data.name}\nlea eax, [rbx+{at}]")
-    with k.trigger():
-        arm(k, 1, WRITE, length)
+    k.trigger(arm, k, 1, WRITE, length)
     k.asm(f"mov {size} ptr [rbx+{access}], 1")
     k.mark("after the access")
     k.asm(f"mov byte ptr [rbx+{at}], 1")  # this one always hits: the breakpoint was armed
@@ -240,8 +228,7 @@ def a_data_breakpoint_covers_its_length(k: Kernel, case: str) -> ProbeBody:
 
     run = yield
 
-    order = [getattr(event, "vector", "mark") for event in run.events]
-    assert order == ([1, "mark", 1] if hit else ["mark", 1])
+    assert run.sequence == ([1, "after the access", 1] if hit else ["after the access", 1])
 
 
 IO_CASES = {
@@ -263,8 +250,7 @@ def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
     first = on_debug(k)
     k.cr.CR4.update(DE=1)
     k.asm(f"mov eax, {PORT:#x}")
-    with k.trigger():
-        arm(k, 2, IO)
+    k.trigger(arm, k, 2, IO)
     k.asm(text)
     k.asm("behind:")
     k.mark("after the access")
@@ -274,11 +260,10 @@ def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
 
     run = yield
 
-    order = [getattr(event, "vector", "mark") for event in run.events]
-    assert order == ([1, "mark", 1] if hit else ["mark", 1])
+    assert run.sequence == ([1, "after the access", 1] if hit else ["after the access", 1])
     assert Dr6(run[first]) & 0xE00F == 1 << 2
     if hit:
-        assert run.interrupts[0].rip == run.built.symbols["behind"]
+        assert run.interrupts[0].rip == run.address("behind")
 
 
 @probe(
@@ -302,8 +287,7 @@ def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
             mov rax, dr6
             mov qword ptr [{first.name}], rax
         """)
-    with k.trigger():
-        k.asm("mov eax, 0x2400\nmov dr7, rax")
+    k.trigger(k.asm, "mov eax, 0x2400\nmov dr7, rax")
     k.asm("culprit: mov rbx, dr0")
     after = k.dr.DR7.read("dr7_after")
     disarm(k)
@@ -312,7 +296,7 @@ def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
 
     assert hex(run[after]) == "0x400"
     assert run.vectors == [1]
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
     assert Dr6(run[first]) & 0xE00F == 0x2000
     assert run[inside] & 0x2000 == 0
 
@@ -334,8 +318,7 @@ def mov_ss_holds_a_data_breakpoint_back(k: Kernel, loader: str) -> ProbeBody:
     on_debug(k)
     data = k.buffer("watched", 16)
     k.asm(f"mov r12, rsp\nmov ebx, {data.name}\nmov qword ptr [rbx], SEL_DATA\nmov eax, ebx")
-    with k.trigger():
-        arm(k, 0, READ_WRITE, BreakpointLength.WORD)
+    k.trigger(arm, k, 0, READ_WRITE, BreakpointLength.WORD)
     if loader == "mov_ss":
         k.asm("mov ss, word ptr [rbx]\nnext: mov rsp, r12\nbehind_next: nop")
     else:  # POP SS does not exist in 64-bit mode
@@ -358,8 +341,7 @@ def mov_ss_has_no_single_step_trap(k: Kernel, loader: str) -> ProbeBody:
     """A single-step trap is not taken between MOV SS or POP SS and the instruction behind it."""
     on_debug(k)
     k.asm("mov esi, esp\nmov eax, SEL_DATA\npush rax\npushfq\npop rbx")
-    with k.trigger():
-        k.asm("bts rbx, 8")
+    k.trigger(k.asm, "bts rbx, 8")
     if loader == "mov_ss":
         k.asm("push rbx\npopfq\nmov ss, eax\nnext: mov esp, esi\nbehind_next: push 2\nlast: popfq\nafter:")
     else:
@@ -390,7 +372,7 @@ def int1_leaves_dr6_alone(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run.vectors == [1]
-    assert run.interrupts[0].rip == run.built.symbols["culprit"] + 1
+    assert run.interrupts[0].rip == run.address("culprit") + 1
     assert run[dr6] == 0xFFFF0FF0
 
 
@@ -412,8 +394,7 @@ def bs_comes_together_with_a_breakpoint(k: Kernel) -> ProbeBody:
     k.asm(f"mov ebx, {data.name}\nmov eax, ebx")
     arm(k, 0, WRITE, BreakpointLength.DWORD)
     k.asm("pushfq\nbts qword ptr [rsp], 8\npopfq")
-    with k.trigger():
-        k.asm("mov dword ptr [rbx], eax")
+    k.trigger(k.asm, "mov dword ptr [rbx], eax")
     k.asm("behind: nop")
     disarm(k)
 
@@ -421,4 +402,4 @@ def bs_comes_together_with_a_breakpoint(k: Kernel) -> ProbeBody:
 
     assert run.vectors == [1]
     assert Dr6(run[first]) & 0xE00F == 0x4001
-    assert run.interrupts[0].rip == run.built.symbols["behind"]
+    assert run.interrupts[0].rip == run.address("behind")

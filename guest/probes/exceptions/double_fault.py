@@ -56,11 +56,9 @@ def two_exceptions_make_a_double_fault_or_do_not(k: Kernel, first: str, second: 
     vector, text = FIRST[first]
     if first in ("NP", "SS"):
         k.tables.descriptor(SEL_SPARE, 0x00CF_1300_0000_FFFF)
-    with k.trigger():
-        spoil(k, vector, second)
+    k.trigger(spoil, k, vector, second)
     k.asm("mov rbp, rsp")
-    with k.faults():
-        k.asm(text)
+    k.faults().do(k.asm, text)
     k.asm("mov rsp, rbp\npush 2\npopfq\nclts")
 
     run = yield
@@ -95,8 +93,7 @@ def a_double_fault_is_delivered_on_its_ist(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run.vectors == [8]
-    assert run.interrupts[0].error_code == 0
+    assert run.fields("vector", "error_code") == [(8, 0)]
     assert run[inside] == top - 48
 
 
@@ -110,8 +107,7 @@ INTERRUPT = 0x50
 )
 def an_interrupt_is_benign(k: Kernel, second: str) -> ProbeBody:
     """An exception in the delivery of a hardware interrupt is handled as itself: interrupts are benign."""
-    with k.trigger():
-        spoil(k, INTERRUPT, second)
+    k.trigger(spoil, k, INTERRUPT, second)
     with k.faults():
         k.lapic.self_ipi(INTERRUPT)
         k.asm("sti\nnop\nnop\ncli")
@@ -140,8 +136,7 @@ def a_fault_in_the_delivery_of_a_double_fault_is_shutdown(k: Kernel, how: str) -
             case "df_stack_not_mapped":
                 k.asm(f"mov rax, 0x4000001000\nmov qword ptr [{TSS + tss_ist_offset(1):#x}], rax")
                 k.tables.gate(13, present=0)
-    with k.faults():
-        k.asm("culprit: mov eax, 0xFFF8\nmov ds, eax")
+    k.faults().do(k.asm, "culprit: mov eax, 0xFFF8\nmov ds, eax")
 
     run = yield
 

@@ -34,11 +34,9 @@ def cr0_decides_whether_there_is_a_unit(k: Kernel, case: str) -> ProbeBody:
     area = k.buffer("area", 512)
     k.asm(f"mov ebx, {area.name}\nmov dword ptr [rbx], 0x1F80")
     k.cr.CR0.update(MP=0, EM=0, TS=0)
-    with k.trigger():
-        k.cr.CR0.update(**dict.fromkeys(bits.split(), 1))
+    k.trigger(k.cr.CR0.update, **dict.fromkeys(bits.split(), 1))
     seen = k.cr.CR0.read("cr0_in_force")
-    with k.faults(optional=not vector):
-        k.asm(f"culprit: {instruction}")
+    k.faults(optional=not vector).do(k.asm, f"culprit: {instruction}")
     k.asm("clts")
     cleared = k.cr.CR0.read("cr0_after_clts")
     k.cr.CR0.update(MP=1, EM=0, TS=0)
@@ -49,7 +47,7 @@ def cr0_decides_whether_there_is_a_unit(k: Kernel, case: str) -> ProbeBody:
     assert {name for name in ("MP", "EM", "TS") if getattr(in_force, name)} == set(bits.split())
     assert run.vectors == ([vector] if vector else [])
     if vector:
-        assert run.interrupts[0].rip == run.built.symbols["culprit"]
+        assert run.interrupts[0].rip == run.address("culprit")
         assert run.interrupts[0].error_code is None
     assert run[cleared].TS == 0
 
@@ -75,21 +73,18 @@ def mf_comes_at_the_next_waiting_instruction(k: Kernel, instruction: str) -> Pro
     waits = WAITING[instruction]
     status = k.value("status_word")
     k.asm("fninit")
-    with k.trigger():
-        k.asm(X87_ERROR)
+    k.trigger(k.asm, X87_ERROR)
     k.asm(f"xor eax, eax\nfnstsw ax\nmov qword ptr [{status.name}], rax")
     k.mark("pending")
-    with k.faults(16, optional=not waits):
-        k.asm(f"culprit: {instruction}")
+    k.faults(16, optional=not waits).do(k.asm, f"culprit: {instruction}")
     k.asm("fninit")
 
     run = yield
 
     assert run[status] & 0x81 == 0x81
-    order = [getattr(event, "vector", "pending") for event in run.events]
-    assert order == (["pending", 16] if waits else ["pending"])
+    assert run.sequence == (["pending", 16] if waits else ["pending"])
     if waits:
-        assert run.interrupts[0].rip == run.built.symbols["culprit"]
+        assert run.interrupts[0].rip == run.address("culprit")
         assert run.interrupts[0].error_code is None
 
 
@@ -161,8 +156,7 @@ def without_ne_the_error_becomes_irq_13(k: Kernel) -> ProbeBody:
         k.pic.eoi(13)
     k.cr.CR0.update(NE=0)
     k.sti()
-    with k.trigger():
-        k.asm(X87_ERROR)
+    k.trigger(k.asm, X87_ERROR)
     k.asm("fwait")
     k.wait_for(0x2D)
     k.cli()
@@ -235,5 +229,5 @@ def an_unmasked_sse_exception_is_xm(k: Kernel, error: str, osxmmexcpt: bool) -> 
     assert run[tried] == 1
     assert run[mxcsr] & flag == flag
     assert run.vectors == [19 if osxmmexcpt else 6]
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
     assert run.interrupts[0].error_code is None

@@ -87,9 +87,9 @@ def an_invalid_instruction_is_ud(k: Kernel, instruction: str) -> ProbeBody:
 
     run = yield
 
-    assert [getattr(event, "vector", "tried") for event in run.events] == ["tried", 6]
+    assert run.sequence == ["tried", 6]
     assert run.interrupts[0].error_code is None
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
 
 
 LOCKED = {
@@ -145,8 +145,8 @@ def lock_before_what_cannot_be_locked_is_ud(k: Kernel, instruction: str) -> Prob
 
     run = yield
 
-    assert [getattr(event, "vector", "tried") for event in run.events] == ["tried", 6]
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.sequence == ["tried", 6]
+    assert run.interrupts[0].rip == run.address("culprit")
 
 
 LOCKABLE = {
@@ -166,13 +166,11 @@ def lock_before_what_can_be_locked_is_fine(k: Kernel) -> ProbeBody:
     with k.faults():
         for encoding in LOCKABLE.values():
             k.asm(f".byte 0xF0, {encoding}")
-        with k.trigger():
-            k.asm("culprit: .byte 0xF0, 0x90")
+        k.trigger(k.asm, "culprit: .byte 0xF0, 0x90")
 
     run = yield
 
-    assert run.vectors == [6]
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.fields("vector", "rip") == [(6, run.address("culprit"))]
 
 
 @probe.each(length=[15, 16])
@@ -185,19 +183,15 @@ def an_instruction_has_at_most_15_bytes(k: Kernel, length: int) -> ProbeBody:
     prefixes = ", ".join(["0x66"] * (length - 2))
     with k.faults():
         k.asm("long_one:")
-        with k.trigger():
-            k.asm(f".byte {prefixes}, 0x89, 0xC0")
+        k.trigger(k.asm, f".byte {prefixes}, 0x89, 0xC0")
         k.asm("ud2")
 
     run = yield
 
     if length == 15:
-        assert run.vectors == [6]
-        assert run.interrupts[0].rip == run.built.symbols["long_one"] + 15
+        assert run.fields("vector", "rip") == [(6, run.address("long_one") + 15)]
     else:
-        assert run.vectors == [13]
-        assert run.interrupts[0].error_code == 0
-        assert run.interrupts[0].rip == run.built.symbols["long_one"]
+        assert run.fields("vector", "error_code", "rip") == [(13, 0, run.address("long_one"))]
 
 
 GATED = {
@@ -213,10 +207,8 @@ def a_cr4_bit_decides_whether_an_instruction_exists(k: Kernel, feature: str) -> 
     """XGETBV needs CR4.OSXSAVE, RDFSBASE CR4.FSGSBASE, SSE CR4.OSFXSR: without it #UD, with it none."""
     bit, text = GATED[feature]
     k.asm(f"mov rax, cr4\nbts rax, {bit}\nmov cr4, rax\n{text}")
-    with k.trigger():
-        k.asm(f"mov rax, cr4\nbtr rax, {bit}\nmov cr4, rax")
-    with k.faults():
-        k.asm(text)
+    k.trigger(k.asm, f"mov rax, cr4\nbtr rax, {bit}\nmov cr4, rax")
+    k.faults().do(k.asm, text)
     k.asm("mov rax, cr4\nbtr rax, 18\nbts rax, 9\nmov cr4, rax")
 
     run = yield
@@ -235,14 +227,11 @@ def dr4_and_dr5_alias_unless_de(k: Kernel, access: str, register: int) -> ProbeB
     before = "mov rax, dr6" if register == 4 else "mov rax, dr7"
     alias = k.value("alias")
     k.asm(f"{before}\n.byte {code}\nmov qword ptr [{alias.name}], rax\n{before}")
-    with k.trigger():
-        k.cr.CR4.update(DE=1)
-    with k.faults():
-        k.asm(f"culprit: .byte {code}")
+    k.trigger(k.cr.CR4.update, DE=1)
+    k.faults().do(k.asm, f"culprit: .byte {code}")
     k.cr.CR4.update(DE=0)
 
     run = yield
 
     assert run[alias] == (0xFFFF0FF0 if register == 4 else 0x400)
-    assert run.vectors == [6]
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.fields("vector", "rip") == [(6, run.address("culprit"))]

@@ -94,7 +94,7 @@ def iretq_checks_both_selectors(k: Kernel, case: str) -> ProbeBody:
 
     run = yield
 
-    assert [getattr(event, "vector", "tried") for event in run.events] == ["tried", vector]
+    assert run.sequence == ["tried", vector]
     assert run.interrupts[0].error_code == blamed
     assert run.interrupts[0].where.split()[0] == "culprit"
     assert run.interrupts[0].cs == SEL_CODE
@@ -104,15 +104,13 @@ def iretq_checks_both_selectors(k: Kernel, case: str) -> ProbeBody:
 def iretq_with_nt_set_is_gp(k: Kernel) -> ProbeBody:
     """There are no task returns in IA-32e mode: IRETQ while NT is set raises #GP(0)."""
     with k.faults():
-        with k.trigger():
-            k.asm("pushfq\nbts qword ptr [rsp], 14\npopfq")
+        k.trigger(k.asm, "pushfq\nbts qword ptr [rsp], 14\npopfq")
         k.asm(iretq(SEL_CODE, SEL_DATA))
     k.asm("push 2\npopfq\nmov rsp, r12")
 
     run = yield
 
-    assert run.vectors == [13]
-    assert run.interrupts[0].error_code == 0
+    assert run.fields("vector", "error_code") == [(13, 0)]
     assert run.interrupts[0].where.split()[0] == "culprit"
     flags = Rflags(run.interrupts[0].rflags)
     assert flags.NT == 1
@@ -147,8 +145,7 @@ def iretq_to_a_non_canonical_rip_is_gp(k: Kernel, rip: int) -> ProbeBody:
 def iretq_to_ring_0_takes_a_null_ss(k: Kernel) -> ProbeBody:
     """In 64-bit mode IRETQ within ring 0 may load a null SS, as delivery itself leaves one."""
     ss = k.value("ss_after")
-    with k.trigger():
-        k.asm(iretq(SEL_CODE, 0))
+    k.trigger(k.asm, iretq(SEL_CODE, 0))
     k.asm(f"mov eax, ss\nmov qword ptr [{ss.name}], rax\nmov eax, SEL_DATA\nmov ss, eax\nmov rsp, r12")
 
     run = yield
@@ -162,8 +159,7 @@ def iretq_to_ring_0_takes_a_null_ss(k: Kernel) -> ProbeBody:
 def iretq_in_ring_0_loads_every_flag(k: Kernel, flag: str) -> ProbeBody:
     """At CPL 0 IRETQ loads the whole of RFLAGS from the frame."""
     seen = k.value("flags_after")
-    with k.trigger():
-        k.asm(iretq(SEL_CODE, SEL_DATA, rflags=int(Rflags.of(2, **{flag: 1}))))
+    k.trigger(k.asm, iretq(SEL_CODE, SEL_DATA, rflags=int(Rflags.of(2, **{flag: 1}))))
     k.asm(f"pushfq\npop qword ptr [{seen.name}]\npush 2\npopfq\nmov rsp, r12")
 
     run = yield

@@ -45,13 +45,11 @@ def each_cause_has_its_error_code(k: Kernel, case: str) -> ProbeBody:
     """The error code of #PF says present, write, user, reserved bit and fetch; CR2 holds the address to the byte."""
     fields, ring, access, bits = CASES[case]
     at = AT + (USER_ALIAS if ring else 0)
-    with k.trigger():
-        k.pages.entry(PAGE, fields)
+    k.trigger(k.pages.entry, PAGE, fields)
     k.asm(f"movabs rbx, {at:#x}\nmov byte ptr [{PAGE_WINDOW:#x}], 0xC3")
     with k.faults():
         if ring:
-            with k.ring3():
-                k.asm(f"culprit: {ACCESS[access]}")
+            k.ring3().do(k.asm, f"culprit: {ACCESS[access]}")
         else:
             k.asm(f"culprit: {ACCESS[access]}")
 
@@ -61,7 +59,7 @@ def each_cause_has_its_error_code(k: Kernel, case: str) -> ProbeBody:
     (fault,) = run.interrupts
     assert hex(fault.error_code or 0) == hex(PageFaultErrorCode.of(**bits))
     assert fault.cr2 == at
-    where = at if access == "fetch" else run.built.symbols["culprit"] + (USER_ALIAS if ring else 0)
+    where = at if access == "fetch" else run.address("culprit") + (USER_ALIAS if ring else 0)
     assert fault.rip == where
 
 
@@ -71,15 +69,12 @@ def wp_guards_read_only_pages_from_ring_0(k: Kernel) -> ProbeBody:
     k.pages.entry(PAGE, RW=0)
     k.cr.CR0.update(WP=0)
     k.asm(f"mov byte ptr [{AT:#x}], 0x5A")
-    with k.trigger():
-        k.cr.CR0.update(WP=1)
-    with k.faults(14):
-        k.asm(f"mov byte ptr [{AT:#x}], 0x5B")
+    k.trigger(k.cr.CR0.update, WP=1)
+    k.faults(14).do(k.asm, f"mov byte ptr [{AT:#x}], 0x5B")
 
     run = yield
 
-    assert run.vectors == [14]
-    assert run.interrupts[0].error_code == PageFaultErrorCode.of(P=1, WR=1)
+    assert run.fields("vector", "error_code") == [(14, PageFaultErrorCode.of(P=1, WR=1))]
     assert run.memory(AT, 1) == b"\x5a"
 
 
@@ -94,10 +89,8 @@ def smep_and_smap_guard_ring_0_from_user_pages(k: Kernel, access: str) -> ProbeB
     k.pages.entry(PAGE)
     k.asm(f"mov byte ptr [{AT:#x}], 0xC3\nmovabs rbx, {at:#x}")
     k.asm("call rbx" if access == "fetch" else ACCESS[access])
-    with k.trigger():
-        k.cr.CR4.update(SMEP=1, SMAP=1)
-    with k.faults(14):
-        k.asm(ACCESS[access])
+    k.trigger(k.cr.CR4.update, SMEP=1, SMAP=1)
+    k.faults(14).do(k.asm, ACCESS[access])
     k.cr.CR4.update(SMEP=0, SMAP=0)
 
     run = yield
@@ -116,17 +109,14 @@ def ac_opens_smap(k: Kernel) -> ProbeBody:
     k.asm(f"movabs rbx, {at:#x}")
     k.cr.CR4.update(SMAP=1)
     k.asm("stac\nmov byte ptr [rbx], 0x6B")
-    with k.trigger():
-        k.asm("clac")
-    with k.faults(14):
-        k.asm("mov byte ptr [rbx], 0x6C")
+    k.trigger(k.asm, "clac")
+    k.faults(14).do(k.asm, "mov byte ptr [rbx], 0x6C")
     k.asm("clac")
     k.cr.CR4.update(SMAP=0)
 
     run = yield
 
-    assert run.vectors == [14]
-    assert run.interrupts[0].error_code == PageFaultErrorCode.of(P=1, WR=1)
+    assert run.fields("vector", "error_code") == [(14, PageFaultErrorCode.of(P=1, WR=1))]
     assert run.memory(AT, 1) == b"\x6b"
 
 
@@ -195,16 +185,12 @@ def cr2_is_exact_across_a_page_boundary(k: Kernel, size: int, first: int) -> Pro
     register = {2: "ax", 4: "eax", 8: "rax"}[size]
     k.pages.entry(PAGE)
     k.asm(f"mov ebx, {boundary - inside:#x}")
-    with k.trigger():
-        k.pages.entry(PAGE + 1, P=0)
-    with k.faults(14):
-        k.asm(f"mov {register}, [rbx]")
+    k.trigger(k.pages.entry, PAGE + 1, P=0)
+    k.faults(14).do(k.asm, f"mov {register}, [rbx]")
 
     run = yield
 
-    assert run.vectors == [14]
-    assert run.interrupts[0].cr2 == boundary
-    assert run.interrupts[0].error_code == 0
+    assert run.fields("vector", "cr2", "error_code") == [(14, boundary, 0)]
 
 
 @probe(spec="SDM vol. 3A, Interrupt 14—Page-Fault Exception (#PF)", covers=["exceptions.pf-cr2"])
@@ -213,15 +199,12 @@ def a_write_across_a_boundary_is_all_or_nothing(k: Kernel) -> ProbeBody:
     boundary = PAGE_WINDOW + 0x1000 * (PAGE + 1)
     k.pages.entry(PAGE)
     k.asm(f"mov ebx, {boundary - 4:#x}\nmov dword ptr [rbx], 0x11223344\nmov rcx, -1")
-    with k.trigger():
-        k.pages.entry(PAGE + 1, RW=0)
-    with k.faults(14):
-        k.asm("mov rcx, -1\nmov qword ptr [rbx], rcx")
+    k.trigger(k.pages.entry, PAGE + 1, RW=0)
+    k.faults(14).do(k.asm, "mov rcx, -1\nmov qword ptr [rbx], rcx")
 
     run = yield
 
-    assert run.vectors == [14]
-    assert run.interrupts[0].cr2 == boundary
+    assert run.fields("vector", "cr2") == [(14, boundary)]
     assert run.memory(boundary - 4, 4) == bytes([0x44, 0x33, 0x22, 0x11])
 
 
@@ -232,10 +215,8 @@ def the_access_is_retried_when_the_page_is_mapped(k: Kernel) -> ProbeBody:
     """The handler maps the page and returns: the access happens then, INVLPG or not: absence is not cached."""
     k.pages.entry(PAGE)
     k.asm(f"mov byte ptr [{AT:#x}], 0x42")
-    with k.handler(14):
-        k.pages.entry(PAGE, flush=False)
-    with k.trigger():
-        k.pages.entry(PAGE, P=0)
+    k.handler(14).do(k.pages.entry, PAGE, flush=False)
+    k.trigger(k.pages.entry, PAGE, P=0)
     got = k.value("got")
     k.asm(f"movzx ebx, byte ptr [{AT:#x}]")
     k.store(got, "rbx")
@@ -260,8 +241,7 @@ def invlpg_makes_a_new_mapping_visible(k: Kernel) -> ProbeBody:
     k.asm(f"movzx ebx, byte ptr [{AT:#x}]")
     k.store(second, "rbx")
     k.pages.entry(PAGE, P=0)
-    with k.faults(14):
-        k.asm(f"mov al, byte ptr [{AT:#x}]")
+    k.faults(14).do(k.asm, f"mov al, byte ptr [{AT:#x}]")
 
     run = yield
 
@@ -279,8 +259,7 @@ def the_processor_sets_accessed_and_dirty(k: Kernel, flag: str) -> ProbeBody:
     if flag == "D":
         k.asm(f"mov al, byte ptr [{AT:#x}]")
     k.asm(f"mov rax, qword ptr [{entry:#x}]\nmov qword ptr [{before.name}], rax")
-    with k.trigger():
-        k.asm(f"mov byte ptr [{AT:#x}], al" if flag == "D" else f"mov al, byte ptr [{AT:#x}]")
+    k.trigger(k.asm, f"mov byte ptr [{AT:#x}], al" if flag == "D" else f"mov al, byte ptr [{AT:#x}]")
     k.asm(f"mov rax, qword ptr [{entry:#x}]\nmov qword ptr [{after.name}], rax")
 
     run = yield
@@ -305,15 +284,14 @@ def rep_movs_stops_and_resumes_at_the_faulting_byte(k: Kernel) -> ProbeBody:
     with k.handler(14):
         k.asm(f"mov rax, qword ptr [rdi+FRAME_RCX]\nmov qword ptr [{left.name}], rax")
         k.pages.entry(PAGE + 1)
-    with k.trigger():
-        k.pages.entry(PAGE + 1, P=0)
+    k.trigger(k.pages.entry, PAGE + 1, P=0)
     k.asm(f"mov esi, {source.name}\nmov edi, {boundary - 100:#x}\nmov ecx, 256\nculprit: rep movsb")
 
     run = yield
 
     assert run.vectors == [14]
     (fault,) = run.interrupts
-    assert fault.rip == run.built.symbols["culprit"]
+    assert fault.rip == run.address("culprit")
     assert fault.cr2 == boundary
     assert run[left] == 156
     assert run.memory(boundary - 100, 256) == bytes(range(256))

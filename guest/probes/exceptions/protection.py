@@ -65,11 +65,11 @@ def a_reserved_bit_or_a_bad_value_is_gp(k: Kernel, case: str) -> ProbeBody:
     run = yield
 
     faults = case not in INTEL_ONLY or run[vendor] != AMD
-    assert [getattr(event, "vector", "tried") for event in run.events] == (["tried", 13] if faults else ["tried"])
+    assert run.sequence == (["tried", 13] if faults else ["tried"])
     if not faults:
         return
     assert run.interrupts[0].error_code == 0
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
 
 
 FATAL = {
@@ -125,7 +125,7 @@ def a_control_register_refuses_what_would_break_it(k: Kernel, case: str) -> Prob
 
     assert run.vectors == [13]
     assert run.interrupts[0].error_code == 0
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
 
 
 PRIVILEGED = {
@@ -172,7 +172,7 @@ def a_privileged_instruction_in_ring_3_is_gp(k: Kernel, instruction: str) -> Pro
     assert run[passed] == 0, "the instruction passed"
     assert run.vectors == [13]
     assert run.interrupts[0].error_code == 0
-    assert run.interrupts[0].rip & 0xFFFF_FFFF == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip & 0xFFFF_FFFF == run.address("culprit")
 
 
 DATA, P, DPL3 = 0x00CF_9300_0000_FFFF, 1 << 47, 3 << 45
@@ -214,9 +214,8 @@ def loading_a_bad_selector_blames_it(k: Kernel, case: str) -> ProbeBody:
 
     run = yield
 
-    assert [getattr(event, "vector", "tried") for event in run.events] == ["tried", vector]
-    assert run.interrupts[0].error_code == blamed
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.sequence == ["tried", vector]
+    assert run.fields("error_code", "rip") == [(blamed, run.address("culprit"))]
 
 
 @probe(
@@ -242,9 +241,9 @@ def a_null_segment_cannot_be_used_in_compatibility_mode(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert [getattr(event, "vector", "null") for event in run.events] == ["null", 13]
+    assert run.sequence == ["null", 13]
     assert run.interrupts[0].error_code == 0
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")
 
 
 LIMIT = 0x20_1FFF  # of a segment with 4-KiB units
@@ -281,6 +280,6 @@ def a_segment_limit_holds_in_compatibility_mode(k: Kernel, segment: str) -> Prob
     run = yield
 
     vector = 13 if segment == "ds" else 12
-    assert [getattr(event, "vector", None) or event.name for event in run.events] == ["inside", "beyond", vector]
+    assert run.sequence == ["inside", "beyond", vector]
     assert run.interrupts[0].error_code == 0
-    assert run.interrupts[0].rip == run.built.symbols["culprit"]
+    assert run.interrupts[0].rip == run.address("culprit")

@@ -16,8 +16,7 @@ def nmi_mode_ignores_vector_and_if(k: Kernel, interrupts: bool) -> ProbeBody:
     k.ioapic.redirect(pin=LINE, vector=0x99, DELIVERY_MODE=DeliveryMode.NMI)
     if interrupts:
         k.sti()
-    with k.trigger():
-        k.lines.pulse(LINE)
+    k.trigger(k.lines.pulse, LINE)
     k.stay_quiet()
 
     run = yield
@@ -42,8 +41,7 @@ def smi_mode_enters_smm(k: Kernel) -> ProbeBody:
         """
     )
     k.ioapic.redirect(pin=LINE, vector=0, DELIVERY_MODE=DeliveryMode.SMI)
-    with k.trigger():
-        k.lines.pulse(LINE)
+    k.trigger(k.lines.pulse, LINE)
     k.stay_quiet()
     k.asm(f"mov eax, dword ptr [{SMM_FLAG:#x}]\nmov qword ptr [flag], rax")
 
@@ -71,8 +69,7 @@ def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
         )
     k.asm(".Lruns:\npause\nmov rax, qword ptr [count]\ncmp rax, 1000\njb .Lruns\nmov qword ptr [before], rax")
     k.ioapic.redirect(pin=LINE, vector=0, DELIVERY_MODE=DeliveryMode.INIT, DESTINATION=1, TRIGGER_MODE=0)
-    with k.trigger():
-        k.lines.pulse(LINE)
+    k.trigger(k.lines.pulse, LINE)
     k.delay(us=200)
     k.asm("mov rax, qword ptr [count]\nmov qword ptr [after], rax")
     k.delay(us=1000)
@@ -114,10 +111,8 @@ def extint_mode_takes_the_8259s_vector(k: Kernel) -> ProbeBody:
     k.pic.unmask(LINE)
     k.ioapic.redirect(pin=LINE, vector=0x99, DELIVERY_MODE=DeliveryMode.EXTINT)
     k.sti()
-    with k.trigger():
-        k.lines.up(LINE)
-    k.wait_for(base + LINE)
-    k.stay_quiet()
+    k.trigger(k.lines.up, LINE)
+    k.wait_for(base + LINE, quiet_ms=1)
     k.lines.down(LINE)
     served = k.value("served")
     k.asm("mov al, 0x0B\nout 0x20, al\nin al, 0x20\nmovzx eax, al\nmov qword ptr [served], rax")

@@ -17,10 +17,8 @@ def physical_destination_is_an_apic_id(k: Kernel, cpu: int) -> ProbeBody:
     k.smp.listen()
     k.sti()
     k.ioapic.redirect(pin=LINE, vector=VECTOR, DESTINATION=cpu)
-    with k.trigger():
-        k.lines.pulse(LINE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.lines.pulse, LINE)
+    k.wait_for(VECTOR, quiet_ms=1)
     k.smp.hush()
 
     run = yield
@@ -36,10 +34,8 @@ def logical_destination_is_a_set(k: Kernel, mask: int) -> ProbeBody:
     k.smp.listen()
     k.sti()
     k.ioapic.redirect(pin=LINE, vector=VECTOR, DESTINATION=mask, DESTINATION_MODE=1)
-    with k.trigger():
-        k.lines.pulse(LINE)
-    k.wait_for(VECTOR, len(chosen))
-    k.stay_quiet()
+    k.trigger(k.lines.pulse, LINE)
+    k.wait_for(VECTOR, len(chosen), quiet_ms=1)
     k.smp.hush()
 
     run = yield
@@ -59,10 +55,8 @@ def physical_ff_is_a_broadcast(k: Kernel) -> ProbeBody:
     k.smp.listen()
     k.sti()
     k.ioapic.redirect(pin=LINE, vector=VECTOR, DESTINATION=0xFF)
-    with k.trigger():
-        k.lines.pulse(LINE)
-    k.wait_for(VECTOR, CPUS)
-    k.stay_quiet()
+    k.trigger(k.lines.pulse, LINE)
+    k.wait_for(VECTOR, CPUS, quiet_ms=1)
     k.smp.hush()
 
     run = yield
@@ -80,10 +74,8 @@ def an_absent_destination_is_lost(k: Kernel) -> ProbeBody:
     k.stay_quiet()
     k.mark("present")
     k.ioapic.redirect(pin=LINE, vector=VECTOR, DESTINATION=1)
-    with k.trigger():
-        k.lines.pulse(LINE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.lines.pulse, LINE)
+    k.wait_for(VECTOR, quiet_ms=1)
     k.smp.hush()
 
     run = yield
@@ -100,8 +92,7 @@ def lowest_priority_chooses_one(k: Kernel) -> ProbeBody:
     k.sti()
     k.ioapic.redirect(pin=LINE, vector=VECTOR, DESTINATION=0b1110, DESTINATION_MODE=1, DELIVERY_MODE=1)
     for number in range(rounds):
-        with k.trigger():
-            k.lines.pulse(LINE)
+        k.trigger(k.lines.pulse, LINE)
         k.wait_for(VECTOR, number + 1)
     k.stay_quiet()
     k.smp.hush()
@@ -115,18 +106,16 @@ def lowest_priority_chooses_one(k: Kernel) -> ProbeBody:
 @probe(spec=DESTINATION, cpus=2, needs=["pc-testdev"], covers=["ioapic.reroute"])
 def an_entry_can_be_rerouted_in_service(k: Kernel) -> ProbeBody:
     """A level entry that is given another processor while in service: the EOI clears it, the active line goes there."""
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     k.smp.listen()
     k.sti()
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
-    with k.trigger():
-        k.lines.up(LINE)
+    k.trigger(k.lines.up, LINE)
     k.wait_for(VECTOR)
     k.ioapic.REDIRECTION[LINE].HIGH.write(DESTINATION=1)
     k.stay_quiet()
     k.mark("EOI")
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.wait_for(VECTOR, 2)
     k.lines.down(LINE)
     k.stay_quiet()
@@ -148,8 +137,7 @@ def one_vector_on_two_processors(k: Kernel) -> ProbeBody:
     k.ioapic.redirect(pin=5, vector=VECTOR, DESTINATION=0)
     k.ioapic.redirect(pin=6, vector=VECTOR, DESTINATION=1)
     for number, line in enumerate((5, 6, 6), 1):
-        with k.trigger():
-            k.lines.pulse(line)
+        k.trigger(k.lines.pulse, line)
         k.wait_for(VECTOR, number)
     k.stay_quiet()
     k.smp.hush()

@@ -15,10 +15,8 @@ def pit_edge_interrupts_once(k: Kernel) -> ProbeBody:
     k.pit.silence()
     k.ioapic.redirect(pin=2, vector=VECTOR)
     k.sti()
-    with k.trigger():
-        k.pit.program(channel=0, mode=0, count=1000)
-    k.wait_for(VECTOR)
-    k.stay_quiet(ms=2)
+    k.trigger(k.pit.program, channel=0, mode=0, count=1000)
+    k.wait_for(VECTOR, quiet_ms=2)
 
     run = yield
 
@@ -37,10 +35,8 @@ def each_pin_has_its_own_entry(k: Kernel, line: int) -> ProbeBody:
     for pin in range(24):
         k.ioapic.redirect(pin=pin, vector=0x40 + pin)
     k.sti()
-    with k.trigger():
-        k.lines.pulse(line)
-    k.wait_for(0x40 + line)
-    k.stay_quiet()
+    k.trigger(k.lines.pulse, line)
+    k.wait_for(0x40 + line, quiet_ms=1)
 
     run = yield
 
@@ -61,10 +57,8 @@ def each_high_pin_has_its_own_entry(k: Kernel, pin: int) -> ProbeBody:
     k.hpet.TIMER[0].CONFIG.write(ROUTE=pin, INT_ENABLE=1)
     k.hpet.TIMER[0].COMPARATOR.write(1000)
     k.sti()
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
-    k.wait_for(0x40 + pin)
-    k.stay_quiet()
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
+    k.wait_for(0x40 + pin, quiet_ms=1)
 
     run = yield
 
@@ -94,10 +88,8 @@ def held_line_is_one_edge(k: Kernel) -> ProbeBody:
     k.mark("drop")
     k.lines.down(LINE)
     k.stay_quiet()
-    with k.trigger():
-        k.lines.up(LINE)
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet()
+    k.trigger(k.lines.up, LINE)
+    k.wait_for(VECTOR, 2, quiet_ms=1)
 
     run = yield
 
@@ -114,10 +106,8 @@ def edge_while_masked_is_lost(k: Kernel) -> ProbeBody:
     k.ioapic.unmask(LINE)
     k.stay_quiet()
     k.mark("unmasked")
-    with k.trigger():
-        k.lines.pulse(LINE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.lines.pulse, LINE)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -134,12 +124,10 @@ def mask_bit_holds_the_pit(k: Kernel) -> ProbeBody:
     k.stay_quiet(ms=2)
     k.pit.READ_BACK.write(SC=3, COUNTER_0=1, COUNT=1)
     status = k.pit.STATUS[0].read()
-    with k.trigger():
-        k.pit.program(channel=0, mode=0, count=0)  # under KVM this waits until the first edge is through
+    k.trigger(k.pit.program, channel=0, mode=0, count=0)  # under KVM this waits until the first edge is through
     k.mark("unmask")
     k.ioapic.unmask(2)
-    k.wait_for(VECTOR)
-    k.stay_quiet(ms=2)
+    k.wait_for(VECTOR, quiet_ms=2)
 
     run = yield
 
@@ -155,10 +143,8 @@ def vectors_10_to_fe_arrive(k: Kernel, vector: int) -> ProbeBody:
     """The vector field takes 10h to FEh: the first and the last arrive as they are."""
     k.ioapic.redirect(pin=LINE, vector=vector)
     k.sti()
-    with k.trigger():
-        k.lines.pulse(LINE)
-    k.wait_for(vector)
-    k.stay_quiet()
+    k.trigger(k.lines.pulse, LINE)
+    k.wait_for(vector, quiet_ms=1)
 
     run = yield
 
@@ -169,8 +155,7 @@ def vectors_10_to_fe_arrive(k: Kernel, vector: int) -> ProbeBody:
 @probe(spec=EDGE, needs=["pc-testdev"], covers=["ioapic.coalescing"])
 def edges_while_pending_become_one(k: Kernel) -> ProbeBody:
     """Edges while the vector is requested already are one interrupt; those while it is in service, another."""
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     k.ioapic.redirect(pin=LINE, vector=VECTOR)
     for _ in range(3):
         k.lines.pulse(LINE)
@@ -182,9 +167,9 @@ def edges_while_pending_become_one(k: Kernel) -> ProbeBody:
         k.lines.pulse(LINE)
     k.stay_quiet()
     k.mark("EOI")
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.wait_for(VECTOR, 2)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.stay_quiet()
 
     run = yield
@@ -210,8 +195,7 @@ def active_low_edge_is_the_falling_one(k: Kernel) -> ProbeBody:
     k.lines.up(LINE)
     k.ioapic.redirect(pin=LINE, vector=VECTOR, POLARITY=1)
     k.sti()
-    with k.trigger():
-        k.lines.down(LINE)
+    k.trigger(k.lines.down, LINE)
     k.wait_for(VECTOR, ms=20)
     k.mark("rise")
     k.lines.up(LINE)
@@ -229,11 +213,9 @@ def simultaneous_edges_come_by_priority(k: Kernel) -> ProbeBody:
     for line, vector in vectors.items():
         k.ioapic.redirect(pin=line, vector=vector)
     for line in vectors:
-        with k.trigger():
-            k.lines.pulse(line)
+        k.trigger(k.lines.pulse, line)
     k.sti()
-    k.wait_for(0x45)
-    k.stay_quiet()
+    k.wait_for(0x45, quiet_ms=1)
 
     run = yield
 
@@ -246,14 +228,11 @@ def two_pins_share_a_vector(k: Kernel) -> ProbeBody:
     k.ioapic.redirect(pin=5, vector=VECTOR)
     k.ioapic.redirect(pin=6, vector=VECTOR)
     k.sti()
-    with k.trigger():
-        k.lines.pulse(5)
+    k.trigger(k.lines.pulse, 5)
     k.wait_for(VECTOR, 1)
     k.mark("second")
-    with k.trigger():
-        k.lines.pulse(6)
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet()
+    k.trigger(k.lines.pulse, 6)
+    k.wait_for(VECTOR, 2, quiet_ms=1)
 
     run = yield
 

@@ -13,25 +13,21 @@ REMOTE_IRR = "82093AA, I/O Redirection Table Registers: Remote IRR"
 def level_repeats_until_the_line_drops(k: Kernel) -> ProbeBody:
     """Delivery sets remote IRR, EOI clears it; a line that is still active then interrupts again, an idle one not."""
     entry = k.ioapic.REDIRECTION[LINE].ENTRY
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
     k.sti()
     idle = entry.read("idle")
-    with k.trigger():
-        k.lines.up(LINE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.lines.up, LINE)
+    k.wait_for(VECTOR, quiet_ms=1)
     delivered = entry.read("delivered")
     k.mark("first EOI")
-    k.lapic.EOI.write(0)
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet()
+    k.lapic.eoi()
+    k.wait_for(VECTOR, 2, quiet_ms=1)
     again = entry.read("again")
     k.lines.down(LINE)
     dropped = entry.read("dropped")
     k.mark("second EOI")
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.stay_quiet()
     ended = entry.read("ended")
 
@@ -48,24 +44,20 @@ def level_repeats_until_the_line_drops(k: Kernel) -> ProbeBody:
 def eoi_of_another_vector_does_nothing(k: Kernel) -> ProbeBody:
     """Only the EOI broadcast with the entry's own vector clears remote IRR: that of a nested, higher one does not."""
     higher = 0x91
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     entry = k.ioapic.REDIRECTION[LINE].LOW
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
     k.ioapic.redirect(pin=6, vector=higher, TRIGGER_MODE=1)
     k.sti()
     k.lines.up(LINE)
     k.wait_for(VECTOR)
-    with k.handler(higher):
-        k.lines.down(6)
-    with k.trigger():
-        k.lines.up(6)
-    k.wait_for(higher)
-    k.stay_quiet()
+    k.handler(higher).do(k.lines.down, 6)
+    k.trigger(k.lines.up, 6)
+    k.wait_for(higher, quiet_ms=1)
     after = entry.read("after")
     other = k.ioapic.REDIRECTION[6].LOW.read("other")
     k.lines.down(LINE)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     ended = entry.read("ended")
 
     run = yield
@@ -78,17 +70,14 @@ def eoi_of_another_vector_does_nothing(k: Kernel) -> ProbeBody:
 def level_while_masked_is_delivered_on_unmask(k: Kernel) -> ProbeBody:
     """A level-triggered input that is active while masked interrupts when it is unmasked, not before."""
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1, MASK=1)
-    with k.handler(VECTOR):
-        k.lines.down(LINE)
+    k.handler(VECTOR).do(k.lines.down, LINE)
     k.sti()
-    with k.trigger():
-        k.lines.up(LINE)
+    k.trigger(k.lines.up, LINE)
     k.stay_quiet()
     masked = k.ioapic.REDIRECTION[LINE].LOW.read("masked")
     k.mark("unmask")
     k.ioapic.unmask(LINE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -100,17 +89,14 @@ def level_while_masked_is_delivered_on_unmask(k: Kernel) -> ProbeBody:
 def level_that_drops_while_masked_is_gone(k: Kernel) -> ProbeBody:
     """A level-triggered line that is released again before the unmask leaves nothing behind."""
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1, MASK=1)
-    with k.handler(VECTOR):
-        k.lines.down(LINE)
+    k.handler(VECTOR).do(k.lines.down, LINE)
     k.sti()
     k.lines.pulse(LINE)
     k.ioapic.unmask(LINE)
     k.stay_quiet()
     k.mark("again")
-    with k.trigger():
-        k.lines.up(LINE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.lines.up, LINE)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -120,22 +106,20 @@ def level_that_drops_while_masked_is_gone(k: Kernel) -> ProbeBody:
 @probe(spec=MASK, needs=["pc-testdev"], covers=["ioapic.mask-in-service"])
 def masking_in_service_holds_the_repeat(k: Kernel) -> ProbeBody:
     """Masked while in service, an active line does not interrupt again after the EOI; unmasked, it does."""
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
     k.sti()
-    with k.trigger():
-        k.lines.up(LINE)
+    k.trigger(k.lines.up, LINE)
     k.wait_for(VECTOR)
     k.ioapic.mask(LINE)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.stay_quiet()
     held = k.ioapic.REDIRECTION[LINE].LOW.read("held")
     k.mark("unmask")
     k.ioapic.unmask(LINE)
     k.wait_for(VECTOR, 2)
     k.lines.down(LINE)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.stay_quiet()
 
     run = yield
@@ -160,14 +144,12 @@ def active_low_level_is_the_low_one(k: Kernel) -> ProbeBody:
     """With the polarity bit set a level-triggered input interrupts while the line is low, not while it is high."""
     k.lines.up(LINE)
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1, POLARITY=1, MASK=1)
-    with k.handler(VECTOR):
-        k.lines.up(LINE)
+    k.handler(VECTOR).do(k.lines.up, LINE)
     k.sti()
     with k.trigger():
         k.lines.down(LINE)
         k.ioapic.unmask(LINE)
-    k.wait_for(VECTOR, ms=20)
-    k.stay_quiet()
+    k.wait_for(VECTOR, ms=20, quiet_ms=1)
 
     run = yield
 
@@ -181,16 +163,14 @@ def active_low_level_is_the_low_one(k: Kernel) -> ProbeBody:
 )
 def changing_to_edge_forgets_remote_irr(k: Kernel) -> ProbeBody:
     """An entry that was made edge-triggered and masked in service interrupts anew when it is level-triggered again."""
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
     k.sti()
-    with k.trigger():
-        k.lines.up(LINE)
+    k.trigger(k.lines.up, LINE)
     k.wait_for(VECTOR)
     k.lines.down(LINE)
     k.ioapic.redirect(pin=LINE, vector=VECTOR, MASK=1)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
     k.stay_quiet()
     idle = k.ioapic.REDIRECTION[LINE].LOW.read("idle")
@@ -198,7 +178,7 @@ def changing_to_edge_forgets_remote_irr(k: Kernel) -> ProbeBody:
     k.lines.up(LINE)
     k.wait_for(VECTOR, 2)
     k.lines.down(LINE)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.stay_quiet()
 
     run = yield
@@ -216,17 +196,15 @@ def tmr_follows_the_last_acceptance(k: Kernel) -> ProbeBody:
     """TMR shows a vector's last trigger mode: 1 when it was accepted from a level entry, 0 from an edge entry."""
     word, bit = VECTOR // 32, 1 << VECTOR % 32
     seen = []
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     k.sti()
     for number, level in enumerate((0, 1, 0), 1):
         k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=level)
-        with k.trigger():
-            k.lines.up(LINE)
+        k.trigger(k.lines.up, LINE)
         k.wait_for(VECTOR, number)
         seen.append(k.lapic.TMR[word].read())
         k.lines.down(LINE)
-        k.lapic.EOI.write(0)
+        k.lapic.eoi()
 
     run = yield
 
@@ -236,8 +214,7 @@ def tmr_follows_the_last_acceptance(k: Kernel) -> ProbeBody:
 @probe(spec="ICH9, APIC Direct Registers: EOIR—EOI Register", needs=["pc-testdev"], covers=["ioapic.directed-eoi"])
 def directed_eoi_clears_remote_irr(k: Kernel) -> ProbeBody:
     """A write of the vector to the IO APIC's EOI register (version 20h) clears remote IRR; another vector does not."""
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     version = k.ioapic.VERSION.read()
     entry = k.ioapic.REDIRECTION[LINE].LOW
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
@@ -247,8 +224,7 @@ def directed_eoi_clears_remote_irr(k: Kernel) -> ProbeBody:
     k.lines.down(LINE)
     k.ioapic.window.EOI.write(VECTOR ^ 0x10)
     other = entry.read("other")
-    with k.trigger():
-        k.ioapic.window.EOI.write(VECTOR)
+    k.trigger(k.ioapic.window.EOI.write, VECTOR)
     directed = entry.read("directed")
 
     run = yield
@@ -266,18 +242,16 @@ def directed_eoi_clears_remote_irr(k: Kernel) -> ProbeBody:
 )
 def eoi_broadcast_suppression(k: Kernel) -> ProbeBody:
     """With SVR bit 12 set an EOI is not broadcast: remote IRR stays until the IO APIC's own EOI register is written."""
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     version = k.lapic.VERSION.read()
     entry = k.ioapic.REDIRECTION[LINE].LOW
-    with k.trigger():
-        k.lapic.SVR.update(EOI_BROADCAST_SUPPRESSION=1)
+    k.trigger(k.lapic.SVR.update, EOI_BROADCAST_SUPPRESSION=1)
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
     k.sti()
     k.lines.up(LINE)
     k.wait_for(VECTOR)
     k.lines.down(LINE)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     suppressed = entry.read("suppressed")
     k.ioapic.window.EOI.write(VECTOR)
     directed = entry.read("directed")
@@ -292,22 +266,19 @@ def eoi_broadcast_suppression(k: Kernel) -> ProbeBody:
 @probe(spec=REMOTE_IRR, needs=["pc-testdev"], covers=["ioapic.shared-vector"])
 def one_eoi_ends_all_entries_of_a_vector(k: Kernel) -> ProbeBody:
     """Two level-triggered pins with one vector: one EOI clears both remote IRRs; the active line comes again."""
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
     k.ioapic.redirect(pin=6, vector=VECTOR, TRIGGER_MODE=1)
-    with k.trigger():
-        k.lines.up(LINE)
-        k.lines.up(6)
+    k.trigger(k.lines.up, LINE, 6)
     k.sti()
     k.wait_for(VECTOR)
     both = [k.ioapic.REDIRECTION[pin].LOW.read() for pin in (LINE, 6)]
     k.lines.down(LINE)
     k.mark("EOI")
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.wait_for(VECTOR, 2)
     k.lines.down(6)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.stay_quiet()
     ended = [k.ioapic.REDIRECTION[pin].LOW.read() for pin in (LINE, 6)]
 

@@ -9,8 +9,7 @@ ENTRY = "82093AA, I/O Redirection Table Registers"
 @probe(spec=f"{REGISTERS}: IOAPICVER", covers=["ioapic.version"])
 def version_and_size(k: Kernel) -> ProbeBody:
     """The version register is 11h (82093AA) or 20h (ICH), and names the last of 24 entries; writes do nothing."""
-    with k.trigger():
-        version = k.ioapic.VERSION.read()
+    version = k.trigger(k.ioapic.VERSION.read)
     k.ioapic.window.IOREGSEL.write(1)
     k.ioapic.window.IOWIN.write(0xFFFF_FFFF)
     again = k.ioapic.VERSION.read("again")
@@ -27,8 +26,7 @@ def version_and_size(k: Kernel) -> ProbeBody:
 def identification_is_four_bits(k: Kernel, number: int) -> ProbeBody:
     """The ID is bits 27:24 of its register, all 16 values; the arbitration ID is loaded with it."""
     k.ioapic.ID.write(ID=~number & 0xF)
-    with k.trigger():
-        k.ioapic.ID.write(0xF0FF_FFFF | number << 24)
+    k.trigger(k.ioapic.ID.write, 0xF0FF_FFFF | number << 24)
     identification = k.ioapic.ID.read()
     arbitration = k.ioapic.ARBITRATION.read()
 
@@ -43,8 +41,7 @@ def the_index_stays_selected(k: Kernel) -> ProbeBody:
     window = k.ioapic.window
     k.ioapic.redirect(pin=7, vector=0x77, MASK=1)
     k.ioapic.redirect(pin=8, vector=0x88, MASK=1)
-    with k.trigger():
-        window.IOREGSEL.write(0x10 + 2 * 7)
+    k.trigger(window.IOREGSEL.write, 0x10 + 2 * 7)
     index = window.IOREGSEL.read("index")
     first = window.IOWIN.read("first")
     second = window.IOWIN.read("second")
@@ -86,8 +83,7 @@ def entries_hold_their_fields(k: Kernel, pin: int) -> ProbeBody:
     )
     for other in neighbours:
         k.ioapic.redirect(pin=other, vector=0x55, MASK=1)
-    with k.trigger():
-        k.ioapic.REDIRECTION[pin].ENTRY.write(int(ones))
+    k.trigger(k.ioapic.REDIRECTION[pin].ENTRY.write, int(ones))
     high = k.ioapic.REDIRECTION[pin].ENTRY.read("high")
     k.ioapic.REDIRECTION[pin].ENTRY.write(MASK=1)
     low = k.ioapic.REDIRECTION[pin].ENTRY.read("low")
@@ -104,8 +100,7 @@ def entries_hold_their_fields(k: Kernel, pin: int) -> ProbeBody:
 def status_bits_cannot_be_written(k: Kernel) -> ProbeBody:
     """Delivery status and remote IRR are read-only: written ones are not kept."""
     entry = k.ioapic.REDIRECTION[7].LOW
-    with k.trigger():
-        entry.write(1 << 16 | 1 << 15 | 1 << 14 | 1 << 12 | 0x66)
+    k.trigger(entry.write, 1 << 16 | 1 << 15 | 1 << 14 | 1 << 12 | 0x66)
     after = entry.read()
 
     run = yield
@@ -119,12 +114,10 @@ def status_bits_cannot_be_written(k: Kernel) -> ProbeBody:
 def remote_irr_survives_a_write(k: Kernel) -> ProbeBody:
     """Writing 0 to an entry whose interrupt is in service does not clear its remote IRR."""
     vector = 0x61
-    with k.handler(vector, eoi=False):
-        pass
+    k.hold(vector)
     k.ioapic.redirect(pin=5, vector=vector, TRIGGER_MODE=1)
     k.sti()
-    with k.trigger():
-        k.lines.up(5)
+    k.trigger(k.lines.up, 5)
     k.wait_for(vector)
     k.lines.down(5)
     k.ioapic.redirect(pin=5, vector=vector, TRIGGER_MODE=1)

@@ -33,8 +33,7 @@ def a_transfer_goes_where_the_tables_say(k: Kernel) -> ProbeBody:
     unit.translate()
     edu.to_device(IOVA + source.offset % PAGE, 256)
     _finish(edu)
-    with k.trigger():
-        edu.from_device(IOVA + PAGE + target.offset % PAGE, 256)
+    k.trigger(edu.from_device, IOVA + PAGE + target.offset % PAGE, 256)
     _finish(edu)
     faults = unit.FSTS.read("faults")
 
@@ -61,8 +60,7 @@ def neighbouring_pages_may_lie_anywhere(k: Kernel, count: int) -> ProbeBody:
     unit.translate()
     edu.to_device(source.address, count)
     _finish(edu)
-    with k.trigger():
-        edu.from_device(IOVA + PAGE - count // 2, count)
+    k.trigger(edu.from_device, IOVA + PAGE - count // 2, count)
     _finish(edu)
 
     run = yield
@@ -98,8 +96,7 @@ def a_blocked_transfer_is_recorded(k: Kernel, kind: str) -> ProbeBody:
     unit.FEADDR.write(0xFEE0_0000)
     unit.FECTL.write(IM=0)
     k.sti()
-    with k.trigger():
-        edu.from_device(target.address, 256)
+    k.trigger(edu.from_device, target.address, 256)
     _finish(edu)
     k.wait_for(FAULT)
     status = unit.FSTS.read("status")
@@ -125,8 +122,7 @@ def a_blocked_read_says_so(k: Kernel) -> ProbeBody:
     edu, unit, domain = EduDevice(k), RemappingUnit(k), Domain(k, 1)
     unit.attach(edu.function.requester, domain)
     unit.translate()
-    with k.trigger():
-        edu.to_device(IOVA, 16)
+    k.trigger(edu.to_device, IOVA, 16)
     _finish(edu)
     low, high = unit.fault.LOW.read("low"), unit.fault.HIGH.read("high")
 
@@ -161,8 +157,7 @@ def after_invalidation_the_new_translation_holds(k: Kernel, scope: str) -> Probe
             unit.invalidate_translations(5)
         case _:
             unit.invalidate_translations(5, IOVA)
-    with k.trigger():
-        edu.from_device(IOVA, 256)
+    k.trigger(edu.from_device, IOVA, 256)
     _finish(edu)
 
     run = yield
@@ -187,8 +182,7 @@ def before_invalidation_the_old_or_the_new_translation_holds(k: Kernel) -> Probe
     edu.from_device(IOVA, 16)
     _finish(edu)
     domain.map(IOVA, second.address & -PAGE)
-    with k.trigger():
-        edu.from_device(IOVA, 256)
+    k.trigger(edu.from_device, IOVA, 256)
     _finish(edu)
     faults = unit.FSTS.read("faults")
 
@@ -223,8 +217,7 @@ def each_device_has_its_own_domain(k: Kernel) -> ProbeBody:
     unit.attach(edu.function.requester, two)
     unit.invalidate_contexts()
     unit.invalidate_translations()
-    with k.trigger():
-        edu.from_device(IOVA, 256)
+    k.trigger(edu.from_device, IOVA, 256)
     _finish(edu)
 
     run = yield

@@ -39,15 +39,13 @@ def a_masked_fault_event_is_sent_when_unmasked(k: Kernel) -> ProbeBody:
     """While FECTL.IM is set a fault makes IP pending and sends nothing; clearing IM sends the event and clears IP."""
     queue, unit, _ = _begin(k)
     k.sti()
-    with k.trigger():
-        _read(queue, 1, IOVA)
+    k.trigger(_read, queue, 1, IOVA)
     wait_register(k, unit.FSTS, PPF=1)
     k.stay_quiet()
     held = unit.FECTL.read("held")
     k.mark("unmask")
     unit.FECTL.write(IM=0)
-    k.wait_for(EVENT)
-    k.stay_quiet()
+    k.wait_for(EVENT, quiet_ms=1)
     sent = unit.FECTL.read("sent")
 
     run = yield
@@ -73,8 +71,7 @@ def a_cleared_record_takes_the_next_fault(k: Kernel) -> ProbeBody:
     unit.fault.HIGH.write(1 << 63)
     unit.FSTS.write(PFO=1)
     cleared = unit.FSTS.read("cleared")
-    with k.trigger():
-        _read(queue, 2, IOVA + 5 * PAGE)
+    k.trigger(_read, queue, 2, IOVA + 5 * PAGE)
     k.wait_for(EVENT, 2)
     low, high = unit.fault.LOW.read("low"), unit.fault.HIGH.read("high")
     k.stay_quiet()
@@ -102,8 +99,7 @@ def pass_through_is_not_translated(k: Kernel) -> ProbeBody:
     _read(queue, 1, window.address)
     wait_register(k, unit.FSTS, PPF=1)
     k.checkpoint("translated")
-    with k.trigger():
-        unit.pass_through(queue.controller.function.requester)
+    k.trigger(unit.pass_through, queue.controller.function.requester)
     unit.invalidate_contexts()
     unit.invalidate_translations()
     _read(queue, 2, window.address)

@@ -27,10 +27,8 @@ def a_message_gets_the_vector_of_its_entry(k: Kernel) -> ProbeBody:
     edu, unit = _begin(k)
     unit.route(INDEX, VECTOR)
     unit.invalidate_interrupts()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -47,10 +45,8 @@ def a_valid_subhandle_is_added_to_the_handle(k: Kernel) -> ProbeBody:
     unit.route(INDEX, PLAIN)
     unit.route(INDEX + 3, VECTOR)
     unit.invalidate_interrupts()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -71,8 +67,7 @@ def an_entry_can_be_retargeted(k: Kernel) -> ProbeBody:
     with k.smp.on(1):
         k.sti()
         k.wait_for(PLAIN, ms=1000)
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.smp.join(1, ms=2000)
 
     run = yield
@@ -121,8 +116,7 @@ def a_blocked_message_is_recorded(k: Kernel, kind: str) -> ProbeBody:
         msi = edu.enable_msi(PLAIN)
         msi.ADDRESS.write(MSI_ADDRESS_BASE)
     unit.invalidate_interrupts()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.stay_quiet()
     pending = edu.INTERRUPT_STATUS.read("pending")
     status = unit.FSTS.read("status")
@@ -150,8 +144,7 @@ def the_right_source_passes_validation(k: Kernel) -> ProbeBody:
     edu, unit = _begin(k)
     unit.route(INDEX, VECTOR, SVT=SourceValidation.SID, SID=edu.function.requester)
     unit.invalidate_interrupts()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.wait_for(VECTOR)
 
     run = yield
@@ -177,8 +170,7 @@ def compatibility_format_passes_where_it_is_allowed(k: Kernel) -> ProbeBody:
     unit.pass_compatibility(True)
     msi = edu.enable_msi(PLAIN)
     msi.ADDRESS.write(MSI_ADDRESS_BASE)
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.wait_for(PLAIN)
     status = unit.GSTS.read("status")
 
@@ -192,8 +184,7 @@ def compatibility_format_passes_where_it_is_allowed(k: Kernel) -> ProbeBody:
 def io_apic_entries_go_through_the_table(k: Kernel) -> ProbeBody:
     """A redirection entry in remappable format names a table entry, whose vector arrives; EOI clears remote IRR."""
     edu, unit = EduDevice(k), RemappingUnit(k)
-    with k.handler(VECTOR):
-        edu.INTERRUPT_ACKNOWLEDGE.write(CAUSE)
+    k.handler(VECTOR).do(edu.INTERRUPT_ACKNOWLEDGE.write, CAUSE)
     unit.route(INDEX, VECTOR, TM=1)
     unit.remap_interrupts()
     entry = RemappableEntry.of(
@@ -201,10 +192,8 @@ def io_apic_entries_go_through_the_table(k: Kernel) -> ProbeBody:
     )
     k.ioapic.REDIRECTION[edu.pin].ENTRY.write(int(entry))
     k.sti()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 

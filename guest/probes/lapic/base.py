@@ -67,8 +67,7 @@ def each_processor_has_its_own_identity(k: Kernel) -> ProbeBody:
 def global_disable_clears_the_cpuid_flag(k: Kernel) -> ProbeBody:
     """While IA32_APIC_BASE.EN is clear, CPUID reports no local APIC."""
     features = k.value("features")
-    with k.trigger():
-        k.msr.APIC_BASE.update(EN=0)
+    k.trigger(k.msr.APIC_BASE.update, EN=0)
     k.asm("""
         mov r8, rbx
         mov eax, 1
@@ -94,8 +93,7 @@ def global_disable_clears_the_cpuid_flag(k: Kernel) -> ProbeBody:
 def globally_disabled_apic_can_be_enabled_again(k: Kernel) -> ProbeBody:
     """On a processor with an xAPIC the EN flag can be set again; the APIC works, once it is enabled in the SVR."""
     k.msr.APIC_BASE.update(EN=0)
-    with k.trigger():
-        k.msr.APIC_BASE.update(EN=1)
+    k.trigger(k.msr.APIC_BASE.update, EN=1)
     base = k.msr.APIC_BASE.read("base")
     k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
     k.lapic.TPR.write(0)
@@ -160,8 +158,7 @@ def registers_follow_the_base(k: Kernel) -> ProbeBody:
     moved = 0xFEE0_1000
     old, new = k.value("old"), k.value("new")
     version = k.lapic.VERSION.read("version")
-    with k.trigger():
-        k.msr.APIC_BASE.write(BASE=moved >> 12, EN=1, BSP=1)
+    k.trigger(k.msr.APIC_BASE.write, BASE=moved >> 12, EN=1, BSP=1)
     k.asm(f"""
         mov edi, {moved:#x}
         mov eax, dword ptr [rdi+0x30]
@@ -223,8 +220,7 @@ def self_shorthand_survives_a_write_to_the_id(k: Kernel, new_id: int) -> ProbeBo
     k.lapic.ID.write(APIC_ID=new_id)
     identity = k.lapic.ID.read("identity")
     k.sti()
-    with k.trigger():
-        k.lapic.self_ipi(0x41)
+    k.trigger(k.lapic.self_ipi, 0x41)
     k.settle()
     k.cli()
     k.lapic.ID.write(APIC_ID=0)

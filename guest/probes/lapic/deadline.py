@@ -63,10 +63,8 @@ def deadline_fires_once(k: Kernel, when: str) -> ProbeBody:
     """The timer interrupts once, not before the deadline, at once if that is past; the MSR reads 0 afterwards."""
     prepare(k)
     k.sti()
-    with k.trigger():
-        arm(k, 2000 if when == "ahead" else -1000)
-    k.wait_for(VECTOR)
-    k.stay_quiet(ms=5)
+    k.trigger(arm, k, 2000 if when == "ahead" else -1000)
+    k.wait_for(VECTOR, quiet_ms=5)
     left = k.msr.TSC_DEADLINE.read("left")
     leave(k)
 
@@ -111,8 +109,7 @@ def initial_count_is_ignored_in_deadline_mode(k: Kernel) -> ProbeBody:
     current = k.lapic.CURRENT_COUNT.read("current")
     k.stay_quiet(ms=5)
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR + 1, TIMER_MODE=0)
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(1000)
+    k.trigger(k.lapic.INITIAL_COUNT.write, 1000)
     k.wait_for(VECTOR + 1)
     leave(k)
 

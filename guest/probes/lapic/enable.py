@@ -26,8 +26,7 @@ def software_disable_masks_the_lvt(k: Kernel, register: str) -> ProbeBody:
     entry = getattr(k.lapic, register)
     entry.write(LVTS[register])
     before = entry.read("before")
-    with k.trigger():
-        k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
+    k.trigger(k.lapic.SVR.write, ENABLE=0, VECTOR=0xFF)
     disabled = entry.read("disabled")
     k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
     enabled = entry.read("enabled")
@@ -53,8 +52,7 @@ def lvt_mask_cannot_be_cleared_while_disabled(k: Kernel, register: str) -> Probe
     entry = getattr(k.lapic, register)
     entry.write(0x10000)
     k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
-    with k.trigger():
-        entry.write(LVTS[register])
+    k.trigger(entry.write, LVTS[register])
     disabled = entry.read("disabled")
     entry.write(0x10000)
     k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
@@ -71,27 +69,25 @@ def lvt_mask_cannot_be_cleared_while_disabled(k: Kernel, register: str) -> Probe
 )
 def pending_requests_survive_software_disable(k: Kernel) -> ProbeBody:
     """What is in IRR and ISR when the APIC is software-disabled stays there, and goes on when it is enabled again."""
-    with k.handler(0x51, eoi=False):
-        pass
+    k.hold(0x51)
     k.lapic.TPR.write(0)
     k.sti()
     k.lapic.self_ipi(0x51)
     k.wait_for(0x51)
-    with k.trigger():
-        k.lapic.self_ipi(0x45)
+    k.trigger(k.lapic.self_ipi, 0x45)
     k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
     irr, isr = k.lapic.requested(0x45, "irr"), k.lapic.in_service(0x51, "isr")
     k.settle()
     k.mark("enabled")
     k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.wait_for(0x45)
 
     run = yield
 
     assert run[irr] == 1 << (0x45 % 32)
     assert run[isr] == 1 << (0x51 % 32)
-    assert [getattr(event, "vector", "enabled") for event in run.events] == [0x51, "enabled", 0x45]
+    assert run.sequence == [0x51, "enabled", 0x45]
 
 
 @probe(
@@ -113,8 +109,7 @@ def disabled_apic_takes_no_fixed_interrupt(k: Kernel) -> ProbeBody:
     k.lapic.send(destination=0, VECTOR=0x46, LEVEL=1)
     k.settle()
     k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
-    with k.trigger():
-        k.lapic.self_ipi(0x41)
+    k.trigger(k.lapic.self_ipi, 0x41)
     k.wait_for(0x41)
     k.settle()
 
@@ -131,10 +126,8 @@ def disabled_apic_takes_an_nmi(k: Kernel) -> ProbeBody:
     """A software-disabled APIC still sends IPIs, and responds to an NMI."""
     k.expect(2)
     k.lapic.SVR.write(ENABLE=0, VECTOR=0xFF)
-    with k.trigger():
-        k.lapic.send(destination=0, DELIVERY_MODE=4, LEVEL=1)
-    k.wait_for(2)
-    k.stay_quiet()
+    k.trigger(k.lapic.send, destination=0, DELIVERY_MODE=4, LEVEL=1)
+    k.wait_for(2, quiet_ms=1)
 
     run = yield
 
@@ -149,8 +142,7 @@ def disabled_apic_takes_an_nmi(k: Kernel) -> ProbeBody:
 )
 def extint_ignores_the_priorities(k: Kernel, tpr: int) -> ProbeBody:
     """ExtINT is subject neither to the TPR nor to what the APIC has in service: it is gated by RFLAGS.IF alone."""
-    with k.handler(0xF1, eoi=False):
-        pass
+    k.hold(0xF1)
     k.pit.silence()
     k.lines.down(5)
     k.pic.initialize(base=0x50)
@@ -162,8 +154,7 @@ def extint_ignores_the_priorities(k: Kernel, tpr: int) -> ProbeBody:
     k.lapic.self_ipi(0xF1)
     k.wait_for(0xF1)
     k.lapic.TPR.write(tpr)
-    with k.trigger():
-        k.lines.up(5)
+    k.trigger(k.lines.up, 5)
     k.wait_for(0x55)
     isr = k.lapic.in_service(0xF1, "isr")
 
@@ -185,8 +176,7 @@ def raised_task_priority_takes_a_request_back(k: Kernel) -> ProbeBody:
     k.lapic.SVR.write(ENABLE=1, VECTOR=0xEF)
     k.lapic.TPR.write(0)
     k.cli()
-    with k.trigger():
-        k.lapic.self_ipi(0x41)
+    k.trigger(k.lapic.self_ipi, 0x41)
     k.lapic.TPR.write(0x40)
     k.sti()
     k.settle()
@@ -199,7 +189,6 @@ def raised_task_priority_takes_a_request_back(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    order = [getattr(event, "vector", "lowered") for event in run.events]
-    assert order in (["lowered", 0x41], [0xEF, "lowered", 0x41])
+    assert run.sequence in (["lowered", 0x41], [0xEF, "lowered", 0x41])
     assert run[irr] == 1 << (0x41 % 32)
     assert run[isr] == 0

@@ -33,8 +33,7 @@ def read_reserved_register(k: Kernel) -> None:
 def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
     """An access to a reserved register sets Illegal Register Address in the ESR, once it is written and read."""
     prepare(k)
-    with k.trigger():
-        read_reserved_register(k)
+    k.trigger(read_reserved_register, k)
     k.lapic.ESR.write(0)
     esr = k.lapic.ESR.read("esr")
 
@@ -60,8 +59,7 @@ def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
 def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
     """The ESR shows errors only after a write latched them, and a second write without new errors clears it."""
     prepare(k)
-    with k.trigger():
-        read_reserved_register(k)
+    k.trigger(read_reserved_register, k)
     unlatched = k.lapic.ESR.read("unlatched")
     k.lapic.ESR.write(0)
     latched = k.lapic.ESR.read("latched")
@@ -93,8 +91,7 @@ def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
     """A detected error raises the interrupt of the LVT error register."""
     prepare(k)
     k.sti()
-    with k.trigger():
-        read_reserved_register(k)
+    k.trigger(read_reserved_register, k)
     k.settle()
 
     run = yield
@@ -124,8 +121,7 @@ def illegal_vector_is_an_error(k: Kernel, vector: int) -> ProbeBody:
     if vector:
         k.expect(vector)
     k.lapic.ESR.write(0)
-    with k.trigger():
-        k.lapic.send(destination=0, VECTOR=vector, LEVEL=1)
+    k.trigger(k.lapic.send, destination=0, VECTOR=vector, LEVEL=1)
     k.lapic.ESR.write(0)
     esr = k.lapic.ESR.read("esr")
     k.sti()

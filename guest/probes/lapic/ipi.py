@@ -12,8 +12,7 @@ def listen(k: Kernel, ldr: dict[int, int] | None = None, *, cluster: bool = Fals
 
     The others listen until `stop` is stored.
     """
-    ready = k.value("ready")
-    k.store(ready, 0)
+    ready = k.value("ready", 0)
     k.value("stop")
     k.smp.start()
 
@@ -57,8 +56,7 @@ def finish(k: Kernel) -> None:
 def physical_destination(k: Kernel, destination: int) -> ProbeBody:
     """In physical mode the destination is one APIC ID, or with FFh every processor, the sender too."""
     listen(k)
-    with k.trigger():
-        k.lapic.send(destination=destination, VECTOR=VECTOR, LEVEL=1)
+    k.trigger(k.lapic.send, destination=destination, VECTOR=VECTOR, LEVEL=1)
     wanted = range(CPUS) if destination == 0xFF else [destination]
     k.wait_for(VECTOR, len(wanted))
     finish(k)
@@ -136,8 +134,7 @@ def logical_destination_cluster(k: Kernel, destination: int) -> ProbeBody:
 def destination_shorthand(k: Kernel, shorthand: DestinationShorthand) -> ProbeBody:
     """The shorthands reach oneself, all, and all but oneself, whatever the destination field says."""
     listen(k)
-    with k.trigger():
-        k.lapic.send(destination=1, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=shorthand)
+    k.trigger(k.lapic.send, destination=1, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=shorthand)
     finish(k)
 
     run = yield
@@ -185,8 +182,7 @@ def delivery_status_is_read_only(k: Kernel) -> ProbeBody:
     k.lapic.TPR.write(0)
     k.lapic.send(destination=0, VECTOR=0x41, LEVEL=1)
     plain = k.lapic.ICR_LOW.read("plain")
-    with k.trigger():
-        k.lapic.ICR_LOW.write(0x1000 | 0x4042)
+    k.trigger(k.lapic.ICR_LOW.write, 0x1000 | 0x4042)
     k.delay(us=10)
     forced = k.lapic.ICR_LOW.read("forced")
     k.sti()
@@ -211,8 +207,7 @@ def init_level_de_assert_is_ignored(k: Kernel) -> ProbeBody:
     listen(k)
     k.lapic.send(destination=0, DELIVERY_MODE=5, LEVEL=0, TRIGGER_MODE=1, DESTINATION_SHORTHAND=2)
     k.delay(us=100)
-    with k.trigger():
-        k.lapic.send(destination=0, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=2)
+    k.trigger(k.lapic.send, destination=0, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=2)
     finish(k)
 
     run = yield
@@ -234,15 +229,13 @@ def writing_icr_high_sends_nothing(k: Kernel) -> ProbeBody:
     k.delay(us=200)
     high = k.lapic.ICR_HIGH.read("high")
     k.mark("low half")
-    with k.trigger():
-        k.lapic.ICR_LOW.write(VECTOR=VECTOR, LEVEL=1)
+    k.trigger(k.lapic.ICR_LOW.write, VECTOR=VECTOR, LEVEL=1)
     finish(k)
 
     run = yield
 
     assert run[high].DESTINATION == 2
-    order = [getattr(event, "vector", "low half") for event in run.events]
-    assert order == [VECTOR + 1, "low half", VECTOR]
+    assert run.sequence == [VECTOR + 1, "low half", VECTOR]
     assert [run.count(VECTOR, cpu=cpu) for cpu in range(CPUS)] == [0, 0, 1, 0]
 
 
@@ -261,8 +254,7 @@ def init_resets_the_local_apic(k: Kernel) -> ProbeBody:
         k.lapic.INITIAL_COUNT.write(0x7000_0000)
         k.lapic.self_ipi(0x31)
     k.smp.join(1)
-    with k.trigger():
-        k.lapic.send(destination=1, DELIVERY_MODE=5, LEVEL=1)
+    k.trigger(k.lapic.send, destination=1, DELIVERY_MODE=5, LEVEL=1)
     k.delay(us=100 if k.deterministic else 50_000)
     k.checkpoint("after INIT")
 

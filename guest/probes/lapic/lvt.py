@@ -39,8 +39,7 @@ def reserved_and_read_only_bits_read_zero(k: Kernel, register: str) -> ProbeBody
     k.lapic.INITIAL_COUNT.write(0)
     entry = getattr(k.lapic, register)
     entry.write(0x10000)
-    with k.trigger():
-        entry.write(0xFFF9_FFFF)
+    k.trigger(entry.write, 0xFFF9_FFFF)
     kept = entry.read("kept")
     entry.write(0x10000)
 
@@ -55,8 +54,7 @@ def vector_and_mask_read_back(k: Kernel, register: str, vector: int) -> ProbeBod
     """Vector and mask of an LVT register read back as written, each bit of the vector for itself."""
     entry = getattr(k.lapic, register)
     entry.write(0x10000 | ~vector & 0xFF)
-    with k.trigger():
-        entry.write(VECTOR=vector, MASK=1)
+    k.trigger(entry.write, VECTOR=vector, MASK=1)
     kept = entry.read("kept")
     entry.write(0x10000)
 
@@ -99,10 +97,8 @@ def lint0_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
     k.lapic.LVT_LINT0.write(VECTOR=0x47, DELIVERY_MODE=0 if mode == "fixed" else 4)
     k.pic.unmask(5)
     k.sti()
-    with k.trigger():
-        k.lines.up(5)
-    k.wait_for(vector)
-    k.stay_quiet()
+    k.trigger(k.lines.up, 5)
+    k.wait_for(vector, quiet_ms=1)
     k.lapic.LVT_LINT0.write(MASK=1)
     irr = k.pic.irr(k.pic.MASTER, "irr")
     isr = k.pic.isr(k.pic.MASTER, "isr")

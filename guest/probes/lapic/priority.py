@@ -20,27 +20,24 @@ def only_a_higher_class_preempts(k: Kernel, service: int, arrives: int) -> Probe
             cmp dword ptr [COUNTS+4*{service}], 1
             jne again
         """)
-        with k.trigger():
-            k.lapic.self_ipi(arrives)
+        k.trigger(k.lapic.self_ipi, arrives)
         k.sti()
         k.settle()
         k.cli()
         k.store(irr, k.lapic.IRR[arrives // 32])
         k.asm("again:")
         k.mark("EOI")
-        k.lapic.EOI.write(0)
+        k.lapic.eoi()
     k.lapic.TPR.write(0)
     k.sti()
     k.lapic.self_ipi(service)
     k.wait_for(service)
-    k.wait_for(arrives, count=2 if arrives == service else 1)
-    k.stay_quiet()
+    k.wait_for(arrives, count=2 if arrives == service else 1, quiet_ms=1)
 
     run = yield
 
-    order = [getattr(event, "vector", "EOI") for event in run.events]
     waiting = [service, "EOI", arrives] + (["EOI"] if arrives == service else [])
-    assert order == ([service, arrives, "EOI"] if preempts else waiting)
+    assert run.sequence == ([service, arrives, "EOI"] if preempts else waiting)
     assert run.interrupts[1].depth == int(preempts)
     assert run[irr] >> (arrives % 32) & 1 == int(not preempts)
 
@@ -55,8 +52,7 @@ def classes_nest_fifteen_deep(k: Kernel) -> ProbeBody:
     for number in classes:
         with k.handler(number << 4):
             if number < 15:
-                with k.trigger():
-                    k.lapic.self_ipi((number + 1) << 4)
+                k.trigger(k.lapic.self_ipi, (number + 1) << 4)
                 k.sti()
                 k.wait_for((number + 1) << 4)
                 k.cli()
@@ -72,8 +68,7 @@ def classes_nest_fifteen_deep(k: Kernel) -> ProbeBody:
     run = yield
 
     arrivals = [number << 4 for number in classes]
-    order = [getattr(event, "vector", None) or getattr(event, "name", "") for event in run.events]
-    assert order == [*arrivals, *(f"end {number}" for number in reversed(classes))]
+    assert run.sequence == [*arrivals, *(f"end {number}" for number in reversed(classes))]
     assert [interrupt.depth for interrupt in run.interrupts] == list(range(15))
     assert [int(run[bits]) for bits in isr] == [0x0001_0000] + [0x0001_0001] * 7
     assert run[ppr].PRIORITY_CLASS == 0xF
@@ -95,11 +90,9 @@ def task_priority_holds_its_class_and_below(k: Kernel, task_class: int, view: st
         k.asm(f"mov eax, {task_class}\nmov cr8, rax")
     k.sti()
     if task_class:
-        with k.trigger():
-            k.lapic.self_ipi(held)
+        k.trigger(k.lapic.self_ipi, held)
     if passing <= 0xF0:
-        with k.trigger():
-            k.lapic.self_ipi(passing)
+        k.trigger(k.lapic.self_ipi, passing)
         k.wait_for(passing)
     k.settle()
     irr = k.lapic.requested(held, "irr")
@@ -115,8 +108,7 @@ def task_priority_holds_its_class_and_below(k: Kernel, task_class: int, view: st
 
     run = yield
 
-    order = [getattr(event, "vector", "lowered") for event in run.events]
-    assert order == ([passing] if passing <= 0xF0 else []) + ["lowered"] + ([held] if task_class else [])
+    assert run.sequence == ([passing] if passing <= 0xF0 else []) + ["lowered"] + ([held] if task_class else [])
     assert run[irr] >> (held % 32) & 1 == int(task_class > 0)
     assert task_class == run[ppr].PRIORITY_CLASS
 
@@ -135,17 +127,14 @@ def processor_priority_is_the_higher_class(k: Kernel, task: int, service: int | 
     PPR[3:0] is TPR[3:0] where the TPR's class is higher, 0 where the ISR's is; with equal classes either may be.
     """
     if service is not None:
-        with k.handler(service, eoi=False):
-            pass
+        k.hold(service)
         k.lapic.TPR.write(0)
         k.sti()
-        with k.trigger():
-            k.lapic.self_ipi(service)
+        k.trigger(k.lapic.self_ipi, service)
         k.wait_for(service)
         k.cli()
     k.lapic.TPR.write(task ^ 0xFF)
-    with k.trigger():
-        k.lapic.TPR.write(task)
+    k.trigger(k.lapic.TPR.write, task)
     ppr = k.lapic.PPR.read("ppr")
     tpr = k.lapic.TPR.read("tpr")
 
@@ -171,8 +160,7 @@ def processor_priority_falls_with_eoi(k: Kernel, service: int) -> ProbeBody:
     """After the EOI the PPR is the TPR again."""
     with k.handler(service, eoi=False):
         during = k.lapic.PPR.read("during")
-        with k.trigger():
-            k.lapic.EOI.write(0)
+        k.trigger(k.lapic.eoi)
         after = k.lapic.PPR.read("after")
     k.lapic.TPR.write(0x15)
     k.sti()
@@ -194,17 +182,15 @@ def eoi_under_a_raised_task_priority_releases_nothing(k: Kernel, vector: int) ->
     """A request that the TPR holds stays held when an EOI comes; it is in the IRR all the time, and comes once."""
     k.lapic.TPR.write(0xFF)
     k.sti()
-    with k.trigger():
-        k.lapic.self_ipi(vector)
-    k.lapic.EOI.write(0)
+    k.trigger(k.lapic.self_ipi, vector)
+    k.lapic.eoi()
     k.settle()
     irr = k.lapic.requested(vector, "irr")
     k.mark("lowered")
     k.lapic.TPR.write(0)
-    k.wait_for(vector)
-    k.stay_quiet()
+    k.wait_for(vector, quiet_ms=1)
 
     run = yield
 
     assert run[irr] == 1 << (vector % 32)
-    assert [getattr(event, "vector", "lowered") for event in run.events] == ["lowered", vector]
+    assert run.sequence == ["lowered", vector]

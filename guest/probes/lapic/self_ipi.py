@@ -14,8 +14,7 @@ def each_valid_vector_arrives_once(k: Kernel) -> ProbeBody:
     k.lapic.TPR.write(0)
     k.sti()
     for vector in VALID:
-        with k.trigger():
-            k.lapic.self_ipi(vector)
+        k.trigger(k.lapic.self_ipi, vector)
         k.wait_for(vector)
     k.stay_quiet()
 
@@ -39,8 +38,7 @@ def pending_vectors_come_highest_first(k: Kernel) -> ProbeBody:
             k.lapic.self_ipi(VALID[step * 77 % len(VALID)])  # 77 and 240 have no common divisor: each vector once
     irr = [register.read() for register in k.lapic.IRR]
     k.sti()
-    k.wait_for(VALID[0])
-    k.stay_quiet()
+    k.wait_for(VALID[0], quiet_ms=1)
 
     run = yield
 
@@ -60,10 +58,9 @@ def request_goes_from_irr_to_isr_to_nothing(k: Kernel, vector: int) -> ProbeBody
     with k.handler(vector, eoi=False):
         irr_dispatched = k.lapic.requested(vector, "irr_dispatched")
         isr_dispatched = k.lapic.in_service(vector, "isr_dispatched")
-        k.lapic.EOI.write(0)
+        k.lapic.eoi()
         isr_ended = k.lapic.in_service(vector, "isr_ended")
-    with k.trigger():
-        k.lapic.self_ipi(vector)
+    k.trigger(k.lapic.self_ipi, vector)
     irr_requested = k.lapic.requested(vector, "irr_requested")
     isr_requested = k.lapic.in_service(vector, "isr_requested")
     k.sti()
@@ -86,8 +83,7 @@ def eoi_ends_the_highest_in_service(k: Kernel) -> ProbeBody:
     nested = [0x31, 0x52, 0x53 + 0x20, 0xF4]
     isr = [[k.value(f"isr_{eois}_{part}") for part in range(8)] for eois in range(6)]
     for vector in nested:
-        with k.handler(vector, eoi=False):
-            pass
+        k.hold(vector)
     k.lapic.TPR.write(0)
     k.sti()
     for vector in nested:
@@ -95,8 +91,7 @@ def eoi_ends_the_highest_in_service(k: Kernel) -> ProbeBody:
         k.wait_for(vector)
     for eois, values in enumerate(isr):
         if eois:
-            with k.trigger():
-                k.lapic.EOI.write(0)
+            k.trigger(k.lapic.eoi)
         for part, value in enumerate(values):
             k.store(value, k.lapic.ISR[part])
 
@@ -115,13 +110,12 @@ def eoi_ends_the_highest_in_service(k: Kernel) -> ProbeBody:
 def spare_eoi_is_harmless(k: Kernel) -> ProbeBody:
     """An EOI with nothing in service takes nothing from the next interrupt: it arrives and ends as ever."""
     k.lapic.TPR.write(0)
-    k.lapic.EOI.write(0)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
+    k.lapic.eoi()
     k.sti()
-    with k.trigger():
-        k.lapic.self_ipi(0x41)
+    k.trigger(k.lapic.self_ipi, 0x41)
     k.wait_for(0x41)
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.lapic.self_ipi(0x41)
     k.wait_for(0x41, count=2)
     esr = k.lapic.ESR.read("esr")
@@ -144,8 +138,7 @@ def request_collapses_in_the_irr(k: Kernel) -> ProbeBody:
         for _ in range(5):
             k.lapic.self_ipi(0x45)
     k.sti()
-    k.wait_for(0x45)
-    k.stay_quiet()
+    k.wait_for(0x45, quiet_ms=1)
 
     run = yield
 
@@ -169,12 +162,11 @@ def one_in_service_and_one_waiting(k: Kernel) -> ProbeBody:
         irr = k.lapic.requested(0x45, "irr")
         isr = k.lapic.in_service(0x45, "isr")
         k.asm("not_the_first:")
-        k.lapic.EOI.write(0)
+        k.lapic.eoi()
     k.lapic.TPR.write(0)
     k.sti()
     k.lapic.self_ipi(0x45)
-    k.wait_for(0x45, count=2)
-    k.stay_quiet()
+    k.wait_for(0x45, count=2, quiet_ms=1)
 
     run = yield
 
@@ -203,8 +195,7 @@ def ways_to_address_oneself(k: Kernel, shorthand: DestinationShorthand, logical:
             DESTINATION_MODE=int(logical),
             DESTINATION_SHORTHAND=shorthand,
         )
-    k.wait_for(0x47)
-    k.stay_quiet()
+    k.wait_for(0x47, quiet_ms=1)
 
     run = yield
 

@@ -37,8 +37,7 @@ def divide_value_divides_the_clock(k: Kernel, divisor: int) -> ProbeBody:
     prepare(k, 1, masked=True)
     measure(k, "undivided")
     prepare(k, divisor, masked=True)
-    with k.trigger():
-        measure(k, "divided")
+    k.trigger(measure, k, "divided")
 
     run = yield
 
@@ -63,8 +62,7 @@ def one_shot_fires_once(k: Kernel, divisor: int, count: int) -> ProbeBody:
     prepare(k, divisor)
     k.sti()
     k.read_tsc(armed)
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(count)
+    k.trigger(k.lapic.INITIAL_COUNT.write, count)
     k.wait_for(VECTOR)
     current = k.lapic.CURRENT_COUNT.read("current")
     k.stay_quiet()
@@ -99,8 +97,7 @@ def periodic_reloads_and_keeps_its_period(k: Kernel, divisor: int) -> ProbeBody:
     count, periods = (128_000 if k.deterministic else 1_280_000) // divisor, 10  # KVM makes none shorter than 200 µs
     prepare(k, divisor, periodic=True)
     k.sti()
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(count)
+    k.trigger(k.lapic.INITIAL_COUNT.write, count)
     k.wait_for(VECTOR, count=periods + 1)
     k.lapic.LVT_TIMER.update(MASK=1)
     current = k.lapic.CURRENT_COUNT.read("current")
@@ -119,8 +116,7 @@ def initial_count_zero_stops(k: Kernel) -> ProbeBody:
     """Writing 0 to the initial count stops the timer in either mode: no more interrupts, and the count reads 0."""
     prepare(k, periodic=True)
     k.sti()
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(50_000)
+    k.trigger(k.lapic.INITIAL_COUNT.write, 50_000)
     k.wait_for(VECTOR, count=2)
     k.lapic.INITIAL_COUNT.write(0)
     k.settle()
@@ -131,7 +127,7 @@ def initial_count_zero_stops(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    order = [getattr(event, "vector", "stopped") for event in run.events]
+    order = run.sequence
     assert order[:2] == [VECTOR, VECTOR]
     assert order[-1] == "stopped"
     assert run[current] == 0
@@ -150,8 +146,7 @@ def writing_the_initial_count_restarts(k: Kernel, periodic: bool) -> ProbeBody:
     k.delay(us=200)
     before = k.lapic.CURRENT_COUNT.read("before")
     k.read_tsc(restarted)
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(second)
+    k.trigger(k.lapic.INITIAL_COUNT.write, second)
     after = k.lapic.CURRENT_COUNT.read("after")
     k.wait_for(VECTOR, ms=2000)
 
@@ -170,8 +165,7 @@ def current_count_only_falls(k: Kernel) -> ProbeBody:
     """While a one-shot runs, the current count falls from the initial count, never rises, and writes do not move it."""
     counts = [k.value(f"count_{number}") for number in range(64)]
     prepare(k, masked=True)
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(0x7FFF_FFFF)
+    k.trigger(k.lapic.INITIAL_COUNT.write, 0x7FFF_FFFF)
     for number, value in enumerate(counts):
         k.store(value, k.lapic.CURRENT_COUNT)
         if number == 31:
@@ -208,8 +202,7 @@ def masked_timer_counts_on(k: Kernel, unmasked: str) -> ProbeBody:
     in_time = unmasked == "in_time"
     prepare(k, masked=True)
     k.sti()
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(2_000_000 * patience(k) if in_time else 100_000)
+    k.trigger(k.lapic.INITIAL_COUNT.write, 2_000_000 * patience(k) if in_time else 100_000)
     k.delay(us=500 if k.deterministic else 20_000)
     current = k.lapic.CURRENT_COUNT.read("current")
     irr = k.lapic.requested(VECTOR, "irr")
@@ -234,12 +227,10 @@ def vector_is_taken_at_expiry(k: Kernel) -> ProbeBody:
     """The interrupt has the vector that the LVT holds when the count reaches 0, not the one at the start."""
     prepare(k)
     k.sti()
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(2_000_000 * patience(k))
+    k.trigger(k.lapic.INITIAL_COUNT.write, 2_000_000 * patience(k))
     k.delay(us=100)
     k.lapic.LVT_TIMER.write(VECTOR=0xE7)
-    k.wait_for(0xE7, ms=2000)
-    k.stay_quiet()
+    k.wait_for(0xE7, ms=2000, quiet_ms=1)
 
     run = yield
 
@@ -251,14 +242,12 @@ def periods_with_interrupts_off_collapse(k: Kernel) -> ProbeBody:
     """Periods that pass with interrupts off leave one request in the IRR, which arrives once."""
     prepare(k, periodic=True)
     k.cli()
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(50_000)
+    k.trigger(k.lapic.INITIAL_COUNT.write, 50_000)
     k.delay(us=1000 * patience(k))
     k.lapic.LVT_TIMER.update(MASK=1)
     irr = k.lapic.requested(VECTOR, "irr")
     k.sti()
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -271,14 +260,12 @@ def one_shot_after_periodic_fires_once(k: Kernel) -> ProbeBody:
     """Reprogrammed from periodic to one-shot the timer interrupts once more and then stays at 0."""
     prepare(k, periodic=True)
     k.sti()
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(100_000)
+    k.trigger(k.lapic.INITIAL_COUNT.write, 100_000)
     k.wait_for(VECTOR, count=2)
     k.lapic.INITIAL_COUNT.write(0)
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR + 1, TIMER_MODE=0)
     k.lapic.INITIAL_COUNT.write(100_000)
-    k.wait_for(VECTOR + 1)
-    k.stay_quiet(ms=2)
+    k.wait_for(VECTOR + 1, quiet_ms=2)
     current = k.lapic.CURRENT_COUNT.read("current")
 
     run = yield
@@ -295,8 +282,7 @@ def timer_wakes_a_halted_processor(k: Kernel) -> ProbeBody:
     """A one-shot that runs out while the processor sleeps in HLT wakes it, with the RIP after the HLT saved."""
     prepare(k)
     k.cli()
-    with k.trigger():
-        k.lapic.INITIAL_COUNT.write(500_000)
+    k.trigger(k.lapic.INITIAL_COUNT.write, 500_000)
     k.lapic.CURRENT_COUNT.read("started")
     k.asm("""
         cmp qword ptr [started], 0
@@ -311,5 +297,4 @@ def timer_wakes_a_halted_processor(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run.vectors == [VECTOR]
-    assert run.interrupts[0].rip == run.built.symbols["after_halt"]
+    assert run.fields("vector", "rip") == [(VECTOR, run.address("after_halt"))]

@@ -52,8 +52,7 @@ def write_msr(k: Kernel, number: int, value: int) -> None:
 def identity_and_derived_logical_id(k: Kernel) -> ProbeBody:
     """In x2APIC mode the ID is 32 bits wide, and the logical ID is derived from it: cluster ID[31:4], bit ID[3:0]."""
     xapic = k.lapic.ID.read("xapic")
-    with k.trigger():
-        x2 = enter(k)
+    x2 = k.trigger(enter, k)
     base = k.msr.APIC_BASE.read("base")
     identity, ldr, version = x2.ID.read("identity"), x2.LDR.read("ldr"), x2.VERSION.read("version")
     leave(k)
@@ -74,8 +73,7 @@ def self_ipi_register(k: Kernel, vector: int) -> ProbeBody:
     x2 = enter(k)
     x2.TPR.write(0)
     k.sti()
-    with k.trigger():
-        x2.SELF_IPI.write(vector)
+    k.trigger(x2.SELF_IPI.write, vector)
     k.stay_quiet(ms=1 if k.deterministic else 20)  # no time-out here: see docs/deviations/lapic-x2apic-icount.md
     isr = x2.ISR[vector // 32].read("isr")
     tmr = x2.TMR[vector // 32].read("tmr")
@@ -103,8 +101,7 @@ def one_write_to_the_icr_sends(k: Kernel, logical: bool) -> ProbeBody:
     x2 = enter(k)
     x2.TPR.write(0)
     k.sti()
-    with k.trigger():
-        x2.ICR.write(VECTOR=0x4B, DESTINATION=int(logical), DESTINATION_MODE=int(logical), LEVEL=1)
+    k.trigger(x2.ICR.write, VECTOR=0x4B, DESTINATION=int(logical), DESTINATION_MODE=int(logical), LEVEL=1)
     k.stay_quiet(ms=1 if k.deterministic else 20)  # no time-out here: see docs/deviations/lapic-x2apic-icount.md
     icr = x2.ICR.read("icr")
     leave(k)
@@ -303,8 +300,7 @@ def timer_runs_by_msrs(k: Kernel) -> ProbeBody:
     x2.DIVIDE_CONFIGURATION.write(0b1011)
     x2.LVT_TIMER.write(VECTOR=0x4D)
     k.sti()
-    with k.trigger():
-        x2.INITIAL_COUNT.write(5_000_000)
+    k.trigger(x2.INITIAL_COUNT.write, 5_000_000)
     current = x2.CURRENT_COUNT.read("current")
     k.wait_for(0x4D)
     ended = x2.CURRENT_COUNT.read("ended")

@@ -11,8 +11,7 @@ SHADOW = "SDM vol. 2, STI—Set Interrupt Flag"
 def pend(k: Kernel, vector: int = VECTOR) -> None:
     """Raise a request while IF is clear, and let it arrive in IRR."""
     k.cli()
-    with k.trigger():
-        k.lapic.self_ipi(vector)
+    k.trigger(k.lapic.self_ipi, vector)
     k.delay(us=10)
 
 
@@ -31,7 +30,7 @@ def with_if_clear_a_request_stays_pending(k: Kernel) -> ProbeBody:
     assert run.lapic.irr == {VECTOR}
     assert run.vectors == []
     run.resume()
-    assert [getattr(event, "vector", "sti") for event in run.events] == ["sti", VECTOR]
+    assert run.sequence == ["sti", VECTOR]
     assert run.lapic.irr == set()
 
 
@@ -43,8 +42,7 @@ def sti_holds_back_for_one_instruction(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run.vectors == [VECTOR]
-    assert run.interrupts[0].rip == run.built.symbols["behind_next"]
+    assert run.fields("vector", "rip") == [(VECTOR, run.address("behind_next"))]
 
 
 @probe(spec=SHADOW, covers=["masking.sti-shadow"])
@@ -61,7 +59,7 @@ def sti_cli_lets_nothing_in(k: Kernel) -> ProbeBody:
     run.reached("pending")
     assert run.lapic.irr == {VECTOR}
     run.resume()
-    assert [getattr(event, "vector", "mark") for event in run.events] == ["mark", VECTOR]
+    assert run.sequence == ["a thousand times", VECTOR]
 
 
 @probe(spec=SHADOW, covers=["masking.sti-shadow"])
@@ -72,8 +70,7 @@ def a_second_sti_has_no_shadow_of_its_own(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run.vectors == [VECTOR]
-    assert run.interrupts[0].rip == run.built.symbols["behind"]
+    assert run.fields("vector", "rip") == [(VECTOR, run.address("behind"))]
 
 
 @probe.each(instruction=["popfq", "iretq"])
@@ -103,8 +100,7 @@ def popfq_and_iretq_have_no_shadow(k: Kernel, instruction: str) -> ProbeBody:
 
     run = yield
 
-    assert run.vectors == [VECTOR]
-    assert run.interrupts[0].rip == run.built.symbols["behind"]
+    assert run.fields("vector", "rip") == [(VECTOR, run.address("behind"))]
     flags = Rflags(run.interrupts[0].rflags)
     assert flags.IF == 1
 
@@ -184,7 +180,7 @@ def mov_ss_holds_an_interrupt_back(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run.count(VECTOR) >= 20
-    assert [i.rip for i in run.interrupts if i.rip == run.built.symbols["shadowed"]] == []
+    assert [i.rip for i in run.interrupts if i.rip == run.address("shadowed")] == []
 
 
 @probe.each(value=range(16))
@@ -250,8 +246,7 @@ def ring_3_changes_if_with_iopl_3_only(k: Kernel, instruction: str, iopl: int) -
         k.asm(f"mov rax, qword ptr [rdi+FRAME_RFLAGS]\nmov qword ptr [{seen.name}], rax")
     k.tables.gate(VECTOR, dpl=3)
     k.tables.gate(VECTOR + 1, dpl=3)
-    with k.handler(VECTOR + 1):
-        k.asm(f"mov qword ptr [rdi+FRAME_RFLAGS], {int(before):#x}")
+    k.handler(VECTOR + 1).do(k.asm, f"mov qword ptr [rdi+FRAME_RFLAGS], {int(before):#x}")
     with k.faults(13, optional=iopl == 3 or instruction == "popfq"), k.ring3():
         k.int_n(VECTOR + 1)
         with k.trigger():

@@ -16,31 +16,27 @@ def timer(k: Kernel, vector: int, ticks: int) -> None:
 def sti_hlt_with_a_pending_interrupt_wakes_at_once(k: Kernel) -> ProbeBody:
     """STI HLT with a request pending: HLT is in STI's shadow, so it is executed, and left with the RIP behind it."""
     k.cli()
-    with k.trigger():
-        k.lapic.self_ipi(VECTOR)
+    k.trigger(k.lapic.self_ipi, VECTOR)
     k.delay(us=10)
     timer(k, VECTOR + 1, 50_000_000)  # what would end the sleep if the shadow had swallowed the request
     k.asm("sti\nhlt\nbehind: cli")
 
     run = yield
 
-    assert run.vectors == [VECTOR]
-    assert run.interrupts[0].rip == run.built.symbols["behind"]
+    assert run.fields("vector", "rip") == [(VECTOR, run.address("behind"))]
 
 
 @probe(spec=SPEC, covers=["masking.hlt"])
 def an_interrupt_ends_hlt_behind_it(k: Kernel) -> ProbeBody:
     """An interrupt that comes during HLT saves the RIP behind the HLT, and the program goes on there."""
     went_on = k.value("went_on")
-    with k.trigger():
-        timer(k, VECTOR, 100_000)
+    k.trigger(timer, k, VECTOR, 100_000)
     k.asm("sti\nhlt\nbehind: cli")  # in the shadow of STI, or a late HLT would wait for what came before it
     k.store(went_on, 1)
 
     run = yield
 
-    assert run.vectors == [VECTOR]
-    assert run.interrupts[0].rip == run.built.symbols["behind"]
+    assert run.fields("vector", "rip") == [(VECTOR, run.address("behind"))]
     assert run[went_on] == 1
 
 
@@ -54,8 +50,7 @@ def with_if_clear_only_an_nmi_ends_hlt(k: Kernel) -> ProbeBody:
     k.cli()
     timer(k, VECTOR, 100_000)
     k.read_tsc(early)
-    with k.trigger():
-        k.pit.program(0, 0, 11932)  # 10 ms
+    k.trigger(k.pit.program, 0, 0, 11932)  # 10 ms
     k.asm("hlt\nbehind:")
     k.read_tsc(late)
     k.checkpoint("woken")
@@ -64,8 +59,7 @@ def with_if_clear_only_an_nmi_ends_hlt(k: Kernel) -> ProbeBody:
     run = yield
 
     run.reached("woken")
-    assert run.vectors == [NMI]
-    assert run.interrupts[0].rip == run.built.symbols["behind"]
+    assert run.fields("vector", "rip") == [(NMI, run.address("behind"))]
     assert run.lapic.irr == {VECTOR}
     assert run[late] - run[early] >= 9 * run.tsc_khz
     run.resume()
@@ -80,5 +74,4 @@ def hlt_is_privileged(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run.vectors == [13]
-    assert run.interrupts[0].error_code == 0
+    assert run.fields("vector", "error_code") == [(13, 0)]

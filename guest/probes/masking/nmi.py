@@ -29,8 +29,7 @@ def an_nmi_from_the_board_comes_whatever_if_is(k: Kernel, interrupts: bool) -> P
     run.reached("armed")
     run.trigger(run.qmp, "inject-nmi")
     run.resume()
-    assert run.vectors == [NMI]
-    assert run.interrupts[0].error_code is None
+    assert run.fields("vector", "error_code") == [(NMI, None)]
     assert not run.interrupts[0].in_service
     assert run.lapic.isr == set()
 
@@ -83,8 +82,7 @@ def an_nmi_ipi_ignores_its_vector_field(k: Kernel, vector: int) -> ProbeBody:
     """An IPI with delivery mode NMI arrives on vector 2 whatever its vector field says, with IF clear."""
     k.expect(NMI)
     k.cli()
-    with k.trigger():
-        k.lapic.send(destination=0, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1, VECTOR=vector)
+    k.trigger(k.lapic.send, destination=0, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1, VECTOR=vector)
     k.delay(us=10)
 
     run = yield
@@ -101,10 +99,8 @@ def an_ioapic_entry_may_deliver_nmi(k: Kernel) -> ProbeBody:
     k.cli()
     k.pit.silence()
     k.ioapic.redirect(pin=2, vector=0x66, DELIVERY_MODE=DeliveryMode.NMI)
-    with k.trigger():
-        k.pit.program(0, 0, 100)
-    k.wait_for(NMI)
-    k.stay_quiet(ms=1)
+    k.trigger(k.pit.program, 0, 0, 100)
+    k.wait_for(NMI, quiet_ms=1)
 
     run = yield
 
@@ -115,12 +111,10 @@ def an_ioapic_entry_may_deliver_nmi(k: Kernel) -> ProbeBody:
 @probe(spec=SPEC, covers=["masking.nmi-blocked"])
 def an_nmi_in_an_nmi_handler_waits_for_iret(k: Kernel) -> ProbeBody:
     """While an NMI is handled the next one is held, and comes when IRET has ended the handler, not within it."""
-    rounds = k.value("rounds")
-    k.store(rounds, 0)
+    rounds = k.value("rounds", 0)
     with k.handler(NMI):
         k.asm(f"inc qword ptr [{rounds.name}]\ncmp qword ptr [{rounds.name}], 2\njae last")
-        with k.trigger():
-            send_nmi(k)
+        k.trigger(send_nmi, k)
         k.delay(us=10)
         k.mark("handler ends")
         k.asm("last:")
@@ -129,7 +123,7 @@ def an_nmi_in_an_nmi_handler_waits_for_iret(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert [getattr(event, "vector", "handler ends") for event in run.events] == [NMI, "handler ends", NMI]
+    assert run.sequence == [NMI, "handler ends", NMI]
     assert [i.depth for i in run.interrupts] == [0, 0]
 
 
@@ -137,8 +131,7 @@ def an_nmi_in_an_nmi_handler_waits_for_iret(k: Kernel) -> ProbeBody:
 @probe(spec=SPEC, covers=["masking.nmi-collapse"])
 def at_most_one_nmi_is_latched(k: Kernel, sent: int) -> ProbeBody:
     """However many NMIs come while one is handled, one more is delivered afterwards."""
-    rounds = k.value("rounds")
-    k.store(rounds, 0)
+    rounds = k.value("rounds", 0)
     with k.handler(NMI):
         k.asm(f"inc qword ptr [{rounds.name}]\ncmp qword ptr [{rounds.name}], 2\njae last")
         with k.trigger():
@@ -157,16 +150,14 @@ def at_most_one_nmi_is_latched(k: Kernel, sent: int) -> ProbeBody:
 @probe(spec=f"{SPEC}; vol. 2, IRET/IRETD/IRETQ (NMI blocking)", covers=["masking.nmi-bp"])
 def an_exception_in_an_nmi_handler_unblocks_early(k: Kernel) -> ProbeBody:
     """The IRET of a #BP inside an NMI handler ends the blocking: the held NMI nests into the first one's handler."""
-    rounds = k.value("rounds")
-    k.store(rounds, 0)
+    rounds = k.value("rounds", 0)
     k.expect(BP)
     with k.handler(NMI):
         k.asm(f"inc qword ptr [{rounds.name}]\ncmp qword ptr [{rounds.name}], 2\njae last")
         send_nmi(k)
         k.delay(us=10)
         k.mark("held")
-        with k.trigger():
-            k.asm("int3")
+        k.trigger(k.asm, "int3")
         k.asm("behind_int3:")
         k.mark("first handler goes on")
         k.asm("last:")
@@ -175,10 +166,9 @@ def an_exception_in_an_nmi_handler_unblocks_early(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    order = [getattr(event, "vector", None) or event.name for event in run.events]
-    assert order == [NMI, "held", BP, NMI, "first handler goes on"]
+    assert run.sequence == [NMI, "held", BP, NMI, "first handler goes on"]
     assert [i.depth for i in run.interrupts] == [0, 1, 1]
-    assert run.interrupts[2].rip == run.built.symbols["behind_int3"]
+    assert run.interrupts[2].rip == run.address("behind_int3")
 
 
 @probe(spec="SDM vol. 2, STI—Set Interrupt Flag (NMI in the shadow)", covers=["masking.nmi-sti"])
@@ -186,8 +176,7 @@ def an_nmi_around_sti_comes_once(k: Kernel) -> ProbeBody:
     """An NMI sent right before STI CLI comes exactly once, in the shadow or not: the manual allows either."""
     k.expect(NMI)
     k.cli()
-    with k.trigger():
-        send_nmi(k)
+    k.trigger(send_nmi, k)
     k.asm("sti\nin_shadow: cli\nbehind: nop")
     k.delay(us=10)
 
@@ -203,8 +192,7 @@ BURST = 2000
 @probe(spec=SPEC, covers=["masking.nmi-repeated"], watchdog_s=60)
 def nmis_never_get_lost_or_doubled(k: Kernel, sent: int) -> ProbeBody:
     """Two thousand times: of two or three NMIs close together, one is delivered at once and one held: two each time."""
-    inner = k.value("inner")
-    k.store(inner, 0)
+    inner = k.value("inner", 0)
     k.asm(f"mov ebx, {BURST}\nburst:")
     k.store(inner, 0)
     with k.handler(NMI):
@@ -212,8 +200,7 @@ def nmis_never_get_lost_or_doubled(k: Kernel, sent: int) -> ProbeBody:
         for _ in range(sent - 1):
             send_nmi(k)
         k.asm("last:")
-    with k.trigger():
-        send_nmi(k)
+    k.trigger(send_nmi, k)
     k.asm(f"""
         mov ecx, 1000000
     settled:
@@ -239,8 +226,7 @@ def nmis_in_a_row_each_arrive(k: Kernel, sent: int) -> ProbeBody:
     """NMIs sent one after the other, each when the last one's handler has returned, each arrive."""
     k.expect(NMI)
     for number in range(1, sent + 1):
-        with k.trigger():
-            send_nmi(k)
+        k.trigger(send_nmi, k)
         k.wait_for(NMI, number, ms=5)
 
     run = yield

@@ -137,8 +137,7 @@ def reserved_bits_of_config_address_read_zero(k: Kernel) -> ProbeBody:
     k.pci.device("edu")
     ports = ConfigPorts(k.bus)
     ports.ADDRESS.write(0)
-    with k.trigger():
-        ports.ADDRESS.write(0xFFFF_FFFF)
+    k.trigger(ports.ADDRESS.write, 0xFFFF_FFFF)
     address = ports.ADDRESS.read("address")
 
     run = yield
@@ -175,8 +174,7 @@ def identity_and_class_cannot_be_written(k: Kernel, device: str) -> ProbeBody:
     after = [function.dword(offset).read(f"after_{offset:02x}") for offset in registers]
     kind_after = function.HEADER_TYPE.read("kind_after")
     scratch = function.INTERRUPT_LINE
-    with k.trigger():
-        scratch.write(0xB7)
+    k.trigger(scratch.write, 0xB7)
     line = scratch.read("line")
 
     run = yield
@@ -197,8 +195,7 @@ def base_addresses_tell_their_size(k: Kernel, device: str) -> ProbeBody:
     for index in range(6):
         register = function.dword(0x10 + 4 * index)
         bases.append(register.read(f"base{index}"))
-        with k.trigger():
-            register.write(0xFFFF_FFFF)
+        k.trigger(register.write, 0xFFFF_FFFF)
         masks.append(register.read(f"mask{index}"))
         register.write(bases[-1])
     again = [function.dword(0x10 + 4 * index).read(f"again{index}") for index in range(6)]
@@ -231,8 +228,7 @@ def the_capability_list_ends(k: Kernel, device: str) -> ProbeBody:
     """Capabilities form a list of aligned entries above the header that ends with a null pointer."""
     function = k.pci.device(device)
     visited = k.buffer("visited", 64 * 4)
-    steps = k.value("steps")
-    k.store(steps, 0)
+    steps = k.value("steps", 0)
     base = int(function.IDENTITY.place.base)
     status = function.STATUS.read("status")
     with k.trigger():
@@ -275,8 +271,7 @@ def memory_space_enable_turns_the_device_on(k: Kernel) -> ProbeBody:
     """With Memory Space clear the function does not answer at its memory BAR; set again it does."""
     edu = EduDevice(k)
     first = edu.IDENTIFICATION.read("first")
-    with k.trigger():
-        edu.function.COMMAND.update(MEMORY_SPACE=0)
+    k.trigger(edu.function.COMMAND.update, MEMORY_SPACE=0)
     off = edu.IDENTIFICATION.read("off")
     edu.function.COMMAND.update(MEMORY_SPACE=1)
     again = edu.IDENTIFICATION.read("again")
@@ -295,8 +290,7 @@ def io_space_enable_turns_the_ports_on(k: Kernel) -> ProbeBody:
     function.enable()
     ports = LegacyHeader(k.bus, function.bar(0))
     first = ports.QUEUE_SIZE.read("first")
-    with k.trigger():
-        function.COMMAND.update(IO_SPACE=0)
+    k.trigger(function.COMMAND.update, IO_SPACE=0)
     off = ports.QUEUE_SIZE.read("off")
     function.COMMAND.update(IO_SPACE=1)
     again = ports.QUEUE_SIZE.read("again")

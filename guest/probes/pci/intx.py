@@ -9,8 +9,7 @@ CAUSE = 0x5
 
 def _acknowledge(k: Kernel, edu: EduDevice) -> None:
     """A handler that takes the cause away before the end of interrupt."""
-    with k.handler(VECTOR):
-        edu.INTERRUPT_ACKNOWLEDGE.write(CAUSE)
+    k.handler(VECTOR).do(edu.INTERRUPT_ACKNOWLEDGE.write, CAUSE)
 
 
 @probe(
@@ -28,10 +27,8 @@ def inta_reaches_the_pin_that_the_chipset_routes_it_to(k: Kernel) -> ProbeBody:
     k.ioapic.redirect(edu.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
     before = edu.function.STATUS.read("before")
     k.sti()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.wait_for(VECTOR, quiet_ms=1)
     after = edu.function.STATUS.read("after")
 
     run = yield
@@ -54,14 +51,12 @@ def interrupt_disable_holds_the_line_but_not_the_status(k: Kernel) -> ProbeBody:
     edu.function.enable(intx=False)
     k.ioapic.redirect(edu.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
     k.sti()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.stay_quiet()
     held = edu.function.STATUS.read("held")
     k.mark("enable")
     edu.function.COMMAND.update(INTERRUPT_DISABLE=0)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.wait_for(VECTOR, quiet_ms=1)
     done = edu.function.STATUS.read("done")
 
     run = yield
@@ -79,8 +74,7 @@ def interrupt_disable_holds_the_line_but_not_the_status(k: Kernel) -> ProbeBody:
 def an_unserved_request_interrupts_again(k: Kernel) -> ProbeBody:
     """INTx# is a level: after an EOI with the cause still there the interrupt comes again, until the cause is gone."""
     edu = EduDevice(k)
-    left = k.value("left")
-    k.store(left, 3)
+    k.value("left", 3)
     with k.handler(VECTOR):
         k.asm("""
             dec qword ptr [left]
@@ -90,10 +84,8 @@ def an_unserved_request_interrupts_again(k: Kernel) -> ProbeBody:
         k.asm("kept:")
     k.ioapic.redirect(edu.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
     k.sti()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
-    k.wait_for(VECTOR, 3)
-    k.stay_quiet()
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.wait_for(VECTOR, 3, quiet_ms=1)
 
     run = yield
 
@@ -133,11 +125,9 @@ def a_shared_line_stays_asserted_until_the_last_cause_is_gone(k: Kernel) -> Prob
     transmit.offer(transmit.chain([Part(letter.address, 1)]))
     transmit.notify()
     transmit.wait_used(1)
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.sti()
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet()
+    k.wait_for(VECTOR, 2, quiet_ms=1)
 
     run = yield
 
@@ -171,10 +161,8 @@ def the_route_register_selects_the_8259_input(k: Kernel, irq: int) -> ProbeBody:
     k.lapic.LVT_LINT0.write(DELIVERY_MODE=DeliveryMode.EXTINT)
     k.pic.unmask(irq)
     k.sti()
-    with k.trigger():
-        edu.INTERRUPT_RAISE.write(CAUSE)
-    k.wait_for(vector)
-    k.stay_quiet()
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.wait_for(vector, quiet_ms=1)
 
     run = yield
 

@@ -17,8 +17,7 @@ def mask_bits_exist_for_the_requested_messages_alone(k: Kernel) -> ProbeBody:
     control = port.msi.CONTROL.read("control")
     reset = port.msi.MASK.read("reset")
     pending = port.msi.PENDING.read("pending")
-    with k.trigger():
-        port.msi.MASK.write(0xFFFF_FFFF)
+    k.trigger(port.msi.MASK.write, 0xFFFF_FFFF)
     written = port.msi.MASK.read("written")
     k.asm("""
         mov rdi, [root_port_capability_05]
@@ -46,15 +45,13 @@ def a_masked_message_pends_and_unmasking_sends_it_once(k: Kernel) -> ProbeBody:
     k.sti()
     for _ in range(3):
         port.acknowledge()
-        with k.trigger():
-            port.command()
+        k.trigger(port.command)
     k.stay_quiet()
     status = port.express.SLOT_STATUS.read("status")
     held = port.msi.PENDING.read("held")
     k.mark("unmask")
     port.msi.MASK.write(0)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.wait_for(VECTOR, quiet_ms=1)
     sent = port.msi.PENDING.read("sent")
 
     run = yield
@@ -74,8 +71,7 @@ def masking_without_an_event_sends_nothing(k: Kernel) -> ProbeBody:
         port.msi.MASK.write(mask)
     k.stay_quiet()
     k.mark("event")
-    with k.trigger():
-        port.command()
+    k.trigger(port.command)
     k.wait_for(VECTOR)
     pending = port.msi.PENDING.read("pending")
     k.stay_quiet()
@@ -92,13 +88,11 @@ def a_pending_message_takes_address_and_data_of_the_moment_it_is_sent(k: Kernel)
     port = RootPort(k)
     port.enable_msi(VECTOR, mask=1)
     k.sti()
-    with k.trigger():
-        port.command()
+    k.trigger(port.command)
     k.stay_quiet()
     port.msi.DATA.write(VECTOR=VECTOR + 8)
     port.msi.MASK.write(0)
-    k.wait_for(VECTOR + 8)
-    k.stay_quiet()
+    k.wait_for(VECTOR + 8, quiet_ms=1)
 
     run = yield
 
@@ -122,8 +116,7 @@ def a_pending_bit_goes_when_its_event_is_satisfied(k: Kernel) -> ProbeBody:
     port = RootPort(k)
     port.enable_msi(VECTOR, mask=1)
     k.sti()
-    with k.trigger():
-        port.command()
+    k.trigger(port.command)
     k.settle()
     held = port.msi.PENDING.read("held")
     port.acknowledge()
@@ -155,14 +148,12 @@ def a_masked_message_does_not_hold_back_the_other(k: Kernel, masked: int) -> Pro
     k.sti()
     port.command()
     k.checkpoint("error")
-    k.wait_for(VECTOR + 1 - masked)
-    k.stay_quiet()
+    k.wait_for(VECTOR + 1 - masked, quiet_ms=1)
     pending = port.msi.PENDING.read("pending")
     received = errors.ROOT_ERROR_STATUS.read("received")
     k.mark("unmask")
     port.msi.MASK.write(0)
-    k.wait_for(VECTOR + masked)
-    k.stay_quiet()
+    k.wait_for(VECTOR + masked, quiet_ms=1)
     sent = port.msi.PENDING.read("sent")
 
     run = yield

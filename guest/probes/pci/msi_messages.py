@@ -17,8 +17,7 @@ def multiple_message_capable_is_what_the_function_requests(k: Kernel) -> ProbeBo
     xhci = XhciMsi(k)
     interrupters = xhci.HCSPARAMS1.read("interrupters")
     reset = xhci.msi.CONTROL.read("reset")
-    with k.trigger():
-        xhci.msi.CONTROL.write(MULTIPLE_MESSAGE_CAPABLE=1, MULTIPLE_MESSAGE_ENABLE=1)
+    k.trigger(xhci.msi.CONTROL.write, MULTIPLE_MESSAGE_CAPABLE=1, MULTIPLE_MESSAGE_ENABLE=1)
     one = xhci.msi.CONTROL.read("one")
     xhci.msi.CONTROL.write(MULTIPLE_MESSAGE_ENABLE=2)
     two = xhci.msi.CONTROL.read("two")
@@ -41,8 +40,7 @@ def the_message_number_is_the_low_bits_of_the_data(k: Kernel, log2: int) -> Prob
     order = [number for number in (15, 0, 7, 2, 1, 3, 8, 4, 15, 0) if number < 1 << log2]
     k.sti()
     for count, number in enumerate(order):
-        with k.trigger():
-            xhci.interrupt(number)
+        k.trigger(xhci.interrupt, number)
         k.wait_for(VECTOR + number, 1 + order[:count].count(number))
     k.stay_quiet()
     after = xhci.msi.DATA.read("after")
@@ -61,8 +59,7 @@ def low_bits_that_software_left_in_the_data_are_the_functions(k: Kernel, low: in
     xhci.enable_msi(VECTOR | low, log2=REQUESTED)
     k.sti()
     for number in range(XHCI_INTERRUPTERS):
-        with k.trigger():
-            xhci.interrupt(number)
+        k.trigger(xhci.interrupt, number)
         k.settle()
     k.stay_quiet()
 
@@ -77,8 +74,7 @@ def messages_pend_side_by_side(k: Kernel) -> ProbeBody:
     xhci = XhciMsi(k)
     xhci.enable_msi(VECTOR, log2=REQUESTED)
     for number in range(XHCI_INTERRUPTERS):
-        with k.trigger():
-            xhci.interrupt(number)
+        k.trigger(xhci.interrupt, number)
     k.settle()
     pending = k.lapic.IRR[VECTOR // 32].read("pending")
     k.sti()
@@ -104,8 +100,7 @@ def no_more_messages_are_used_than_were_allocated(k: Kernel, log2: int) -> Probe
     messages = 1 << log2
     k.sti()
     for number in range(XHCI_INTERRUPTERS):
-        with k.trigger():
-            xhci.interrupt(number)
+        k.trigger(xhci.interrupt, number)
         k.wait_for(VECTOR + number % messages, 1 + number // messages)
     k.stay_quiet()
 

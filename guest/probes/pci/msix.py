@@ -30,8 +30,7 @@ def _begin(k: Kernel, *, masked: bool = False, function_mask: bool = False) -> E
 def every_entry_is_masked_after_reset(k: Kernel) -> ProbeBody:
     """After reset MSI-X Enable and Function Mask are 0, and Vector Control's mask bit is 1 in every entry."""
     rng = EntropyDevice(k)
-    with k.trigger():
-        control = rng.msix.capability.CONTROL.read("control")
+    control = k.trigger(rng.msix.capability.CONTROL.read, "control")
     masks = [rng.msix.table.ENTRY[index].CONTROL.read(f"vector_control_{index}") for index in (0, 1)]
     pending = rng.msix.pba.PENDING[0].read("pending")
 
@@ -47,8 +46,7 @@ def every_entry_is_masked_after_reset(k: Kernel) -> ProbeBody:
 def table_and_pending_bits_lie_where_the_capability_says(k: Kernel) -> ProbeBody:
     """Table and PBA are in implemented BARs, qword-aligned, apart from each other; entries read back as written."""
     rng = EntropyDevice(k)
-    with k.trigger():
-        table = rng.msix.capability.TABLE.read("table")
+    table = k.trigger(rng.msix.capability.TABLE.read, "table")
     pba = rng.msix.capability.PBA.read("pba")
     rng.msix.entry(1, 0xAB, destination=0x5A, masked=True)
     entry = rng.msix.table.ENTRY[1]
@@ -68,8 +66,7 @@ def table_and_pending_bits_lie_where_the_capability_says(k: Kernel) -> ProbeBody
 def the_table_is_as_large_as_probes_take_it_to_be(k: Kernel, device: str) -> ProbeBody:
     """Table Size is the number of entries minus 1: as many as `Msix.entry` lets a probe write on that device."""
     msix = k.pci.device(device).msix()
-    with k.trigger():
-        control = msix.capability.CONTROL.read("control")
+    control = k.trigger(msix.capability.CONTROL.read, "control")
 
     run = yield
 
@@ -85,8 +82,7 @@ def each_vector_that_an_entry_names_arrives(k: Kernel) -> ProbeBody:
     for vector in vectors:
         rng.msix.entry(ENTRY, vector, masked=True)
         rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
-        with k.trigger():
-            rng.ask()
+        k.trigger(rng.ask)
         k.wait_for(vector)
 
     run = yield
@@ -104,8 +100,7 @@ def enabling_msix_silences_intx(k: Kernel) -> ProbeBody:
     rng.msix.enable()
     rng.begin()
     k.sti()
-    with k.trigger():
-        rng.ask()
+    k.trigger(rng.ask)
     rng.answered()
     k.stay_quiet()
 
@@ -123,8 +118,7 @@ def an_entrys_message_is_a_doubleword_memory_write(k: Kernel) -> ProbeBody:
     entry = rng.msix.table.ENTRY[ENTRY]
     entry.ADDRESS.write(memory.address + 8)
     entry.DATA.write(0x1234_5678)
-    with k.trigger():
-        rng.ask()
+    k.trigger(rng.ask)
     rng.answered()
     k.stay_quiet()
 
@@ -142,10 +136,8 @@ def an_entry_can_send_nmi(k: Kernel) -> ProbeBody:
     rng.msix.enable()
     rng.begin()
     k.expect(2)
-    with k.trigger():
-        rng.ask()
-    k.wait_for(2)
-    k.stay_quiet()
+    k.trigger(rng.ask)
+    k.wait_for(2, quiet_ms=1)
 
     run = yield
 
@@ -167,20 +159,17 @@ def lowest_priority_picks_one_of_a_logical_set(k: Kernel, set_: int) -> ProbeBod
     entry.ADDRESS.write(MSI_ADDRESS_BASE, DESTINATION_ID=set_, DESTINATION_MODE=1, REDIRECTION_HINT=1)
     rng.msix.enable()
     rng.begin()
-    ready = k.value("ready")
-    k.store(ready, 0)
+    ready = k.value("ready", 0)
     k.lapic.LDR.write(LOGICAL_APIC_ID=1)
     k.smp.start()
     with k.smp.on(1):
         k.lapic.LDR.write(LOGICAL_APIC_ID=2)
         k.sti()
         k.store(ready, 1)
-        k.wait_for(VECTOR, ms=2000)
-        k.stay_quiet()
+        k.wait_for(VECTOR, ms=2000, quiet_ms=1)
     k.wait_until(ready, 1, ms=2000)
     k.sti()
-    with k.trigger():
-        rng.ask()
+    k.trigger(rng.ask)
     k.wait_for(VECTOR, ms=2000)
     k.smp.join(1, ms=4000)
 

@@ -30,8 +30,7 @@ def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) ->
     """With an entry masked its message waits in the pending bit; clearing the mask sends it once and clears the bit."""
     source = _begin(k, device, masked=True)
     for _ in range(3):
-        with k.trigger():
-            source.ask()
+        k.trigger(source.ask)
         source.answered()
     k.stay_quiet()
     held = source.msix.pba.PENDING[0].read("held")
@@ -71,10 +70,8 @@ def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str)
         source.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=mask)
     k.stay_quiet()
     k.mark("ask")
-    with k.trigger():
-        source.ask()
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(source.ask)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -86,8 +83,7 @@ def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str)
 def the_function_mask_holds_every_vector(k: Kernel, device: str) -> ProbeBody:
     """Function Mask holds a message of an unmasked entry in its pending bit; clearing it sends the message once."""
     source = _begin(k, device, function_mask=True)
-    with k.trigger():
-        source.ask()
+    k.trigger(source.ask)
     source.answered()
     k.stay_quiet()
     held = source.msix.pba.PENDING[0].read("held")
@@ -108,16 +104,14 @@ def the_function_mask_holds_every_vector(k: Kernel, device: str) -> ProbeBody:
 def both_masks_must_be_clear(k: Kernel, device: str) -> ProbeBody:
     """With the entry masked too, clearing Function Mask sends nothing; the entry's own mask then does."""
     source = _begin(k, device, masked=True, function_mask=True)
-    with k.trigger():
-        source.ask()
+    k.trigger(source.ask)
     source.answered()
     source.msix.capability.CONTROL.update(FUNCTION_MASK=0)
     k.stay_quiet()
     held = source.msix.pba.PENDING[0].read("held")
     k.mark("unmask the entry")
     source.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -130,13 +124,11 @@ def both_masks_must_be_clear(k: Kernel, device: str) -> ProbeBody:
 def a_pending_message_goes_out_with_the_entrys_new_content(k: Kernel, device: str) -> ProbeBody:
     """Address and data may be changed while masked: the pending message is sent with what the entry then holds."""
     source = _begin(k, device, masked=True)
-    with k.trigger():
-        source.ask()
+    k.trigger(source.ask)
     source.answered()
     source.msix.entry(ENTRY, OTHER, masked=True)
     source.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
-    k.wait_for(OTHER)
-    k.stay_quiet()
+    k.wait_for(OTHER, quiet_ms=1)
 
     run = yield
 
@@ -153,11 +145,9 @@ def an_entrys_address_selects_the_processor(k: Kernel, device: str, cpu: int) ->
     k.smp.start()
     with k.smp.on(1):
         k.sti()
-        k.wait_for(VECTOR, ms=MS)
-        k.stay_quiet()
+        k.wait_for(VECTOR, ms=MS, quiet_ms=1)
     k.sti()
-    with k.trigger():
-        source.ask()
+    k.trigger(source.ask)
     source.answered()
     source.msix.entry(ENTRY, VECTOR, destination=cpu)
     k.wait_for(VECTOR, ms=MS)
@@ -180,11 +170,9 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
     k.smp.start()
     with k.smp.on(1):
         k.sti()
-        k.wait_for(VECTOR, ms=MS)
-        k.stay_quiet()
+        k.wait_for(VECTOR, ms=MS, quiet_ms=1)
     k.sti()
-    with k.trigger():
-        card.ICS.write(RXQ0=1, TXQ0=1)
+    k.trigger(card.ICS.write, RXQ0=1, TXQ0=1)
     card.answered()
     for entry in (ENTRY, ENTRY + 1):
         card.msix.table.ENTRY[entry].CONTROL.write(MASK=0)
@@ -213,8 +201,7 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
 def no_message_is_sent_while_bus_master_is_clear(k: Kernel, device: str) -> ProbeBody:
     """A message is a memory write: unmasking one while Bus Master is clear sends nothing; set again, the next comes."""
     source = _begin(k, device, masked=True)
-    with k.trigger():
-        source.ask()
+    k.trigger(source.ask)
     source.answered()
     held = source.msix.pba.PENDING[0].read("held")
     source.function.COMMAND.update(BUS_MASTER=0)
@@ -237,8 +224,7 @@ def a_masked_message_does_not_use_intx(k: Kernel, device: str) -> ProbeBody:
     """While MSI-X is enabled the function must not use INTx#, not even for an event whose vector is masked."""
     source = _begin(k, device, masked=True)
     k.ioapic.redirect(source.function.pin, INTX, TRIGGER_MODE=1, POLARITY=1)
-    with k.trigger():
-        source.ask()
+    k.trigger(source.ask)
     source.answered()
     k.stay_quiet()
     status = source.function.STATUS.read("status")
@@ -261,13 +247,10 @@ def without_msix_enable_the_function_uses_intx(k: Kernel, device: str) -> ProbeB
     k.wait_for(VECTOR)
     source.answered()
     source.msix.capability.CONTROL.update(ENABLE=0)
-    with k.handler(INTX):
-        source.acknowledge()
+    k.handler(INTX).do(source.acknowledge)
     k.mark("disabled")
-    with k.trigger():
-        source.ask()
-    k.wait_for(INTX)
-    k.stay_quiet()
+    k.trigger(source.ask)
+    k.wait_for(INTX, quiet_ms=1)
     status = source.function.STATUS.read("status")
 
     run = yield

@@ -26,10 +26,8 @@ def each_input_arrives_at_its_vector(k: Kernel, irq: int) -> ProbeBody:
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
     k.pic.unmask(irq)
     k.sti()
-    with k.trigger():
-        k.lines.up(irq)
-    k.wait_for(vector_of(irq), ms=10)
-    k.stay_quiet()
+    k.trigger(k.lines.up, irq)
+    k.wait_for(vector_of(irq), ms=10, quiet_ms=1)
 
     run = yield
 
@@ -55,8 +53,7 @@ def low_bits_of_the_base_are_ignored(k: Kernel, low: int, chip: str) -> ProbeBod
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
     k.pic.unmask(irq)
     k.sti()
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     k.wait_for(vector_of(irq))
 
     run = yield
@@ -73,19 +70,16 @@ def low_bits_of_the_base_are_ignored(k: Kernel, low: int, chip: str) -> ProbeBod
 def every_base_bit_counts(k: Kernel, base: int) -> ProbeBody:
     """Bits 7:3 of the vector are those of ICW2, up to vector FFh."""
     other = 0x60
-    k.lines.down(3)
-    k.lines.down(7)
+    k.lines.down(3, 7)
     k.pit.silence()
     k.pic.initialize(base=base, slave_base=other)
     k.lapic.virtual_wire()
     k.serve_8259(3, 7, base=base, slave_base=other)
     k.pic.unmask(3, 7)
     k.sti()
-    with k.trigger():
-        k.lines.up(3)
+    k.trigger(k.lines.up, 3)
     k.wait_for(base + 3)
-    with k.trigger():
-        k.lines.up(7)
+    k.trigger(k.lines.up, 7)
     k.wait_for(base + 7)
 
     run = yield
@@ -114,8 +108,7 @@ def request_goes_from_irr_to_isr_to_nothing(k: Kernel, irq: int) -> ProbeBody:
         k.pic.eoi(irq)
         isr_ended = k.pic.isr(chip, "isr_ended")
     k.pic.unmask(irq)
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     irr_requested = k.pic.irr(chip, "irr_requested")
     isr_requested = k.pic.isr(chip, "isr_requested")
     k.sti()
@@ -143,19 +136,17 @@ def request_waits_for_if(k: Kernel) -> ProbeBody:
     k.serve_8259(5, base=MASTER, slave_base=SLAVE)
     k.pic.unmask(5)
     k.cli()
-    with k.trigger():
-        k.lines.up(5)
+    k.trigger(k.lines.up, 5)
     k.stay_quiet()
     held = k.pic.irr(k.pic.MASTER, "held")
     k.mark("sti")
     k.sti()
-    k.wait_for(MASTER + 5)
-    k.stay_quiet()
+    k.wait_for(MASTER + 5, quiet_ms=1)
 
     run = yield
 
     assert run[held] == 1 << 5
-    assert [getattr(event, "vector", "sti") for event in run.events] == ["sti", MASTER + 5]
+    assert run.sequence == ["sti", MASTER + 5]
 
 
 @probe(
@@ -172,8 +163,7 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
     k.serve_8259(5, base=MASTER, slave_base=SLAVE)
     k.pic.unmask(5)
     k.cli()
-    with k.trigger():
-        k.lines.up(5)
+    k.trigger(k.lines.up, 5)
     k.asm("""
         sti
         hlt
@@ -183,8 +173,7 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run.vectors == [MASTER + 5]
-    assert run.interrupts[0].rip == run.built.symbols["after_halt"]
+    assert run.fields("vector", "rip") == [(MASTER + 5, run.address("after_halt"))]
 
 
 @probe.each(irq=[7, 12], lint0=["masked", "extint"])
@@ -211,8 +200,7 @@ def without_local_apic_intr_goes_to_the_processor(k: Kernel, irq: int, lint0: st
     k.msr.APIC_BASE.update(EN=0)
     base = k.msr.APIC_BASE.read("base")
     k.pic.unmask(irq)
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     requested = k.pic.irr(k.pic.MASTER, "requested")
     k.sti()
     k.settle()

@@ -10,8 +10,7 @@ def nest_in_service(k: Kernel, *irqs: int) -> None:
 
     The default stub sends no end of interrupt to the 8259.
     """
-    for irq in irqs:
-        k.lines.down(irq)
+    k.lines.down(*irqs)
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
@@ -32,8 +31,7 @@ def non_specific_eoi_ends_the_highest(k: Kernel) -> ProbeBody:
     nest_in_service(k, 7, 5, 3, 1)
     isr = [k.pic.isr(k.pic.MASTER, "isr_before")]
     for number in range(1, 6):
-        with k.trigger():
-            k.pic.MASTER.OCW2.write(0x20)
+        k.trigger(k.pic.MASTER.OCW2.write, 0x20)
         isr.append(k.pic.isr(k.pic.MASTER, f"isr_after_{number}"))
 
     run = yield
@@ -50,8 +48,7 @@ def non_specific_eoi_ends_the_highest(k: Kernel) -> ProbeBody:
 def specific_eoi_ends_the_level_named(k: Kernel, level: int) -> ProbeBody:
     """A specific EOI clears the ISR bit of the level that it names and no other."""
     nest_in_service(k, 7, 5, 3, 1)
-    with k.trigger():
-        k.pic.MASTER.OCW2.write(0x60 | level)
+    k.trigger(k.pic.MASTER.OCW2.write, 0x60 | level)
     isr = k.pic.isr(k.pic.MASTER, "isr")
 
     run = yield
@@ -67,8 +64,7 @@ def specific_eoi_ends_the_level_named(k: Kernel, level: int) -> ProbeBody:
 )
 def specific_eoi_of_an_idle_level_does_nothing(k: Kernel, level: int) -> ProbeBody:
     """A specific EOI that names a level which is not in service leaves the ISR as it is."""
-    with k.trigger():
-        nest_in_service(k, 7, 5, 3, 1)
+    k.trigger(nest_in_service, k, 7, 5, 3, 1)
     k.pic.MASTER.OCW2.write(0x60 | level)
     isr = k.pic.isr(k.pic.MASTER, "isr")
 
@@ -87,8 +83,7 @@ def specific_eoi_of_an_idle_level_does_nothing(k: Kernel, level: int) -> ProbeBo
 )
 def commands_without_the_eoi_bit_end_nothing(k: Kernel, command: int) -> ProbeBody:
     """OCW2 with its EOI bit clear leaves the ISR as it is: no operation, rotate in automatic EOI, set priority."""
-    with k.trigger():
-        nest_in_service(k, 7, 5, 3, 1)
+    k.trigger(nest_in_service, k, 7, 5, 3, 1)
     k.pic.MASTER.OCW2.write(command | (3 if command & 0x40 else 0))
     isr = k.pic.isr(k.pic.MASTER, "isr")
     k.pic.MASTER.OCW2.write(0x00)  # rotate in automatic EOI off again
@@ -110,21 +105,17 @@ def eoi_at_the_slave_alone_leaves_ir2_in_service(k: Kernel) -> ProbeBody:
     k.pic.SLAVE.OCW2.write(0x20)
     slave = k.pic.isr(k.pic.SLAVE, "slave")
     master = k.pic.isr(k.pic.MASTER, "master")
-    k.lines.down(12)
-    k.lines.down(3)
-    k.lines.up(12)
-    k.lines.up(3)
+    k.lines.down(12, 3)
+    k.lines.up(12, 3)
     k.stay_quiet()
     k.mark("EOI at the master")
-    with k.trigger():
-        k.pic.MASTER.OCW2.write(0x20)
+    k.trigger(k.pic.MASTER.OCW2.write, 0x20)
     k.wait_for(SLAVE + 4, count=2, ms=10)
 
     run = yield
 
     assert (run[slave], run[master]) == (0, 1 << 2)
-    order = [getattr(event, "vector", "EOI at the master") for event in run.events]
-    assert order == [SLAVE + 4, "EOI at the master", SLAVE + 4]
+    assert run.sequence == [SLAVE + 4, "EOI at the master", SLAVE + 4]
 
 
 @probe(
@@ -139,23 +130,19 @@ def eoi_at_the_master_alone_leaves_the_slave_in_service(k: Kernel) -> ProbeBody:
     k.pic.MASTER.OCW2.write(0x20)
     slave = k.pic.isr(k.pic.SLAVE, "slave")
     master = k.pic.isr(k.pic.MASTER, "master")
-    k.lines.down(14)
-    k.lines.down(3)
-    k.lines.up(14)
-    k.lines.up(3)
+    k.lines.down(14, 3)
+    k.lines.up(14, 3)
     k.wait_for(MASTER + 3, ms=10)
     k.pic.MASTER.OCW2.write(0x20)
     k.stay_quiet()
     k.mark("EOI at the slave")
-    with k.trigger():
-        k.pic.SLAVE.OCW2.write(0x20)
+    k.trigger(k.pic.SLAVE.OCW2.write, 0x20)
     k.wait_for(SLAVE + 6, ms=10)
 
     run = yield
 
     assert (run[slave], run[master]) == (1 << 4, 0)
-    order = [getattr(event, "vector", "EOI at the slave") for event in run.events]
-    assert order == [SLAVE + 4, MASTER + 3, "EOI at the slave", SLAVE + 6]
+    assert run.sequence == [SLAVE + 4, MASTER + 3, "EOI at the slave", SLAVE + 6]
 
 
 @probe(
@@ -175,8 +162,7 @@ def non_specific_eoi_skips_masked_levels_in_special_mask_mode(k: Kernel) -> Prob
     nest_in_service(k, 5, 3)
     k.pic.MASTER.OCW1.write(0xFF & ~(1 << 5))  # IR3, the higher one in service, is masked
     k.pic.MASTER.OCW3.write(0x68)
-    with k.trigger():
-        k.pic.MASTER.OCW2.write(0x20)
+    k.trigger(k.pic.MASTER.OCW2.write, 0x20)
     isr = k.pic.isr(k.pic.MASTER, "isr")
     k.pic.MASTER.OCW3.write(0x48)
 

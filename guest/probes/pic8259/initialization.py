@@ -7,8 +7,7 @@ MASTER, SLAVE = 0x50, 0x70
 
 def prepare(k: Kernel, *irqs: int, **icw4: int) -> None:
     """Lines low, both chips initialised, LINT0 masked: the chips are looked at through their ports alone."""
-    for irq in irqs:
-        k.lines.down(irq)
+    k.lines.down(*irqs)
     k.lapic.LVT_LINT0.write(MASK=1, DELIVERY_MODE=7)
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE, **icw4)
@@ -31,8 +30,7 @@ def icw1_clears_the_imr(k: Kernel) -> ProbeBody:
     """After ICW1 the IMR is 0: every input is enabled until OCW1 says otherwise."""
     prepare(k)
     before = k.pic.MASTER.OCW1.read("before")
-    with k.trigger():
-        icws(k)
+    k.trigger(icws, k)
     after = k.pic.MASTER.OCW1.read("after")
     k.pic.MASTER.OCW1.write(0xFF)
 
@@ -51,8 +49,7 @@ def icw1_selects_the_irr(k: Kernel) -> ProbeBody:
     """After ICW1 the even port reads the IRR, though OCW3 had selected the ISR before."""
     prepare(k, 5)
     k.pic.isr(k.pic.MASTER)
-    with k.trigger():
-        icws(k)
+    k.trigger(icws, k)
     k.pic.MASTER.OCW1.write(0xFF)
     k.lines.up(5)
     status = k.pic.MASTER.STATUS.read("status")
@@ -73,11 +70,9 @@ def icw1_restores_the_fixed_priority(k: Kernel) -> ProbeBody:
     """After ICW1 IR7 is the lowest level again, whatever set-priority had made of it."""
     prepare(k, 3, 5)
     k.pic.MASTER.OCW2.write(0xC4)  # IR4 the lowest: IR5 goes first
-    with k.trigger():
-        icws(k)
+    k.trigger(icws, k)
     k.pic.unmask(3, 5)
-    k.lines.up(5)
-    k.lines.up(3)
+    k.lines.up(5, 3)
     polled = k.pic.poll(k.pic.MASTER, "polled")
 
     run = yield
@@ -96,8 +91,7 @@ def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
     k.lapic.virtual_wire()
     k.sti()
     k.pic.MASTER.OCW3.write(0x68)
-    with k.trigger():
-        icws(k)
+    k.trigger(icws, k)
     k.pic.unmask(5, 6)
     k.lines.up(5)
     k.wait_for(MASTER + 5)
@@ -112,7 +106,7 @@ def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run[irr] == 1 << 6
-    assert [getattr(event, "vector", "EOI") for event in run.events] == [MASTER + 5, "EOI", MASTER + 6]
+    assert run.sequence == [MASTER + 5, "EOI", MASTER + 6]
 
 
 @probe.each(line=["as_it_is", "driven_again"])
@@ -132,8 +126,7 @@ def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
 def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
     """After ICW1 an input that is high requests nothing until it has gone low and high again."""
     prepare(k, 5)
-    with k.trigger():
-        k.lines.up(5)
+    k.trigger(k.lines.up, 5)
     before = k.pic.irr(k.pic.MASTER, "before")
     chip = icws(k)
     chip.OCW1.write(0xFF)
@@ -168,8 +161,7 @@ def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
     """ICW3 follows unless SNGL is set, ICW4 if IC4 is set; the write after them is OCW1."""
     prepare(k)
     chip = icws(k, icw1=0x10 | ("no_icw4" not in words) | 2 * ("single" in words))
-    with k.trigger():
-        chip.OCW1.write(0x5A)
+    k.trigger(chip.OCW1.write, 0x5A)
     imr = chip.OCW1.read("imr")
     k.pic.initialize()
 
@@ -197,8 +189,7 @@ def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     prepare(k, 5, AEOI=1)
     chip = icws(k, icw1=0x10 | ic4, icw4=0x03)
     chip.OCW1.write(0xFF & ~(1 << 5))
-    with k.trigger():
-        k.lines.up(5)
+    k.trigger(k.lines.up, 5)
     polled = k.pic.poll(chip, "polled")
     isr = k.pic.isr(chip, "isr")
     k.pic.initialize()
@@ -223,8 +214,7 @@ def ltim_is_ignored(k: Kernel) -> ProbeBody:
     k.pic.MASTER.ELCR.write(0)
     chip = icws(k, icw1=0x19)
     chip.OCW1.write(0xFF & ~(1 << 5))
-    with k.trigger():
-        k.lines.up(5)
+    k.trigger(k.lines.up, 5)
     polled = k.pic.poll(chip, "polled")
     chip.OCW2.write(0x20)
     held = k.pic.irr(chip, "held")  # an edge was one request, a level is another

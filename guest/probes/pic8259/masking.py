@@ -25,19 +25,17 @@ def masked_request_waits_in_the_irr(k: Kernel, irq: int) -> ProbeBody:
     k.lapic.virtual_wire()
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
     k.sti()
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     k.stay_quiet()
     held = k.pic.irr(chip, "held")
     k.mark("unmask")
     k.pic.unmask(irq)
-    k.wait_for(vector_of(irq), ms=10)
-    k.stay_quiet()
+    k.wait_for(vector_of(irq), ms=10, quiet_ms=1)
 
     run = yield
 
     assert run[held] == 1 << (irq & 7)
-    assert [getattr(event, "vector", "unmask") for event in run.events] == ["unmask", vector_of(irq)]
+    assert run.sequence == ["unmask", vector_of(irq)]
 
 
 @probe.each(irq=[1, 3, 6, 8, 11, 15])
@@ -49,19 +47,15 @@ def masked_request_waits_in_the_irr(k: Kernel, irq: int) -> ProbeBody:
 def mask_bit_concerns_its_own_input_only(k: Kernel, irq: int) -> ProbeBody:
     """With every input but one masked and all of them requesting, only the unmasked one interrupts."""
     inputs = [1, *range(3, 16)]
-    for other in inputs:
-        k.lines.down(other)
+    k.lines.down(*inputs)
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
     k.pic.unmask(irq)
-    with k.trigger():
-        for other in inputs:
-            k.lines.up(other)
+    k.trigger(k.lines.up, *inputs)
     k.sti()
-    k.wait_for(vector_of(irq))
-    k.stay_quiet()
+    k.wait_for(vector_of(irq), quiet_ms=1)
     master = k.pic.irr(k.pic.MASTER, "master")
     slave = k.pic.irr(k.pic.SLAVE, "slave")
 
@@ -82,8 +76,7 @@ def imr_reads_back(k: Kernel, mask: int, chip: str) -> ProbeBody:
     k.lapic.LVT_LINT0.write(MASK=1)
     port = k.pic.MASTER if chip == "master" else k.pic.SLAVE
     port.OCW1.write(~mask & 0xFF)
-    with k.trigger():
-        port.OCW1.write(mask)
+    k.trigger(port.OCW1.write, mask)
     k.pic.isr(port)
     after_isr = port.OCW1.read("after_isr")
     k.pic.irr(port)
@@ -104,8 +97,7 @@ def imr_reads_back(k: Kernel, mask: int, chip: str) -> ProbeBody:
 def requests_do_not_reach_the_processor(k: Kernel, closed: str) -> ProbeBody:
     """With all inputs masked, or LINT0, or both, no 8259 request reaches the processor, though all are pending."""
     inputs = [1, *range(3, 16)]
-    for irq in inputs:
-        k.lines.down(irq)
+    k.lines.down(*inputs)
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.LVT_LINT0.write(DELIVERY_MODE=7, MASK=int("lint0" in closed))
@@ -113,9 +105,7 @@ def requests_do_not_reach_the_processor(k: Kernel, closed: str) -> ProbeBody:
     if "imr" not in closed:
         k.pic.unmask(*inputs)
     k.sti()
-    with k.trigger():
-        for irq in inputs:
-            k.lines.up(irq)
+    k.trigger(k.lines.up, *inputs)
     k.stay_quiet(ms=5)
     k.lapic.self_ipi(0x40)
     k.wait_for(0x40)
@@ -137,17 +127,14 @@ def requests_do_not_reach_the_processor(k: Kernel, closed: str) -> ProbeBody:
 )
 def masked_cascade_input_holds_the_slave_back(k: Kernel) -> ProbeBody:
     """With IR2 masked at the master nothing of the slave comes through; unmasking IR2 delivers what waits there."""
-    k.lines.down(9)
-    k.lines.down(12)
+    k.lines.down(9, 12)
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(9, 12, base=MASTER, slave_base=SLAVE)
     k.pic.SLAVE.OCW1.write(0x00)
     k.sti()
-    with k.trigger():
-        k.lines.up(12)
-        k.lines.up(9)
+    k.trigger(k.lines.up, 12, 9)
     k.stay_quiet()
     held = k.pic.irr(k.pic.SLAVE, "held")
     k.mark("unmask")
@@ -157,4 +144,4 @@ def masked_cascade_input_holds_the_slave_back(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run[held] == 1 << 1 | 1 << 4
-    assert [getattr(event, "vector", "unmask") for event in run.events] == ["unmask", vector_of(9), vector_of(12)]
+    assert run.sequence == ["unmask", vector_of(9), vector_of(12)]

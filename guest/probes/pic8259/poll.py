@@ -8,8 +8,7 @@ KVM_POLL = "docs/deviations/pic8259-kvm-poll.md"
 
 def prepare(k: Kernel, *irqs: int) -> None:
     """Lines low, both chips initialised, these inputs unmasked, LINT0 masked: nothing interrupts the processor."""
-    for irq in irqs:
-        k.lines.down(irq)
+    k.lines.down(*irqs)
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.LVT_LINT0.write(MASK=1, DELIVERY_MODE=7)
@@ -26,8 +25,7 @@ def prepare(k: Kernel, *irqs: int) -> None:
 def poll_acknowledges_the_request(k: Kernel, irq: int) -> ProbeBody:
     """The read after a poll command gives 80h and the level, moves the request to the ISR, and interrupts nobody."""
     prepare(k, irq)
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     before = k.pic.irr(k.pic.MASTER, "before")
     word = k.pic.poll(k.pic.MASTER, "polled")
     irr, isr = k.pic.irr(k.pic.MASTER, "irr"), k.pic.isr(k.pic.MASTER, "isr")
@@ -53,8 +51,7 @@ def poll_without_a_request_has_bit_7_clear(k: Kernel) -> ProbeBody:
     """Without a request, or with none above the level in service, the poll word's bit 7 is 0 and the ISR stays."""
     prepare(k, 3, 5)
     none = k.pic.poll(k.pic.MASTER, "none")
-    with k.trigger():
-        k.lines.up(3)
+    k.trigger(k.lines.up, 3)
     first = k.pic.poll(k.pic.MASTER, "first")
     k.lines.up(5)
     lower = k.pic.poll(k.pic.MASTER, "lower")
@@ -73,9 +70,7 @@ def poll_follows_priority(k: Kernel) -> ProbeBody:
     """Polled with EOI in between, pending requests come in the order of their priority, then none."""
     irqs = [7, 1, 5, 3]
     prepare(k, *irqs)
-    with k.trigger():
-        for irq in irqs:
-            k.lines.up(irq)
+    k.trigger(k.lines.up, *irqs)
     words = []
     for number in range(5):
         words.append(k.pic.poll(k.pic.MASTER, f"word_{number}"))
@@ -97,8 +92,7 @@ def poll_follows_priority(k: Kernel) -> ProbeBody:
 def poll_through_the_cascade(k: Kernel, irq: int) -> ProbeBody:
     """For a slave's request the master polls as level 2, and the slave tells which of its inputs it is."""
     prepare(k, irq)
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     master = k.pic.poll(k.pic.MASTER, "master")
     slave = k.pic.poll(k.pic.SLAVE, "slave")
     isr = k.pic.isr(k.pic.SLAVE, "isr")
@@ -116,9 +110,7 @@ def poll_lasts_for_one_read(k: Kernel) -> ProbeBody:
     """Only the next read is a poll: the one after it gives the register that was selected before."""
     prepare(k, 5, 6)
     k.pic.irr(k.pic.MASTER, "select_irr")
-    with k.trigger():
-        k.lines.up(6)
-        k.lines.up(5)
+    k.trigger(k.lines.up, 6, 5)
     word = k.pic.poll(k.pic.MASTER, "polled")
     status = k.pic.MASTER.STATUS.read("status")
 

@@ -24,18 +24,14 @@ def level_at_master(irq: int) -> int:
 def simultaneous_requests_come_in_order(k: Kernel) -> ProbeBody:
     """Requests that are pending together are served from IR0 down to IR7, the slave's eight between IR1 and IR3."""
     k.pit.silence()
-    for irq in ORDER:
-        k.lines.down(irq)
+    k.lines.down(*ORDER)
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(*ORDER, base=MASTER, slave_base=SLAVE)
     k.pic.unmask(*ORDER)
-    with k.trigger():
-        for irq in sorted(ORDER, key=lambda irq: irq * 7 % 16):  # any order but their own
-            k.lines.up(irq)
+    k.trigger(k.lines.up, *sorted(ORDER, key=lambda irq: irq * 7 % 16))
     k.sti()
-    k.wait_for(vector_of(7))
-    k.stay_quiet()
+    k.wait_for(vector_of(7), quiet_ms=1)
 
     run = yield
 
@@ -55,14 +51,12 @@ def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
     higher, lower = ORDER[place], ORDER[place + 1]
     nests = level_at_master(higher) < level_at_master(lower)
     k.pit.silence()
-    k.lines.down(higher)
-    k.lines.down(lower)
+    k.lines.down(higher, lower)
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(higher, base=MASTER, slave_base=SLAVE)
     with k.handler(vector_of(lower)):
-        with k.trigger():
-            k.lines.up(higher)
+        k.trigger(k.lines.up, higher)
         k.sti()
         if nests:
             k.wait_for(vector_of(higher), ms=50)
@@ -78,10 +72,9 @@ def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
 
     run = yield
 
-    order = [getattr(event, "vector", "end of interrupt") for event in run.events]
     nested = [vector_of(lower), vector_of(higher), "end of interrupt"]
     in_turn = [vector_of(lower), "end of interrupt", vector_of(higher)]
-    assert order == (nested if nests else in_turn)
+    assert run.sequence == (nested if nests else in_turn)
     assert run.interrupts[1].depth == int(nests)
 
 
@@ -96,14 +89,12 @@ def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> Probe
     higher, lower = ORDER[place], ORDER[place + 1]
     chip = k.pic.MASTER if lower < 8 else k.pic.SLAVE
     k.pit.silence()
-    k.lines.down(higher)
-    k.lines.down(lower)
+    k.lines.down(higher, lower)
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(lower, base=MASTER, slave_base=SLAVE)
     with k.handler(vector_of(higher)):
-        with k.trigger():
-            k.lines.up(lower)
+        k.trigger(k.lines.up, lower)
         k.sti()
         k.settle()
         k.cli()
@@ -117,8 +108,7 @@ def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> Probe
 
     run = yield
 
-    order = [getattr(event, "vector", "end of interrupt") for event in run.events]
-    assert order == [vector_of(higher), "end of interrupt", vector_of(lower)]
+    assert run.sequence == [vector_of(higher), "end of interrupt", vector_of(lower)]
     assert run[held] >> (lower & 7) & 1
     assert run.interrupts[1].depth == 0
 
@@ -136,8 +126,7 @@ def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
-    arrived = k.value("arrived")
-    k.store(arrived, 0)
+    arrived = k.value("arrived", 0)
     held = k.value("held")
     with k.handler(vector_of(irq)):
         k.count(arrived)
@@ -159,12 +148,10 @@ def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
     k.pic.unmask(irq)
     k.sti()
     k.lines.up(irq)
-    k.wait_for(vector_of(irq), count=2, ms=10)
-    k.stay_quiet()
+    k.wait_for(vector_of(irq), count=2, ms=10, quiet_ms=1)
 
     run = yield
 
-    order = [getattr(event, "vector", "end of interrupt") for event in run.events]
-    assert order == [vector_of(irq), "end of interrupt"] * 2
+    assert run.sequence == [vector_of(irq), "end of interrupt"] * 2
     assert run[held] == 1 << (irq & 7)
     assert [interrupt.depth for interrupt in run.interrupts] == [0, 0]

@@ -13,19 +13,15 @@ def lowest_is(level: int) -> list[int]:
 
 def all_pending_on_the_slave(k: Kernel, last: int, count: int = 1) -> None:
     """Every input of the slave requests; each handler ends with a non-specific EOI, which rotates nothing."""
-    with k.trigger():
-        for irq in range(8, 16):
-            k.lines.up(irq)
+    k.trigger(k.lines.up, *range(8, 16))
     k.pic.unmask(*range(8, 16))
     k.sti()
-    k.wait_for(SLAVE + last, count=count)
-    k.stay_quiet()
+    k.wait_for(SLAVE + last, count=count, quiet_ms=1)
 
 
 def prepare(k: Kernel) -> None:
     """Both chips initialised, the slave's lines low, every slave input with a handler that sends EOI."""
-    for irq in range(8, 16):
-        k.lines.down(irq)
+    k.lines.down(*range(8, 16))
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
@@ -59,19 +55,15 @@ def set_priority_moves_the_cascade_along(k: Kernel, level: int) -> ProbeBody:
     """At the master the slave's place in the rotated order is that of IR2."""
     irqs = {0: 0, 1: 1, 2: 8, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7}  # the master's input → an IRQ that comes by it
     k.pit.silence()
-    for irq in irqs.values():
-        k.lines.down(irq)
+    k.lines.down(*irqs.values())
     k.pic.initialize(base=MASTER, slave_base=SLAVE)
     k.lapic.virtual_wire()
     k.serve_8259(*irqs.values(), base=MASTER, slave_base=SLAVE)
     k.pic.MASTER.OCW2.write(0xC0 | level)
-    with k.trigger():
-        for irq in irqs.values():
-            k.lines.up(irq)
+    k.trigger(k.lines.up, *irqs.values())
     k.pic.unmask(*irqs.values())
     k.sti()
-    k.wait_for(MASTER + level)
-    k.stay_quiet()
+    k.wait_for(MASTER + level, quiet_ms=1)
 
     run = yield
 
@@ -119,8 +111,7 @@ def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     low, high = max(level, other), min(level, other)  # nested by their fixed priorities
     prepare(k)
     for ir in (low, high):
-        with k.handler(SLAVE + ir, replace=True):
-            k.pic.MASTER.OCW2.write(0x20)  # the slave's bit stays
+        k.handler(SLAVE + ir, replace=True).do(k.pic.MASTER.OCW2.write, 0x20)  # the slave's bit stays
     k.pic.unmask(low + 8, high + 8)
     k.sti()
     for ir in (low, high):
@@ -131,8 +122,7 @@ def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     isr = k.pic.isr(k.pic.SLAVE, "isr")
     k.pic.SLAVE.OCW2.write(0x60 | other)
     k.serve_8259(low + 8, high + 8, base=MASTER, slave_base=SLAVE, replace=True)
-    k.lines.down(low + 8)
-    k.lines.down(high + 8)
+    k.lines.down(low + 8, high + 8)
     all_pending_on_the_slave(k, last=level, count=2)
 
     run = yield
@@ -149,8 +139,7 @@ def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
 def equal_devices_take_turns(k: Kernel) -> ProbeBody:
     """With rotation on each EOI, two inputs that ask again at once are served in turn."""
     prepare(k)
-    served = k.value("served")
-    k.store(served, 0)
+    served = k.value("served", 0)
     for irq in (9, 11):
         with k.handler(SLAVE + irq - 8, replace=True):
             k.count(served)
@@ -164,12 +153,9 @@ def equal_devices_take_turns(k: Kernel) -> ProbeBody:
             k.pic.SLAVE.OCW2.write(0xA0)
             k.pic.MASTER.OCW2.write(0x20)
     k.pic.unmask(9, 11)
-    with k.trigger():
-        k.lines.up(9)
-        k.lines.up(11)
+    k.trigger(k.lines.up, 9, 11)
     k.sti()
-    k.wait_for(SLAVE + 3, count=3)
-    k.stay_quiet()
+    k.wait_for(SLAVE + 3, count=3, quiet_ms=1)
 
     run = yield
 
@@ -184,16 +170,14 @@ def equal_devices_take_turns(k: Kernel) -> ProbeBody:
 )
 def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
     """In AEOI mode INTA makes a level the lowest while "rotate in automatic EOI" is set, and not once cleared."""
-    for irq in (3, 5):
-        k.lines.down(irq)
+    k.lines.down(3, 5)
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE, AEOI=1)
     k.lapic.virtual_wire()
     k.pic.MASTER.OCW2.write(0x80)
     if not rotate:
         k.pic.MASTER.OCW2.write(0x00)
-    seen = k.value("seen")
-    k.store(seen, 0)
+    seen = k.value("seen", 0)
     with k.handler(MASTER + 3):
         k.count(seen)
         k.asm("""
@@ -204,13 +188,10 @@ def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
         k.lines.up(3)
         k.asm("asked_again:")
     k.pic.unmask(3, 5)
-    with k.trigger():
-        k.lines.up(3)
-        k.lines.up(5)
+    k.trigger(k.lines.up, 3, 5)
     k.sti()
     k.wait_for(MASTER + 5)
-    k.wait_for(MASTER + 3, count=2)
-    k.stay_quiet()
+    k.wait_for(MASTER + 3, count=2, quiet_ms=1)
 
     run = yield
 

@@ -33,20 +33,16 @@ def held_edge_interrupts_once(k: Kernel, irq: int) -> ProbeBody:
     prepare(k, irq, level=False)
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
     k.sti()
-    with k.trigger():
-        k.lines.up(irq)
-    k.wait_for(vector_of(irq))
-    k.stay_quiet()
+    k.trigger(k.lines.up, irq)
+    k.wait_for(vector_of(irq), quiet_ms=1)
     k.mark("new edge")
     k.lines.down(irq)
     k.lines.up(irq)
-    k.wait_for(vector_of(irq), count=2)
-    k.stay_quiet()
+    k.wait_for(vector_of(irq), count=2, quiet_ms=1)
 
     run = yield
 
-    order = [getattr(event, "vector", "new edge") for event in run.events]
-    assert order == [vector_of(irq), "new edge", vector_of(irq)]
+    assert run.sequence == [vector_of(irq), "new edge", vector_of(irq)]
 
 
 @probe.each(irq=LEVEL_CAPABLE)
@@ -68,10 +64,8 @@ def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
         k.asm("stays_high:")
         k.pic.eoi(irq)
     k.sti()
-    with k.trigger():
-        k.lines.up(irq)
-    k.wait_for(vector, count=3)
-    k.stay_quiet()
+    k.trigger(k.lines.up, irq)
+    k.wait_for(vector, count=3, quiet_ms=1)
     chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
     irr = k.pic.irr(chip, "irr")
     k.pic.MASTER.ELCR.write(0)
@@ -95,8 +89,7 @@ def level_request_follows_the_line(k: Kernel, irq: int) -> ProbeBody:
     prepare(k, irq, level=True)
     chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
     chip.OCW1.write(0xFF)
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     high = k.pic.irr(chip, "high")
     k.lines.down(irq)
     low = k.pic.irr(chip, "low")
@@ -149,8 +142,7 @@ def withdrawn_edge_is_no_request(k: Kernel, irq: int) -> ProbeBody:
     prepare(k, irq, level=False)
     chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
     k.cli()
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     high = k.pic.irr(chip, "high")
     k.lines.down(irq)
     low = k.pic.irr(chip, "low")
@@ -177,8 +169,7 @@ def withdrawn_level_is_spurious_at_most(k: Kernel, irq: int) -> ProbeBody:
     prepare(k, irq, level=True)
     chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
     k.cli()
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     high = k.pic.irr(chip, "high")
     k.lines.down(irq)
     k.sti()
@@ -210,8 +201,7 @@ def request_masked_before_inta(k: Kernel, irq: int) -> ProbeBody:
     prepare(k, irq, level=False)
     chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
     k.cli()
-    with k.trigger():
-        k.lines.up(irq)
+    k.trigger(k.lines.up, irq)
     chip.OCW1.write(0xFF)
     requested = k.pic.irr(chip, "requested")
     k.sti()
@@ -225,7 +215,7 @@ def request_masked_before_inta(k: Kernel, irq: int) -> ProbeBody:
 
     run = yield
 
-    order = [getattr(event, "vector", "unmasked") for event in run.events]
+    order = run.sequence
     assert run[requested] == 1 << (irq & 7)
     assert order[-2:] == ["unmasked", vector_of(irq)]
     assert order[:-2] in ([], [MASTER + 7], [SLAVE + 7])

@@ -37,8 +37,7 @@ def reschedule_wakes_an_idle_processor(k: Kernel) -> ProbeBody:
         )
     for number in range(1, rounds + 1):
         k.count(queue)
-        with k.trigger():
-            k.lapic.send(destination=1, VECTOR=VECTOR, LEVEL=1)
+        k.trigger(k.lapic.send, destination=1, VECTOR=VECTOR, LEVEL=1)
         k.wait_until(done, number)
     k.smp.join(1)
 
@@ -66,8 +65,7 @@ def function_call_runs_there_and_the_caller_waits(k: Kernel) -> ProbeBody:
             """
         )
     k.smp.listen()
-    with k.trigger():
-        k.lapic.send(VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=3)
+    k.trigger(k.lapic.send, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=3)
     k.wait_until(left, 0)
     k.mark("returned")
     k.smp.hush()
@@ -90,8 +88,7 @@ def tlb_shootdown(k: Kernel) -> ProbeBody:
         k.store(value, 0)
     k.asm(f"mov qword ptr [{PAGE:#x}], 0x11\nmov qword ptr [{OTHER:#x}], 0x22")
     with k.handler(VECTOR):
-        with k.trigger():
-            k.asm(f"invlpg [{PAGE:#x}]")
+        k.trigger(k.asm, f"invlpg [{PAGE:#x}]")
         k.count(acknowledged)
     k.smp.start()
     for cpu in range(1, CPUS):
@@ -136,8 +133,7 @@ def message_addresses_spread_interrupts(k: Kernel) -> ProbeBody:
         timer.FSB_ROUTE.write(ADDRESS=0xFEE0_0000 | cpu << 12, VALUE=VECTOR + cpu)
         timer.CONFIG.write(INT_ENABLE=1, FSB_ENABLE=1)
         timer.COMPARATOR.write(10_000)
-        with k.trigger():
-            k.hpet.CONFIG.write(ENABLE=1)
+        k.trigger(k.hpet.CONFIG.write, ENABLE=1)
         k.wait_for(VECTOR + cpu)
     k.stay_quiet()
     k.smp.hush()
@@ -165,8 +161,7 @@ def io_apic_destinations_spread_interrupts(k: Kernel) -> ProbeBody:
     with k.trigger():
         for line in lines:
             k.lines.pulse(line)
-    k.wait_for(VECTOR, CPUS)
-    k.stay_quiet()
+    k.wait_for(VECTOR, CPUS, quiet_ms=1)
     k.smp.hush()
 
     run = yield

@@ -55,10 +55,8 @@ def shorthands_need_no_destination(k: Kernel, shorthand: str) -> ProbeBody:
     receivers = {1: [0], 2: [0, 1, 2, 3], 3: [1, 2, 3]}[number]
     k.smp.listen()
     k.sti()
-    with k.trigger():
-        k.lapic.send(destination=2, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=number)
-    k.wait_for(VECTOR, len(receivers))
-    k.stay_quiet()
+    k.trigger(k.lapic.send, destination=2, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=number)
+    k.wait_for(VECTOR, len(receivers), quiet_ms=1)
     k.smp.hush()
 
     run = yield
@@ -73,10 +71,8 @@ def logical_flat_is_a_set(k: Kernel, mask: int) -> ProbeBody:
     receivers = [cpu for cpu in range(CPUS) if mask >> cpu & 1]
     k.smp.listen()
     k.sti()
-    with k.trigger():
-        k.lapic.send(destination=mask, DESTINATION_MODE=1, VECTOR=VECTOR, LEVEL=1)
-    k.wait_for(VECTOR, len(receivers))
-    k.stay_quiet()
+    k.trigger(k.lapic.send, destination=mask, DESTINATION_MODE=1, VECTOR=VECTOR, LEVEL=1)
+    k.wait_for(VECTOR, len(receivers), quiet_ms=1)
     k.smp.hush()
 
     run = yield
@@ -96,8 +92,7 @@ def nmi_ipi_ignores_if(k: Kernel) -> ProbeBody:
         k.store(running, 1)
         k.wait_until(over, 1)
     k.wait_until(running, 1)
-    with k.trigger():
-        k.lapic.send(destination=1, DELIVERY_MODE=DeliveryMode.NMI, VECTOR=0x99, LEVEL=1)
+    k.trigger(k.lapic.send, destination=1, DELIVERY_MODE=DeliveryMode.NMI, VECTOR=0x99, LEVEL=1)
     k.stay_quiet()
     k.store(over, 1)
     k.smp.join(1)
@@ -126,8 +121,7 @@ def an_ipi_wakes_a_halted_processor(k: Kernel, mode: str) -> ProbeBody:
     k.delay(us=100)
     asleep = k.value("asleep")
     k.asm("mov rax, qword ptr [awake]\nmov qword ptr [asleep], rax")
-    with k.trigger():
-        k.lapic.send(destination=1, DELIVERY_MODE=DeliveryMode[mode], VECTOR=VECTOR, LEVEL=1)
+    k.trigger(k.lapic.send, destination=1, DELIVERY_MODE=DeliveryMode[mode], VECTOR=VECTOR, LEVEL=1)
     k.smp.join(1)
 
     run = yield
@@ -135,7 +129,7 @@ def an_ipi_wakes_a_halted_processor(k: Kernel, mode: str) -> ProbeBody:
     assert run[asleep] == 0, "it was not halted"
     assert run[awake] == 1
     assert [(interrupt.cpu, interrupt.vector) for interrupt in run.interrupts] == [(1, vector)]
-    assert run.interrupts[0].rip == run.built.symbols["after_halt"]
+    assert run.interrupts[0].rip == run.address("after_halt")
 
 
 @probe(spec="SDM vol. 3A, Interrupt Distribution Mechanisms: Physical Destination Mode", cpus=2, covers=["smp.absent"])
@@ -147,10 +141,8 @@ def an_ipi_to_nobody_is_lost(k: Kernel) -> ProbeBody:
     k.stay_quiet()
     icr = k.lapic.ICR_LOW.read()
     k.mark("present")
-    with k.trigger():
-        k.lapic.send(destination=1, VECTOR=VECTOR, LEVEL=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.lapic.send, destination=1, VECTOR=VECTOR, LEVEL=1)
+    k.wait_for(VECTOR, quiet_ms=1)
     k.smp.hush()
 
     run = yield
@@ -170,11 +162,9 @@ def ten_thousand_random_ipis_all_arrive(k: Kernel) -> ProbeBody:
     chosen = random.Random(2026)
     targets = [chosen.randrange(CPUS) for _ in range(rounds * each)]
     table = k.buffer("targets", len(targets), fill=bytes(targets))
-    arrived = k.value("arrived")
-    k.store(arrived, 0)
+    arrived = k.value("arrived", 0)
     for number in range(each):
-        with k.handler(VECTOR + number):
-            k.count(arrived)
+        k.handler(VECTOR + number).do(k.count, arrived)
     k.smp.listen()
     k.sti()
     with k.trigger():

@@ -84,10 +84,8 @@ def read(report: bytes, name: str) -> int:
 def a_started_processor_takes_an_ipi(k: Kernel) -> ProbeBody:
     """INIT–SIPI–SIPI starts the second processor; a fixed IPI to its APIC ID arrives there, once, and nowhere else."""
     k.smp.listen()
-    with k.trigger():
-        k.lapic.send(destination=1, VECTOR=VECTOR, LEVEL=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.lapic.send, destination=1, VECTOR=VECTOR, LEVEL=1)
+    k.wait_for(VECTOR, quiet_ms=1)
     k.smp.hush()
 
     run = yield
@@ -103,8 +101,7 @@ def four_processors_start(k: Kernel) -> ProbeBody:
     """Each of four processors starts and has an APIC ID of its own."""
     k.smp.listen()
     k.sti()
-    with k.trigger():
-        k.lapic.send(destination=0xFF, VECTOR=VECTOR, LEVEL=1)
+    k.trigger(k.lapic.send, destination=0xFF, VECTOR=VECTOR, LEVEL=1)
     k.wait_for(VECTOR, 4)
     k.smp.hush()
 
@@ -119,8 +116,7 @@ def eight_processors_start(k: Kernel) -> ProbeBody:
     """Each of eight processors starts and has an APIC ID of its own."""
     k.smp.listen()
     k.sti()
-    with k.trigger():
-        k.lapic.send(destination=0xFF, VECTOR=VECTOR, LEVEL=1)
+    k.trigger(k.lapic.send, destination=0xFF, VECTOR=VECTOR, LEVEL=1)
     k.wait_for(VECTOR, 8)
     k.smp.hush()
 
@@ -137,8 +133,7 @@ def sipi_starts_in_real_mode_at_its_page(k: Kernel) -> ProbeBody:
     k.asm(REAL_MODE)
     k.asm("mov eax, 1\npush rbx\ncpuid\npop rbx\nmov qword ptr [signature], rax")
     init(k, 1)
-    with k.trigger():
-        sipi(k, 1, PAGE)
+    k.trigger(sipi, k, 1, PAGE)
 
     k.wait_until(REPORT, 1, mask=0xFFFF_FFFF)
 
@@ -165,8 +160,7 @@ def a_second_sipi_is_ignored(k: Kernel) -> ProbeBody:
     sipi(k, 1, PAGE + 1)
     once = k.value("once")
     k.asm(f"mov eax, dword ptr [{REPORT:#x}]\nmov qword ptr [once], rax")
-    with k.trigger():
-        init(k, 1)
+    k.trigger(init, k, 1)
     sipi(k, 1, PAGE, starts=2)
 
     run = yield
@@ -188,8 +182,7 @@ def init_alone_starts_nothing(k: Kernel) -> ProbeBody:
     k.delay(us=10_000)
     waiting = k.value("waiting")
     k.asm(f"mov eax, dword ptr [{REPORT:#x}]\nmov qword ptr [waiting], rax")
-    with k.trigger():
-        sipi(k, 1, PAGE, starts=1)
+    k.trigger(sipi, k, 1, PAGE, starts=1)
 
     run = yield
 

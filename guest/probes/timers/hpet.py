@@ -12,8 +12,7 @@ PIN_2 = Deviation(
 def one_shot_fires_once(k: Kernel) -> ProbeBody:
     """A one-shot comparator interrupts exactly once, and not before its count."""
     seen_at = k.value("seen_at")
-    with k.handler(VECTOR):
-        k.store(seen_at, k.hpet.MAIN_COUNTER)
+    k.handler(VECTOR).do(k.store, seen_at, k.hpet.MAIN_COUNTER)
 
     k.pit.silence()
     k.ioapic.redirect(pin=k.hpet.pin, vector=VECTOR)
@@ -21,11 +20,9 @@ def one_shot_fires_once(k: Kernel) -> ProbeBody:
     k.hpet.MAIN_COUNTER.write(0)
     k.hpet.TIMER[0].CONFIG.write(ROUTE=k.hpet.pin, INT_ENABLE=1)
     k.hpet.TIMER[0].COMPARATOR.write(100_000)
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     k.sti()
-    k.wait_for(VECTOR)
-    k.stay_quiet(ms=5)
+    k.wait_for(VECTOR, quiet_ms=5)
 
     run = yield
 

@@ -28,8 +28,7 @@ def one_shot(k: Kernel, at: int, *, start: int = 0, timer: int = 0, **fields: in
 )
 def capabilities_are_sane(k: Kernel) -> ProbeBody:
     """The period is at most 100 ns and not 0, revision and vendor are set, and at least 3 timers exist."""
-    with k.trigger():
-        capabilities = k.hpet.CAPABILITIES.read()
+    capabilities = k.trigger(k.hpet.CAPABILITIES.read)
     last = k.hpet.TIMER[2].CONFIG.read()
 
     run = yield
@@ -53,8 +52,7 @@ def disabling_halts_the_counter(k: Kernel) -> ProbeBody:
     k.hpet.CONFIG.write(ENABLE=1)
     k.delay(us=100)
     k.store(running, k.hpet.MAIN_COUNTER)
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=0)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=0)
     k.store(halted, k.hpet.MAIN_COUNTER)
     k.delay(us=100)
     k.store(still, k.hpet.MAIN_COUNTER)
@@ -77,8 +75,7 @@ def counter_keeps_its_period(k: Kernel) -> ProbeBody:
     t0, t1, c0, c1 = (k.value(name) for name in ("t0", "t1", "c0", "c1"))
     capabilities = k.hpet.CAPABILITIES.read()
     k.hpet.MAIN_COUNTER.write(0)
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     for tsc, count in ((t0, c0), (t1, c1)):
         k.read_tsc(tsc)
         k.store(count, k.hpet.MAIN_COUNTER)
@@ -96,13 +93,10 @@ def counter_keeps_its_period(k: Kernel) -> ProbeBody:
 def every_timer_matches_on_time(k: Kernel, timer: int) -> ProbeBody:
     """Each comparator interrupts when the main counter reaches it, not before, once."""
     seen = k.value("seen")
-    with k.handler(VECTOR):
-        k.store(seen, k.hpet.MAIN_COUNTER)
+    k.handler(VECTOR).do(k.store, seen, k.hpet.MAIN_COUNTER)
     one_shot(k, 50_000, timer=timer)
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet(ms=2)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
+    k.wait_for(VECTOR, quiet_ms=2)
 
     run = yield
 
@@ -139,8 +133,7 @@ def a_comparator_in_the_past_does_not_match(k: Kernel) -> ProbeBody:
         k.hpet.MAIN_COUNTER.write(0)
         k.hpet.TIMER[0].COMPARATOR.write(2000)
         k.hpet.CONFIG.write(ENABLE=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -159,13 +152,10 @@ def a_comparator_in_the_past_does_not_match(k: Kernel) -> ProbeBody:
 def thirty_two_bit_timers_compare_low_halves(k: Kernel) -> ProbeBody:
     """With 32MODE the comparator is 32 bits wide: it matches the low half of a counter that has passed 2^32."""
     seen = k.value("seen")
-    with k.handler(VECTOR):
-        k.store(seen, k.hpet.MAIN_COUNTER)
+    k.handler(VECTOR).do(k.store, seen, k.hpet.MAIN_COUNTER)
     one_shot(k, 30_000, start=0x7_0000_0000, MODE_32=1)
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -189,10 +179,8 @@ def thirty_two_bit_one_shot_also_interrupts_at_the_wrap(k: Kernel) -> ProbeBody:
         k.asm("cmp qword ptr [first], 0\njne .Lseen\nmov rax, qword ptr [last]\nmov qword ptr [first], rax\n.Lseen:")
     match = 60_000 if k.deterministic else 5_000_000  # far enough for two interrupts of a busy host not to become one
     one_shot(k, match, start=0xFFFF_FFFF - 40_000, MODE_32=1)
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet()
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
+    k.wait_for(VECTOR, 2, quiet_ms=1)
 
     run = yield
 
@@ -206,13 +194,10 @@ def thirty_two_bit_one_shot_also_interrupts_at_the_wrap(k: Kernel) -> ProbeBody:
 def sixty_four_bit_timers_compare_all_bits(k: Kernel) -> ProbeBody:
     """Without 32MODE all 64 bits must be equal: the low half alone does not match."""
     seen = k.value("seen")
-    with k.handler(VECTOR):
-        k.store(seen, k.hpet.MAIN_COUNTER)
+    k.handler(VECTOR).do(k.store, seen, k.hpet.MAIN_COUNTER)
     one_shot(k, 0x5_0000_0000 + 40_000, start=0x5_0000_0000 - 40_000)
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 

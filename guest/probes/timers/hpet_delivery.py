@@ -39,8 +39,7 @@ def every_advertised_route_works(k: Kernel, timer: int) -> ProbeBody:
     for pin in k.hpet.pins:
         arm(k, pin, timer=timer)
         k.ioapic.redirect(pin=pin, vector=0x60 + pin)
-        with k.trigger():
-            k.hpet.CONFIG.write(ENABLE=1)
+        k.trigger(k.hpet.CONFIG.write, ENABLE=1)
         k.wait_for(0x60 + pin)
         k.ioapic.mask(pin)
 
@@ -55,24 +54,22 @@ def every_advertised_route_works(k: Kernel, timer: int) -> ProbeBody:
 def level_stays_until_its_status_is_cleared(k: Kernel, timer: int) -> ProbeBody:
     """A level-triggered timer sets its status bit and holds its line until 1 is written to it, not 0."""
     pin = k.hpet.pin
-    with k.handler(VECTOR, eoi=False):
-        pass
+    k.hold(VECTOR)
     arm(k, pin, timer=timer, level=1)
     k.ioapic.redirect(pin=pin, vector=VECTOR, TRIGGER_MODE=1)
     k.sti()
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     k.wait_for(VECTOR)
     raised = k.hpet.INTERRUPT_STATUS.read("raised")
     k.hpet.INTERRUPT_STATUS.write(0)
     kept = k.hpet.INTERRUPT_STATUS.read("kept")
     k.mark("EOI, line active")
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.wait_for(VECTOR, 2)
     k.hpet.INTERRUPT_STATUS.write(1 << timer)
     cleared = k.hpet.INTERRUPT_STATUS.read("cleared")
     k.mark("EOI, line idle")
-    k.lapic.EOI.write(0)
+    k.lapic.eoi()
     k.stay_quiet()
 
     run = yield
@@ -90,8 +87,7 @@ def an_edge_timer_shows_no_status(k: Kernel) -> ProbeBody:
     arm(k, k.hpet.pin)
     k.ioapic.redirect(pin=k.hpet.pin, vector=VECTOR)
     k.sti()
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     k.wait_for(VECTOR)
     status = k.hpet.INTERRUPT_STATUS.read()
 
@@ -118,8 +114,7 @@ def a_disabled_timer_still_shows_its_status(k: Kernel) -> ProbeBody:
     arm(k, k.hpet.pin, level=1, enable=0)
     k.ioapic.redirect(pin=k.hpet.pin, vector=VECTOR, TRIGGER_MODE=1)
     k.sti()
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     k.stay_quiet(ms=2 if k.deterministic else 100)  # a busy host may serve the timer late
     status = k.hpet.INTERRUPT_STATUS.read()
 
@@ -143,10 +138,8 @@ def fsb_delivery_writes_its_message(k: Kernel, timer: int) -> ProbeBody:
     k.hpet.TIMER[timer].CONFIG.write(INT_ENABLE=1, FSB_ENABLE=1)
     k.hpet.TIMER[timer].COMPARATOR.write(10_000)
     k.sti()
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 

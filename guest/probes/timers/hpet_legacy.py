@@ -21,10 +21,8 @@ def legacy_route_ignores_the_timers_own(k: Kernel, timer: int) -> ProbeBody:
     k.hpet.TIMER[timer].CONFIG.write(ROUTE=k.hpet.pin, INT_ENABLE=1)
     k.hpet.TIMER[timer].COMPARATOR.write(20_000)
     k.sti()
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1, LEGACY_ROUTE=1)
-    k.wait_for((VECTOR_2, VECTOR_8)[timer])
-    k.stay_quiet()
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1, LEGACY_ROUTE=1)
+    k.wait_for((VECTOR_2, VECTOR_8)[timer], quiet_ms=1)
 
     run = yield
 
@@ -46,10 +44,8 @@ def legacy_route_cuts_off_the_pit(k: Kernel) -> ProbeBody:
     k.ioapic.mask(PIT_PIN)  # giving the pin back to an output that is high is an edge of its own
     k.hpet.CONFIG.write(ENABLE=0)
     k.ioapic.unmask(PIT_PIN)
-    with k.trigger():
-        k.pit.program(channel=0, mode=0, count=1000)
-    k.wait_for(VECTOR_2)
-    k.stay_quiet(ms=2)
+    k.trigger(k.pit.program, channel=0, mode=0, count=1000)
+    k.wait_for(VECTOR_2, quiet_ms=2)
 
     run = yield
 
@@ -60,8 +56,7 @@ def legacy_route_cuts_off_the_pit(k: Kernel) -> ProbeBody:
 @probe(spec=LEGACY, needs=["hpet"], covers=["timers.hpet-legacy-cuts-rtc"])
 def legacy_route_cuts_off_the_rtc(k: Kernel) -> ProbeBody:
     """With LEG_RT_CNF the RTC causes no interrupt, though its flags are set; without it, it does again."""
-    with k.handler(VECTOR_8):
-        k.rtc.C.read("acknowledged")
+    k.handler(VECTOR_8).do(k.rtc.C.read, "acknowledged")
     k.ioapic.redirect(pin=RTC_PIN, vector=VECTOR_8)
     k.hpet.CONFIG.write(ENABLE=1, LEGACY_ROUTE=1)
     k.rtc.C.read("before")
@@ -71,8 +66,7 @@ def legacy_route_cuts_off_the_rtc(k: Kernel) -> ProbeBody:
     k.stay_quiet(ms=2 if k.deterministic else 200)
     flags = k.rtc.C.read("flags")
     k.mark("legacy off")
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=0)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=0)
     k.wait_for(VECTOR_8)
     k.cli()
     k.rtc.B.update(PIE=0)

@@ -46,8 +46,7 @@ def comparator_advances_by_its_period(k: Kernel, timer: int) -> ProbeBody:
         k.store(next_match, block.COMPARATOR)
         k.store(seen_at, k.hpet.MAIN_COUNTER)
     k.sti()
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     k.wait_for(VECTOR, 11)
     k.cli()
     k.hpet.CONFIG.write(ENABLE=0)
@@ -86,8 +85,7 @@ def value_set_sets_the_accumulator_once(k: Kernel) -> ProbeBody:
     k.hpet.MAIN_COUNTER.write(0)
     timer = k.hpet.TIMER[0]
     timer.CONFIG.write(ROUTE=k.hpet.pin, TYPE=1, VAL_SET=1)
-    with k.trigger():
-        timer.COMPARATOR.write(500_000)
+    k.trigger(timer.COMPARATOR.write, 500_000)
     timer.COMPARATOR.write(7_000)
     comparator = timer.COMPARATOR.read()
     config = timer.CONFIG.read()

@@ -13,8 +13,7 @@ def a_latched_count_waits_to_be_read(k: Kernel) -> ProbeBody:
     """The latch command holds the count until it is read, ignores a second latch before, and the counter goes on."""
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=0, count=0xF000)
-    with k.trigger():
-        k.pit.COUNTER_LATCH.write(SC=2)
+    k.trigger(k.pit.COUNTER_LATCH.write, SC=2)
     k.delay(us=2000)
     k.pit.COUNTER_LATCH.write(SC=2)  # ignored: the first is not read yet
     low, high = k.pit.COUNTER[2].read("low"), k.pit.COUNTER[2].read("high")
@@ -37,8 +36,7 @@ def status_repeats_the_control_word(k: Kernel, channel: int) -> ProbeBody:
     k.pit.speaker.gate(1)
     seen = []
     for rw, mode, bcd in words:
-        with k.trigger():
-            k.pit.CONTROL_WORD.write(SC=channel, RW=rw, M=mode, BCD=bcd)
+        k.trigger(k.pit.CONTROL_WORD.write, SC=channel, RW=rw, M=mode, BCD=bcd)
         k.pit.READ_BACK.write(int(ReadBackCommand.latch(channel, count=False)))
         seen.append(k.pit.STATUS[channel].read())
 
@@ -54,8 +52,7 @@ def read_back_latches_several_at_once(k: Kernel) -> ProbeBody:
     k.pit.program(channel=0, mode=0, count=0xE000)
     k.pit.program(channel=2, mode=0, count=0xE000)
     k.delay(us=100)
-    with k.trigger():
-        k.pit.READ_BACK.write(int(ReadBackCommand.latch(0, 2)))
+    k.trigger(k.pit.READ_BACK.write, int(ReadBackCommand.latch(0, 2)))
     k.delay(us=5000)
     values = []
     for channel in (0, 2):
@@ -90,8 +87,7 @@ def null_count_says_whether_the_count_is_loaded(k: Kernel) -> ProbeBody:
     k.pit.program(channel=2, mode=1, count=5000)
     k.pit.READ_BACK.write(status)
     waiting = k.pit.STATUS[2].read("waiting")
-    with k.trigger():
-        k.pit.speaker.gate(1)
+    k.trigger(k.pit.speaker.gate, 1)
     k.delay(us=10)
     k.pit.READ_BACK.write(status)
     loaded = k.pit.STATUS[2].read("loaded")
@@ -141,8 +137,7 @@ def bcd_counts_in_decades(k: Kernel) -> ProbeBody:
     """With BCD set the counter has four decades: each nibble that is read is a digit, and 0 means 10000."""
     counts = [k.value(f"count_{number}") for number in range(32)]
     k.pit.speaker.gate(1)
-    with k.trigger():
-        k.pit.program(channel=2, mode=2, count=0, bcd=True)
+    k.trigger(k.pit.program, channel=2, mode=2, count=0, bcd=True)
     for count in counts:
         k.delay(us=37)
         k.pit.latch_count(2, count)
@@ -171,8 +166,7 @@ def a_new_count_waits_for_the_end_of_the_period(k: Kernel) -> ProbeBody:
     k.pit.program(channel=2, mode=2, count=0xF000)
     k.delay(us=1000)
     k.pit.latch_count(2, before)
-    with k.trigger():
-        k.pit.load(channel=2, count=0x4000)
+    k.trigger(k.pit.load, channel=2, count=0x4000)
     k.delay(us=100)
     k.pit.latch_count(2, after)
     k.delay(us=52_000)
@@ -193,8 +187,7 @@ def mode_0_takes_a_new_count_at_once(k: Kernel) -> ProbeBody:
     reloaded, wrapped = k.value("reloaded"), k.value("wrapped")
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=0, count=0xF000)
-    with k.trigger():
-        k.pit.load(channel=2, count=2000)
+    k.trigger(k.pit.load, channel=2, count=2000)
     k.pit.latch_count(2, reloaded)
     k.delay(us=3000)
     k.pit.latch_count(2, wrapped)
@@ -211,8 +204,7 @@ def mode_3_counts_by_two(k: Kernel) -> ProbeBody:
     counts = [k.value(f"count_{number}") for number in range(16)]
     first, last = k.value("first"), k.value("last")
     k.pit.speaker.gate(1)
-    with k.trigger():
-        k.pit.program(channel=2, mode=3, count=0xF000)
+    k.trigger(k.pit.program, channel=2, mode=3, count=0xF000)
     for number, count in enumerate(counts):
         k.pit.latch_count(2, count)
         k.read_tsc(last if number else first)

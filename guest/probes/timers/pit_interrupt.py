@@ -30,11 +30,9 @@ def mode_0_interrupts_once(k: Kernel, count: int) -> ProbeBody:
     k.pit.CONTROL_WORD.write(SC=0, RW=3, M=0)
     k.pit.COUNTER[0].write(count & 0xFF)
     k.read_tsc(before)
-    with k.trigger():
-        k.pit.COUNTER[0].write(count >> 8)
+    k.trigger(k.pit.COUNTER[0].write, count >> 8)
     k.read_tsc(after)
-    k.wait_for(VECTOR)
-    k.stay_quiet(ms=5)
+    k.wait_for(VECTOR, quiet_ms=5)
 
     run = yield
 
@@ -72,8 +70,7 @@ def periodic_modes_keep_their_period(k: Kernel, mode: int, count: int) -> ProbeB
     start = k.value("start")
     listen(k)
     k.read_tsc(start)
-    with k.trigger():
-        k.pit.program(channel=0, mode=mode, count=count)
+    k.trigger(k.pit.program, channel=0, mode=mode, count=count)
     k.wait_for(VECTOR, 2 + periods, ms=500)
     k.cli()
 

@@ -83,8 +83,7 @@ def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
     k.pit.CONTROL_WORD.write(SC=2, RW=3, M=0)
     k.pit.COUNTER[2].write(COUNT & 0xFF)
     k.read_tsc(before)
-    with k.trigger():
-        k.pit.COUNTER[2].write(COUNT >> 8)
+    k.trigger(k.pit.COUNTER[2].write, COUNT >> 8)
     k.read_tsc(after)
     k.pit.speaker.out(low)
     k.pit.speaker.wait_out(1, risen)
@@ -119,8 +118,7 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
     k.delay(us=6000 if k.deterministic else 60_000)
     k.pit.speaker.low_samples(idle, 1000)
     k.read_tsc(before)
-    with k.trigger():
-        k.pit.speaker.gate(1)
+    k.trigger(k.pit.speaker.gate, 1)
     k.pit.speaker.wait_out(0, fallen)
     k.pit.speaker.wait_out(1, risen)
 
@@ -148,8 +146,7 @@ def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
     k.pit.speaker.trigger()
     k.delay(us=2000)
     k.read_tsc(before)
-    with k.trigger():
-        k.pit.speaker.trigger()
+    k.trigger(k.pit.speaker.trigger)
     k.pit.speaker.wait_out(1, risen)
 
     run = yield
@@ -187,8 +184,7 @@ def mode_3_halves(k: Kernel, count: int) -> ProbeBody:
     names = ("start", "fall_1", "rise_1", "fall_2", "rise_2")
     edges = [k.value(name) for name in names]
     k.pit.speaker.gate(1)
-    with k.trigger():
-        k.pit.program(channel=2, mode=3, count=count)
+    k.trigger(k.pit.program, channel=2, mode=3, count=count)
     k.read_tsc(edges[0])
     for number, edge in enumerate(edges[1:]):
         k.pit.speaker.wait_out(number & 1, edge)
@@ -214,8 +210,7 @@ def mode_4_strobes_once(k: Kernel) -> ProbeBody:
     low, later = k.value("low"), k.value("later")
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=0, count=0xFFFF)
-    with k.trigger():
-        k.pit.program(channel=2, mode=4, count=COUNT)
+    k.trigger(k.pit.program, channel=2, mode=4, count=COUNT)
     k.pit.speaker.low_samples(low, 1000)
     k.delay(us=5000)
     k.pit.speaker.low_samples(later, 1000)
@@ -240,8 +235,7 @@ def mode_5_strobes_after_its_trigger(k: Kernel) -> ProbeBody:
     k.pit.program(channel=2, mode=5, count=COUNT)
     k.pit.speaker.low_samples(low, 1000)
     k.read_tsc(before)
-    with k.trigger():
-        k.pit.speaker.gate(1)
+    k.trigger(k.pit.speaker.gate, 1)
     k.pit.speaker.wait_out(0, fallen)
 
     run = yield
@@ -270,8 +264,7 @@ def low_gate_stops_the_count(k: Kernel, mode: int) -> ProbeBody:
     k.pit.program(channel=2, mode=mode, count=0xF000)
     for number, count in enumerate(counts):
         if number == 2:
-            with k.trigger():
-                k.pit.speaker.gate(0)
+            k.trigger(k.pit.speaker.gate, 0)
             k.delay(us=10)
         k.pit.latch_count(2, count)
         k.delay(us=1000)

@@ -40,8 +40,7 @@ def pm_timer_counts_at_3579545_hz(k: Kernel) -> ProbeBody:
     pm = power_management(k)
     k.read_tsc(t0)
     k.store(c0, pm.PM_TMR)
-    with k.trigger():
-        k.delay(us=10_000)
+    k.trigger(k.delay, us=10_000)
     k.read_tsc(t1)
     k.store(c1, pm.PM_TMR)
 
@@ -66,10 +65,8 @@ def the_top_bit_sets_its_status_and_interrupts(k: Kernel) -> ProbeBody:
     pm.PM1_STS.write(TMR_STS=1)
     early = pm.PM1_STS.read("early")
     k.sti()
-    with k.trigger():
-        pm.PM1_EN.write(TMR_EN=1)
-    k.wait_for(SCI_VECTOR, ms=2600)
-    k.stay_quiet()
+    k.trigger(pm.PM1_EN.write, TMR_EN=1)
+    k.wait_for(SCI_VECTOR, ms=2600, quiet_ms=1)
     late = pm.PM1_STS.read("late")
     pm.PM1_EN.write(0)
 
@@ -102,8 +99,7 @@ def all_clocks_agree(k: Kernel) -> ProbeBody:
         k.store(timer, pm.PM_TMR)
         samples.append((tsc, pit, hpet, timer))
         if number == 1:
-            with k.trigger():
-                k.delay(us=20_000)
+            k.trigger(k.delay, us=20_000)
 
     run = yield
 

@@ -66,8 +66,7 @@ def time_counts_in_its_data_mode(k: Kernel, case: str) -> ProbeBody:
     """The update carries from seconds to hours in BCD and binary, 24 and 12 hours (bit 7 of the hours is PM)."""
     hours, mode, before, after = case.split()
     first = [int(byte, 16) for byte in before.split(":")]
-    with k.trigger():
-        set_time(k, *first, HOURS_24=int(hours == "24h"), DM=int(mode == "binary"))
+    k.trigger(set_time, k, *first, HOURS_24=int(hours == "24h"), DM=int(mode == "binary"))
     await_update(k)
     read = [register.read() for register in (k.rtc.HOURS, k.rtc.MINUTES, k.rtc.SECONDS)]
 
@@ -88,8 +87,7 @@ def an_update_ends_once_a_second(k: Kernel) -> ProbeBody:
     set_time(k, 0x12, 0x34, 0x10, **B_24_BCD)
     k.rtc.C.read("before")
     k.sti()
-    with k.trigger():
-        k.rtc.B.write(UIE=1, **B_24_BCD)
+    k.trigger(k.rtc.B.write, UIE=1, **B_24_BCD)
     k.wait_for(VECTOR, 3, halt=True)
     k.cli()
 
@@ -109,8 +107,7 @@ def an_update_ends_once_a_second(k: Kernel) -> ProbeBody:
 def first_update_comes_half_a_second_after_divider_reset(k: Kernel) -> ProbeBody:
     """When the divider's reset is removed, the first update comes half a second later."""
     start, end = k.value("start"), k.value("end")
-    with k.trigger():
-        set_time(k, 0x12, 0x34, 0x10, **B_24_BCD)
+    k.trigger(set_time, k, 0x12, 0x34, 0x10, **B_24_BCD)
     k.read_tsc(start)
     await_update(k)
     k.read_tsc(end)
@@ -126,8 +123,7 @@ def first_update_comes_half_a_second_after_divider_reset(k: Kernel) -> ProbeBody
 def uip_warns_before_the_update(k: Kernel) -> ProbeBody:
     """UIP goes to 1 at least 244 µs before the update and back to 0 with it: while it reads 0, the time is stable."""
     rise, fall = k.value("rise"), k.value("fall")
-    with k.trigger():
-        set_time(k, 0x12, 0x34, 0x10, **B_24_BCD)
+    k.trigger(set_time, k, 0x12, 0x34, 0x10, **B_24_BCD)
     k.delay(us=490_000)
     for value, jump in ((rise, "jnz"), (fall, "jz")):
         k.asm(
@@ -165,8 +161,7 @@ def set_stops_updates(k: Kernel) -> ProbeBody:
     k.rtc.B.write(SET=1, **B_24_BCD)
     k.delay(us=2_100_000)
     held = k.rtc.SECONDS.read("held")
-    with k.trigger():
-        k.rtc.B.write(**B_24_BCD)
+    k.trigger(k.rtc.B.write, **B_24_BCD)
     k.delay(us=1_100_000)
     gone_on = k.rtc.SECONDS.read("gone_on")
 
@@ -193,8 +188,7 @@ def alarm_matches_the_time(k: Kernel, wild: str) -> ProbeBody:
     k.rtc.SECONDS_ALARM.write(seconds_alarm)
     k.rtc.C.read("before")
     k.sti()
-    with k.trigger():
-        k.rtc.B.write(AIE=1, **B_24_BCD)
+    k.trigger(k.rtc.B.write, AIE=1, **B_24_BCD)
     count = 3 if wild == "seconds" else 1
     k.wait_for(VECTOR, count, halt=True)
     if count == 1:
@@ -211,8 +205,7 @@ def alarm_matches_the_time(k: Kernel, wild: str) -> ProbeBody:
 @probe(spec="MC146818, Register C: reading clears all flags", covers=["timers.rtc-c-clears"], watchdog_s=30)
 def reading_register_c_clears_it(k: Kernel) -> ProbeBody:
     """The flags are set without any enable; the first read of register C shows them, the second finds all clear."""
-    with k.trigger():
-        set_time(k, 0x12, 0x34, 0x10, **B_24_BCD)
+    k.trigger(set_time, k, 0x12, 0x34, 0x10, **B_24_BCD)
     k.rtc.C.read("before")
     k.delay(us=700_000)
     first = k.rtc.C.read("first")
@@ -235,8 +228,7 @@ def reading_register_c_clears_it(k: Kernel) -> ProbeBody:
 def periodic_flag_needs_no_enable(k: Kernel) -> ProbeBody:
     """PF is set at the periodic rate though PIE is 0; IRQF is not, and nothing interrupts."""
     k.ioapic.redirect(pin=PIN, vector=VECTOR)
-    with k.trigger():
-        k.rtc.A.write(DV=2, RS=3)
+    k.trigger(k.rtc.A.write, DV=2, RS=3)
     k.rtc.C.read("before")
     k.sti()
     k.delay(us=1000)
@@ -256,8 +248,7 @@ def masked_at_the_io_apic_the_flags_stay(k: Kernel) -> ProbeBody:
     k.rtc.C.read("before")
     k.rtc.A.write(DV=2, RS=3)
     k.sti()
-    with k.trigger():
-        k.rtc.B.update(PIE=1)
+    k.trigger(k.rtc.B.update, PIE=1)
     k.delay(us=1000 if k.deterministic else 200_000)
     flags = k.rtc.C.read("flags")
 
@@ -272,8 +263,7 @@ def the_nmi_bit_is_not_part_of_the_index(k: Kernel) -> ProbeBody:
     """Port 70h bit 7 masks NMIs; the index is bits 6:0 alone, so both values of bit 7 reach the same byte."""
     values = [k.value(name) for name in ("with_0", "with_1")]
     k.asm("mov al, 0x40\nout 0x70, al\nmov al, 0xA5\nout 0x71, al")  # the RAM is the battery's: no reset clears it
-    with k.trigger():
-        k.asm("mov al, 0xC0\nout 0x70, al\nmov al, 0x5A\nout 0x71, al")
+    k.trigger(k.asm, "mov al, 0xC0\nout 0x70, al\nmov al, 0x5A\nout 0x71, al")
     for value, index in zip(values, (0x40, 0xC0), strict=True):
         k.asm(f"mov al, {index:#x}\nout 0x70, al\nin al, 0x71\nmovzx eax, al\nmov qword ptr [{value.name}], rax")
     k.asm("mov al, 0x0D\nout 0x70, al")

@@ -15,8 +15,7 @@ PERIODIC = "MC146818, Periodic Interrupt Selection"
 def periodic_rate_is_that_of_its_select_bits(k: Kernel, hertz: int) -> ProbeBody:
     """RS chooses the periodic rate, 2 Hz to 8192 Hz; each interrupt shows PF and IRQF, and nothing else."""
     flags = k.value("flags")
-    others = k.value("others")
-    k.store(others, 0)
+    others = k.value("others", 0)
     with k.handler(VECTOR):
         k.store(flags, k.rtc.C)
         k.asm(f"mov rax, qword ptr [flags]\nand eax, {0x7F & ~CLOCK:#x}\nxor eax, {1 << 6}\nor qword ptr [others], rax")
@@ -24,8 +23,7 @@ def periodic_rate_is_that_of_its_select_bits(k: Kernel, hertz: int) -> ProbeBody
     k.rtc.A.write(DV=2, RS=rtc_rate_select(hertz))
     k.rtc.C.read("before")
     k.sti()
-    with k.trigger():
-        k.rtc.B.update(PIE=1)
+    k.trigger(k.rtc.B.update, PIE=1)
     count = 3 if hertz == 2 else 9
     k.wait_for(VECTOR, count, ms=2000 if hertz == 2 else 1000)
     k.cli()
@@ -65,13 +63,10 @@ def an_unread_register_c_holds_the_interrupt(k: Kernel) -> ProbeBody:
     k.rtc.C.read("before")
     k.sti()
     k.rtc.B.update(PIE=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet(ms=2)
+    k.wait_for(VECTOR, quiet_ms=2)
     k.mark("read C")
-    with k.trigger():
-        flags = k.rtc.C.read("flags")
-    k.wait_for(VECTOR, 2)
-    k.stay_quiet(ms=2)
+    flags = k.trigger(k.rtc.C.read, "flags")
+    k.wait_for(VECTOR, 2, quiet_ms=2)
     k.rtc.B.update(PIE=0)
 
     run = yield

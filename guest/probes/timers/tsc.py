@@ -85,8 +85,7 @@ def it_agrees_across_processors(k: Kernel) -> ProbeBody:
     k.smp.start()
     with k.smp.on(1), k.trigger():
         play(1)
-    with k.trigger():
-        play(0)
+    k.trigger(play, 0)
     k.smp.join(1, ms=1000)
 
     run = yield
@@ -111,8 +110,7 @@ def it_can_be_written(k: Kernel) -> ProbeBody:
     target = 0x0123_4567_89AB_CDEF
     saved, after = k.value("saved"), k.value("after")
     k.read_tsc(saved)
-    with k.trigger():
-        k.asm(f"mov ecx, {IA32_TSC:#x}\nmov eax, {target & 0xFFFF_FFFF:#x}\nmov edx, {target >> 32:#x}\nwrmsr")
+    k.trigger(k.asm, f"mov ecx, {IA32_TSC:#x}\nmov eax, {target & 0xFFFF_FFFF:#x}\nmov edx, {target >> 32:#x}\nwrmsr")
     k.read_tsc(after)
     k.asm(f"mov ecx, {IA32_TSC:#x}\nmov eax, dword ptr [saved]\nmov edx, dword ptr [saved+4]\nwrmsr")
 
@@ -131,8 +129,7 @@ def adjust_moves_it(k: Kernel) -> ProbeBody:
     step = 1 << 40
     k.asm("test dword ptr [features], 2\njz absent")
     k.read_tsc(before)
-    with k.trigger():
-        k.asm(f"mov ecx, {IA32_TSC_ADJUST:#x}\nxor eax, eax\nmov edx, {step >> 32:#x}\nwrmsr")
+    k.trigger(k.asm, f"mov ecx, {IA32_TSC_ADJUST:#x}\nxor eax, eax\nmov edx, {step >> 32:#x}\nwrmsr")
     k.read_tsc(jumped)
     k.asm(f"mov ecx, {IA32_TSC_ADJUST:#x}\nrdmsr\nshl rdx, 32\nor rax, rdx\nmov qword ptr [adjust], rax")
     k.asm(f"mov ecx, {IA32_TSC_ADJUST:#x}\nxor eax, eax\nxor edx, edx\nwrmsr")
@@ -153,8 +150,7 @@ def rdtscp_gives_tsc_aux(k: Kernel) -> ProbeBody:
     features = k.value("features")
     k.asm("push rbx\nmov eax, 0x80000001\ncpuid\nmov qword ptr [features], rdx\npop rbx")
     k.asm("bt dword ptr [features], 27\njnc absent")
-    with k.trigger():
-        k.asm(f"mov ecx, {IA32_TSC_AUX:#x}\nmov eax, 0x89ABCDEF\nxor edx, edx\nwrmsr")
+    k.trigger(k.asm, f"mov ecx, {IA32_TSC_AUX:#x}\nmov eax, 0x89ABCDEF\nxor edx, edx\nwrmsr")
     k.read_tsc(before)
     k.asm("rdtscp\nshl rdx, 32\nor rax, rdx\nmov qword ptr [value], rax\nmov qword ptr [aux], rcx")
     k.read_tsc(after)
@@ -172,13 +168,11 @@ def rdtscp_gives_tsc_aux(k: Kernel) -> ProbeBody:
 @probe(spec="SDM vol. 3A, Control Registers: CR4.TSD", covers=["timers.tsc-tsd"])
 def tsd_forbids_it_in_ring_3(k: Kernel, instruction: str) -> ProbeBody:
     """With CR4.TSD set RDTSC and RDTSCP are #GP(0) at CPL 3, and still work at CPL 0."""
-    with k.trigger():
-        k.asm("mov rax, cr4\nor rax, 4\nmov cr4, rax")
+    k.trigger(k.asm, "mov rax, cr4\nor rax, 4\nmov cr4, rax")
     supervisor = k.value("supervisor")
     k.asm(f"{instruction}\nmov qword ptr [supervisor], rax")
     k.recover_at("refused", GP)
-    with k.ring3():
-        k.asm(f"culprit:\n{instruction}")
+    k.ring3().do(k.asm, f"culprit:\n{instruction}")
     k.asm("refused:\nmov rax, cr4\nand rax, -5\nmov cr4, rax")
 
     run = yield
@@ -188,4 +182,4 @@ def tsd_forbids_it_in_ring_3(k: Kernel, instruction: str) -> ProbeBody:
     fault = run.interrupts[0]
     assert fault.error_code == 0
     assert fault.cs & 3 == 3
-    assert fault.rip & 0xFFFF_FFFF == run.built.symbols["culprit"]
+    assert fault.rip & 0xFFFF_FFFF == run.address("culprit")

@@ -1,0 +1,133 @@
+"""The short forms of the builder: each adds the same steps as the lines that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.hardware.platform import PLATFORMS
+from harness.hardware.register import FieldError
+from harness.kernel.builder import Kernel
+from harness.kernel.program import Program, ProgramError
+
+HERE = "tests/unit/kernel/test_verbs.py"
+
+
+def builder() -> Kernel:
+    return Kernel(Program("test"), PLATFORMS["q35"])
+
+
+def written(write: Callable[[Kernel], object]) -> tuple[list[tuple[str, bool, bool]], list[str]]:
+    """The steps (text, trigger, waits) and the source that a function adds to a fresh program."""
+    k = builder()
+    write(k)
+    source = [line.text for line in k.program.source()]
+    return [(step.what, step.trigger, step.waits) for step in k.program.steps], source
+
+
+def trigger_block(k: Kernel) -> None:
+    with k.trigger():
+        k.lines.up(5)
+
+
+def handler_block(k: Kernel) -> None:
+    with k.handler(0x50):
+        k.lines.down(5)
+
+
+def held(k: Kernel) -> None:
+    for vector in (0x50, 0x61):
+        with k.handler(vector, eoi=False):
+            pass
+
+
+def stored(k: Kernel) -> None:
+    k.store(k.value("seen"), 7)
+
+
+def waits_and_stays(k: Kernel) -> None:
+    k.wait_for(0x50, 2, ms=5)
+    k.stay_quiet(3)
+
+
+def three_lines(k: Kernel) -> None:
+    for irq in (3, 5, 7):
+        k.lines.up(irq)
+    k.lines.down(3)
+    k.lines.down(5)
+
+
+def short_lines(k: Kernel) -> None:
+    k.lines.up(3, 5, 7)
+    k.lines.down(3, 5)
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (lambda k: k.trigger(k.lines.up, 5), trigger_block),
+        (lambda k: k.handler(0x50).do(k.lines.down, 5), handler_block),
+        (lambda k: k.hold(0x50, 0x61), held),
+        (lambda k: k.value("seen", 7), stored),
+        (lambda k: k.wait_for(0x50, 2, ms=5, quiet_ms=3), waits_and_stays),
+        (short_lines, three_lines),
+        (lambda k: k.lapic.eoi(), lambda k: k.lapic.EOI.write(0)),
+    ],
+    ids=["trigger", "do", "hold", "value", "quiet_ms", "lines", "eoi"],
+)
+def test_a_short_form_adds_the_steps_of_its_long_form(
+    short: Callable[[Kernel], object], long: Callable[[Kernel], object]
+) -> None:
+    assert written(short) == written(long)
+
+
+def test_trigger_and_do_return_what_the_call_returns() -> None:
+    k = builder()
+    count = k.trigger(k.lapic.CURRENT_COUNT.read, "count")
+    seen = k.handler(0x50).do(k.value, "seen", 1)
+    assert (count.name, seen.name) == ("count", "seen")
+
+
+def test_only_the_call_of_a_trigger_is_the_trigger() -> None:
+    k = builder()
+    k.trigger(k.lines.up, 5)
+    k.sti()
+    assert [step.trigger for step in k.program.steps] == [True, False]
+
+
+def test_a_trigger_is_over_when_its_call_raises() -> None:
+    k = builder()
+    with pytest.raises(FieldError):
+        k.trigger(k.lapic.INITIAL_COUNT.write, 1 << 32)
+    k.sti()
+    assert [step.trigger for step in k.program.steps] == [False]
+
+
+def test_a_value_without_a_first_number_is_not_written() -> None:
+    k = builder()
+    k.value("seen")
+    assert k.program.steps == []
+
+
+@pytest.mark.parametrize(
+    ("write", "text"),
+    [
+        (lambda k: k.trigger(k.lines.up, 16), "ISA interrupt 16"),
+        (lambda k: k.handler(0x50).do(k.lines.up, 16), "ISA interrupt 16"),
+        (lambda k: k.hold(256), "the vector is 0x100"),
+        (lambda k: k.value("seen", -1), "the number"),
+        (lambda k: k.wait_for(0x50, quiet_ms=-1), "ms=-1"),
+    ],
+    ids=["trigger", "do", "hold", "value", "quiet_ms"],
+)
+def test_an_error_names_the_line_of_the_probe(write: Callable[[Kernel], object], text: str) -> None:
+    with pytest.raises(ProgramError, match=rf"^{HERE}:\d+: .*{text}"):
+        write(builder())
+
+
+def test_a_call_in_place_of_a_function_is_an_error_at_its_line() -> None:
+    k = builder()
+    k.trigger(k.lines.up(5))  # type: ignore[func-returns-value, call-overload]
+    with pytest.raises(ProgramError, match=rf"^{HERE}:\d+: trigger\(…\) opens a block.*never entered"):
+        k.program.finish()
