@@ -32,7 +32,7 @@ def a_latched_count_waits_to_be_read(k: Kernel) -> ProbeBody:
 @probe(spec=READ_BACK, covers=["timers.pit-read-back"])
 def status_repeats_the_control_word(k: Kernel, channel: int) -> ProbeBody:
     """The status byte gives access mode, mode and BCD as the control word set them."""
-    words = [(rw, mode, bcd) for rw in (1, 2, 3) for mode in range(6) for bcd in (0, 1)]
+    words = [(rw, mode, bcd) for rw in (1, 2, 3) for mode in range(8) for bcd in (0, 1)]
     k.pit.speaker.gate(1)
     seen = []
     for rw, mode, bcd in words:

@@ -1,0 +1,96 @@
+"""The ELCR written while a line is high, and two requests at a chip that ends its interrupts by itself."""
+
+from harness import Deviation, Kernel, ProbeBody, probe
+
+MASTER, SLAVE = 0x58, 0xB0
+ELCR = "Intel 82371AB (PIIX4) datasheet, ELCR1, ELCR2; Intel 8259A datasheet, Edge and Level Triggered Modes"
+
+
+def vector_of(irq: int) -> int:
+    """The vector that an input has with the bases above."""
+    return MASTER + irq if irq < 8 else SLAVE + irq - 8
+
+
+def listen(k: Kernel, *irqs: int, **icw4: int) -> None:
+    """Lines low, both chips initialised, these inputs unmasked, all edge-triggered; virtual wire."""
+    for irq in irqs:
+        k.lines.down(irq)
+    k.pit.silence()
+    k.pic.initialize(base=MASTER, slave_base=SLAVE, **icw4)
+    k.pic.MASTER.ELCR.write(0)
+    k.pic.SLAVE.ELCR.write(0)
+    k.lapic.virtual_wire()
+    k.pic.unmask(*irqs)
+    k.sti()
+
+
+@probe.each(irq=[5, 12])
+@probe(
+    spec=ELCR,
+    covers=["pic8259.elcr-active"],
+    needs=["pc-testdev"],
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="bug",
+        sees="× 2, 1 came",
+        ref="docs/deviations/pic8259-elcr-active.md",
+    ),
+)
+def level_is_selected_while_the_line_is_high(k: Kernel, irq: int) -> ProbeBody:
+    """A line that is high, its edge served, is a request again when the ELCR makes its input level-triggered."""
+    listen(k, irq)
+    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    with k.handler(vector_of(irq)):
+        k.asm(f"cmp dword ptr [COUNTS+4*{vector_of(irq)}], 2\njb served")
+        k.lines.down(irq)
+        k.asm("served:")
+        k.pic.eoi(irq)
+    k.lines.up(irq)
+    k.wait_for(vector_of(irq))
+    k.stay_quiet()
+    k.mark("level")
+    with k.trigger():
+        chip.ELCR.write(1 << (irq & 7))
+    k.wait_for(vector_of(irq), 2)
+    k.stay_quiet()
+    chip.ELCR.write(0)
+
+    run = yield
+
+    assert run.sequence == [vector_of(irq), "level", vector_of(irq)]
+
+
+@probe(
+    spec="Intel 8259A datasheet, Automatic End of Interrupt (AEOI) Mode; Cascade Mode",
+    covers=["pic8259.aeoi-slave"],
+    needs=["pc-testdev"],
+    deviation=Deviation(
+        targets="*-tcg*",
+        versions="*",
+        kind="manual silent or contradictory",
+        sees="waited for vector 0xb5 × 1, 0 came",
+        ref="docs/deviations/pic8259-aeoi-slave.md",
+    ),
+)
+def slave_with_automatic_eoi_serves_two_requests(k: Kernel) -> ProbeBody:
+    """With AEOI in both chips two requests of the slave arrive one after the other, the higher first, with no EOI."""
+    listen(k, 10, 13, AEOI=1)
+    for irq in (10, 13):
+        with k.handler(vector_of(irq), eoi=False):
+            pass
+    k.cli()
+    k.lines.up(13)
+    k.lines.up(10)
+    k.settle()
+    with k.trigger():
+        k.sti()
+    k.wait_for(vector_of(10))
+    k.wait_for(vector_of(13))
+    k.stay_quiet()
+    master, slave = k.pic.isr(k.pic.MASTER, "master"), k.pic.isr(k.pic.SLAVE, "slave")
+
+    run = yield
+
+    assert run.vectors == [vector_of(10), vector_of(13)]
+    assert (run[master], run[slave]) == (0, 0)
