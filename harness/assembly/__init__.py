@@ -1,4 +1,4 @@
-"""Assembly text to trusted bytes: every statement becomes exactly what it says, or is refused with the reason."""
+"""Assembly text to trusted bytes: every statement becomes exactly its instruction, or is refused with a reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def assemble(
     symbols: Mapping[str, int] | None = None,
     common: Names = _NONE,
 ) -> Assembled:
-    """Assemble a unit to stand at `address`, starting in processor mode `mode` (bits).
+    """Assemble a unit for `address`, starting in processor mode `mode` (bits).
 
     `constants` are plain numbers; `symbols` are addresses of what was assembled elsewhere; `common` are more of both,
     which many units share. Raises `AssemblyError` with

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from harness.assembly.listing import Assembled, Table
+from harness.assembly.listing import Assembled
 from harness.assembly.names import Names
 from harness.assembly.source import SourceLine
 from harness.kept import Kept
@@ -65,10 +65,10 @@ def load(name: str | None, source: Sequence[SourceLine], address: int) -> Assemb
     payload = _KEPT.load(name)
     if payload is None:
         return None
-    code, symbols, columns = marshal.loads(payload)
-    return Assembled(address, code, symbols, source, Table(*columns))
+    code, symbols, rows = marshal.loads(payload)
+    return Assembled(address, code, symbols, source, rows)
 
 
 def store(name: str | None, done: Assembled) -> None:
     """Store a unit; nothing is stored where that fails (a full disk, a read-only folder)."""
-    _KEPT.store(name, marshal.dumps((done.code, dict(done.symbols), tuple(done.table))))
+    _KEPT.store(name, marshal.dumps((done.code, dict(done.symbols), tuple(done.rows))))

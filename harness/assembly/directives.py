@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from harness.assembly.expression import Here, Node, Number, leaves, parse_expression, refuse_registers
-from harness.assembly.items import DATA, DIRECTIVE, Item, Place, align, marker, org, space, values
+from harness.assembly.expression import Node, Number, names_of, parse_expression, refuse_registers
+from harness.assembly.items import DATA, DIRECTIVE, Item, Place, align, org, space, values
 from harness.assembly.source import Refusal
 from harness.assembly.statement import Directive
 from harness.assembly.tokens import Tokens, unescape
@@ -64,16 +64,16 @@ def directive_item(directive: Directive, place: Place, early: Early) -> Item:
     if name == ".intel_syntax":
         if [token.text for token in directive.tokens] != ["noprefix"]:
             raise Refusal("only .intel_syntax noprefix is understood")
-        return marker(place, DIRECTIVE)
+        return Item(place, DIRECTIVE)
     if name in _NOTHING:
         names = [token for token in directive.tokens if token.text != ","]
         if not names or any(token.kind != "name" for token in names):
             raise Refusal(f"{name} needs a name")
-        return marker(place, DIRECTIVE)
+        return Item(place, DIRECTIVE)
     if name in MODES:
         if directive.tokens:
             raise Refusal(f"{name} takes no operand")
-        return marker(place, DIRECTIVE)
+        return Item(place, DIRECTIVE)
     if name in _SECTIONS:
         raise Refusal("there are no sections: the bytes follow each other in source order", "leave the directive out")
     if name in _REFUSED:
@@ -106,7 +106,7 @@ def _data(directive: Directive, place: Place) -> Item:
     if any(token.kind == "string" for token in directive.tokens):
         raise Refusal(f"text in {directive.name}", "write .ascii or .asciz")
     nodes = arguments(directive, 1, 9999)
-    if len(nodes) > 1 and any(isinstance(leaf, Here) for node in nodes for leaf in leaves(node)):
+    if len(nodes) > 1 and any("." in names_of(node) for node in nodes):
         raise Refusal("'.' in a list of several values is not clear", "write one value a line")
     return values(place, width, nodes)
 
@@ -118,7 +118,9 @@ def _text(directive: Directive, place: Place) -> Item:
         raise Refusal(f"{directive.name} needs a text in double quotes")
     for token in directive.tokens:
         if wanted != (token.kind == "string") or (not wanted and token.text != ","):
-            raise Refusal(f"{token.text!r} cannot stand here", "texts are quoted and separated by commas", token.column)
+            raise Refusal(
+                f"{token.text!r} is not allowed here", "texts are quoted and separated by commas", token.column
+            )
         if wanted:
             content += unescape(token.text[1:-1])
             if directive.name != ".ascii":

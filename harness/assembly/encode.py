@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.expression import Node, Value, early_value
+from harness.assembly.expression import Node, Number, Value, early_value
 from harness.assembly.keystone_encoder import FILLING, propose, repair
 from harness.assembly.mnemonics import ROTATES
 from harness.assembly.no_operands import NO_OPERANDS, no_operand_bytes
-from harness.assembly.operands import Memory
+from harness.assembly.operands import SIZE_NAMES, Immediate, Memory
 from harness.assembly.registers import Register
 from harness.assembly.round_trip import check, decode_as, mismatch, without_superfluous_prefixes
 from harness.assembly.settle import Early, Request, settle, wrong_operands
@@ -43,15 +43,6 @@ ValueOf: TypeAlias = Callable[[Node], Value]
 
 _memo: Final[dict[Key, Outcome]] = {}
 _MEMO_LIMIT: Final = 65536
-_SIZES: Final = {
-    8: "byte ptr",
-    16: "word ptr",
-    32: "dword ptr",
-    64: "qword ptr",
-    80: "tbyte ptr",
-    128: "xmmword ptr",
-    256: "ymmword ptr",
-}
 _OTHER_SIZE: Final = ROTATES | {"crc32", "movsx", "movzx"}
 """Mnemonics in which a register does not determine the size of the memory operand."""
 
@@ -101,7 +92,7 @@ def _early(key: Key, instruction: Instruction) -> Early:
 
 
 def _judge(key: Key, instruction: Instruction, request: Request, slot: bytes) -> Encoded:
-    """The proposal, if it is what the statement says; raises `Refusal`."""
+    """The proposal, if the decoder confirms the statement; raises `Refusal`."""
     settled, memory = request.settled, request.settled.memory
     if memory is None or memory.size or settled.mnemonic == "lea":
         return _confirmed(instruction, request, slot)
@@ -131,20 +122,23 @@ def _attempt(key: Key, instruction: Instruction, size: int | None) -> Encoded:
 
 def _only_size(key: Key, instruction: Instruction) -> Encoded:
     """The encoding with the one size that a memory operand without a size can have; raises `Refusal`."""
-    found: dict[int, Encoded] = {}
-    for size in _SIZES:
+    operands = [Immediate(Number(1)) if isinstance(operand, Immediate) else operand for operand in instruction.operands]
+    small = instruction._replace(operands=tuple(operands))  # the size must not follow from a value that fits only one
+    sizes: list[int] = []
+    for size in SIZE_NAMES:
         with contextlib.suppress(Refusal):
-            found[size] = _attempt(key, instruction, size)
-    if not found:
+            if _attempt(key, small, size).settled.mnemonic not in ("ljmp", "lcall"):  # those are written with a size
+                sizes.append(size)
+    if not sizes:
         raise wrong_operands(instruction, key.mode)
-    if len(found) > 1:
-        names = ", ".join(_SIZES[size] for size in found)
+    if len(sizes) > 1 or instruction.mnemonic in ("movzx", "movsx"):
+        names = ", ".join(SIZE_NAMES[size] for size in sizes)
         raise Refusal("the size of the memory operand is unknown", f"write one of {names}")
-    return next(iter(found.values()))
+    return _attempt(key, instruction, sizes[0])
 
 
 def _with_hint(refusal: Refusal, key: Key, instruction: Instruction) -> Refusal:
-    """The refusal; it says so where the same address without a size is accepted."""
+    """The refusal, with a hint where the same address without a size is accepted."""
     if refusal.suggestion is None and [type(operand) for operand in instruction.operands] == [Memory]:
         with contextlib.suppress(Refusal):
             _attempt(key, instruction, None)
@@ -165,7 +159,7 @@ def _confirmed(instruction: Instruction, request: Request, slot: bytes) -> Encod
 
 
 def _located(data: bytes, settled: Settled, fields: Sequence[Field]) -> tuple[Field, ...]:
-    """The fields with their offsets, found by the placeholders that stand in them."""
+    """The fields with their offsets, found by their placeholders."""
     located: list[Field] = []
     for field in fields:
         operand = settled.operands[field.operand]

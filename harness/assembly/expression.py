@@ -8,7 +8,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.registers import REGISTERS, Register
@@ -17,17 +16,13 @@ from harness.assembly.tokens import Tokens, unescape
 
 __all__ = [
     "Binary",
-    "Here",
     "Leaf",
-    "LocalReference",
     "Name",
     "Node",
     "Number",
-    "Unary",
     "Value",
     "early_value",
     "evaluate",
-    "leaves",
     "names_of",
     "parse_expression",
     "refuse_registers",
@@ -36,7 +31,9 @@ __all__ = [
 MINIMUM: Final = -(1 << 63)
 MAXIMUM: Final = (1 << 64) - 1
 
-_NUMBER = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|(?P<oct>0[0-7]*)|(?P<dec>[1-9][0-9]*)")
+_NUMBER = re.compile(  # each group is named after its base
+    r"0[xX](?P<_16>[0-9a-fA-F]+)|0[bB](?P<_2>[01]+)|(?P<_8>0[0-7]*)|(?P<_10>[1-9][0-9]*)"
+)
 
 
 class Number(NamedTuple):
@@ -46,32 +43,13 @@ class Number(NamedTuple):
 
 
 class Name(NamedTuple):
-    """A constant, a label or a symbol from outside, or the reserved names of the caller."""
+    """A constant, a label, a symbol from outside; also `.` (the statement's address), and `1b` or `1f`."""
 
     name: str
 
 
-class LocalReference(NamedTuple):
-    """`1b` or `1f`: the nearest local label 1 backwards or forwards."""
-
-    number: int
-    forward: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """`.` or `$`: the address at which the statement starts."""
-
-
-class Unary(NamedTuple):
-    """`-`, `+` or `~` before an operand."""
-
-    operator: str
-    operand: Node
-
-
 class Binary(NamedTuple):
-    """Two operands; `parenthesised` remembers that the author grouped them."""
+    """Two operands (`-x` is `0 - x`, `~x` is `x ^ -1`); `parenthesised` remembers that the author grouped them."""
 
     operator: str
     left: Node
@@ -79,8 +57,8 @@ class Binary(NamedTuple):
     parenthesised: bool = False
 
 
-Leaf: TypeAlias = Number | Name | LocalReference | Here | Register
-Node: TypeAlias = Leaf | Unary | Binary
+Leaf: TypeAlias = Number | Name | Register
+Node: TypeAlias = Leaf | Binary
 
 
 class Value(NamedTuple):
@@ -99,10 +77,7 @@ def _number(text: str, column: int) -> int:
         elif re.fullmatch(r"0[0-9]+", text):
             hint = f"a leading 0 means octal: write {text.lstrip('0')}"
         raise Refusal(f"{text!r} is not a number", hint, column)
-    digits = match.group(match.lastgroup)
-    if len(digits) > 64:
-        raise Refusal(f"{text} does not fit into 64 bits", column=column)
-    value = int(digits, {"hex": 16, "bin": 2, "oct": 8, "dec": 10}[match.lastgroup])
+    value = int(match.group(match.lastgroup), int(match.lastgroup[1:])) if len(text) < 70 else MAXIMUM + 1
     if value > MAXIMUM:
         raise Refusal(f"{text} does not fit into 64 bits", column=column)
     return value
@@ -112,13 +87,13 @@ _LEVELS: Final = {"|": 0, "^": 1, "&": 2, "<<": 3, ">>": 3, "+": 4, "-": 4, "*":
 _INSIDE: Final = {"+": "+ - * /", "-": "+ - * /", "*": "* /", "/": "* /", "<<": "<< >>", ">>": "<< >>"} | {
     sign: f"<< >> * / {sign}" for sign in "&|^"
 }
-"""The operators that may stand beside each without parentheses: C and GNU as group them the same way."""
+"""The operators that are allowed beside each without parentheses: C and GNU as group them the same way."""
 _DEPTH: Final = 20
 _LENGTH: Final = 100
 
 
 def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
-    """Parse an expression; registers may be leaves (the caller decides whether they may stand there)."""
+    """Parse an expression; registers may be leaves (the caller decides whether they are allowed)."""
     if depth > _DEPTH:
         raise Refusal("the expression is nested too deeply")
     left = _primary(tokens, depth)
@@ -149,10 +124,8 @@ def _primary(tokens: Tokens, depth: int) -> Node:
         if register is None:
             return Name(token.text)
         return _stack_register(tokens, register) if register.kind == "x87" else register
-    if token.kind == "local":
-        return LocalReference(int(token.text[:-1]) if len(token.text) < 10 else -1, token.text[-1] == "f")
-    if token.kind == "here":
-        return Here()
+    if token.kind in ("local", "here"):
+        return Name(token.text.replace("$", "."))
     if token.kind == "char":
         data = unescape(token.text[1:-1])
         if len(data) != 1:
@@ -161,12 +134,16 @@ def _primary(tokens: Tokens, depth: int) -> Node:
     if token.text in ("-", "+", "~") and token.kind == "op":
         if depth > _DEPTH:
             raise Refusal("the expression is nested too deeply")
-        return Unary(token.text, _primary(tokens, depth + 1))
+        operand = _primary(tokens, depth + 1)
+        refuse_registers(operand)
+        if token.text == "+":
+            return operand
+        return Binary("-", Number(0), operand, True) if token.text == "-" else Binary("^", operand, Number(-1), True)
     if token.text == "(" and token.kind == "op":
         inner = parse_expression(tokens, 0, depth + 1)
         tokens.expect(")")
         return Binary(inner.operator, inner.left, inner.right, True) if isinstance(inner, Binary) else inner
-    raise Refusal(f"{token.text!r} stands where a number or a name is expected", column=token.column)
+    raise Refusal(f"{token.text!r} is not a number or a name, which is expected here", column=token.column)
 
 
 def _stack_register(tokens: Tokens, top: Register) -> Register:
@@ -182,10 +159,8 @@ def _stack_register(tokens: Tokens, top: Register) -> Register:
 
 
 def leaves(node: Node) -> Iterator[Leaf]:
-    """The numbers, names, positions and registers of an expression, in order of appearance."""
-    if isinstance(node, Unary):
-        yield from leaves(node.operand)
-    elif isinstance(node, Binary):
+    """The numbers, names and registers of an expression, in order of appearance."""
+    if isinstance(node, Binary):
         yield from leaves(node.left)
         yield from leaves(node.right)
     else:
@@ -199,35 +174,27 @@ def names_of(node: Node) -> tuple[str, ...]:
 
 def early_value(node: Node, value_of: Callable[[str], int | None]) -> int | None:
     """The value of an expression if it is known before layout, else None; `value_of` gives the known names' values."""
-    for leaf in leaves(node):
-        if not isinstance(leaf, (Number, Name)) or (isinstance(leaf, Name) and value_of(leaf.name) is None):
-            return None
-    return evaluate(node, lambda leaf: Value(value_of(leaf.name) or 0 if isinstance(leaf, Name) else 0)).number
+    if any(value_of(name) is None for name in names_of(node)):
+        return None
+    return evaluate(node, lambda name: Value(value_of(name) or 0)).number
 
 
 def refuse_registers(node: Node) -> None:
-    """Raise `Refusal` if a register stands in an expression."""
+    """Raise `Refusal` if an expression contains a register."""
     for leaf in leaves(node):
         if isinstance(leaf, Register):
-            raise Refusal(f"a register ({leaf.name}) cannot stand in this expression")
+            raise Refusal(f"a register ({leaf.name}) is not allowed in this expression")
 
 
-def evaluate(node: Node, lookup: Callable[[Name | LocalReference | Here], Value]) -> Value:
+def evaluate(node: Node, lookup: Callable[[str], Value]) -> Value:
     """The value of an expression; raises `Refusal` for what has none (division by zero, more than 64 bits, ...)."""
     if isinstance(node, Number):
         return Value(node.value)
-    if isinstance(node, (Name, LocalReference, Here)):
-        return lookup(node)
+    if isinstance(node, Name):
+        return lookup(node.name)
     if isinstance(node, Register):
-        raise Refusal(f"a register ({node.name}) cannot stand in this expression")
-    if isinstance(node, Binary):
-        number, weight = _combine(node.operator, evaluate(node.left, lookup), evaluate(node.right, lookup))
-    else:
-        number, weight = evaluate(node.operand, lookup)
-        if node.operator == "-":
-            number, weight = -number, -weight
-        elif node.operator == "~":
-            number, weight = ~number, 0
+        raise Refusal(f"a register ({node.name}) is not allowed in this expression")
+    number, weight = _combine(node.operator, evaluate(node.left, lookup), evaluate(node.right, lookup))
     if not MINIMUM <= number <= MAXIMUM:
         raise Refusal(f"the value {number:#x} does not fit into 64 bits")
     return Value(number, weight)

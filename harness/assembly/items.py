@@ -6,8 +6,8 @@ Relative transfers are encoded here, by their exact bytes (Intel SDM, volume 2: 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final
 
 from harness.assembly.encode import complete
 from harness.assembly.expression import Node, Value
@@ -19,15 +19,12 @@ from harness.assembly.source import Refusal
 from harness.assembly.statement import Instruction
 
 __all__ = [
-    "Evaluate",
     "Item",
     "Place",
     "Transfer",
     "align",
     "code",
     "jump",
-    "marker",
-    "number",
     "org",
     "space",
     "transfer",
@@ -49,13 +46,24 @@ class Place:
     text: str
     block: int
     mode: int
-    index: int = 0
-    address: int = 0
-    known: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    index: int
+    evaluate: Callable[[Node, Place], Value]
+    known: Mapping[tuple[int, str], int]
     """Values, at this point, of symbols that `.set` gives several values."""
+    address: int = 0
 
+    def value(self, node: Node) -> Value:
+        """The value, at this place, of an expression that must be a number or an address."""
+        value = self.evaluate(node, self)
+        if value.weight not in (0, 1):
+            raise Refusal(
+                "the expression is neither a number nor an address (the difference of two labels is a number)"
+            )
+        return value
 
-Evaluate: TypeAlias = Callable[[Node, Place], Value]
+    def number(self, node: Node) -> int:
+        """The number of that value."""
+        return self.value(node).number
 
 
 @dataclass(slots=True)
@@ -64,46 +72,27 @@ class Item:
 
     place: Place
     kind: int
-    size: int | Callable[[Evaluate], int]
-    data: bytes | Callable[[Evaluate], bytes]
-
-
-def number(evaluate: Evaluate, node: Node, place: Place) -> Value:
-    """The value of an expression that must be a number or an address."""
-    value = evaluate(node, place)
-    if value.weight not in (0, 1):
-        raise Refusal("the expression is neither a number nor an address (the difference of two labels is a number)")
-    return value
-
-
-def marker(place: Place, kind: int) -> Item:
-    """A label or a directive without bytes."""
-    return Item(place, kind, 0, b"")
+    size: int | Callable[[], int] = 0
+    data: bytes | Callable[[], bytes] = b""
 
 
 def code(place: Place, encoded: Encoded) -> Item:
     """An instruction of fixed size."""
-
-    def data(evaluate: Evaluate) -> bytes:
-        return complete(encoded, place.address, lambda node: number(evaluate, node, place))
-
-    return Item(place, INSTRUCTION, len(encoded.data), data if encoded.fields else encoded.data)
+    if not encoded.fields:
+        return Item(place, INSTRUCTION, len(encoded.data), encoded.data)
+    return Item(place, INSTRUCTION, len(encoded.data), lambda: complete(encoded, place.address, place.value))
 
 
 def jump(place: Place, transfer: Transfer) -> Item:
     """A relative transfer; its size is that of the short form, and layout updates it."""
-
-    def data(evaluate: Evaluate) -> bytes:
-        return transfer.data(place.address, number(evaluate, transfer.target, place).number)
-
-    return Item(place, INSTRUCTION, transfer.size, data)
+    return Item(place, INSTRUCTION, transfer.size, lambda: transfer.data(place.address, place.number(transfer.target)))
 
 
 def values(place: Place, width: int, nodes: tuple[Node, ...]) -> Item:
     """`.byte`, `.word`, `.long`, `.quad`: values of `width` bits."""
 
-    def data(evaluate: Evaluate) -> bytes:
-        return b"".join([_little_endian(number(evaluate, node, place).number, width) for node in nodes])
+    def data() -> bytes:
+        return b"".join([_little_endian(place.number(node), width) for node in nodes])
 
     return Item(place, DATA, len(nodes) * width // 8, data)
 
@@ -116,41 +105,41 @@ def _little_endian(value: int, width: int) -> bytes:
 def space(place: Place, count: Node, width: int, value: Node) -> Item:
     """`.zero`, `.skip`, `.fill`: `count` times a value of `width` bits."""
 
-    def times(evaluate: Evaluate) -> int:
-        found = number(evaluate, count, place)
+    def times() -> int:
+        found = place.value(count)
         if found.weight:
             raise Refusal("the count is an address", "the difference of two labels is a number")
         if not 0 <= found.number * width // 8 <= LIMIT:
             raise Refusal(f"a count of {found.number}: it must be 0 to {LIMIT * 8 // width}")
         return found.number
 
-    def data(evaluate: Evaluate) -> bytes:
-        return _little_endian(number(evaluate, value, place).number, width) * times(evaluate)
+    def data() -> bytes:
+        return _little_endian(place.number(value), width) * times()
 
-    return Item(place, DATA, lambda evaluate: times(evaluate) * width // 8, data)
+    return Item(place, DATA, lambda: times() * width // 8, data)
 
 
 def align(place: Place, boundary: int, fill: int, limit: int | None) -> Item:
     """`.balign`: up to the next multiple of `boundary`, with `fill`, but not by more than `limit` bytes."""
 
-    def missing(_: Evaluate) -> int:
+    def missing() -> int:
         count = -place.address % boundary
         return 0 if limit is not None and count > limit else count
 
-    return Item(place, DIRECTIVE, missing, lambda evaluate: bytes([fill]) * missing(evaluate))
+    return Item(place, DIRECTIVE, missing, lambda: bytes([fill]) * missing())
 
 
 def org(place: Place, target: Node, fill: int) -> Item:
     """`.org`: up to an address, with `fill`."""
 
-    def missing(evaluate: Evaluate) -> int:
-        return number(evaluate, target, place).number - place.address
+    def missing() -> int:
+        return place.number(target) - place.address
 
-    def data(evaluate: Evaluate) -> bytes:
-        count = missing(evaluate)
+    def data() -> bytes:
+        count = missing()
         if count < 0:
             raise Refusal(
-                f".org goes back: it stands at {place.address:#x}, {-count:#x} bytes past {place.address + count:#x}",
+                f".org goes back: {place.address:#x} is {-count:#x} bytes past {place.address + count:#x}",
                 "the code before it is too long",
             )
         if count > LIMIT:
@@ -160,7 +149,7 @@ def org(place: Place, target: Node, fill: int) -> Item:
         return bytes([fill]) * count
 
     # While layout is past the address the size is 0: `data` refuses that in the end.
-    return Item(place, DIRECTIVE, lambda evaluate: max(0, min(missing(evaluate), LIMIT + 1)), data)
+    return Item(place, DIRECTIVE, lambda: max(0, min(missing(), LIMIT + 1)), data)
 
 
 _SHORT_ONLY: Final = {"loopne": 0xE0, "loopnz": 0xE0, "loope": 0xE1, "loopz": 0xE1, "loop": 0xE2}
@@ -216,7 +205,7 @@ def transfer(instruction: Instruction, mode: int) -> Transfer:
     operand = instruction.operands[0]
     assert isinstance(operand, Immediate)
     if instruction.prefixes:
-        raise Refusal(f"{instruction.prefixes[0]} cannot stand before {mnemonic}")
+        raise Refusal(f"{instruction.prefixes[0]} is not allowed before {mnemonic}")
     short, near = _opcodes(mnemonic, mode)
     if operand.short and not short:
         raise Refusal(f"{mnemonic} has no short form")

@@ -11,6 +11,7 @@ from typing import Final
 
 import keystone
 
+from harness.assembly.operands import SIZE_NAMES
 from harness.assembly.registers import Register, general_register
 from harness.assembly.round_trip import prefix_count
 from harness.assembly.settled import (
@@ -32,17 +33,6 @@ _MODES: Final = {16: keystone.KS_MODE_16, 32: keystone.KS_MODE_32, 64: keystone.
 _SLOT: Final = 16
 _SEPARATOR: Final = "\n.balign 16, 0xcc\n"
 _BATCH: Final = 256
-_SIZE_NAMES: Final = {
-    0: "",
-    8: "byte ptr ",
-    16: "word ptr ",
-    32: "dword ptr ",
-    48: "fword ptr ",
-    64: "qword ptr ",
-    80: "tbyte ptr ",
-    128: "xmmword ptr ",
-    256: "ymmword ptr ",
-}
 _SIGNED_BYTE: Final = frozenset({"bt", "bts", "btr", "btc"})
 
 
@@ -82,11 +72,11 @@ def _operand(operand: SettledOperand, mnemonic: str) -> str:
         return general_register(operand.number, 32).name if mnemonic == "nop" and operand.size == 64 else operand.name
     if isinstance(operand, SettledMemory):
         size = operand.size
-        if mnemonic in ("ljmp", "lcall"):
+        if mnemonic in ("ljmp", "lcall", "lsl"):  # Keystone refuses the right size
             size = 0
         elif mnemonic == "nop" and size == 64:
             size = 32
-        return _memory(operand, _SIZE_NAMES[size], _becomes_relative(operand, mnemonic))
+        return _memory(operand, size, _becomes_relative(operand, mnemonic))
     value = operand.value
     if mnemonic in _SIGNED_BYTE and value > 0x7F:
         value -= 0x100  # Keystone takes this byte for a signed one
@@ -100,7 +90,7 @@ def _becomes_relative(memory: SettledMemory, mnemonic: str) -> bool:
     return memory.absolute and mnemonic != "movabs" and displacement_problem(memory.displacement, memory) is None
 
 
-def _memory(memory: SettledMemory, size: str, relative: bool) -> str:
+def _memory(memory: SettledMemory, size: int, relative: bool) -> str:
     parts: list[str] = ["rip"] if relative else []  # `repair` makes it absolute again
     if memory.base is not None:
         parts.append(memory.base.name)
@@ -114,7 +104,8 @@ def _memory(memory: SettledMemory, size: str, relative: bool) -> str:
     text = "+".join(parts)
     if displacement or not parts:
         text += f"{displacement:+#x}" if parts else f"{displacement:#x}"
-    return f"{size}{f'{memory.segment}:' if memory.segment else ''}[{text}]"
+    keyword = f"{SIZE_NAMES[size]} " if size else ""
+    return f"{keyword}{f'{memory.segment}:' if memory.segment else ''}[{text}]"
 
 
 def repair(settled: Settled, data: bytes) -> bytes:

@@ -6,29 +6,18 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from harness.assembly.round_trip import decode
 from harness.assembly.source import Origin, SourceLine
 
-__all__ = ["KINDS", "Assembled", "ListingLine", "Table"]
+__all__ = ["KINDS", "Assembled", "ListingLine", "Row"]
 
 KINDS: Final = ("instruction", "data", "label", "directive")
 
 
-class Table(NamedTuple):
-    """The listing in columns, which are quick to store and to load: an entry for each statement and label."""
-
-    texts: tuple[str, ...] = ()
-    lines: tuple[int, ...] = ()
-    """Index of the source line."""
-    kinds: tuple[int, ...] = ()
-    """Index into `KINDS`."""
-    offsets: tuple[int, ...] = ()
-    sizes: tuple[int, ...] = ()
-    """In bytes, as the offset."""
-    modes: tuple[int, ...] = ()
-    """Processor mode in bits."""
+Row: TypeAlias = tuple[str, int, int, int, int, int]
+"""A statement or label: text, index of the source line, index into `KINDS`, offset and size in bytes, mode in bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,7 @@ class Assembled:
     code: bytes
     symbols: Mapping[str, int]
     source: Sequence[SourceLine]
-    table: Table
+    rows: Sequence[Row]
 
     @cached_property
     def lines(self) -> tuple[ListingLine, ...]:
@@ -81,12 +70,12 @@ class Assembled:
                 mode,
                 KINDS[kind],
             )
-            for text, line, kind, offset, size, mode in zip(*self.table, strict=True)
+            for text, line, kind, offset, size, mode in self.rows
         )
 
     def line_at(self, address: int) -> ListingLine | None:
         """The statement whose bytes hold `address`, or None."""
-        position = bisect_right(self.table.offsets, address - self.address)
+        position = bisect_right(self.rows, address - self.address, key=lambda row: row[3])
         for line in reversed(self.lines[:position]):
             if line.data:
                 return line if line.address <= address < line.address + len(line.data) else None

@@ -43,7 +43,7 @@ psllw pslld psllq psrlw psrld psrlq psraw psrad pslldq psrldq
 LOCKABLE: Final = _names("""
 add adc and btc btr bts cmpxchg cmpxchg8b cmpxchg16b dec inc neg not or sbb sub xor xadd xchg
 """)
-"""What LOCK may stand before, with a memory destination (SDM volume 2, "LOCK")."""
+"""Mnemonics that LOCK is allowed before, with a memory destination (SDM volume 2, "LOCK")."""
 
 LONG_ONLY: Final = _names("""
 rdfsbase rdgsbase wrfsbase wrgsbase cmpxchg16b movsxd fxsave64 fxrstor64 xsave64 xrstor64 xsaveopt64 xsavec64

@@ -29,44 +29,21 @@ sysret 0f07, sysretd 0f07, sysretl 0f07, sysexit 0f35, sysexitd 0f35,
 leave c9, ret c3, retn c3, retf cb, lret cb, pushf 9c, popf 9d
 """
 _BY_MODE: Final = """
-          16     32     64
-swapgs    -      -      0f01f8
-sysretq   -      -      480f07
-sysexitq  -      -      480f35
-aaa       37     37     -
-aas       3f     3f     -
-daa       27     27     -
-das       2f     2f     -
-into      ce     ce     -
-cbw       98     6698   6698
-cwde      6698   98     98
-cdqe      -      -      4898
-cwd       99     6699   6699
-cdq       6699   99     99
-cqo       -      -      4899
-iret      cf     cf     -
-iretw     cf     66cf   66cf
-iretd     66cf   cf     cf
-iretq     -      -      48cf
-retfw     cb     66cb   66cb
-lretw     cb     66cb   66cb
-retfd     66cb   cb     cb
-lretd     66cb   cb     cb
-retfq     -      -      48cb
-lretq     -      -      48cb
-pushfw    9c     669c   669c
-pushfd    669c   9c     -
-pushfq    -      -      9c
-popfw     9d     669d   669d
-popfd     669d   9d     -
-popfq     -      -      9d
-pusha     60     60     -
-pushaw    60     6660   -
-pushad    6660   60     -
-popa      61     61     -
-popaw     61     6661   -
-popad     6661   61     -
+swapgs - - 0f01f8,    sysretq - - 480f07,   sysexitq - - 480f35,
+aaa 37 37 -,          aas 3f 3f -,          daa 27 27 -,
+das 2f 2f -,          into ce ce -,         cbw 98 6698 6698,
+cwde 6698 98 98,      cdqe - - 4898,        cwd 99 6699 6699,
+cdq 6699 99 99,       cqo - - 4899,         iret cf cf -,
+iretw cf 66cf 66cf,   iretd 66cf cf cf,     iretq - - 48cf,
+retfw cb 66cb 66cb,   lretw cb 66cb 66cb,   retfd 66cb cb cb,
+lretd 66cb cb cb,     retfq - - 48cb,       lretq - - 48cb,
+pushfw 9c 669c 669c,  pushfd 669c 9c -,     pushfq - - 9c,
+popfw 9d 669d 669d,   popfd 669d 9d -,      popfq - - 9d,
+pusha 60 60 -,        pushaw 60 6660 -,     pushad 6660 60 -,
+popa 61 61 -,         popaw 61 6661 -,      popad 6661 61 -
 """
+"""Mnemonic, then its bytes in 16-bit, 32-bit and 64-bit mode; `-` where the mode does not have it."""
+
 _STRINGS: Final = {"movs": 0xA4, "cmps": 0xA6, "stos": 0xAA, "lods": 0xAC, "scas": 0xAE, "ins": 0x6C, "outs": 0x6E}
 _COMPARING: Final = ("cmps", "scas")
 _REPEAT: Final = {"rep": 0xF3, "repe": 0xF3, "repz": 0xF3, "repne": 0xF2, "repnz": 0xF2}
@@ -82,8 +59,8 @@ _SIZED_BY_O32: Final = {"retf": "retfd", "lret": "retfd", "iret": "iretd", "push
 def _table() -> dict[str, dict[int, bytes]]:
     pairs = (entry.split() for entry in _ANY_MODE.replace("\n", " ").split(","))
     table = {name: dict.fromkeys((16, 32, 64), bytes.fromhex(data)) for name, data in pairs}
-    for row in _BY_MODE.strip().splitlines()[1:]:
-        name, *columns = row.split()
+    for entry in _BY_MODE.split(","):
+        name, *columns = entry.split()
         table[name] = {m: bytes.fromhex(data) for m, data in zip((16, 32, 64), columns, strict=True) if data != "-"}
     return table
 
@@ -101,7 +78,7 @@ def no_operand_bytes(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> byt
     if prefixes in (("o32",), ("data32",)) and mode == 16 and mnemonic in _SIZED_BY_O32:
         mnemonic, prefixes = _SIZED_BY_O32[mnemonic], ()
     if prefixes:
-        raise Refusal(f"{prefixes[0]} cannot stand before {mnemonic}")
+        raise Refusal(f"{prefixes[0]} is not allowed before {mnemonic}")
     data = _BYTES[mnemonic].get(mode)
     if data is not None:
         return data
@@ -118,7 +95,7 @@ def no_operand_bytes(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> byt
 def _string(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> bytes:
     stem, size = _STRING_NAMES[mnemonic]
     if len(prefixes) > 1 or any(prefix not in _REPEAT for prefix in prefixes):
-        raise Refusal(f"{' '.join(prefixes)} cannot stand before {mnemonic}")
+        raise Refusal(f"{' '.join(prefixes)} is not allowed before {mnemonic}")
     if prefixes and stem not in _COMPARING and prefixes[0] != "rep":
         raise Refusal(f"{prefixes[0]} before {mnemonic}, which compares nothing", "write rep")
     if prefixes == ("rep",) and stem in _COMPARING:

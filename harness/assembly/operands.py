@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.expression import Binary, Node, Number, Unary, parse_expression, refuse_registers
+from harness.assembly.expression import Binary, Node, Number, parse_expression, refuse_registers
 from harness.assembly.registers import Register
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens
@@ -12,6 +12,7 @@ from harness.assembly.tokens import Tokens
 __all__ = [
     "RESERVED",
     "SIZES",
+    "SIZE_NAMES",
     "UNSCALED",
     "Far",
     "Immediate",
@@ -33,6 +34,9 @@ SIZES: Final = {
     "ymmword": 256,
 }
 """The size keywords before `ptr`, in bits."""
+
+SIZE_NAMES: Final = {bits: f"{name} ptr" for name, bits in SIZES.items() if name != "oword"}
+"""The keywords by size."""
 
 UNSCALED: Final = Number(1)
 """The scale of a register that is written without one (known by identity; `*1` written out is another)."""
@@ -98,7 +102,7 @@ def _operand(cursor: Tokens) -> Operand:
         if cursor.peek() is None:
             raise Refusal("the statement ends where an address is expected")
     elif word in RESERVED:
-        raise Refusal(f"{word!r} is a keyword and cannot stand here", column=cursor.items[cursor.position].column)
+        raise Refusal(f"{word!r} is a keyword and is not allowed here", column=cursor.items[cursor.position].column)
     first = cursor.position
     segment: str | None = None
     if cursor.word() in _SEGMENTS and [token.text for token in cursor.items[first + 1 : first + 2]] == [":"]:
@@ -150,7 +154,7 @@ def _linear(node: Node, terms: list[tuple[Register, Node]], negative: bool) -> N
         if right is None:
             return left
         if left is None:
-            return right if node.operator == "+" else Unary("-", right)
+            return right if node.operator == "+" else Binary("-", Number(0), right, True)
         return Binary(node.operator, left, right, True)
     if isinstance(node, Binary) and node.operator == "*":
         for register, scale in ((node.left, node.right), (node.right, node.left)):

@@ -64,13 +64,15 @@ def _refuse_statement_in_comment(text: str, names: Container[str]) -> None:
     except Refusal:
         return
     match hidden:
-        case Instruction(mnemonic=mnemonic, names=used) if mnemonic in KNOWN and all(n in names for n in used):
+        case Instruction(mnemonic=mnemonic, names=used) if mnemonic in KNOWN and all(
+            name in names or name == "." or name[0].isdigit() for name in used
+        ):
             pass
         case Directive() | Assignment():
             pass
         case _:
             return
-    reason = f"; begins a comment, but what stands behind it is a statement: {strip_comment(comment).strip()}"
+    reason = f"; begins a comment, but the text after it is a statement: {strip_comment(comment).strip()}"
     raise Refusal(reason, "give it a line of its own; # begins a comment that may say anything", at + 1)
 
 
@@ -110,12 +112,10 @@ def _repeat(
 def _count(statement: Statement, constants: Mapping[str, int]) -> int:
     assert isinstance(statement.body, Directive)
     (node,) = arguments(statement.body, 1, 1)
-    unknown = [name for name in names_of(node) if name not in constants]
-    if unknown:
-        raise Refusal(f"the count of .rept uses {unknown[0]!r}, which is not a constant from outside")
     count = early_value(node, constants.get)
     if count is None:
-        raise Refusal("the count of .rept depends on its position")
+        unknown = next(name for name in names_of(node) if name not in constants)
+        raise Refusal(f"the count of .rept uses {unknown!r}, which is not a constant from outside")
     if count < 0:
         raise Refusal(f"a count of {count}")
     return count

@@ -99,7 +99,7 @@ def check(settled: Settled, data: bytes, address: int) -> None:
 
 
 def without_superfluous_prefixes(settled: Settled, data: bytes, address: int = 0) -> bytes:
-    """The bytes without the prefixes that change nothing in the decoded instruction, which Keystone likes to add."""
+    """The bytes without the prefixes that change nothing in the decoded instruction, which Keystone adds in places."""
     index = 0
     while index < prefix_count(data):
         shorter = data[:index] + data[index + 1 :]
@@ -204,9 +204,9 @@ def _far(
 
 
 def _all_same(wanted: tuple[SettledOperand, ...], operands: tuple[Operand, ...], mnemonic: str) -> bool:
-    for position, (want, shown) in enumerate(zip(wanted, operands, strict=True)):
+    for want, shown in zip(wanted, operands, strict=True):
         if isinstance(want, Register):
-            if want != shown and not (mnemonic in ("lar", "lsl") and position == 1 and _same_number(want, shown)):
+            if want != shown:
                 return False
         elif isinstance(want, SettledValue):
             if not isinstance(shown, Immediate) or (_number(shown) - want.value) & ((1 << want.width) - 1):
@@ -214,11 +214,6 @@ def _all_same(wanted: tuple[SettledOperand, ...], operands: tuple[Operand, ...],
         elif not isinstance(shown, Memory) or not _same_memory(want, shown, mnemonic):
             return False
     return True
-
-
-def _same_number(want: Register, shown: Operand) -> bool:
-    """LAR and LSL read 16 bits of their second register, whatever its size."""
-    return isinstance(shown, Register) and shown.kind == want.kind and shown.number == want.number
 
 
 def _number(shown: Immediate) -> int:

@@ -62,9 +62,12 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
         raise Refusal(f"{mnemonic} does not exist in 64-bit mode")
     if len(operands) < 1 + (mnemonic in ROTATES) or sum(isinstance(operand, Memory) for operand in operands) > 1:
         raise wrong_operands(instruction, mode)
+    sizes = [operand.size for operand in operands if isinstance(operand, Register)]
+    if mnemonic in ("lar", "lsl") and len(set(sizes)) > 1:
+        raise wrong_operands(instruction, mode)
     if mnemonic in _DESCRIPTOR_TABLES:
         operands = _descriptor_table(instruction, mode)
-        wide = instruction.mnemonic in ("lgdtd", "lidtd") or o32(instruction, mode)
+        wide = o32(instruction, mode) or instruction.mnemonic in ("lgdtd", "lidtd")
     elif mnemonic in ("jmp", "call", "ljmp", "lcall"):
         mnemonic, operands = _far(mnemonic, instruction, mode)
     elif mnemonic == "mov" and any(isinstance(item, Register) and item.kind == "segment" for item in operands):
@@ -105,7 +108,7 @@ def _unknown(mnemonic: str) -> Refusal:
 def refuse_prefixes(instruction: Instruction) -> None:
     """Raise `Refusal` if the instruction has a prefix."""
     if instruction.prefixes:
-        raise Refusal(f"{instruction.prefixes[0]} cannot stand before {instruction.mnemonic}")
+        raise Refusal(f"{instruction.prefixes[0]} is not allowed before {instruction.mnemonic}")
 
 
 def o32(instruction: Instruction, mode: int) -> bool:
@@ -233,13 +236,13 @@ def _check_high_bytes(operands: list[SettledOperand]) -> None:
 
 
 def _lock(instruction: Instruction, operands: list[SettledOperand]) -> tuple[str, ...]:
-    """The prefixes; raises `Refusal` for any but one LOCK where it may stand."""
+    """The prefixes; raises `Refusal` for any but one LOCK where it is allowed."""
     mnemonic, prefixes = instruction.mnemonic, instruction.prefixes
     if not prefixes:
         return ()
     if prefixes != ("lock",):
         extra = next((prefix for prefix in prefixes if prefix != "lock"), None)
-        raise Refusal(f"{extra} cannot stand before {mnemonic}" if extra else "the same prefix twice")
+        raise Refusal(f"{extra} is not allowed before {mnemonic}" if extra else "the same prefix twice")
     if mnemonic not in LOCKABLE:
         raise Refusal(f"lock before {mnemonic} raises #UD", "write .byte 0xf0 if that is wanted")
     destination = operands[-1] if mnemonic == "xchg" and isinstance(operands[-1], SettledMemory) else operands[0]

@@ -146,7 +146,7 @@ def resolve_memory(
             raise Refusal("RIP-relative addresses have no other register", "write [rip+NAME]")
         if value is not None and operand.displacement != Number(0):
             raise Refusal(
-                "RIP-relative to a number instead of a label: the target would depend on where the code stands",
+                "RIP-relative to a number instead of a label: the target would depend on the position of the code",
                 "use a label, or leave out rip",
             )
     displacement = PLACEHOLDER[width] if value is None else value

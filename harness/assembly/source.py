@@ -48,7 +48,7 @@ def source_from_text(text: str, file: str, first_line: int = 1, block: int = 0) 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One refused statement: where it stands, what it says, why it is refused and what to write instead."""
+    """One refused statement: its place, its text, why it is refused and what to write instead."""
 
     origin: Origin
     statement: str
@@ -62,7 +62,7 @@ class Problem:
 
 
 class AssemblyError(Exception):
-    """The source was refused; `problems` says every reason that was found, in source order."""
+    """The source was refused; `problems` holds every reason, in source order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)

@@ -1,4 +1,4 @@
-"""One line of text to what it says: labels, then a directive or an instruction with its operands."""
+"""One line of text, parsed: labels, then a directive or an instruction with its operands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Body: TypeAlias = Instruction | Directive | Assignment | None
 
 
 class Statement(NamedTuple):
-    """A line: the labels before it (numbers for `1:`), what it says, and its text without comment."""
+    """A line: the labels before it (numbers for `1:`), its body, and its text without comment."""
 
     labels: tuple[str, ...]
     body: Body
@@ -75,7 +75,7 @@ def strip_comment(text: str) -> str:
 
 @lru_cache(maxsize=16384)
 def parse_line(text: str) -> Statement:
-    """What a line says; raises `Refusal` with the reason if it says nothing understood.
+    """The statement of a line; raises `Refusal` if it is not understood.
 
     The result depends on the text alone, so that it can be remembered.
     """
@@ -123,14 +123,14 @@ def _body(text: str, position: int) -> Body:
         word = match.group("word").lower()
         position = match.end()
         if word.startswith(".") and prefixes:
-            raise Refusal(f"the prefix {prefixes[0]} stands before a directive")
+            raise Refusal(f"the prefix {prefixes[0]} is not allowed before a directive")
         if not word.startswith(".") and position < len(text) and not match.group("gap"):
             raise Refusal(f"{text[position]!r} follows {word!r} without a blank", column=position + 1)
         if word not in PREFIXES:
             break
         prefixes.append(word)
         if position >= len(text):
-            raise Refusal(f"the prefix {word} stands alone", "write it on the line of its instruction")
+            raise Refusal(f"the prefix {word} has no instruction", "write it on the line of its instruction")
     tokens = tokenize(text, position)
     if word in (".set", ".equ"):
         if len(tokens) < 3 or tokens[0].kind != "name" or tokens[1].text != ",":

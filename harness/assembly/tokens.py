@@ -107,13 +107,13 @@ class Tokens:
         """Raise `Refusal` if anything is left."""
         token = self.peek()
         if token is not None:
-            raise Refusal(f"{token.text!r} is too much here", column=token.column)
+            raise Refusal(f"{token.text!r} is not expected here", column=token.column)
 
     def expect(self, text: str) -> None:
-        """Step over an operator; raises `Refusal` if something else stands there."""
+        """Step over an operator; raises `Refusal` if another token is there."""
         token = self.peek()
         if token is None:
             raise Refusal(f"the statement ends where {text!r} is expected")
         if token.text != text or token.kind != "op":
-            raise Refusal(f"{token.text!r} stands where {text!r} is expected", column=token.column)
+            raise Refusal(f"{token.text!r} found, but {text!r} is expected", column=token.column)
         self.position += 1

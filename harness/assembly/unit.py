@@ -1,4 +1,4 @@
-"""A whole unit: every line parsed, encoded, laid out, and all its problems told at once."""
+"""A whole unit: every line parsed, encoded, laid out, and all its problems reported at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from harness.assembly.directives import MODES, directive_item
 from harness.assembly.encode import Key, encode
-from harness.assembly.expression import Here, LocalReference, Name, Node, Number, Value, early_value, evaluate
+from harness.assembly.expression import Node, Number, Value, early_value, evaluate
 from harness.assembly.items import (
     DIRECTIVE,
     INSTRUCTION,
@@ -20,11 +20,9 @@ from harness.assembly.items import (
     Transfer,
     code,
     jump,
-    marker,
-    number,
     transfer,
 )
-from harness.assembly.listing import Assembled, Table
+from harness.assembly.listing import Assembled
 from harness.assembly.mnemonics import RELATIVE
 from harness.assembly.operands import Immediate
 from harness.assembly.repeat import expand
@@ -88,22 +86,11 @@ class Unit:
         if self.problems:
             self.problems.sort(key=lambda problem: problem[0])
             raise AssemblyError(problem for _, problem in self.problems)
-        code = b"".join(pieces)
-        return Assembled(self.address, code, self._own_symbols(), self.source, self._table(pieces))
-
-    def _table(self, pieces: Sequence[bytes]) -> Table:
         rows = [
-            (
-                item.place.text,
-                item.place.line,
-                item.kind,
-                item.place.address - self.address,
-                len(piece),
-                item.place.mode,
-            )
-            for item, piece in zip(self.items, pieces, strict=True)
+            (place.text, place.line, item.kind, place.address - self.address, len(piece), place.mode)
+            for item, place, piece in zip(self.items, [item.place for item in self.items], pieces, strict=True)
         ]
-        return Table(*zip(*rows, strict=True)) if rows else Table()
+        return Assembled(self.address, b"".join(pieces), self._own_symbols(), self.source, rows)
 
     def refuse(self, line: int, text: str, refusal: Refusal) -> None:
         """Note a problem of a source line."""
@@ -129,15 +116,15 @@ class Unit:
         for line, statement in statements:
             block = self.source[line].block
             for label in statement.labels:
-                place = Place(line, f"{label}:", block, mode, len(self.items), 0, self.changing)
+                place = Place(line, f"{label}:", block, mode, len(self.items), self.value, self.changing)
                 self._define_label(label, place)
-                self.items.append(marker(place, LABEL))
+                self.items.append(Item(place, LABEL))
             body = statement.body
             if body is None:
                 continue
             if isinstance(body, Directive):
                 mode = MODES.get(body.name, mode)
-            place = Place(line, statement.text, block, mode, len(self.items), 0, self.changing)
+            place = Place(line, statement.text, block, mode, len(self.items), self.value, self.changing)
             try:
                 self._add(body, place)
             except Refusal as refusal:
@@ -146,7 +133,7 @@ class Unit:
     def _add(self, body: Assignment | Directive | Instruction, place: Place) -> None:
         if isinstance(body, Assignment):
             self._assign(body, place)
-            self.items.append(marker(place, DIRECTIVE))
+            self.items.append(Item(place, DIRECTIVE))
         elif isinstance(body, Directive):
             self.items.append(directive_item(body, place, lambda node: self._early(node, place.block)))
         elif body.mnemonic in RELATIVE and len(body.operands) == 1 and isinstance(body.operands[0], Immediate):
@@ -156,7 +143,7 @@ class Unit:
         else:
             values = tuple([self._early_name(name, place.block) for name in body.names]) if body.names else ()
             self.pending.append((place.index, Key(place.mode, place.text, values), body))
-            self.items.append(marker(place, INSTRUCTION))
+            self.items.append(Item(place, INSTRUCTION))
 
     def _early_name(self, name: str, block: int) -> int | None:
         value = self.constants.get(name)
@@ -224,11 +211,11 @@ class Unit:
                     grown = True
             if not grown:
                 return
-        self.refuse(0, "", Refusal("the layout does not come to rest: sizes depend on each other in a circle"))
+        self.refuse(0, "", Refusal("the layout does not converge: sizes depend on each other in a circle"))
 
     def _grow(self, index: int, chosen: Transfer) -> bool:
         place = self.items[index].place
-        return chosen.grow(place.address, number(self.value, chosen.target, place).number)
+        return chosen.grow(place.address, place.number(chosen.target))
 
     def _settle(self) -> bool:
         """Give every item its address, repeatedly where sizes depend on addresses; False if that does not end."""
@@ -243,7 +230,7 @@ class Unit:
                     place.address = address
                     moved = True
                 if index in moving and index not in self.dead:
-                    sizes[index] = self._try(index, partial(moving[index], self.value))
+                    sizes[index] = self._try(index, moving[index])
                 address += sizes[index]
             if not moved or not moving:
                 return True
@@ -265,7 +252,7 @@ class Unit:
             piece = b""
             if index not in self.dead:
                 try:
-                    piece = item.data if isinstance(item.data, bytes) else item.data(self.value)
+                    piece = item.data if isinstance(item.data, bytes) else item.data()
                 except Refusal as refusal:
                     self.refuse(item.place.line, item.place.text, refusal)
             pieces.append(piece)
@@ -277,14 +264,14 @@ class Unit:
         """The value of an expression at a place; raises `Refusal` for undefined names."""
         if isinstance(node, Number):
             return Value(node.value)
-        return evaluate(node, lambda leaf: self._leaf(leaf, place))
+        return evaluate(node, lambda name: self._named(name, place))
 
-    def _leaf(self, leaf: Name | LocalReference | Here, place: Place) -> Value:
-        if isinstance(leaf, Here):
+    def _named(self, name: str, place: Place) -> Value:
+        if name == ".":
             return Value(place.address, 1)
-        if isinstance(leaf, LocalReference):
-            return self._numeric(leaf, place)
-        name, key = leaf.name, _scoped(leaf.name, place.block)
+        if name[0].isdigit():
+            return self._numeric(name, place)
+        key = _scoped(name, place.block)
         if name in self.constants:
             return Value(self.constants[name])
         if name in self.symbols:
@@ -311,15 +298,15 @@ class Unit:
         finally:
             self.evaluating.discard(key)
 
-    def _numeric(self, leaf: LocalReference, place: Place) -> Value:
-        indexes = self.numeric_labels.get((place.block, leaf.number), [])
-        position = bisect_left(indexes, place.index)
-        if leaf.forward and position < len(indexes):
+    def _numeric(self, name: str, place: Place) -> Value:
+        """The address of the nearest local label: `1f` after the statement, `1b` before it."""
+        number, forward = name[:-1], name[-1] == "f"
+        indexes = self.numeric_labels.get((place.block, int(number) if len(number) < 10 else -1), [])
+        position = bisect_left(indexes, place.index) - (not forward)
+        if 0 <= position < len(indexes):
             return Value(self.items[indexes[position]].place.address, 1)
-        if not leaf.forward and position > 0:
-            return Value(self.items[indexes[position - 1]].place.address, 1)
-        direction = "after" if leaf.forward else "before"
-        raise Refusal(f"there is no local label {leaf.number}: {direction} this statement in its block")
+        direction = "after" if forward else "before"
+        raise Refusal(f"there is no local label {number}: {direction} this statement in its block")
 
     def _undefined(self, name: str, place: Place) -> Refusal:
         visible = [label for block, label in (*self.labels, *self.assignments) if block in (_EVERYWHERE, place.block)]
@@ -330,7 +317,7 @@ class Unit:
         return Refusal(f"undefined symbol {name!r}", hint)
 
     def _check_names(self) -> None:
-        """Evaluate what nobody used, so that a bad `.set` is told all the same."""
+        """Evaluate the assignments that nothing uses, so that a wrong one is reported too."""
         for key, (_, place) in self.assignments.items():
             if key in self.several:
                 continue

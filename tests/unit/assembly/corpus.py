@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterator, Sequence
 
 from harness.assembly.no_operands import NO_OPERANDS
@@ -115,6 +116,19 @@ def _combine(mnemonic: str, choices: Sequence[Sequence[str]]) -> Iterator[str]:
             yield f"{mnemonic} {', '.join(picked)}"
 
 
+def _unsized(mode: int) -> Iterator[str]:
+    """Memory operands without their size: each form with one address, also where that makes it ambiguous."""
+    address = _ADDRESSES[mode][0]
+    for statement in _listed(mode):
+        if statement.endswith(f"ptr {address}") or f"ptr {address}," in statement:
+            yield re.sub(r"\b\w+ ptr ", "", statement)
+    for mnemonic in ("jmp", "call", "push", "pop", "lar eax,", "lsl eax,", "lar ax,", "lsl ax,"):
+        yield f"{mnemonic} {address}"
+    for register in ("ax", "eax"):
+        yield f"lsl {register}, word ptr {address}"
+        yield f"lar {register}, word ptr {address}"
+
+
 def _fixed() -> Iterator[str]:
     for mnemonic in sorted(NO_OPERANDS):
         yield mnemonic
@@ -196,7 +210,7 @@ def _mismatched(mode: int, count: int) -> Iterator[str]:
 
 def statements(mode: int, blind: int = 3000) -> list[str]:
     """The corpus for one mode, without repetitions."""
-    made = itertools.chain(_listed(mode), _fixed(), _direct(mode), _mismatched(mode, blind))
+    made = itertools.chain(_listed(mode), _unsized(mode), _fixed(), _direct(mode), _mismatched(mode, blind))
     return list(dict.fromkeys(made))
 
 
