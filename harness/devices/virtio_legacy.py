@@ -122,6 +122,11 @@ class LegacyQueue(SplitQueue):
         lines += ["mfence", f"mov word ptr [rcx+2], {self.offered & 0xFFFF:#x}", "mfence"]
         self.k.program.step(f"{self.name} offers {', '.join(map(str, heads))}", *lines)
 
+    def submit(self, *heads: int) -> None:
+        """Offer chains and notify the device."""
+        self.offer(*heads)
+        self.notify()
+
     def notify(self) -> None:
         """Write the queue's index to QUEUE_NOTIFY."""
         self.legacy.QUEUE_NOTIFY.write(self.index)

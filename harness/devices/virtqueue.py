@@ -13,6 +13,7 @@ from harness.devices.virtio import VirtioPci
 from harness.hardware.virtio import VIRTIO_NO_VECTOR
 from harness.hardware.virtqueue import Descriptor, SplitQueueLayout, UsedElement
 from harness.kernel.bus import slot
+from harness.kernel.window import ReadsMemory
 
 __all__ = ["Part", "SplitQueue", "UsedRing"]
 
@@ -129,6 +130,11 @@ class SplitQueue:
         at = self.layout.used_event
         self.k.program.step(f"{self.name} used_event = {index}", f"mov word ptr [{at:#x}], {index & 0xFFFF:#x}")
 
+    def submit(self, *heads: int) -> None:
+        """Offer chains and notify the device."""
+        self.offer(*heads)
+        self.notify()
+
     def notify(self) -> None:
         """The available buffer notification: write the queue's index to its doorbell."""
         self.k.program.step(
@@ -138,6 +144,10 @@ class SplitQueue:
     def wait_used(self, index: int, *, ms: float = 2000.0) -> None:
         """Until the used ring's index is `index`; fails by name after `ms` of guest time."""
         self.k.wait_until(self.layout.used & ~7, (index & 0xFFFF) << 16, mask=0xFFFF_0000, ms=ms)
+
+    def completions(self, run: ReadsMemory) -> tuple[tuple[int, int], ...]:
+        """The used ring's elements after the run, in ring order: (head of the chain, bytes written)."""
+        return self.used(run.memory(self.buffer)).elements
 
     def used(self, memory: bytes) -> UsedRing:
         """The used ring, out of the queue's memory (`run.memory(queue.buffer)`)."""

@@ -210,6 +210,24 @@ class Kernel(Faults):
             with self.handler(second + irq - 8 if irq >= 8 else base + irq, replace=replace):
                 self.pic.eoi(irq)
 
+    def deliver_8259(
+        self, *irqs: int, base: int = 0x50, slave_base: int = 0x70, serve: bool = True, unmask: bool = True, **icw4: int
+    ) -> None:
+        """Set the 8259 pair up to deliver these inputs (0–15) in virtual wire mode.
+
+        The 8254 is silenced, their lines go low, both chips are initialised with these vector bases and fields of
+        `Icw4`, LINT0 becomes ExtINT, the inputs are served with EOI (unless `serve=False`) and unmasked (unless
+        `unmask=False`).
+        """
+        self.pit.silence()  # before the lines: input 0 is the 8254's output too, which rises here
+        self.lines.down(*irqs)
+        self.pic.initialize(base=base, slave_base=slave_base, **icw4)
+        self.lapic.virtual_wire()
+        if serve:
+            self.serve_8259(*irqs, base=base, slave_base=slave_base)
+        if unmask:
+            self.pic.unmask(*irqs)
+
     def sti(self) -> None:
         """Interrupts on; one instruction's shadow, which a NOP fills."""
         self.program.step("sti", "sti", "nop")

@@ -81,10 +81,12 @@ class PicPair:
     def __init__(self, bus: StagedBus) -> None:
         self.MASTER = PicMaster(bus, name="pic.master")
         self.SLAVE = PicSlave(bus, name="pic.slave")
+        self._bases = (0x20, 0x28)  # of the runtime's own initialisation
 
     def initialize(self, base: int = 0x20, *, slave_base: int | None = None, **icw4: int) -> None:
         """ICW1–ICW4 of both chips: edge, cascade on IR2, 8086 mode; then everything masked. Fields of `Icw4`."""
         second = base + 8 if slave_base is None else slave_base
+        self._bases = (base, second)
         for chip, vectors in ((self.MASTER, base), (self.SLAVE, second)):
             chip.ICW1.write(INITIALIZE=1, IC4=1)
             chip.ICW2.write(vectors)
@@ -94,6 +96,17 @@ class PicPair:
                 chip.ICW3.write(2)
             chip.ICW4.write(**{"UPM": 1, **icw4})
             chip.OCW1.write(0xFF)
+
+    def vector(self, irq: int) -> int:
+        """The vector of an input (0–15): bits 7:3 of the base that `initialize` set last, and the number at its chip.
+
+        Intel 8259A datasheet, "Initialization Command Words 1 and 2 (ICW1, ICW2)".
+        """
+        return self._bases[irq // 8] & ~7 | irq & 7
+
+    def chip(self, irq: int) -> PicMaster | PicSlave:
+        """The chip of an input (0–15): the master has 0–7, the slave 8–15."""
+        return self.MASTER if irq < 8 else self.SLAVE
 
     def unmask(self, *irqs: int) -> None:
         """Let exactly these inputs (0–15) through; a slave's input brings its cascade input along."""

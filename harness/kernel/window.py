@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from harness.kernel.builder import Kernel
 from harness.kernel.program import Buffer
 
-__all__ = ["GUARD", "PAGE", "Window"]
+__all__ = ["GUARD", "PAGE", "ReadsMemory", "Window"]
 
 PAGE = 4096
 GUARD = 0xC5  # what guard bytes hold, and the window itself until it is written
+
+
+class ReadsMemory(Protocol):
+    """What gives the bytes of a buffer after the guest ran: `run`."""
+
+    def memory(self, where: Buffer, /) -> bytes:
+        """A copy of the buffer."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,21 @@ class Window:
             length = min(len(content), room - start)
             lines += [f"lea rsi, [rip+{label}]", f"mov ecx, {length:#x}", "rep movsb"]
         k.program.step(f"fill {self.buffer.name}", *lines)
+
+    def read(self, run: ReadsMemory) -> bytes:
+        """The window's bytes after the run. Raises AssertionError where a guard byte around them was overwritten."""
+        memory = run.memory(self.buffer)
+        strays = self.strays(memory)
+        if strays:
+            raise AssertionError(
+                f"{self.buffer.name}: {len(strays)} bytes outside the window's {self.size} were overwritten, the first "
+                f"at offset {strays[0]} of the window"
+            )
+        return self.inside(memory)
+
+    def untouched(self, run: ReadsMemory) -> bool:
+        """Whether the window and the guard pages around it hold guard bytes only: no byte was written."""
+        return run.memory(self.buffer) == bytes([GUARD]) * self.buffer.size
 
     def inside(self, memory: bytes) -> bytes:
         """The window's bytes, out of the buffer's (`run.memory(window.buffer)`)."""

@@ -43,9 +43,8 @@ def the_registers_have_their_reset_values(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("running")
-    assert run.cpus[0].cr2 == 0x1234
-    run.resume()
+    with run.stopped_at("running"):
+        assert run.cpus[0].cr2 == 0x1234
     expected = run[signature]
     run.machine.reset()
     (cpu,) = run.cpus
@@ -72,9 +71,8 @@ def the_local_apic_is_reset_too(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("in use")
-    assert run.lapic.irr == {0x33}
-    run.resume()
+    with run.stopped_at("in use"):
+        assert run.lapic.irr == {0x33}
     run.machine.reset()
     state = run.machine.lapic(0)
     assert state.irr == set()

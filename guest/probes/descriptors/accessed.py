@@ -37,11 +37,9 @@ def accessed_bit_in_a_read_only_page(k: Kernel) -> ProbeBody:
     """)
     k.cr.CR0.update(WP=1)
     load_gdt(k, COPY)
-    with k.trigger():
-        k.pages.entry(PAGE, RW=0)
+    k.trigger(k.pages.entry, PAGE, RW=0)
     k.asm(f"mov eax, {set_already}\nmov fs, eax")
-    with k.faults(14):
-        k.asm(f"mov eax, {clear}\nculprit: mov fs, eax")
+    k.faults(14).do(k.asm, f"mov eax, {clear}\nculprit: mov fs, eax")
     k.asm("xor eax, eax\nmov fs, eax")
     load_gdt(k, GDT)
 
@@ -51,4 +49,4 @@ def accessed_bit_in_a_read_only_page(k: Kernel) -> ProbeBody:
     fault = run.interrupts[0]
     assert fault.error_code == PageFaultErrorCode.of(P=1, WR=1)
     assert COPY + clear <= (fault.cr2 or 0) < COPY + clear + 8
-    assert fault.rip == run.built.symbols["culprit"]
+    assert fault.rip == run.address("culprit")

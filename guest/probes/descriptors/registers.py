@@ -19,10 +19,9 @@ def sidt_returns_what_lidt_loaded(k: Kernel, limit: int) -> ProbeBody:
 
     run = yield
 
-    run.reached("loaded")
-    seen = run.cpus[0].idt
-    assert (seen.base, seen.limit) == (IDT, limit)
-    run.resume()
+    with run.stopped_at("loaded"):
+        seen = run.cpus[0].idt
+        assert (seen.base, seen.limit) == (IDT, limit)
     assert (run[base], run[stored]) == (IDT, limit)
 
 
@@ -58,10 +57,9 @@ def sgdt_returns_what_lgdt_loaded(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("loaded")
-    seen = run.cpus[0].gdt
-    assert (seen.base, seen.limit) == (0xFFFF_8000_0000_0000 + GDT, GDT_SIZE + 7)
-    run.resume()
+    with run.stopped_at("loaded"):
+        seen = run.cpus[0].gdt
+        assert (seen.base, seen.limit) == (0xFFFF_8000_0000_0000 + GDT, GDT_SIZE + 7)
     assert (run[base], run[stored]) == (0xFFFF_8000_0000_0000 + GDT, GDT_SIZE + 7)
 
 

@@ -62,9 +62,7 @@ def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     assert window.strays(run.memory(window.buffer)) == []
     untouched = bytes([GUARD]) * BLOCK
     read = content[3 * BLOCK : 4 * BLOCK]
-    assert window.inside(run.memory(window.buffer)) in (
-        (untouched, read) if pointer == "received_fis" else (untouched,)
-    )
+    assert window.read(run) in ((untouched, read) if pointer == "received_fis" else (untouched,))
 
 
 @probe.each(pointer=["command_list", "command_table"])
@@ -91,7 +89,7 @@ def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
 
     run = yield
 
-    assert set(run.memory(window.buffer)) == {GUARD}
+    assert window.untouched(run)
     assert run[causes].HBFS == 1, "no host bus fatal error"
 
 
@@ -190,10 +188,9 @@ def ahci_runs_no_command_while_stopped(k: Kernel) -> ProbeBody:
     run = yield
 
     content = run.fill_disk("ahci")
-    run.reached("stopped")
-    assert set(run.memory(window.buffer)) == {GUARD}
-    run.resume()
-    assert window.inside(run.memory(window.buffer)) == content[3 * BLOCK : 4 * BLOCK]
+    with run.stopped_at("stopped"):
+        assert window.untouched(run)
+    assert window.read(run) == content[3 * BLOCK : 4 * BLOCK]
 
 
 @probe(spec=f"{IDE}; Intel 82371SB (PIIX3), Physical Region Descriptor Format", needs=["ide"], covers=["ide.hostile"])
@@ -262,10 +259,8 @@ def ide_table_longer_than_the_transfer(k: Kernel, end: str) -> ProbeBody:
     run = yield
 
     content = run.fill_disk("ide")
-    memory = run.memory(first.buffer)
-    assert first.inside(memory) == content[7 * BLOCK : 9 * BLOCK]
-    assert first.strays(memory) == []
-    assert set(run.memory(rest.buffer)) == {GUARD}
+    assert first.read(run) == content[7 * BLOCK : 9 * BLOCK]
+    assert rest.untouched(run)
     assert (run[left].IDEINTS, run[left].BMIDEA, run[left].ERROR) == (1, 1, 0)
     assert run[ended].BMIDEA == 0
     assert run.vectors == [VECTOR]

@@ -33,15 +33,13 @@ UNLIMITED = {"bps-read": 0}
 
 def _judge(run: Run, device: str, life: LifeCycle, block: int) -> None:
     """Play the host's part, then hold the whole story against what the manual says."""
-    run.reached("disk")
-    content = Random(51).randbytes(len(run.backing(device)))
-    run.backing(device)[:] = content
-    limits = f"/objects/{device}-limits"
-    run.qmp("qom-set", path=limits, property="limits", value=SLOW)
-    run.resume()
-    run.reached("worked")
-    run.qmp("qom-set", path=limits, property="limits", value=UNLIMITED)
-    run.resume()
+    with run.stopped_at("disk"):
+        content = Random(51).randbytes(len(run.backing(device)))
+        run.backing(device)[:] = content
+        limits = f"/objects/{device}-limits"
+        run.qmp("qom-set", path=limits, property="limits", value=SLOW)
+    with run.stopped_at("worked"):
+        run.qmp("qom-set", path=limits, property="limits", value=UNLIMITED)
     _story(run, life, content[block * BLOCK : (block + 1) * BLOCK])
 
 
@@ -51,9 +49,7 @@ def _story(run: Run, life: LifeCycle, data: bytes) -> None:
     assert run["held"] == int.from_bytes(bytes([GUARD]) * 8, "little"), "the transfer is outstanding"
     assert run["at_interrupt"] >= LIFE_CYCLE_WORK, "the processor had worked when the interrupt came"
     assert run["work"] >= run["at_interrupt"]
-    memory = run.memory(life.target.buffer)
-    assert life.target.inside(memory) == data
-    assert life.target.strays(memory) == []
+    assert life.target.read(run) == data
 
 
 @probe(
@@ -116,8 +112,8 @@ def the_processor_works_while_virtio_blk_transfers(k: Kernel) -> ProbeBody:
     run = yield
 
     _judge(run, "virtio-blk", life, 9)
-    assert queue.used(run.memory(queue.buffer)).elements == ((0, BLOCK + 1), (3, BLOCK + 1))
-    assert second.status.inside(run.memory(second.status.buffer))[0] == BlockStatus.OK
+    assert queue.completions(run) == ((0, BLOCK + 1), (3, BLOCK + 1))
+    assert second.status.read(run)[0] == BlockStatus.OK
 
 
 @probe(spec="Serial ATA AHCI 1.3.1, Processing Completed Commands", needs=["ahci"], covers=["ahci.life-cycle"])
@@ -202,9 +198,8 @@ def the_processor_works_while_the_floppy_waits_for_the_bus(k: Kernel) -> ProbeBo
 
     run = yield
 
-    run.reached("disk")
-    content = Random(52).randbytes(len(run.backing("floppy")))
-    run.backing("floppy")[:] = content
-    run.resume()
+    with run.stopped_at("disk"):
+        content = Random(52).randbytes(len(run.backing("floppy")))
+        run.backing("floppy")[:] = content
     _story(run, life, content[9 * BLOCK : 10 * BLOCK])
     assert [int(run[value]) for value in results[:3]] == [0, 0, 0]

@@ -40,17 +40,14 @@ class Victim(E1000eCard):
 
     def judge(self, run: Run) -> None:
         """Play the cable's part in `again`: the good frame leaves alone; one, maybe one that waited, arrives whole."""
-        run.reached("again")
-        arrived(run)
-        run.resume()
-        run.reached("sent")
-        assert arrived(run) == [GOOD], "what the bad ring left is in the frame"
-        run.machine.networks["e1000e"].send(GOOD)
-        run.resume()
-        memory = run.memory(self.target.buffer)
-        assert self.target.inside(memory)[: len(GOOD)] in (GOOD, BAD)
-        assert set(self.target.inside(memory)[len(GOOD) :]) == {GUARD}
-        assert self.target.strays(memory) == []
+        with run.stopped_at("again"):
+            arrived(run)
+        with run.stopped_at("sent"):
+            assert arrived(run) == [GOOD], "what the bad ring left is in the frame"
+            run.machine.networks["e1000e"].send(GOOD)
+        memory = self.target.read(run)
+        assert memory[: len(GOOD)] in (GOOD, BAD)
+        assert set(memory[len(GOOD) :]) == {GUARD}
 
 
 def arrived(run: Run) -> list[bytes]:
@@ -103,16 +100,15 @@ def a_null_receive_descriptor_is_padding(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("frame")
-    run.trigger(run.machine.networks["e1000e"].send, GOOD)
-    run.resume()
+    with run.stopped_at("frame"):
+        run.trigger(run.machine.networks["e1000e"].send, GOOD)
     ring = run.memory(card.receive_ring)
     null, used = (ReceiveDescriptor(int.from_bytes(ring[16 * n : 16 * n + 16], "little")) for n in range(2))
     assert null.DD == 1
     assert used.DD == 1, "the frame went into the null descriptor"
     assert int(null) == int(ReceiveDescriptor.of(DD=1))
     assert len(GOOD) == used.LENGTH
-    assert card.target.inside(run.memory(card.target.buffer))[: len(GOOD)] == GOOD
+    assert card.target.read(run)[: len(GOOD)] == GOOD
 
 
 TRANSMIT_CASES = [
@@ -259,10 +255,9 @@ def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
 
     run = yield
 
-    run.reached("frames")
-    for _ in range(3 * E1000E_RING_SIZE):
-        run.machine.networks["e1000e"].send(BAD)
-    run.resume()
+    with run.stopped_at("frames"):
+        for _ in range(3 * E1000E_RING_SIZE):
+            run.machine.networks["e1000e"].send(BAD)
     card.judge(run)
     assert window.strays(run.memory(window.buffer)) == []
     assert int(run[tail]) == last

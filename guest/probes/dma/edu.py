@@ -48,11 +48,8 @@ def a_block_goes_to_the_device_and_comes_back(k: Kernel, interrupt: str) -> Prob
     assert run.vectors == [VECTOR, VECTOR]
     assert run[cause] == EDU_DMA_INTERRUPT
     assert run[command].START == 0
-    memory = run.memory(target.buffer)
-    assert target.inside(memory) == data
-    assert target.strays(memory) == []
-    assert source.inside(run.memory(source.buffer)) == data
-    assert source.strays(run.memory(source.buffer)) == []
+    assert target.read(run) == data
+    assert source.read(run) == data
 
 
 @probe.each(
@@ -75,9 +72,7 @@ def nothing_but_the_named_bytes_is_written(k: Kernel, place: tuple[int, int]) ->
 
     run = yield
 
-    memory = run.memory(target.buffer)
-    assert target.inside(memory) == data[MOST - count :]
-    assert target.strays(memory) == []
+    assert target.read(run) == data[MOST - count :]
 
 
 @probe.each(count=[1, EDU_BUFFER_SIZE])
@@ -104,8 +99,7 @@ def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeB
 
     run = yield
 
-    assert target.inside(run.memory(target.buffer)) == data
-    assert target.strays(run.memory(target.buffer)) == []
+    assert target.read(run) == data
 
 
 @probe(
@@ -143,10 +137,10 @@ def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert target.inside(run.memory(target.buffer)) == data, "the device works on"
+    assert target.read(run) == data, "the device works on"
     assert outside.strays(run.memory(outside.buffer)) == []
     # Untouched, zeros or all ones: what hardware gives where there is nothing.
-    read = outside.inside(run.memory(outside.buffer))
+    read = outside.read(run)
     assert read in (bytes([byte]) * 16 for byte in (GUARD, 0, 0xFF)), f"bytes of the monitor's own: {read.hex(' ')}"
 
 
@@ -166,8 +160,7 @@ def addresses_have_28_bits(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert target.inside(run.memory(target.buffer)) == data
-    assert target.strays(run.memory(target.buffer)) == []
+    assert target.read(run) == data
 
 
 @probe(spec=EDU, needs=["edu"], covers=["edu.no-interrupt"])
@@ -194,7 +187,7 @@ def without_its_enable_bit_completion_is_silent(k: Kernel) -> ProbeBody:
     assert run[ended].START == 0
     assert run[status] == 0
     assert run.vectors == [VECTOR]
-    assert target.inside(run.memory(target.buffer)) == data
+    assert target.read(run) == data
 
 
 @probe(
@@ -225,8 +218,8 @@ def without_bus_master_enable_memory_is_untouched(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run[status] == EDU_DMA_INTERRUPT, "the blocked transfer must have been made"
-    assert set(run.memory(blocked.buffer)) == {GUARD}
-    assert target.inside(run.memory(target.buffer)) == data
+    assert blocked.untouched(run)
+    assert target.read(run) == data
 
 
 @probe(spec=EDU, needs=["edu"], covers=["dma.life-cycle"])
@@ -270,4 +263,4 @@ def the_processor_works_while_the_engine_transfers(k: Kernel) -> ProbeBody:
     assert order == [VECTOR, "set-up", "start", VECTOR, "handler", "data"]
     assert run[first_byte] == GUARD
     assert run[at_interrupt] > 1000
-    assert target.inside(run.memory(target.buffer)) == data
+    assert target.read(run) == data

@@ -29,9 +29,7 @@ def a_read_ends_at_terminal_count(k: Kernel, sectors: int) -> ProbeBody:
     run = yield
 
     content = run.fill_disk("floppy")
-    memory = run.memory(window.buffer)
-    assert window.inside(memory) == content[4 * BLOCK : (4 + sectors) * BLOCK]
-    assert window.strays(memory) == []
+    assert window.read(run) == content[4 * BLOCK : (4 + sectors) * BLOCK]
     assert run[status].TC == 1 << 2
     assert run[again].TC == 0, "reading the status clears it"
     assert [int(run[value]) for value in results[:3]] == [0, 0, 0]
@@ -113,9 +111,7 @@ def address_decrement_fills_memory_backwards(k: Kernel) -> ProbeBody:
     run = yield
 
     content = run.fill_disk("floppy")
-    memory = run.memory(window.buffer)
-    assert window.strays(memory) == [], "bytes outside the window"
-    assert window.inside(memory) == content[:BLOCK][::-1]
+    assert window.read(run) == content[:BLOCK][::-1]
 
 
 @probe(spec=f"{DMA}, Mask Register", needs=DRIVE, covers=["floppy.mask"])
@@ -136,12 +132,11 @@ def a_masked_channel_transfers_nothing(k: Kernel) -> ProbeBody:
     run = yield
 
     content = run.fill_disk("floppy")
-    run.reached("masked")
-    assert run[request].DREQ == 1 << 2
-    assert set(run.memory(window.buffer)) == {GUARD}
-    assert run.count(VECTOR) == 2
-    run.resume()
-    assert window.inside(run.memory(window.buffer)) == content[:BLOCK]
+    with run.stopped_at("masked"):
+        assert run[request].DREQ == 1 << 2
+        assert window.untouched(run)
+        assert run.count(VECTOR) == 2
+    assert window.read(run) == content[:BLOCK]
 
 
 @probe.each(count=[1, 100, 700])
@@ -161,9 +156,7 @@ def terminal_count_inside_a_sector_ends_a_read(k: Kernel, count: int) -> ProbeBo
     run = yield
 
     content = run.fill_disk("floppy")
-    memory = run.memory(window.buffer)
-    assert window.inside(memory) == content[2 * BLOCK : 2 * BLOCK + count]
-    assert window.strays(memory) == []
+    assert window.read(run) == content[2 * BLOCK : 2 * BLOCK + count]
     assert run[status].TC == 1 << 2
     assert [int(run[value]) for value in results[:3]] == [0, 0, 0]
 
@@ -228,8 +221,6 @@ def a_count_beyond_the_track_ends_at_its_last_sector(k: Kernel) -> ProbeBody:
     run = yield
 
     content = run.fill_disk("floppy")
-    memory = run.memory(window.buffer)
-    assert window.inside(memory) == content[17 * BLOCK : 18 * BLOCK]
-    assert window.strays(memory) == [], "bytes of another track"
+    assert window.read(run) == content[17 * BLOCK : 18 * BLOCK]
     assert run[status].TC == 0
     assert (int(run[results[0]]) >> 6, int(run[results[1]]) & 0x80) == (1, 0x80), "the end of the track is not told"

@@ -61,15 +61,13 @@ def virtio_net_sends_what_memory_holds(k: Kernel, length: int) -> ProbeBody:
     net.start()
     head = transmit.chain([Part(w.address, w.size) for w in (header, *pieces)])
     k.sti()
-    with k.trigger():
-        transmit.offer(head)
-        transmit.notify()
+    k.trigger(transmit.submit, head)
     k.wait_for(TX, ms=MS, quiet_ms=1)
 
     run = yield
 
     assert arrived(run, "virtio-net") == [data]
-    assert transmit.used(run.memory(transmit.buffer)).elements == ((head, 0),)
+    assert transmit.completions(run) == ((head, 0),)
     assert run.vectors == [TX]
 
 
@@ -82,8 +80,7 @@ def virtio_net_receives_what_the_cable_brings(k: Kernel, length: int) -> ProbeBo
     net, receive, _ = _virtio(k)
     net.start()
     head = receive.chain([Part(window.address, window.size, write=True)])
-    receive.offer(head)
-    receive.notify()
+    receive.submit(head)
     k.sti()
     k.checkpoint("listening")
     k.wait_for(RX, ms=MS, quiet_ms=1)
@@ -91,12 +88,11 @@ def virtio_net_receives_what_the_cable_brings(k: Kernel, length: int) -> ProbeBo
     run = yield
 
     data = frame(length)
-    run.reached("listening")
-    run.trigger(run.machine.networks["virtio-net"].send, data)
-    run.resume()
+    with run.stopped_at("listening"):
+        run.trigger(run.machine.networks["virtio-net"].send, data)
     memory = run.memory(window.buffer)
     packet = window.inside(memory)
-    assert receive.used(run.memory(receive.buffer)).elements == ((head, NET_HEADER_SIZE + length),)
+    assert receive.completions(run) == ((head, NET_HEADER_SIZE + length),)
     assert packet[NET_HEADER_SIZE : NET_HEADER_SIZE + length] == data
     assert set(packet[NET_HEADER_SIZE + length :]) == {GUARD}
     assert window.strays(memory) == []
@@ -171,17 +167,15 @@ def the_82574_receives_what_the_cable_brings(k: Kernel, interrupt: str) -> Probe
 
     frames = [frame(60, 4), frame(1514, 5)]
     for number, data in enumerate(frames):
-        run.reached(f"frame {number}")
-        run.trigger(run.machine.networks["e1000e"].send, data)
-        run.resume()
+        with run.stopped_at(f"frame {number}"):
+            run.trigger(run.machine.networks["e1000e"].send, data)
     ring = run.memory(card.receive_ring)
     descriptors = [ReceiveDescriptor(int.from_bytes(ring[16 * n : 16 * n + 16], "little")) for n in range(3)]
     assert [(d.DD, d.EOP, d.LENGTH) for d in descriptors] == [(1, 1, 60), (1, 1, 1514), (0, 0, 0)]
     for window, data in zip(windows, [*frames, b""], strict=True):
-        memory = run.memory(window.buffer)
-        assert window.inside(memory)[: len(data)] == data
-        assert set(window.inside(memory)[len(data) :]) == {GUARD}
-        assert window.strays(memory) == []
+        memory = window.read(run)
+        assert memory[: len(data)] == data
+        assert set(memory[len(data) :]) == {GUARD}
     assert set(run.vectors) == {RX}
 
 

@@ -28,12 +28,10 @@ FRAMES = [b"\xff" * 6 + b"\x02\0\0\0\0\1\x88\xb5" + Random(length).randbytes(len
 def _judge(run: Run, device: str, life: LifeCycle, lead: int = 0) -> None:
     """Play the cable's part, then hold the story and the second frame, `lead` bytes into the target, against it."""
     cable = run.machine.networks[device]
-    run.reached("cable")
-    cable.send(FRAMES[0])
-    run.resume()
-    run.reached("worked")
-    run.trigger(cable.send, FRAMES[1])
-    run.resume()
+    with run.stopped_at("cable"):
+        cable.send(FRAMES[0])
+    with run.stopped_at("worked"):
+        run.trigger(cable.send, FRAMES[1])
     first = run.sequence.index("set-up")
     assert run.sequence[first:] == life.story, "set-up, start, work, interrupt, data"
     assert run["held"] == int.from_bytes(bytes([GUARD]) * 8, "little"), "nothing has come yet"
@@ -77,7 +75,7 @@ def the_processor_works_while_virtio_net_receives(k: Kernel) -> ProbeBody:
 
     _judge(run, "virtio-net", life, NET_HEADER_SIZE)
     lengths = [NET_HEADER_SIZE + len(frame) for frame in FRAMES]
-    assert queue.used(run.memory(queue.buffer)).elements == ((0, lengths[0]), (1, lengths[1]))
+    assert queue.completions(run) == ((0, lengths[0]), (1, lengths[1]))
 
 
 @probe(spec="Intel 82574 datasheet, Receive Descriptors", needs=["e1000e"], covers=["e1000e.life-cycle"])

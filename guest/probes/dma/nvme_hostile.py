@@ -106,7 +106,7 @@ def a_bad_queue_command_is_refused(k: Kernel, case: str) -> ProbeBody:
     assert entry.CID == 0x66
     assert status == NO_CQ or (entry.SCT, entry.SC) != NO_CQ, "the status is Completion Queue Invalid"
     assert status == (entry.SCT, entry.SC)
-    assert window.inside(run.memory(window.buffer)) == content[BLOCK : 2 * BLOCK]
+    assert window.read(run) == content[BLOCK : 2 * BLOCK]
     assert set(run.memory(page)) == {GUARD}
 
 
@@ -200,9 +200,7 @@ def a_prp_to_nowhere_harms_nobody(k: Kernel, kind: str) -> ProbeBody:
     assert (entries[1].SCT, entries[1].SC) == (GENERIC, 0)
     allowed = [TRANSFER_ERROR, (GENERIC, 0)] if kind == "target" else [TRANSFER_ERROR]
     assert (entries[0].SCT, entries[0].SC) in allowed
-    memory = run.memory(window.buffer)
-    assert window.inside(memory) == content[BLOCK : 2 * BLOCK]
-    assert window.strays(memory) == []
+    assert window.read(run) == content[BLOCK : 2 * BLOCK]
 
 
 @probe(
@@ -233,8 +231,7 @@ def an_admin_queue_to_nowhere_can_be_mended_by_a_reset(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert window.inside(run.memory(window.buffer))[4:24] == b"trapgate".ljust(20)
-    assert window.strays(run.memory(window.buffer)) == []
+    assert window.read(run)[4:24] == b"trapgate".ljust(20)
     assert (run[status].RDY, run[status].CFS) == (1, 0)
 
 
@@ -270,16 +267,14 @@ def a_full_completion_queue_is_not_overrun(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("full")
-    seen = completion.completions(run.memory(completion.completion))
-    first = [entry.CID for entry in seen[:3]]
-    assert [entry.P for entry in seen] == [1, 1, 1, 0], "one slot stays free"
-    run.resume()
-    run.reached("full again")
-    seen = completion.completions(run.memory(completion.completion))
-    second = [seen[index].CID for index in (3, 0, 1)]
-    assert [entry.P for entry in seen] == [0, 0, 1, 1]
-    assert first[2] == seen[2].CID, "an entry that was not taken stays"
-    run.resume()
+    with run.stopped_at("full"):
+        seen = completion.completions(run.memory(completion.completion))
+        first = [entry.CID for entry in seen[:3]]
+        assert [entry.P for entry in seen] == [1, 1, 1, 0], "one slot stays free"
+    with run.stopped_at("full again"):
+        seen = completion.completions(run.memory(completion.completion))
+        second = [seen[index].CID for index in (3, 0, 1)]
+        assert [entry.P for entry in seen] == [0, 0, 1, 1]
+        assert first[2] == seen[2].CID, "an entry that was not taken stays"
     last = completion.completions(run.memory(completion.completion))[2]
     assert (sorted([*first, *second, last.CID]), last.P) == (list(range(7)), 0)

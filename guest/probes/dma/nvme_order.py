@@ -52,9 +52,8 @@ def a_later_command_overtakes_a_slow_one(k: Kernel) -> ProbeBody:
     content = fill_disk(run, DEVICE)
     run.trigger(run.qmp, "qom-set", path=LIMITS, property="limits", value=HELD)
     run.resume()
-    run.reached("overtaken")
-    run.qmp("qom-set", path=LIMITS, property="limits", value=FREE)
-    run.resume()
+    with run.stopped_at("overtaken"):
+        run.qmp("qom-set", path=LIMITS, property="limits", value=FREE)
     entries = queue.completions(run.memory(queue.completion))
     assert [entry.CID for entry in entries[:4]] == [0x11, 0x44, 0x33, 0x22]
     assert {(entry.SQID, entry.P, entry.SC, entry.SCT) for entry in entries[:4]} == {(1, 1, 0, 0)}
@@ -62,9 +61,7 @@ def a_later_command_overtakes_a_slow_one(k: Kernel) -> ProbeBody:
     assert run[slow] == int.from_bytes(bytes([GUARD]) * 8, "little"), "the slow one had not been served"
     for cid, window in windows.items():
         start = {0x11: BLOCK, 0x22: 2 * BLOCK}.get(cid, HALF + cid * BLOCK)
-        memory = run.memory(window.buffer)
-        assert window.inside(memory) == content[start : start + BLOCK], f"data of command {cid:#x}"
-        assert window.strays(memory) == []
+        assert window.read(run) == content[start : start + BLOCK], f"data of command {cid:#x}"
 
 
 @probe(
@@ -92,17 +89,16 @@ def an_event_request_waits_while_others_complete(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("waiting")
-    entries = nvme.admin.completions(run.memory(nvme.admin.completion))
-    assert [entry.CID for entry in entries[before : before + 2]] == [0x51, 0x52]
-    assert entries[before + 2].P == 0, "the event request is outstanding"
-    run.resume()
+    with run.stopped_at("waiting"):
+        entries = nvme.admin.completions(run.memory(nvme.admin.completion))
+        assert [entry.CID for entry in entries[before : before + 2]] == [0x51, 0x52]
+        assert entries[before + 2].P == 0, "the event request is outstanding"
     entries = nvme.admin.completions(run.memory(nvme.admin.completion))
     assert [entry.CID for entry in entries[before : before + 3]] == [0x51, 0x52, 0xAE]
     event = AsynchronousEvent(entries[before + 2].RESULT)
     assert (event.TYPE, event.INFORMATION, event.LOG_PAGE) == (0, 1, 1), "error: invalid doorbell write value"
-    assert first.inside(run.memory(first.buffer)) == second.inside(run.memory(second.buffer))
-    assert first.inside(run.memory(first.buffer))[4:24] == b"trapgate".ljust(20)
+    assert first.read(run) == second.read(run)
+    assert first.read(run)[4:24] == b"trapgate".ljust(20)
 
 
 @probe(spec=QUEUES, needs=["nvme"], covers=["nvme.out-of-order"])
@@ -143,6 +139,4 @@ def every_command_completes_once_in_whatever_order(k: Kernel) -> ProbeBody:
     heads = [entry.SQHD for entry in entries]
     assert heads == sorted(heads), "the head that completions report never goes back"
     for cid, (block, blocks) in reads.items():
-        memory = run.memory(windows[cid].buffer)
-        assert windows[cid].inside(memory) == content[block * BLOCK : (block + blocks) * BLOCK], f"data of {cid:#x}"
-        assert windows[cid].strays(memory) == []
+        assert windows[cid].read(run) == content[block * BLOCK : (block + blocks) * BLOCK], f"data of {cid:#x}"

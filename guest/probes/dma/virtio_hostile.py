@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from select import select
 
-from harness import GUARD, PAGE, Deviation, Kernel, ProbeBody, Run, Window, probe, wait_register
+from harness import PAGE, Deviation, Kernel, ProbeBody, Run, Window, probe, wait_register
 from harness.devices import (
     ENTROPY_REQUESTQ,
     NET_HEADER_SIZE,
@@ -71,8 +71,7 @@ class Victim(VirtioPci):
 
     def serve(self, queue: SplitQueue) -> None:
         """Offer the good request and wait until it is used."""
-        queue.offer(queue.chain(self.request))
-        queue.notify()
+        queue.submit(queue.chain(self.request))
         if self.name == "receive":
             self.k.checkpoint("good frame")
         queue.wait_used(1, ms=MS)
@@ -80,10 +79,9 @@ class Victim(VirtioPci):
     def judge(self, run: Run, queue: SplitQueue) -> None:
         """Play the cable's part in `serve`, and hold the good request's end against what it must be."""
         if self.name == "receive":
-            run.reached("good frame")
-            run.machine.networks["virtio-net"].send(FRAME)
-            run.resume()
-        assert queue.used(run.memory(queue.buffer)).elements == ((0, self.length),)
+            with run.stopped_at("good frame"):
+                run.machine.networks["virtio-net"].send(FRAME)
+        assert queue.completions(run) == ((0, self.length),)
         memory = run.memory(self.target.buffer)
         assert self.target.strays(memory) == []
         match self.name:
@@ -102,14 +100,12 @@ def play(run: Run, victim: Victim) -> None:
     """The cable's part: a frame for the receive queue's bad chain, room for what the transmit queue's sent."""
     cable = run.machine.networks.get("virtio-net")
     if victim.name == "receive" and cable:
-        run.reached("bad frame")
-        cable.send(FRAME)
-        run.resume()
+        with run.stopped_at("bad frame"):
+            cable.send(FRAME)
     elif victim.name == "transmit" and cable:
-        run.reached("drain")
-        while select([cable], [], [], 0)[0]:
-            cable.recv(4096)
-        run.resume()
+        with run.stopped_at("drain"):
+            while select([cable], [], [], 0)[0]:
+                cable.recv(4096)
 
 
 def _break(queue: SplitQueue, kind: str, window: Window, *, write: bool) -> int:
@@ -183,11 +179,10 @@ def a_queue_that_breaks_as_the_machine_goes_on_needs_a_reset(k: Kernel) -> Probe
 
     run = yield
 
-    run.reached("frame")
-    run.machine.networks["virtio-net"].send(FRAME)
-    for _ in range(2):
-        run.qmp("query-status")  # QEMU has looked for frames before it answers the second
-    run.resume()
+    with run.stopped_at("frame"):
+        run.machine.networks["virtio-net"].send(FRAME)
+        for _ in range(2):
+            run.qmp("query-status")  # QEMU has looked for frames before it answers the second
     assert device.target.strays(run.memory(device.target.buffer)) == []
     assert run[status].DEVICE_NEEDS_RESET == 1, "DEVICE_NEEDS_RESET is clear"
 
@@ -243,7 +238,7 @@ def a_buffer_of_no_use_harms_nobody(k: Kernel, victim: str, kind: str) -> ProbeB
 
     play(run, device)
     device.judge(run, fresh)
-    assert set(run.memory(window.buffer)) == {GUARD}
+    assert window.untouched(run)
     assert run.memory(queue.layout.avail_index, 2) == b"\1\0", "the bad request was offered"
 
 

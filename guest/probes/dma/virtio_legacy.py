@@ -30,23 +30,18 @@ def a_transitional_disk_reads_through_ports(k: Kernel, interrupt: str) -> ProbeB
     head = queue.chain(operation.parts, first=5)
     k.checkpoint("disk")
     k.sti()
-    with k.trigger():
-        queue.offer(head)
-        queue.notify()
+    k.trigger(queue.submit, head)
     k.wait_for(VECTOR, ms=MS, quiet_ms=1)
 
     run = yield
 
-    run.reached("disk")
-    content = Random(51).randbytes(len(run.backing("virtio-blk")))
-    run.backing("virtio-blk")[:] = content
-    run.resume()
+    with run.stopped_at("disk"):
+        content = Random(51).randbytes(len(run.backing("virtio-blk")))
+        run.backing("virtio-blk")[:] = content
     assert run[queue.device_size] & run[queue.device_size] - 1 == 0
-    memory = run.memory(window.buffer)
-    assert window.inside(memory) == content[40 * SECTOR_SIZE : 42 * SECTOR_SIZE]
-    assert window.strays(memory) == []
-    assert operation.status.inside(run.memory(operation.status.buffer))[0] == BlockStatus.OK
-    assert queue.used(run.memory(queue.buffer)).elements == ((head, 2 * SECTOR_SIZE + 1),)
+    assert window.read(run) == content[40 * SECTOR_SIZE : 42 * SECTOR_SIZE]
+    assert operation.status.read(run)[0] == BlockStatus.OK
+    assert queue.completions(run) == ((head, 2 * SECTOR_SIZE + 1),)
     assert run.vectors == [VECTOR]
 
 

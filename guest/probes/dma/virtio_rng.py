@@ -23,9 +23,7 @@ def entropy_fills_the_buffer_and_interrupts_on_the_queues_vector(k: Kernel) -> P
     rng.start()
     head = queue.chain([Part(window.address, window.size, write=True)])
     k.sti()
-    with k.trigger():
-        queue.offer(head)
-        queue.notify()
+    k.trigger(queue.submit, head)
     k.wait_for(VECTOR, ms=2000, quiet_ms=1)
 
     run = yield

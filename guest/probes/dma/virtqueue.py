@@ -45,20 +45,15 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
     read = BlockOperation.make(k, "read", BlockRequest.IN, 8, windows)
     first = disk.queue.indirect(write.parts, head=5)
     second = disk.queue.indirect(read.parts, head=0)
-    disk.queue.offer(first)
-    disk.queue.notify()
+    disk.queue.submit(first)
     disk.queue.wait_used(1, ms=MS)
-    with k.trigger():
-        disk.queue.offer(second)
-        disk.queue.notify()
+    k.trigger(disk.queue.submit, second)
     disk.queue.wait_used(2, ms=MS)
 
     run = yield
 
-    memories = [run.memory(window.buffer) for window in windows]
-    assert b"".join(w.inside(m) for w, m in zip(windows, memories, strict=True)) == data
-    assert [w.strays(m) for w, m in zip(windows, memories, strict=True)] == [[]] * pieces
-    assert disk.queue.used(run.memory(disk.queue.buffer)).elements == ((5, 1), (0, SECTOR_SIZE + 1))
+    assert b"".join(window.read(run) for window in windows) == data
+    assert disk.queue.completions(run) == ((5, 1), (0, SECTOR_SIZE + 1))
 
 
 @probe.each(plain=[1, 2])
@@ -94,7 +89,7 @@ def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> Pro
     assert run.memory(queue.layout.avail_index, 2) == b"\1\0"
     used = queue.used(run.memory(queue.buffer))
     assert (used.elements, int(run[status])) == (((0, SECTOR_SIZE + 1),), 0xF), "the chain was not served"
-    assert set(window.inside(run.memory(window.buffer))) == {0}, "the disk is empty"
+    assert set(window.read(run)) == {0}, "the disk is empty"
 
 
 @probe(spec="VIRTIO 1.2, Device Requirements: Indirect Descriptors", needs=BLK, covers=["virtio.indirect"])
@@ -105,17 +100,15 @@ def the_write_flag_of_an_indirect_descriptor_is_ignored(k: Kernel) -> ProbeBody:
     operation = BlockOperation.make(k, "read", BlockRequest.IN, 0, [window])
     head = disk.queue.indirect(operation.parts)
     k.asm(f"or word ptr [{disk.queue.layout.descriptor(head) + 12:#x}], 2  # WRITE")
-    with k.trigger():
-        disk.queue.offer(head)
-        disk.queue.notify()
+    k.trigger(disk.queue.submit, head)
     disk.queue.wait_used(1, ms=MS)
     status = disk.common.DEVICE_STATUS.read("status")
 
     run = yield
 
     assert int(run[status]) == 0xF
-    assert disk.queue.used(run.memory(disk.queue.buffer)).elements == ((head, SECTOR_SIZE + 1),)
-    assert set(window.inside(run.memory(window.buffer))) == {0}, "the disk is empty"
+    assert disk.queue.completions(run) == ((head, SECTOR_SIZE + 1),)
+    assert set(window.read(run)) == {0}, "the disk is empty"
 
 
 @probe(spec="VIRTIO 1.2, The Virtqueue Used Ring", needs=BLK, covers=["virtio.used-ring"])
@@ -124,9 +117,7 @@ def every_chain_offered_is_used_once(k: Kernel) -> ProbeBody:
     disk = VirtioDisk(k, vector=VECTOR)
     heads = _writes(k, disk, 5)
     k.sti()
-    with k.trigger():
-        disk.queue.offer(*heads)
-        disk.queue.notify()
+    k.trigger(disk.queue.submit, *heads)
     disk.queue.wait_used(5, ms=MS)
     k.wait_for(VECTOR, ms=MS)  # the device uses a buffer first and interrupts then
 
@@ -151,8 +142,7 @@ def rings_wrap_at_the_queue_size(k: Kernel) -> ProbeBody:
     for number, head in enumerate(order):
         with k.trigger():
             disk.queue.chain(operation.parts, first=head)
-            disk.queue.offer(head)
-            disk.queue.notify()
+            disk.queue.submit(head)
         disk.queue.wait_used(number + 1, ms=MS)
 
     run = yield
@@ -169,15 +159,12 @@ def no_interrupt_flag_silences_the_queue(k: Kernel) -> ProbeBody:
     heads = _writes(k, disk, 2)
     k.sti()
     disk.queue.no_interrupt()
-    disk.queue.offer(heads[0])
-    disk.queue.notify()
+    disk.queue.submit(heads[0])
     disk.queue.wait_used(1, ms=MS)
     k.stay_quiet()
     k.mark("interrupts wanted")
     disk.queue.no_interrupt(False)
-    with k.trigger():
-        disk.queue.offer(heads[1])
-        disk.queue.notify()
+    k.trigger(disk.queue.submit, heads[1])
     k.wait_for(VECTOR, ms=MS, quiet_ms=1)
 
     run = yield
@@ -196,9 +183,7 @@ def used_event_names_the_buffer_to_interrupt_for(k: Kernel) -> ProbeBody:
         k.mark(f"request {number}")
         if number < 2:
             disk.queue.used_event(2 * number)  # request 0, then request 2
-        with k.trigger():
-            disk.queue.offer(head)
-            disk.queue.notify()
+        k.trigger(disk.queue.submit, head)
         disk.queue.wait_used(number + 1, ms=MS)
         if number % 2 == 0:
             k.wait_for(VECTOR, number // 2 + 1, ms=MS)
@@ -225,9 +210,7 @@ def reading_isr_status_clears_it_and_deasserts_intx(k: Kernel) -> ProbeBody:
         k.store(first, disk.isr.ISR)
         k.store(second, disk.isr.ISR)
     k.sti()
-    with k.trigger():
-        disk.queue.offer(heads[0])
-        disk.queue.notify()
+    k.trigger(disk.queue.submit, heads[0])
     k.wait_for(VECTOR, ms=MS, quiet_ms=1)
     line = disk.function.STATUS.read("line")
 
@@ -257,15 +240,12 @@ def no_vector_means_no_message(k: Kernel) -> ProbeBody:
     heads = _writes(k, disk, 2)
     disk.common.QUEUE_MSIX_VECTOR.write(0xFFFF)
     k.sti()
-    disk.queue.offer(heads[0])
-    disk.queue.notify()
+    disk.queue.submit(heads[0])
     disk.queue.wait_used(1, ms=MS)
     k.stay_quiet()
     k.mark("vector")
     disk.common.QUEUE_MSIX_VECTOR.write(1)
-    with k.trigger():
-        disk.queue.offer(heads[1])
-        disk.queue.notify()
+    k.trigger(disk.queue.submit, heads[1])
     k.wait_for(VECTOR, ms=MS)
 
     run = yield
@@ -373,9 +353,8 @@ def a_configuration_change_has_its_own_vector(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("link")
-    run.trigger(run.qmp, "set_link", name="virtio-net", up=False)
-    run.resume()
+    with run.stopped_at("link"):
+        run.trigger(run.qmp, "set_link", name="virtio-net", up=False)
     assert run[up].LINK_UP == 1
     assert run[down].LINK_UP == 0
     assert run[before] != run[after], "config_generation must change with the configuration"

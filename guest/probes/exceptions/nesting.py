@@ -161,9 +161,8 @@ def a_machine_check_arrives_on_vector_18(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("armed")
-    run.trigger(run.hmp, "mce 0 1 0xb200000000000000 0x5 0 0")
-    run.resume()
+    with run.stopped_at("armed"):
+        run.trigger(run.hmp, "mce 0 1 0xb200000000000000 0x5 0 0")
     assert run.fields("vector", "error_code") == [(18, None)]
     assert run[status] & 4 == 4
 
@@ -183,10 +182,9 @@ def a_machine_check_without_mce_is_shutdown(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("armed")
-    run.hold_reset()
-    run.trigger(run.hmp, "mce 0 1 0xb200000000000000 0x5 0 0")
-    run.resume()
+    with run.stopped_at("armed"):
+        run.hold_reset()
+        run.trigger(run.hmp, "mce 0 1 0xb200000000000000 0x5 0 0")
     reasons = [event["data"]["reason"] for event in run.machine.events if event["event"] == "SHUTDOWN"]
     assert reasons == ["guest-reset"]
     assert run.vectors == []

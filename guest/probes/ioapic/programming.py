@@ -32,13 +32,10 @@ def level_entry_is_written_while_its_line_is_high(k: Kernel, before: str) -> Pro
         k.sti()
         k.lines.up(LINE)
     k.stay_quiet()
-    with k.handler(VECTOR):
-        k.lines.down(LINE)
+    k.handler(VECTOR).do(k.lines.down, LINE)
     k.mark("level")
-    with k.trigger():
-        k.ioapic.redirect(pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.ioapic.redirect, pin=LINE, vector=VECTOR, TRIGGER_MODE=1)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -56,10 +53,8 @@ def edge_entry_is_written_while_its_line_is_high(k: Kernel) -> ProbeBody:
     k.stay_quiet()
     k.lines.down(LINE)
     k.mark("edge")
-    with k.trigger():
-        k.lines.up(LINE)
-    k.wait_for(VECTOR)
-    k.stay_quiet()
+    k.trigger(k.lines.up, LINE)
+    k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -93,8 +88,7 @@ def illegal_vector_is_an_error_of_the_local_apic(k: Kernel, vector: int) -> Prob
     k.lapic.ESR.write(0)
     k.ioapic.redirect(pin=LINE, vector=vector)
     k.sti()
-    with k.trigger():
-        k.lines.pulse(LINE)
+    k.trigger(k.lines.pulse, LINE)
     k.stay_quiet()
     k.lapic.ESR.write(0)
     errors = k.lapic.ESR.read("errors")
@@ -120,10 +114,8 @@ def counter_0_interrupts_at_pin_2(k: Kernel) -> ProbeBody:
     k.ioapic.redirect(pin=0, vector=at_pin_0)
     k.ioapic.redirect(pin=2, vector=at_pin_2)
     k.sti()
-    with k.trigger():
-        k.pit.program(channel=0, mode=0, count=100)
-    k.wait_for(at_pin_2)
-    k.stay_quiet(ms=1)
+    k.trigger(k.pit.program, channel=0, mode=0, count=100)
+    k.wait_for(at_pin_2, quiet_ms=1)
 
     run = yield
 

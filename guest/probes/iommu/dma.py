@@ -39,9 +39,7 @@ def a_transfer_goes_where_the_tables_say(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    memory = run.memory(target.buffer)
-    assert target.inside(memory) == data
-    assert target.strays(memory) == []
+    assert target.read(run) == data
     assert run[faults].PPF == 0
 
 
@@ -105,7 +103,7 @@ def a_blocked_transfer_is_recorded(k: Kernel, kind: str) -> ProbeBody:
 
     run = yield
 
-    assert set(run.memory(target.buffer)) == {GUARD}
+    assert target.untouched(run)
     assert run[capability].FRO == 0x22
     assert (run[status].PPF, run[status].FRI) == (1, 0)
     record = unit.fault_record(run[low], run[high])
@@ -162,8 +160,8 @@ def after_invalidation_the_new_translation_holds(k: Kernel, scope: str) -> Probe
 
     run = yield
 
-    assert first.inside(run.memory(first.buffer)) == data[:128] + bytes([GUARD]) * 128
-    assert second.inside(run.memory(second.buffer)) == data
+    assert first.read(run) == data[:128] + bytes([GUARD]) * 128
+    assert second.read(run) == data
 
 
 @probe(spec=f"{VTD}, Invalidation of Translation Caches", needs=NEEDS, covers=["iommu.stale"])
@@ -188,7 +186,7 @@ def before_invalidation_the_old_or_the_new_translation_holds(k: Kernel) -> Probe
 
     run = yield
 
-    old, new = (window.inside(run.memory(window.buffer)) for window in (first, second))
+    old, new = (window.read(run) for window in (first, second))
     untouched = bytes([GUARD]) * 256
     assert (old, new) in ((data, untouched), (data[:16] + untouched[16:], data))
     assert run[faults].PPF == 0
@@ -222,5 +220,5 @@ def each_device_has_its_own_domain(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert other.inside(run.memory(other.buffer)) == data
-    assert set(run.memory(mine.buffer)) == {GUARD}
+    assert other.read(run) == data
+    assert mine.untouched(run)

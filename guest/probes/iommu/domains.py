@@ -51,12 +51,11 @@ def _behind(
 
 def _fill(run: Run) -> tuple[bytes, bytes]:
     """Different random bytes on the two disks, while the guest waits at `disk`."""
-    run.reached("disk")
-    random = Random(71)
-    contents = random.randbytes(16 * BLOCK), random.randbytes(16 * BLOCK)
-    for name, content in zip(("nvme", "ahci"), contents, strict=True):
-        run.backing(name)[: len(content)] = content
-    run.resume()
+    with run.stopped_at("disk"):
+        random = Random(71)
+        contents = random.randbytes(16 * BLOCK), random.randbytes(16 * BLOCK)
+        for name, content in zip(("nvme", "ahci"), contents, strict=True):
+            run.backing(name)[: len(content)] = content
     return contents
 
 
@@ -84,9 +83,7 @@ def two_devices_use_one_address_at_the_same_time(k: Kernel) -> ProbeBody:
     nvme_content, ahci_content = _fill(run)
     assert run[faults].PPF == 0
     for window, content in ((mine, nvme_content), (other, ahci_content)):
-        memory = run.memory(window.buffer)
-        assert window.inside(memory) == content[3 * BLOCK : 4 * BLOCK]
-        assert window.strays(memory) == []
+        assert window.read(run) == content[3 * BLOCK : 4 * BLOCK]
 
 
 @probe.each(blocked=["nvme", "ahci"])
@@ -125,10 +122,9 @@ def one_domains_mapping_does_not_serve_the_other(k: Kernel, blocked: str) -> Pro
 
     contents = dict(zip(("nvme", "ahci"), _fill(run), strict=True))
     working_content = contents["ahci" if blocked == "nvme" else "nvme"]
-    memory = run.memory(window.buffer)
-    assert window.inside(memory)[:BLOCK] == working_content[3 * BLOCK : 4 * BLOCK]
-    assert set(window.inside(memory)[BLOCK:]) == {GUARD}
-    assert window.strays(memory) == []
+    memory = window.read(run)
+    assert memory[:BLOCK] == working_content[3 * BLOCK : 4 * BLOCK]
+    assert set(memory[BLOCK:]) == {GUARD}
     assert run[status].PPF == 1
     record = unit.fault_record(run[low], run[high])
     requester = queue.controller.function.requester if blocked == "nvme" else disk.function.requester
@@ -173,11 +169,10 @@ def devices_change_places(k: Kernel) -> ProbeBody:
     run = yield
 
     nvme_content, ahci_content = _fill(run)
-    run.reached("before")
-    assert first.inside(run.memory(first.buffer)) == nvme_content[3 * BLOCK : 4 * BLOCK]
-    assert second.inside(run.memory(second.buffer)) == ahci_content[3 * BLOCK : 4 * BLOCK]
-    run.resume()
-    assert second.inside(run.memory(second.buffer)) == nvme_content[4 * BLOCK : 5 * BLOCK]
-    assert first.inside(run.memory(first.buffer)) == ahci_content[4 * BLOCK : 5 * BLOCK]
+    with run.stopped_at("before"):
+        assert first.read(run) == nvme_content[3 * BLOCK : 4 * BLOCK]
+        assert second.read(run) == ahci_content[3 * BLOCK : 4 * BLOCK]
+    assert second.read(run) == nvme_content[4 * BLOCK : 5 * BLOCK]
+    assert first.read(run) == ahci_content[4 * BLOCK : 5 * BLOCK]
     assert first.strays(run.memory(first.buffer)) == second.strays(run.memory(second.buffer)) == []
     assert run[faults].PPF == 0

@@ -260,9 +260,8 @@ def init_resets_the_local_apic(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("after INIT")
-    state = run.machine.lapic(1)
-    run.resume()
+    with run.stopped_at("after INIT"):
+        state = run.machine.lapic(1)
     assert state.svr == 0xFF
     assert (state.tpr, state.initial_count, state.current_count) == (0, 0, 0)
     assert (state.irr, state.isr) == (frozenset(), frozenset())

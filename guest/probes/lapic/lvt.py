@@ -138,10 +138,8 @@ def lint1_has_the_mode_of_its_lvt(k: Kernel, mode: str) -> ProbeBody:
 
     run = yield
 
-    run.reached("before")
-    run.trigger(run.qmp, "inject-nmi")
-    run.resume()
-    run.reached("open")
-    run.trigger(run.qmp, "inject-nmi")
-    run.resume()
+    with run.stopped_at("before"):
+        run.trigger(run.qmp, "inject-nmi")
+    with run.stopped_at("open"):
+        run.trigger(run.qmp, "inject-nmi")
     assert run.vectors == {"nmi": [2, 2], "fixed": [0x48, 2], "masked": [2]}[mode]

@@ -26,8 +26,7 @@ def a_new_divider_changes_the_rate_and_not_the_count(k: Kernel, before: int, aft
     k.lapic.INITIAL_COUNT.write(START)
     k.delay(us=1000)
     left = k.lapic.CURRENT_COUNT.read("left")
-    with k.trigger():
-        k.lapic.DIVIDE_CONFIGURATION.write(DIVIDE_VALUE=DivideValue.by(after))
+    k.trigger(k.lapic.DIVIDE_CONFIGURATION.write, DIVIDE_VALUE=DivideValue.by(after))
     right = k.lapic.CURRENT_COUNT.read("right")
     k.delay(us=1000)
     later = k.lapic.CURRENT_COUNT.read("later")
@@ -65,8 +64,7 @@ def deadline_mode_is_reserved_where_cpuid_lacks_it(k: Kernel) -> ProbeBody:
         mov qword ptr [has_deadline], rcx
     """)
     k.lapic.INITIAL_COUNT.write(0)
-    with k.trigger():
-        k.lapic.LVT_TIMER.write(0x5_0000 | VECTOR)
+    k.trigger(k.lapic.LVT_TIMER.write, 0x5_0000 | VECTOR)
     kept = k.lapic.LVT_TIMER.read("kept")
     k.lapic.LVT_TIMER.write(0x1_0000)
 

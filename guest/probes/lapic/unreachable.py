@@ -27,8 +27,7 @@ def write(k: Kernel, address: int, value: int) -> None:
 def globally_disabled_apic_takes_no_command(k: Kernel) -> ProbeBody:
     """While IA32_APIC_BASE.EN is clear a write to the page's ICR sends no IPI: the register is not accessible."""
     k.sti()
-    with k.trigger():
-        k.msr.APIC_BASE.update(EN=0)
+    k.trigger(k.msr.APIC_BASE.update, EN=0)
     write(k, ICR_LOW, SELF_FIXED | VECTOR)
     k.delay(us=20)
     k.msr.APIC_BASE.update(EN=1)
@@ -69,8 +68,7 @@ def page_does_nothing_in_x2apic_mode(k: Kernel, register: str) -> ProbeBody:
         mov qword ptr [present], rcx
         jz no_x2apic
     """)
-    with k.trigger():
-        k.msr.APIC_BASE.update(EXTD=1)
+    k.trigger(k.msr.APIC_BASE.update, EXTD=1)
     x2 = X2Apic(k.bus)
     x2.TPR.write(0)
     k.sti()

@@ -26,10 +26,9 @@ def with_if_clear_a_request_stays_pending(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("pending")
-    assert run.lapic.irr == {VECTOR}
-    assert run.vectors == []
-    run.resume()
+    with run.stopped_at("pending"):
+        assert run.lapic.irr == {VECTOR}
+        assert run.vectors == []
     assert run.sequence == ["sti", VECTOR]
     assert run.lapic.irr == set()
 
@@ -56,9 +55,8 @@ def sti_cli_lets_nothing_in(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("pending")
-    assert run.lapic.irr == {VECTOR}
-    run.resume()
+    with run.stopped_at("pending"):
+        assert run.lapic.irr == {VECTOR}
     assert run.sequence == ["a thousand times", VECTOR]
 
 

@@ -58,11 +58,10 @@ def with_if_clear_only_an_nmi_ends_hlt(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("woken")
-    assert run.fields("vector", "rip") == [(NMI, run.address("behind"))]
-    assert run.lapic.irr == {VECTOR}
-    assert run[late] - run[early] >= 9 * run.tsc_khz
-    run.resume()
+    with run.stopped_at("woken"):
+        assert run.fields("vector", "rip") == [(NMI, run.address("behind"))]
+        assert run.lapic.irr == {VECTOR}
+        assert run[late] - run[early] >= 9 * run.tsc_khz
     assert run.vectors == [NMI, VECTOR]
 
 

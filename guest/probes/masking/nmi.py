@@ -26,9 +26,8 @@ def an_nmi_from_the_board_comes_whatever_if_is(k: Kernel, interrupts: bool) -> P
 
     run = yield
 
-    run.reached("armed")
-    run.trigger(run.qmp, "inject-nmi")
-    run.resume()
+    with run.stopped_at("armed"):
+        run.trigger(run.qmp, "inject-nmi")
     assert run.fields("vector", "error_code") == [(NMI, None)]
     assert not run.interrupts[0].in_service
     assert run.lapic.isr == set()
@@ -48,13 +47,11 @@ def a_masked_lint1_keeps_the_nmi_out(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("masked")
-    run.qmp("inject-nmi")
-    run.resume()
-    run.reached("unmasked")
-    assert run.vectors == []
-    run.trigger(run.qmp, "inject-nmi")
-    run.resume()
+    with run.stopped_at("masked"):
+        run.qmp("inject-nmi")
+    with run.stopped_at("unmasked"):
+        assert run.vectors == []
+        run.trigger(run.qmp, "inject-nmi")
     assert run.vectors == [NMI]
 
 
@@ -70,9 +67,8 @@ def lint1_may_carry_a_fixed_interrupt(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    run.reached("armed")
-    run.trigger(run.qmp, "inject-nmi")
-    run.resume()
+    with run.stopped_at("armed"):
+        run.trigger(run.qmp, "inject-nmi")
     assert run.vectors == [0x61]
 
 

@@ -15,14 +15,13 @@ def sti_and_one_instruction_let_each_request_in(k: Kernel, behind: str) -> Probe
     k.expect(VECTOR)
     k.cli()
     k.asm(f"{routine}mov ebx, {ROUNDS}\nround:")
-    with k.trigger():
-        k.lapic.self_ipi(VECTOR)
+    k.trigger(k.lapic.self_ipi, VECTOR)
     k.asm(f"{follows}closed:\ncli\ndec ebx\njnz round")
 
     run = yield
 
     assert run.count(VECTOR) == ROUNDS
-    assert {interrupt.rip for interrupt in run.interrupts} == {run.built.symbols["closed"]}
+    assert {interrupt.rip for interrupt in run.interrupts} == {run.address("closed")}
 
 
 @probe.each(model=["flat", "cluster"])

@@ -158,9 +158,8 @@ def a_masked_message_does_not_hold_back_the_other(k: Kernel, masked: int) -> Pro
 
     run = yield
 
-    run.reached("error")
-    run.trigger(run.hmp, "pcie_aer_inject_error root-port COMP_TIME")
-    run.resume()
+    with run.stopped_at("error"):
+        run.trigger(run.hmp, "pcie_aer_inject_error root-port COMP_TIME")
     assert run[header].ID == AER_CAPABILITY_ID
     assert run[root_status].ADVANCED_ERROR_INTERRUPT_MESSAGE_NUMBER == 1
     assert run[received].ERR_FATAL_NONFATAL_RECEIVED == 1

@@ -6,11 +6,6 @@ MASTER, SLAVE = 0x50, 0x70  # vector bases: apart, so that each chip's own ICW2 
 INPUTS = [0, 1, *range(3, 16)]  # all but the cascade input
 
 
-def vector_of(irq: int) -> int:
-    """The vector that an input has with the bases above."""
-    return MASTER + irq if irq < 8 else SLAVE + irq - 8
-
-
 @probe.each(irq=INPUTS)
 @probe(
     spec="Intel 8259A datasheet, Initialization Command Words; SDM vol. 3A, Local Vector Table (ExtINT)",
@@ -19,19 +14,14 @@ def vector_of(irq: int) -> int:
 )
 def each_input_arrives_at_its_vector(k: Kernel, irq: int) -> ProbeBody:
     """Interrupt request n arrives at its chip's vector base plus n mod 8, those of the slave by way of IR2."""
-    k.pit.silence()
-    k.lines.down(irq)
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
-    k.pic.unmask(irq)
+    k.deliver_8259(irq)
     k.sti()
     k.trigger(k.lines.up, irq)
-    k.wait_for(vector_of(irq), ms=10, quiet_ms=1)
+    k.wait_for(k.pic.vector(irq), ms=10, quiet_ms=1)
 
     run = yield
 
-    assert run.vectors == [vector_of(irq)]
+    assert run.vectors == [k.pic.vector(irq)]
     assert not run.interrupts[0].in_service  # ExtINT leaves no trace in the local APIC's ISR
     assert run.pic.master.isr == 0
     assert run.pic.slave.isr == 0
@@ -54,11 +44,11 @@ def low_bits_of_the_base_are_ignored(k: Kernel, low: int, chip: str) -> ProbeBod
     k.pic.unmask(irq)
     k.sti()
     k.trigger(k.lines.up, irq)
-    k.wait_for(vector_of(irq))
+    k.wait_for(k.pic.vector(irq))
 
     run = yield
 
-    assert run.vectors == [vector_of(irq)]
+    assert run.vectors == [k.pic.vector(irq)]
 
 
 @probe.each(base=[0x20, 0x80, 0xF8])
@@ -95,13 +85,10 @@ def every_base_bit_counts(k: Kernel, base: int) -> ProbeBody:
 )
 def request_goes_from_irr_to_isr_to_nothing(k: Kernel, irq: int) -> ProbeBody:
     """A request sets its IRR bit; INTA moves it to the ISR; the end of interrupt clears it there."""
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip = k.pic.chip(irq)
     bit = 1 << (irq & 7)
-    k.lines.down(irq)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    with k.handler(vector_of(irq)):
+    k.deliver_8259(irq, serve=False, unmask=False)
+    with k.handler(k.pic.vector(irq)):
         irr_acknowledged = k.pic.irr(chip, "irr_acknowledged")
         isr_acknowledged = k.pic.isr(chip, "isr_acknowledged")
         cascade = k.pic.isr(k.pic.MASTER, "cascade")
@@ -112,7 +99,7 @@ def request_goes_from_irr_to_isr_to_nothing(k: Kernel, irq: int) -> ProbeBody:
     irr_requested = k.pic.irr(chip, "irr_requested")
     isr_requested = k.pic.isr(chip, "isr_requested")
     k.sti()
-    k.wait_for(vector_of(irq))
+    k.wait_for(k.pic.vector(irq))
 
     run = yield
 
@@ -129,12 +116,7 @@ def request_goes_from_irr_to_isr_to_nothing(k: Kernel, irq: int) -> ProbeBody:
 )
 def request_waits_for_if(k: Kernel) -> ProbeBody:
     """With RFLAGS.IF clear a request stays in the IRR; STI lets it in, once."""
-    k.lines.down(5)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.serve_8259(5, base=MASTER, slave_base=SLAVE)
-    k.pic.unmask(5)
+    k.deliver_8259(5)
     k.cli()
     k.trigger(k.lines.up, 5)
     k.stay_quiet()
@@ -156,12 +138,7 @@ def request_waits_for_if(k: Kernel) -> ProbeBody:
 )
 def request_wakes_hlt(k: Kernel) -> ProbeBody:
     """An ExtINT that is pending when the processor halts wakes it, and the saved RIP is the one after HLT."""
-    k.lines.down(5)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.serve_8259(5, base=MASTER, slave_base=SLAVE)
-    k.pic.unmask(5)
+    k.deliver_8259(5)
     k.cli()
     k.trigger(k.lines.up, 5)
     k.asm("""
@@ -210,5 +187,5 @@ def without_local_apic_intr_goes_to_the_processor(k: Kernel, irq: int, lint0: st
 
     assert run[base].EN == 0
     assert run[requested] == (1 << 7 if irq == 7 else 1 << 2), "the request was never raised"
-    assert run.vectors == [vector_of(irq)]
+    assert run.vectors == [k.pic.vector(irq)]
     assert run.frozen.pic.master.isr == 0

@@ -6,15 +6,9 @@ MASTER, SLAVE = 0x58, 0xB0
 ELCR = "Intel 82371AB (PIIX4) datasheet, ELCR1, ELCR2; Intel 8259A datasheet, Edge and Level Triggered Modes"
 
 
-def vector_of(irq: int) -> int:
-    """The vector that an input has with the bases above."""
-    return MASTER + irq if irq < 8 else SLAVE + irq - 8
-
-
 def listen(k: Kernel, *irqs: int, **icw4: int) -> None:
     """Lines low, both chips initialised, these inputs unmasked, all edge-triggered; virtual wire."""
-    for irq in irqs:
-        k.lines.down(irq)
+    k.lines.down(*irqs)
     k.pit.silence()
     k.pic.initialize(base=MASTER, slave_base=SLAVE, **icw4)
     k.pic.MASTER.ELCR.write(0)
@@ -40,25 +34,22 @@ def listen(k: Kernel, *irqs: int, **icw4: int) -> None:
 def level_is_selected_while_the_line_is_high(k: Kernel, irq: int) -> ProbeBody:
     """A line that is high, its edge served, is a request again when the ELCR makes its input level-triggered."""
     listen(k, irq)
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
-    with k.handler(vector_of(irq)):
-        k.asm(f"cmp dword ptr [COUNTS+4*{vector_of(irq)}], 2\njb served")
+    chip = k.pic.chip(irq)
+    with k.handler(k.pic.vector(irq)):
+        k.asm(f"cmp dword ptr [COUNTS+4*{k.pic.vector(irq)}], 2\njb served")
         k.lines.down(irq)
         k.asm("served:")
         k.pic.eoi(irq)
     k.lines.up(irq)
-    k.wait_for(vector_of(irq))
-    k.stay_quiet()
+    k.wait_for(k.pic.vector(irq), quiet_ms=1)
     k.mark("level")
-    with k.trigger():
-        chip.ELCR.write(1 << (irq & 7))
-    k.wait_for(vector_of(irq), 2)
-    k.stay_quiet()
+    k.trigger(chip.ELCR.write, 1 << (irq & 7))
+    k.wait_for(k.pic.vector(irq), 2, quiet_ms=1)
     chip.ELCR.write(0)
 
     run = yield
 
-    assert run.sequence == [vector_of(irq), "level", vector_of(irq)]
+    assert run.sequence == [k.pic.vector(irq), "level", k.pic.vector(irq)]
 
 
 @probe(
@@ -77,20 +68,16 @@ def slave_with_automatic_eoi_serves_two_requests(k: Kernel) -> ProbeBody:
     """With AEOI in both chips two requests of the slave arrive one after the other, the higher first, with no EOI."""
     listen(k, 10, 13, AEOI=1)
     for irq in (10, 13):
-        with k.handler(vector_of(irq), eoi=False):
-            pass
+        k.hold(k.pic.vector(irq))
     k.cli()
-    k.lines.up(13)
-    k.lines.up(10)
+    k.lines.up(13, 10)
     k.settle()
-    with k.trigger():
-        k.sti()
-    k.wait_for(vector_of(10))
-    k.wait_for(vector_of(13))
-    k.stay_quiet()
+    k.trigger(k.sti)
+    k.wait_for(k.pic.vector(10))
+    k.wait_for(k.pic.vector(13), quiet_ms=1)
     master, slave = k.pic.isr(k.pic.MASTER, "master"), k.pic.isr(k.pic.SLAVE, "slave")
 
     run = yield
 
-    assert run.vectors == [vector_of(10), vector_of(13)]
+    assert run.vectors == [k.pic.vector(10), k.pic.vector(13)]
     assert (run[master], run[slave]) == (0, 0)

@@ -10,11 +10,7 @@ def nest_in_service(k: Kernel, *irqs: int) -> None:
 
     The default stub sends no end of interrupt to the 8259.
     """
-    k.lines.down(*irqs)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.pic.unmask(*irqs)
+    k.deliver_8259(*irqs, serve=False)
     k.sti()
     for irq in irqs:
         k.lines.up(irq)

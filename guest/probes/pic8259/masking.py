@@ -5,11 +5,6 @@ from harness import Kernel, ProbeBody, probe
 MASTER, SLAVE = 0x50, 0x70
 
 
-def vector_of(irq: int) -> int:
-    """The vector that an input has with the bases above."""
-    return MASTER + irq if irq < 8 else SLAVE + irq - 8
-
-
 @probe.each(irq=[0, 3, 7, 8, 12, 15])
 @probe(
     spec="Intel 8259A datasheet, Interrupt Mask Register (IMR)",
@@ -18,24 +13,20 @@ def vector_of(irq: int) -> int:
 )
 def masked_request_waits_in_the_irr(k: Kernel, irq: int) -> ProbeBody:
     """A masked input keeps its request in the IRR and interrupts as soon as OCW1 unmasks it, once."""
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
-    k.pit.silence()
-    k.lines.down(irq)
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
+    chip = k.pic.chip(irq)
+    k.deliver_8259(irq, unmask=False)
     k.sti()
     k.trigger(k.lines.up, irq)
     k.stay_quiet()
     held = k.pic.irr(chip, "held")
     k.mark("unmask")
     k.pic.unmask(irq)
-    k.wait_for(vector_of(irq), ms=10, quiet_ms=1)
+    k.wait_for(k.pic.vector(irq), ms=10, quiet_ms=1)
 
     run = yield
 
     assert run[held] == 1 << (irq & 7)
-    assert run.sequence == ["unmask", vector_of(irq)]
+    assert run.sequence == ["unmask", k.pic.vector(irq)]
 
 
 @probe.each(irq=[1, 3, 6, 8, 11, 15])
@@ -47,21 +38,18 @@ def masked_request_waits_in_the_irr(k: Kernel, irq: int) -> ProbeBody:
 def mask_bit_concerns_its_own_input_only(k: Kernel, irq: int) -> ProbeBody:
     """With every input but one masked and all of them requesting, only the unmasked one interrupts."""
     inputs = [1, *range(3, 16)]
-    k.lines.down(*inputs)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
+    k.deliver_8259(*inputs, serve=False, unmask=False)
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
     k.pic.unmask(irq)
     k.trigger(k.lines.up, *inputs)
     k.sti()
-    k.wait_for(vector_of(irq), quiet_ms=1)
+    k.wait_for(k.pic.vector(irq), quiet_ms=1)
     master = k.pic.irr(k.pic.MASTER, "master")
     slave = k.pic.irr(k.pic.SLAVE, "slave")
 
     run = yield
 
-    assert run.vectors == [vector_of(irq)]
+    assert run.vectors == [k.pic.vector(irq)]
     served = {1 << irq} if irq < 8 else {1 << irq, 1 << (irq - 8) << 8}
     waiting = sum(1 << other for other in inputs) & ~sum(served)
     assert (run[master] & ~0b101) | run[slave] << 8 == waiting & ~0b101
@@ -127,11 +115,7 @@ def requests_do_not_reach_the_processor(k: Kernel, closed: str) -> ProbeBody:
 )
 def masked_cascade_input_holds_the_slave_back(k: Kernel) -> ProbeBody:
     """With IR2 masked at the master nothing of the slave comes through; unmasking IR2 delivers what waits there."""
-    k.lines.down(9, 12)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.serve_8259(9, 12, base=MASTER, slave_base=SLAVE)
+    k.deliver_8259(9, 12, unmask=False)
     k.pic.SLAVE.OCW1.write(0x00)
     k.sti()
     k.trigger(k.lines.up, 12, 9)
@@ -139,9 +123,9 @@ def masked_cascade_input_holds_the_slave_back(k: Kernel) -> ProbeBody:
     held = k.pic.irr(k.pic.SLAVE, "held")
     k.mark("unmask")
     k.pic.MASTER.OCW1.write(0xFF & ~(1 << 2))
-    k.wait_for(vector_of(12))
+    k.wait_for(k.pic.vector(12))
 
     run = yield
 
     assert run[held] == 1 << 1 | 1 << 4
-    assert run.sequence == ["unmask", vector_of(9), vector_of(12)]
+    assert run.sequence == ["unmask", k.pic.vector(9), k.pic.vector(12)]

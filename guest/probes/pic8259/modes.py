@@ -5,25 +5,16 @@ from harness import Deviation, Kernel, ProbeBody, probe
 MASTER, SLAVE = 0x50, 0x70
 
 
-def vector_of(irq: int) -> int:
-    """The vector that an input has with the bases above."""
-    return MASTER + irq if irq < 8 else SLAVE + irq - 8
-
-
-def prepare(k: Kernel, *irqs: int, **icw4: int) -> None:
+def prepare(k: Kernel, *irqs: int, aeoi: int = 0, sfnm: int = 0) -> None:
     """Lines low, both chips initialised, these inputs unmasked, virtual wire; no handler sends EOI."""
-    k.lines.down(*irqs)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE, **icw4)
-    k.lapic.virtual_wire()
-    k.pic.unmask(*irqs)
+    k.deliver_8259(*irqs, serve=False, AEOI=aeoi, SFNM=sfnm)
     k.sti()
 
 
 def serve(k: Kernel, irq: int) -> None:
     """Raise the line and wait until its interrupt is in service; there it stays."""
     k.lines.up(irq)
-    k.wait_for(vector_of(irq))
+    k.wait_for(k.pic.vector(irq))
 
 
 # --- special mask mode ---
@@ -56,7 +47,7 @@ def serve(k: Kernel, irq: int) -> None:
 def special_mask_mode_lets_lower_levels_in(k: Kernel, irq: int, first: str) -> ProbeBody:
     """In special mask mode masking the level in service enables the lower ones, which waited for its end until then."""
     held_back = irq + 1
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip = k.pic.chip(irq)
     bit = 1 << (irq & 7)
     prepare(k, irq, held_back)
     serve(k, irq)
@@ -82,7 +73,7 @@ def special_mask_mode_lets_lower_levels_in(k: Kernel, irq: int, first: str) -> P
 
     run = yield
 
-    assert run.sequence == [vector_of(irq), "both", vector_of(held_back)]
+    assert run.sequence == [k.pic.vector(irq), "both", k.pic.vector(held_back)]
     assert run[waiting] & bit << 1
     assert run[isr] == bit | bit << 1
 
@@ -128,7 +119,7 @@ def smm_counts_only_with_esmm(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run.sequence == [vector_of(5), "set", vector_of(6), vector_of(6), "reset"]
+    assert run.sequence == [k.pic.vector(5), "set", k.pic.vector(6), k.pic.vector(6), "reset"]
     assert run[waiting] & 1 << 6
     assert run[waiting_again] & 1 << 6
 
@@ -144,16 +135,16 @@ def smm_counts_only_with_esmm(k: Kernel) -> ProbeBody:
 )
 def automatic_eoi_leaves_nothing_in_service(k: Kernel, irq: int) -> ProbeBody:
     """In AEOI mode the ISR bit is gone after the last INTA: in the handler it reads 0, and a second edge interrupts."""
-    prepare(k, irq, AEOI=1)
-    isr = k.handler(vector_of(irq)).do(k.pic.isr, k.pic.MASTER, "isr")
+    prepare(k, irq, aeoi=1)
+    isr = k.handler(k.pic.vector(irq)).do(k.pic.isr, k.pic.MASTER, "isr")
     k.trigger(serve, k, irq)
     k.lines.down(irq)
     k.lines.up(irq)
-    k.wait_for(vector_of(irq), count=2, quiet_ms=1)
+    k.wait_for(k.pic.vector(irq), count=2, quiet_ms=1)
 
     run = yield
 
-    assert run.vectors == [vector_of(irq)] * 2
+    assert run.vectors == [k.pic.vector(irq)] * 2
     assert run[isr] == 0
     assert run.pic.master.isr == 0
 
@@ -165,18 +156,18 @@ def automatic_eoi_leaves_nothing_in_service(k: Kernel, irq: int) -> ProbeBody:
 )
 def automatic_eoi_does_not_nest(k: Kernel) -> ProbeBody:
     """In AEOI mode a lower level interrupts the handler of a higher one, as nothing is in service."""
-    prepare(k, 3, 5, AEOI=1)
-    with k.handler(vector_of(3)):
+    prepare(k, 3, 5, aeoi=1)
+    with k.handler(k.pic.vector(3)):
         k.trigger(k.lines.up, 5)
         k.sti()
-        k.wait_for(vector_of(5))
+        k.wait_for(k.pic.vector(5))
         k.cli()
         k.mark("end of IRQ 3's handler")
     serve(k, 3)
 
     run = yield
 
-    assert run.sequence == [vector_of(3), vector_of(5), "end of IRQ 3's handler"]
+    assert run.sequence == [k.pic.vector(3), k.pic.vector(5), "end of IRQ 3's handler"]
     assert run.interrupts[1].depth == 1
 
 
@@ -197,12 +188,12 @@ def slave_nests_in_special_fully_nested_mode(k: Kernel) -> ProbeBody:
     k.sti()
     serve(k, 12)
     k.trigger(k.lines.up, 9)
-    k.wait_for(vector_of(9))
+    k.wait_for(k.pic.vector(9))
     slave, master = k.pic.isr(k.pic.SLAVE, "slave"), k.pic.isr(k.pic.MASTER, "master")
 
     run = yield
 
-    assert run.vectors == [vector_of(12), vector_of(9)]
+    assert run.vectors == [k.pic.vector(12), k.pic.vector(9)]
     assert (run[slave], run[master]) == (1 << 4 | 1 << 1, 1 << 2)
 
 
@@ -235,7 +226,7 @@ def initialize_sfnm(k: Kernel) -> None:
 )
 def lower_levels_wait_in_special_fully_nested_mode(k: Kernel, irq: int) -> ProbeBody:
     """With SFNM a slave's input in service still holds back its lower neighbours and the master's IR3 to IR7."""
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip = k.pic.chip(irq)
     prepare(k, 12, irq)
     k.cli()
     initialize_sfnm(k)
@@ -247,11 +238,11 @@ def lower_levels_wait_in_special_fully_nested_mode(k: Kernel, irq: int) -> Probe
     waiting = k.pic.irr(chip, "waiting")
     k.mark("EOI")
     k.pic.eoi(12)
-    k.wait_for(vector_of(irq))
+    k.wait_for(k.pic.vector(irq))
 
     run = yield
 
-    assert run.sequence == [vector_of(12), "EOI", vector_of(irq)]
+    assert run.sequence == [k.pic.vector(12), "EOI", k.pic.vector(irq)]
     assert run[waiting] >> (irq & 7) & 1
 
 
@@ -269,10 +260,10 @@ def higher_master_input_preempts_in_special_fully_nested_mode(k: Kernel) -> Prob
     k.sti()
     serve(k, 12)
     k.trigger(k.lines.up, 1)
-    k.wait_for(vector_of(1))
+    k.wait_for(k.pic.vector(1))
     isr = k.pic.isr(k.pic.MASTER, "isr")
 
     run = yield
 
-    assert run.vectors == [vector_of(12), vector_of(1)]
+    assert run.vectors == [k.pic.vector(12), k.pic.vector(1)]
     assert run[isr] == 1 << 1 | 1 << 2

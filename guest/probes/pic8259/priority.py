@@ -6,11 +6,6 @@ MASTER, SLAVE = 0x50, 0x70
 ORDER = [0, 1, *range(8, 16), *range(3, 8)]  # highest first: the slave stands where IR2 does
 
 
-def vector_of(irq: int) -> int:
-    """The vector that an input has with the bases above."""
-    return MASTER + irq if irq < 8 else SLAVE + irq - 8
-
-
 def level_at_master(irq: int) -> int:
     """The master's input that the request comes in by."""
     return irq if irq < 8 else 2
@@ -23,19 +18,14 @@ def level_at_master(irq: int) -> int:
 )
 def simultaneous_requests_come_in_order(k: Kernel) -> ProbeBody:
     """Requests that are pending together are served from IR0 down to IR7, the slave's eight between IR1 and IR3."""
-    k.pit.silence()
-    k.lines.down(*ORDER)
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.serve_8259(*ORDER, base=MASTER, slave_base=SLAVE)
-    k.pic.unmask(*ORDER)
+    k.deliver_8259(*ORDER)
     k.trigger(k.lines.up, *sorted(ORDER, key=lambda irq: irq * 7 % 16))
     k.sti()
-    k.wait_for(vector_of(7), quiet_ms=1)
+    k.wait_for(k.pic.vector(7), quiet_ms=1)
 
     run = yield
 
-    assert run.vectors == [vector_of(irq) for irq in ORDER]
+    assert run.vectors == [k.pic.vector(irq) for irq in ORDER]
     assert {interrupt.depth for interrupt in run.interrupts} == {0}
     assert (run.pic.master.isr, run.pic.slave.isr) == (0, 0)
 
@@ -50,16 +40,13 @@ def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
     """While an input is in service, the next higher master input interrupts it; two inputs of one slave do not nest."""
     higher, lower = ORDER[place], ORDER[place + 1]
     nests = level_at_master(higher) < level_at_master(lower)
-    k.pit.silence()
-    k.lines.down(higher, lower)
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
+    k.deliver_8259(higher, lower, serve=False, unmask=False)
     k.serve_8259(higher, base=MASTER, slave_base=SLAVE)
-    with k.handler(vector_of(lower)):
+    with k.handler(k.pic.vector(lower)):
         k.trigger(k.lines.up, higher)
         k.sti()
         if nests:
-            k.wait_for(vector_of(higher), ms=50)
+            k.wait_for(k.pic.vector(higher), ms=50)
         else:
             k.settle()
         k.cli()
@@ -68,12 +55,12 @@ def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
     k.pic.unmask(higher, lower)
     k.sti()
     k.lines.up(lower)
-    k.wait_for(vector_of(higher), ms=10)
+    k.wait_for(k.pic.vector(higher), ms=10)
 
     run = yield
 
-    nested = [vector_of(lower), vector_of(higher), "end of interrupt"]
-    in_turn = [vector_of(lower), "end of interrupt", vector_of(higher)]
+    nested = [k.pic.vector(lower), k.pic.vector(higher), "end of interrupt"]
+    in_turn = [k.pic.vector(lower), "end of interrupt", k.pic.vector(higher)]
     assert run.sequence == (nested if nests else in_turn)
     assert run.interrupts[1].depth == int(nests)
 
@@ -87,13 +74,10 @@ def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
 def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> ProbeBody:
     """While an input is in service, the next lower one stays in the IRR until the end of interrupt, and comes then."""
     higher, lower = ORDER[place], ORDER[place + 1]
-    chip = k.pic.MASTER if lower < 8 else k.pic.SLAVE
-    k.pit.silence()
-    k.lines.down(higher, lower)
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
+    chip = k.pic.chip(lower)
+    k.deliver_8259(higher, lower, serve=False, unmask=False)
     k.serve_8259(lower, base=MASTER, slave_base=SLAVE)
-    with k.handler(vector_of(higher)):
+    with k.handler(k.pic.vector(higher)):
         k.trigger(k.lines.up, lower)
         k.sti()
         k.settle()
@@ -104,11 +88,11 @@ def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> Probe
     k.pic.unmask(higher, lower)
     k.sti()
     k.lines.up(higher)
-    k.wait_for(vector_of(lower), ms=10)
+    k.wait_for(k.pic.vector(lower), ms=10)
 
     run = yield
 
-    assert run.sequence == [vector_of(higher), "end of interrupt", vector_of(lower)]
+    assert run.sequence == [k.pic.vector(higher), "end of interrupt", k.pic.vector(lower)]
     assert run[held] >> (lower & 7) & 1
     assert run.interrupts[1].depth == 0
 
@@ -121,14 +105,11 @@ def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> Probe
 )
 def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
     """A second edge on an input in service stays in the IRR until the end of interrupt, then interrupts once more."""
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
-    k.lines.down(irq)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
+    chip = k.pic.chip(irq)
+    k.deliver_8259(irq, serve=False, unmask=False)
     arrived = k.value("arrived", 0)
     held = k.value("held")
-    with k.handler(vector_of(irq)):
+    with k.handler(k.pic.vector(irq)):
         k.count(arrived)
         k.asm("""
             cmp qword ptr [arrived], 1
@@ -148,10 +129,10 @@ def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
     k.pic.unmask(irq)
     k.sti()
     k.lines.up(irq)
-    k.wait_for(vector_of(irq), count=2, ms=10, quiet_ms=1)
+    k.wait_for(k.pic.vector(irq), count=2, ms=10, quiet_ms=1)
 
     run = yield
 
-    assert run.sequence == [vector_of(irq), "end of interrupt"] * 2
+    assert run.sequence == [k.pic.vector(irq), "end of interrupt"] * 2
     assert run[held] == 1 << (irq & 7)
     assert [interrupt.depth for interrupt in run.interrupts] == [0, 0]

@@ -21,11 +21,7 @@ def all_pending_on_the_slave(k: Kernel, last: int, count: int = 1) -> None:
 
 def prepare(k: Kernel) -> None:
     """Both chips initialised, the slave's lines low, every slave input with a handler that sends EOI."""
-    k.lines.down(*range(8, 16))
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.serve_8259(*range(8, 16), base=MASTER, slave_base=SLAVE)
+    k.deliver_8259(*range(8, 16), unmask=False)
 
 
 @probe.each(level=range(8))
@@ -54,11 +50,7 @@ def set_priority_makes_a_level_the_lowest(k: Kernel, level: int) -> ProbeBody:
 def set_priority_moves_the_cascade_along(k: Kernel, level: int) -> ProbeBody:
     """At the master the slave's place in the rotated order is that of IR2."""
     irqs = {0: 0, 1: 1, 2: 8, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7}  # the master's input → an IRQ that comes by it
-    k.pit.silence()
-    k.lines.down(*irqs.values())
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.virtual_wire()
-    k.serve_8259(*irqs.values(), base=MASTER, slave_base=SLAVE)
+    k.deliver_8259(*irqs.values(), unmask=False)
     k.pic.MASTER.OCW2.write(0xC0 | level)
     k.trigger(k.lines.up, *irqs.values())
     k.pic.unmask(*irqs.values())
@@ -170,10 +162,7 @@ def equal_devices_take_turns(k: Kernel) -> ProbeBody:
 )
 def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
     """In AEOI mode INTA makes a level the lowest while "rotate in automatic EOI" is set, and not once cleared."""
-    k.lines.down(3, 5)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE, AEOI=1)
-    k.lapic.virtual_wire()
+    k.deliver_8259(3, 5, serve=False, unmask=False, AEOI=1)
     k.pic.MASTER.OCW2.write(0x80)
     if not rotate:
         k.pic.MASTER.OCW2.write(0x00)

@@ -6,11 +6,6 @@ MASTER, SLAVE = 0x50, 0x70
 LEVEL_CAPABLE = [3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15]
 
 
-def vector_of(irq: int) -> int:
-    """The vector that an input has with the bases above."""
-    return MASTER + irq if irq < 8 else SLAVE + irq - 8
-
-
 def prepare(k: Kernel, irq: int, *, level: bool) -> None:
     """Line low, both chips initialised, the input edge or level by the ELCR, unmasked; virtual wire."""
     k.lines.down(irq)
@@ -34,15 +29,15 @@ def held_edge_interrupts_once(k: Kernel, irq: int) -> ProbeBody:
     k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
     k.sti()
     k.trigger(k.lines.up, irq)
-    k.wait_for(vector_of(irq), quiet_ms=1)
+    k.wait_for(k.pic.vector(irq), quiet_ms=1)
     k.mark("new edge")
     k.lines.down(irq)
     k.lines.up(irq)
-    k.wait_for(vector_of(irq), count=2, quiet_ms=1)
+    k.wait_for(k.pic.vector(irq), count=2, quiet_ms=1)
 
     run = yield
 
-    assert run.sequence == [vector_of(irq), "new edge", vector_of(irq)]
+    assert run.sequence == [k.pic.vector(irq), "new edge", k.pic.vector(irq)]
 
 
 @probe.each(irq=LEVEL_CAPABLE)
@@ -54,7 +49,7 @@ def held_edge_interrupts_once(k: Kernel, irq: int) -> ProbeBody:
 def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
     """In level mode a line that stays high interrupts again after each EOI, until it drops."""
     prepare(k, irq, level=True)
-    vector = vector_of(irq)
+    vector = k.pic.vector(irq)
     with k.handler(vector):
         k.asm(f"""
             cmp dword ptr [COUNTS+4*{vector}], 3
@@ -66,7 +61,7 @@ def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
     k.sti()
     k.trigger(k.lines.up, irq)
     k.wait_for(vector, count=3, quiet_ms=1)
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip = k.pic.chip(irq)
     irr = k.pic.irr(chip, "irr")
     k.pic.MASTER.ELCR.write(0)
     k.pic.SLAVE.ELCR.write(0)
@@ -87,7 +82,7 @@ def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
 def level_request_follows_the_line(k: Kernel, irq: int) -> ProbeBody:
     """In level mode the IRR bit of a masked input is the line: set while it is high, clear as soon as it drops."""
     prepare(k, irq, level=True)
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip = k.pic.chip(irq)
     chip.OCW1.write(0xFF)
     k.trigger(k.lines.up, irq)
     high = k.pic.irr(chip, "high")
@@ -140,7 +135,7 @@ def elcr_keeps_the_system_inputs_edge(k: Kernel) -> ProbeBody:
 def withdrawn_edge_is_no_request(k: Kernel, irq: int) -> ProbeBody:
     """An edge whose line drops before INTA is lost: at most the default IR7 comes, with no ISR bit."""
     prepare(k, irq, level=False)
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip = k.pic.chip(irq)
     k.cli()
     k.trigger(k.lines.up, irq)
     high = k.pic.irr(chip, "high")
@@ -167,7 +162,7 @@ def withdrawn_edge_is_no_request(k: Kernel, irq: int) -> ProbeBody:
 def withdrawn_level_is_spurious_at_most(k: Kernel, irq: int) -> ProbeBody:
     """A level that drops before INTA brings nothing, or the default IR7, which sets no ISR bit."""
     prepare(k, irq, level=True)
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip = k.pic.chip(irq)
     k.cli()
     k.trigger(k.lines.up, irq)
     high = k.pic.irr(chip, "high")
@@ -199,7 +194,7 @@ def request_masked_before_inta(k: Kernel, irq: int) -> ProbeBody:
     A spurious interrupt of the slave (IR7 there) leaves IR2 in service at the master, which needs the EOI.
     """
     prepare(k, irq, level=False)
-    chip = k.pic.MASTER if irq < 8 else k.pic.SLAVE
+    chip = k.pic.chip(irq)
     k.cli()
     k.trigger(k.lines.up, irq)
     chip.OCW1.write(0xFF)
@@ -211,13 +206,13 @@ def request_masked_before_inta(k: Kernel, irq: int) -> ProbeBody:
     k.pic.MASTER.OCW2.write(0x20)
     k.mark("unmasked")
     k.pic.unmask(irq)
-    k.wait_for(vector_of(irq))
+    k.wait_for(k.pic.vector(irq))
 
     run = yield
 
     order = run.sequence
     assert run[requested] == 1 << (irq & 7)
-    assert order[-2:] == ["unmasked", vector_of(irq)]
+    assert order[-2:] == ["unmasked", k.pic.vector(irq)]
     assert order[:-2] in ([], [MASTER + 7], [SLAVE + 7])
     assert run[isr] == 0
     assert run[master] == (1 << 2 if order[0] == SLAVE + 7 else 0)

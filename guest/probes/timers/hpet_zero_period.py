@@ -21,8 +21,7 @@ def machine_goes_on_with_a_period_of_zero(k: Kernel) -> ProbeBody:
     block.COMPARATOR.write(1000)
     block.COMPARATOR.write(0)
     k.sti()
-    with k.trigger():
-        k.hpet.CONFIG.write(ENABLE=1)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     k.lapic.LVT_TIMER.write(VECTOR=BEHIND)
     k.lapic.INITIAL_COUNT.write(100_000)
     k.wait_for(BEHIND)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.devices import SplitQueue, VirtioPci
 from harness.hardware.platform import PLATFORMS
 from harness.hardware.register import FieldError
 from harness.kernel.builder import Kernel
-from harness.kernel.program import Program, ProgramError
+from harness.kernel.program import Buffer, Program, ProgramError
+from harness.kernel.window import GUARD, Window
 
 HERE = "tests/unit/kernel/test_verbs.py"
 
@@ -131,3 +133,75 @@ def test_a_call_in_place_of_a_function_is_an_error_at_its_line() -> None:
     k.trigger(k.lines.up(5))  # type: ignore[func-returns-value, call-overload]
     with pytest.raises(ProgramError, match=rf"^{HERE}:\d+: trigger\(…\) opens a block.*never entered"):
         k.program.finish()
+
+
+def set_up_8259(k: Kernel) -> None:
+    k.pit.silence()
+    k.lines.down(3, 12)
+    k.pic.initialize(base=0x50, slave_base=0x70, AEOI=1)
+    k.lapic.virtual_wire()
+    k.serve_8259(3, 12, base=0x50, slave_base=0x70)
+    k.pic.unmask(3, 12)
+
+
+def test_the_8259_is_set_up_in_one_step() -> None:
+    assert written(lambda k: k.deliver_8259(3, 12, AEOI=1)) == written(set_up_8259)
+
+
+def test_an_8259_input_may_stay_masked_and_without_a_handler() -> None:
+    steps, _ = written(lambda k: k.deliver_8259(3, serve=False, unmask=False))
+    assert not [what for what, _, _ in steps if "handler" in what]
+    assert steps[-1][0].startswith("write lapic.LVT_LINT0")
+
+
+def test_the_vector_of_an_8259_input_is_that_of_the_last_initialisation() -> None:
+    k = builder()
+    assert [k.pic.vector(irq) for irq in (0, 7, 8, 15)] == [0x20, 0x27, 0x28, 0x2F]
+    k.pic.initialize(base=0x50, slave_base=0x70)
+    assert [k.pic.vector(irq) for irq in (0, 7, 8, 15)] == [0x50, 0x57, 0x70, 0x77]
+    k.pic.initialize(base=0x55, slave_base=0x7F)  # ICW2's low 3 bits do not count
+    assert [k.pic.vector(irq) for irq in (3, 12)] == [0x53, 0x7C]
+    assert (k.pic.chip(7), k.pic.chip(8)) == (k.pic.MASTER, k.pic.SLAVE)
+
+
+class Memory:
+    """A run whose buffers have these bytes."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def memory(self, _where: Buffer, /) -> bytes:
+        return self.content
+
+
+def test_a_window_reads_its_bytes_and_refuses_a_byte_outside() -> None:
+    window = Window.make(builder(), "data", 16, offset=8)
+    guard = bytearray([GUARD]) * window.buffer.size
+    assert window.untouched(Memory(bytes(guard)))
+    guard[window.offset : window.offset + 16] = bytes(range(16))
+    assert window.read(Memory(bytes(guard))) == bytes(range(16))
+    assert not window.untouched(Memory(bytes(guard)))
+    guard[window.offset + 17] = 0
+    with pytest.raises(AssertionError, match=r"data: 1 bytes outside the window's 16.*offset 17"):
+        window.read(Memory(bytes(guard)))
+
+
+def test_submit_is_offer_and_notify() -> None:
+    def queue(k: Kernel) -> SplitQueue:
+        return SplitQueue(VirtioPci(k, "virtio-rng"), 0)
+
+    def both(k: Kernel) -> None:
+        two = queue(k)
+        two.offer(0, 3)
+        two.notify()
+
+    assert written(lambda k: queue(k).submit(0, 3)) == written(both)
+
+
+def test_completions_are_the_used_rings_elements() -> None:
+    queue = SplitQueue(VirtioPci(builder(), "virtio-rng"), 0)
+    memory = bytearray(queue.buffer.size)
+    at = queue.layout.used - queue.buffer.address
+    memory[at + 2] = 1
+    memory[at + 4 : at + 12] = (5).to_bytes(4, "little") + (512).to_bytes(4, "little")
+    assert queue.completions(Memory(bytes(memory))) == ((5, 512),)
