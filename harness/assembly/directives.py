@@ -112,23 +112,17 @@ def _data(directive: Directive, place: Place) -> Item:
 
 
 def _text(directive: Directive, place: Place) -> Item:
-    content = bytearray()
-    wanted = True
-    if not directive.tokens:
-        raise Refusal(f"{directive.name} needs a text in double quotes")
+    texts, commas = directive.tokens[::2], directive.tokens[1::2]
     for token in directive.tokens:
-        if wanted != (token.kind == "string") or (not wanted and token.text != ","):
-            raise Refusal(
-                f"{token.text!r} is not allowed here", "texts are quoted and separated by commas", token.column
-            )
-        if wanted:
-            content += unescape(token.text[1:-1])
-            if directive.name != ".ascii":
-                content.append(0)
-        wanted = not wanted
-    if wanted:
-        raise Refusal(f"{directive.name} ends with a comma")
-    return Item(place, DATA, len(content), bytes(content))
+        if token not in (texts if token.kind == "string" else commas if token.text == "," else ()):
+            raise Refusal(f"{token.text!r} is not allowed here", "texts are quoted, with commas between", token.column)
+    if len(texts) == len(commas):
+        raise Refusal(
+            f"{directive.name} needs a text in double quotes" if not texts else "a text must follow the comma"
+        )
+    end = b"" if directive.name == ".ascii" else b"\0"
+    content = b"".join([unescape(token.text[1:-1]) + end for token in texts])
+    return Item(place, DATA, len(content), content)
 
 
 def _known(node: Node, early: Early, what: str, low: int, high: int) -> int:

@@ -118,16 +118,13 @@ def repair(settled: Settled, data: bytes) -> bytes:
     if settled.mnemonic == "nop":  # Keystone encodes 0F 18 /4 and has no 64-bit form; the SDM has 0F 1F /0
         at = data.find(b"\x0f\x18")
         data = data[:at] + b"\x0f\x1f" + bytes([data[at + 2] & 0xC7]) + data[at + 3 :]
-        return _with_rex_w(data) if _size(settled.operands[0]) == 64 else data
+        operand = settled.operands[0]
+        return _with_rex_w(data) if not isinstance(operand, SettledValue) and operand.size == 64 else data
     if settled.mnemonic in ("ljmp", "lcall") and memory is not None:  # Keystone has no pointer sizes
         if memory.size == 80:
             return _with_rex_w(data)
         return _with_66(data) if (memory.size == 32) != (settled.mode == 16) else data
     return data
-
-
-def _size(operand: SettledOperand) -> int:
-    return 0 if isinstance(operand, SettledValue) else operand.size
 
 
 def _with_66(data: bytes) -> bytes:

@@ -19,6 +19,7 @@ __all__ = [
     "RELATIVE",
     "ROTATES",
     "WITH_OPERANDS",
+    "X87_FIRST",
     "X87_POP",
 ]
 
@@ -50,6 +51,9 @@ rdfsbase rdgsbase wrfsbase wrgsbase cmpxchg16b movsxd fxsave64 fxrstor64 xsave64
 xsaves64 xrstors64 retfq
 """)
 """Mnemonics that exist only in 64-bit mode."""
+
+X87_FIRST: Final = _names("fadd fmul fsub fsubr fdiv fdivr fcomi fcomip fucomi fucomip")
+"""x87 instructions of which the decoder leaves out the first register where it is ST(0)."""
 
 X87_POP: Final = _names("faddp fmulp fsubp fsubrp fdivp fdivrp")
 """x87 arithmetic that pops: the decoder leaves out its second register, ST(0)."""

@@ -11,10 +11,10 @@ from typing import Final
 
 import capstone
 
-from harness.assembly.expression import Value, evaluate, names_of
-from harness.assembly.mnemonics import CONDITIONS, ROTATES, X87_POP
+from harness.assembly.expression import Node, Value, evaluate, names_of
+from harness.assembly.mnemonics import CONDITIONS, ROTATES, X87_FIRST, X87_POP
 from harness.assembly.operands import Far, Immediate, Memory, Operand, nodes_of, parse_operands
-from harness.assembly.registers import Register
+from harness.assembly.registers import REGISTERS, Register
 from harness.assembly.settled import Settled, SettledMemory, SettledOperand, SettledValue
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens, tokenize
@@ -167,11 +167,10 @@ def _difference(settled: Settled, data: bytes, address: int) -> str | None:
 def _as_decoded(settled: Settled) -> tuple[SettledOperand, ...]:
     """The operands without ST(0) where the decoder does not show it."""
     operands = settled.operands
-    if len(operands) == 2 and isinstance(operands[0], Register) and operands[0].kind == "x87":
-        if operands[0].number == 0:
-            return operands[1:]
-        if settled.mnemonic in X87_POP and operands[1] == operands[0]._replace(name="st(0)", number=0):
-            return operands[:1]
+    if len(operands) == 2 and settled.mnemonic in X87_FIRST and operands[0] == REGISTERS["st(0)"]:
+        return operands[1:]
+    if len(operands) == 2 and settled.mnemonic in X87_POP and operands[1] == REGISTERS["st(0)"]:
+        return operands[:1]
     return operands
 
 
@@ -209,15 +208,15 @@ def _all_same(wanted: tuple[SettledOperand, ...], operands: tuple[Operand, ...],
             if want != shown:
                 return False
         elif isinstance(want, SettledValue):
-            if not isinstance(shown, Immediate) or (_number(shown) - want.value) & ((1 << want.width) - 1):
+            if not isinstance(shown, Immediate) or (_number(shown.value) - want.value) & ((1 << want.width) - 1):
                 return False
         elif not isinstance(shown, Memory) or not _same_memory(want, shown, mnemonic):
             return False
     return True
 
 
-def _number(shown: Immediate) -> int:
-    return evaluate(shown.value, lambda _: Value(0)).number  # `_read` lets no names through
+def _number(node: Node) -> int:
+    return evaluate(node, lambda _: Value(0)).number  # `_read` lets no names through
 
 
 def _same_memory(want: SettledMemory, shown: Memory, mnemonic: str) -> bool:
@@ -225,9 +224,9 @@ def _same_memory(want: SettledMemory, shown: Memory, mnemonic: str) -> bool:
     size = right if shown.size == wrong else shown.size or 0
     if want.size != size or want.segment != shown.segment:
         return False
-    registers = [(register, _number(Immediate(scale))) for register, scale in shown.terms]
+    registers = [(register, _number(scale)) for register, scale in shown.terms]
     expected = [(want.base, 1)] if want.base is not None else []
     if want.index_register is not None:
         expected.append((want.index_register, want.scale))
-    displacement = _number(Immediate(shown.displacement))
+    displacement = _number(shown.displacement)
     return registers == expected and not (displacement - want.displacement) & ((1 << want.width) - 1)

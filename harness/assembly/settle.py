@@ -75,20 +75,19 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
     settled: list[SettledOperand] = []
     fields: list[Field] = []
     for position, operand in enumerate(operands):
+        item: SettledOperand
+        field: Field | None = None
         if isinstance(operand, Register):
-            settled.append(operand)
+            item = operand
         elif isinstance(operand, Memory):
-            if operand.far and mnemonic not in ("ljmp", "lcall"):
-                raise Refusal(f"{mnemonic} takes no far pointer")
-            memory, field = _address(mnemonic, operands, position, mode, early)
-            settled.append(memory)
-            fields += [field] if field is not None else []
+            item, field = _address(mnemonic, operands, position, mode, early)
         elif isinstance(operand, Immediate) and not operand.short:
-            value, field = _immediate(mnemonic, operands, position, operand.value, early)
-            settled.append(value)
-            fields += [field] if field is not None else []
+            item, field = _immediate(mnemonic, operands, position, operand.value, early)
         else:
             raise wrong_operands(instruction, mode)
+        settled.append(item)
+        if field is not None:
+            fields.append(field)
     if mnemonic == "imul" and len(settled) == 2 and isinstance(settled[1], SettledValue):
         settled.insert(0, settled[0])
         fields = [field._replace(operand=2) for field in fields]
@@ -178,6 +177,8 @@ def _address(
     """The address and, if its displacement is late, its field. MOV of the accumulator has a full 64-bit address."""
     operand = operands[position]
     assert isinstance(operand, Memory)
+    if operand.far and mnemonic not in ("ljmp", "lcall"):
+        raise Refusal(f"{mnemonic} takes no far pointer")
     memory, late = resolve_memory(operand, mode, 0 if mnemonic == "lea" else operand.size or 0, early)
     accumulator = any(isinstance(item, Register) and (item.kind, item.number) == ("general", 0) for item in operands)
     if mnemonic == "movabs" and not (memory.absolute and accumulator):

@@ -188,6 +188,8 @@ def _direct(mode: int) -> Iterator[str]:
     for index in range(8):
         for name in ("fadd", "fmul", "fsub", "fsubr", "fdiv", "fdivr"):
             yield from (f"{name} st, st({index})", f"{name} st({index}), st", f"{name}p st({index}), st")
+            if name not in ("fadd", "fmul"):  # GNU as takes these two with their operands reversed
+                yield f"{name}p st, st({index})"
         for name in ("fxch", "fld", "fst", "fstp", "ffree", "fucom", "fucomp", "fcom", "fcomp"):
             yield f"{name} st({index})"
         for name in ("fcomi", "fcomip", "fucomi", "fucomip"):
