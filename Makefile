@@ -4,12 +4,13 @@ PYTHON_VENV := .venv/bin/python
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup images run test test-all soak lint bench matrix vacuity leaks qemu-all lock clean distclean
+.PHONY: help setup images run test test-slow test-all soak lint bench matrix vacuity leaks qemu-all lock clean distclean
 
 help:
 	@echo 'make run        boot the catalogue, print the verdict table   (ARGS="timers -t pc-tcg" goes to trapgate run)'
 	@echo 'make test       lint, types and tests, the catalogue among them   (ARGS="-k hpet" goes to pytest)'
-	@echo 'make test-all   the same, on every target that this host can run'
+	@echo 'make test-slow  the tests that make test leaves out for their time'
+	@echo 'make test-all   both, on every target that this host can run'
 	@echo 'make soak       the catalogue 50 times on a busy host, 20,000 runs in one go: half an hour'
 	@echo 'make lint       ruff and mypy only'
 	@echo 'make bench      how fast it is, against a bare QEMU'
@@ -41,6 +42,9 @@ lint: setup
 
 test: lint
 	@$(PYTHON_VENV) -m pytest -n 2 -m 'not slow' tests guest/probes $(ARGS)
+
+test-slow: setup
+	@$(PYTHON_VENV) -m pytest -n 2 -m slow tests $(ARGS)
 
 test-all: lint
 	@TRAPGATE_THOROUGH=1 $(PYTHON_VENV) -m pytest -n 2 tests guest/probes --trapgate-target all $(ARGS)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from commands import trapgate
 
 from harness.probes.loader import load_probes
 from harness.probes.probe import Probe
@@ -115,13 +116,7 @@ def test_each_document_has_its_parts_and_names_real_probes(path: Path, probes: l
 
 
 def test_every_bullet_is_answered() -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("trapgate"), "list", "--coverage", "--json", "-"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
+    done = trapgate("list", "--coverage", "--json", "-", cwd=ROOT)
     document = json.loads(done.stdout)
     missing = {bullet["id"] for bullet in document["bullets"] if bullet["state"] == "missing"}
     assert missing == set()
@@ -131,25 +126,13 @@ def test_every_bullet_is_answered() -> None:
 
 
 def test_coverage_of_one_area() -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("trapgate"), "list", "--coverage", "descriptors"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
+    done = trapgate("list", "--coverage", "descriptors", cwd=ROOT)
     assert done.returncode == 0
     assert "descriptors.int-n-256" in done.stdout
     assert "timers." not in done.stdout
 
 
 def test_an_area_that_nobody_knows_is_a_usage_error() -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("trapgate"), "list", "--coverage", "nowhere"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
+    done = trapgate("list", "--coverage", "nowhere", cwd=ROOT)
     assert done.returncode == 2
     assert "no coverage file for nowhere" in done.stderr

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pexpect
 import pytest
+from commands import TRAPGATE, trapgate
 from example_project import write_project
 
 from harness.commands.run import Plan, _note_on_kvm
@@ -20,16 +21,10 @@ from harness.qemu.target import Accelerator, Target
 from harness.report.summary import Result
 from harness.run.record import RunRecord, Verdict
 
-TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_project(tmp_path_factory.mktemp("project"))
-
-
-def trapgate(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([TRAPGATE, *map(str, words)], capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def run_json(path: Path) -> tuple[dict[str, str], dict[str, object]]:
@@ -112,11 +107,7 @@ def test_a_program_that_cannot_run_is_one_line(kind: str, project: Path, tmp_pat
 def test_the_rerun_command_runs_that_case(project: Path) -> None:
     done = trapgate("run", "--probes", "probes", "-k", "number0x51", cwd=project)
     (command,) = [line.strip() for line in done.stdout.splitlines() if line.startswith("  trapgate run ")]
-    folder = Path(TRAPGATE).parent
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
-    again = subprocess.run(
-        command, shell=True, cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
+    again = trapgate(*shlex.split(command)[1:], cwd=project)
     assert again.returncode == 1
     assert again.stdout.splitlines()[-1].startswith("FAIL  1 run on 1 target: 1 fail")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import TRAPGATE, run_pytest
 
 PROBE = """
 from harness import Deviation, Kernel, ProbeBody, probe
@@ -35,8 +35,7 @@ def project(tmp_path: Path) -> Path:
     ids=" ".join,
 )
 def test_no_option_of_pytest_changes_a_verdict(project: Path, options: list[str]) -> None:
-    call = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "probes", "--trapgate-json=o.json", *options]
-    done = subprocess.run(call, cwd=project, capture_output=True, text=True, check=False)
+    done = run_pytest("probes", "--trapgate-json=o.json", *options, cwd=project)
     assert done.returncode == 0, done.stdout
     (run,) = json.loads((project / "o.json").read_text())["runs"]
     assert run["verdict"] == "deviation"
@@ -45,7 +44,7 @@ def test_no_option_of_pytest_changes_a_verdict(project: Path, options: list[str]
 @pytest.mark.parametrize("descriptors", range(16, 40, 4))
 def test_with_few_descriptors_a_deviation_is_one_or_an_error(project: Path, descriptors: int) -> None:
     done = subprocess.run(
-        [Path(sys.executable).parent / "trapgate", "run", "probes/differs.py", "--json", "o.json", "-j", "1"],
+        [TRAPGATE, "run", "probes/differs.py", "--json", "o.json", "-j", "1"],
         cwd=project,
         capture_output=True,
         text=True,

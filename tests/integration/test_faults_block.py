@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import trapgate
 
-TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
 PROBE = '''
 from harness import probe
 
@@ -41,6 +39,5 @@ def test_a_block_without_its_exception_fails(
     file = tmp_path / "area" / "rule.py"
     file.parent.mkdir()
     file.write_text(PROBE.format(arguments=arguments, instruction=instruction))
-    command = [TRAPGATE, "run", "--probes", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = trapgate("run", "--probes", ".", cwd=tmp_path)
     assert (done.returncode, text in done.stdout) == (status, True), done.stdout + done.stderr

@@ -245,7 +245,7 @@ def test_a_machine_that_stays_stopped_is_an_error_that_says_so(
     with Executor(target("q35-tcg")) as executor:
         record = executor.run(guests["endless_loop"])
     assert record.verdict is Verdict.ERROR
-    assert record.reason.startswith("the host did not let QEMU run, so the guest's silence says nothing: ")
+    assert record.reason.startswith("the host did not let QEMU run, so nothing follows from the guest's silence: ")
     assert "it was stopped (SIGSTOP, or a debugger)" in record.reason
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from commands import run_pytest
 from example_project import write_project
 
 CRASH = """
@@ -38,29 +36,38 @@ BROKEN = {  # the digit is the line
 
 
 def report(folder: Path, *words: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--trapgate-json=o.json", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ})
+    done = run_pytest("--trapgate-json=o.json", *words, cwd=folder)
     assert done.returncode == 1, done.stdout + done.stderr
     document: dict[str, Any] = json.loads((folder / "o.json").read_text())
     return document
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
-@pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_file_is_an_error_in_the_report_of_pytest(
-    tmp_path: Path, broken: str, workers: tuple[str, ...]
-) -> None:
-    write_project(tmp_path)
-    (tmp_path / "probes" / "broken.py").write_text(BROKEN[broken])
-    document = report(tmp_path, *workers, f"--junitxml={tmp_path / 'o.xml'}", "probes")
-    (run,) = [run for run in document["runs"] if run["probe"] == "probes/broken.py"]
-    assert (run["verdict"], run["target"]) == ("error", "q35-tcg")
-    assert run["reason"].startswith(f"probes/broken.py:{broken[-1]}: ")
-    assert len(document["runs"]) == 8
+def check_broken_files(folder: Path, files: dict[str, str], *workers: str) -> None:
+    """Run the project with these files, whose probes cannot be loaded; `files`: text of each, by what is wrong."""
+    write_project(folder)
+    for number, broken in enumerate(files):
+        (folder / "probes" / f"broken{number}.py").write_text(files[broken])
+    document = report(folder, *workers, f"--junitxml={folder / 'o.xml'}", "probes")
+    runs = {run["probe"]: run for run in document["runs"]}
+    for number, broken in enumerate(files):
+        run = runs[f"probes/broken{number}.py"]
+        assert (run["verdict"], run["target"]) == ("error", "q35-tcg")
+        assert run["reason"].startswith(f"probes/broken{number}.py:{broken[-1]}: ")
+    assert len(document["runs"]) == 7 + len(files)
     assert (document["complete"], document["cause"]) == (True, "")
-    assert document["counts"]["error"] == 2
-    suite = ElementTree.parse(tmp_path / "o.xml").getroot()[0]
-    assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["8", "2", "2"]
+    assert document["counts"]["error"] == 1 + len(files)
+    suite = ElementTree.parse(folder / "o.xml").getroot()[0]
+    counts = [str(7 + len(files)), "2", str(1 + len(files))]
+    assert [suite.get(name) for name in ("tests", "failures", "errors")] == counts
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_file_is_an_error_in_the_report_of_pytest(tmp_path: Path, broken: str) -> None:
+    check_broken_files(tmp_path, {broken: BROKEN[broken]})
+
+
+def test_so_are_broken_files_with_xdist(tmp_path: Path) -> None:
+    check_broken_files(tmp_path, BROKEN, "-n2")
 
 
 @pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "xdist"])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import TRAPGATE
 
-TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
 PROBE = '''
 from harness import Kernel, ProbeBody, probe
 

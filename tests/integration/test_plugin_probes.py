@@ -9,17 +9,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from commands import run_pytest
 from example_project import write_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_project(tmp_path_factory.mktemp("project"))
-
-
-def run_pytest(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def collected(*words: str | Path, cwd: Path) -> list[str]:
@@ -148,10 +144,9 @@ def test_unsupported_is_skipped_with_its_reason(project: Path) -> None:
 
 def test_stop_at_the_first_and_last_failed(tmp_path: Path) -> None:
     write_project(tmp_path)
-    command = [sys.executable, "-m", "pytest", "-q", "probes/ipi"]
-    first = subprocess.run([*command, "-x"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    first = run_pytest("-q", "probes/ipi", "-x", cwd=tmp_path, cache=True)
     assert "1 failed, 1 xfailed" in first.stdout
-    again = subprocess.run([*command, "--lf"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    again = run_pytest("-q", "probes/ipi", "--lf", cwd=tmp_path, cache=True)
     assert "no_longer_differs" in again.stdout
     assert again.stdout.splitlines()[-1].startswith("1 failed in")
 
@@ -210,7 +205,8 @@ def test_a_project_without_probes_loads_nothing(tmp_path: Path) -> None:
     )
     (tmp_path / "helper.py").write_text("raise SystemExit('a helper was run')\n")
     (tmp_path / "probe_like.py").write_text("def probe(f): return f\n\n@probe\ndef thing(): pass\n")
-    done = run_pytest("-q", cwd=tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert "1 passed" in done.stdout, done.stdout
     named = run_pytest("-q", tmp_path / "test_plain.py", tmp_path / "helper.py", cwd=tmp_path)
     assert "a helper was run" in named.stdout  # as pytest does with a file that it is given

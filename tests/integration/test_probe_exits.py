@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import run_pytest, trapgate
 
-TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
 HEAD = """
 import os, sys
 import pytest
@@ -46,8 +44,7 @@ CALLS = (
 def test_an_exit_in_a_probe_is_its_error_and_the_next_probe_runs(tmp_path: Path, where: str, jobs: str) -> None:
     for number, call in enumerate(CALLS):
         (tmp_path / f"t{number}.py").write_text(HEAD + where.format(call) + REST)
-    command = [TRAPGATE, "run", "--probes", ".", "-j", jobs, "--json", "o.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = trapgate("run", "--probes", ".", "-j", jobs, "--json", "o.json", cwd=tmp_path)
     document = json.loads((tmp_path / "o.json").read_text())
     verdicts = [(run["probe"].rpartition("::")[2], run["verdict"]) for run in document["runs"]]
     assert verdicts == [("a_first", "error"), ("b_second", "fail")] * len(CALLS), done.stdout + done.stderr
@@ -61,13 +58,7 @@ def test_a_process_that_a_probe_forked_may_end(tmp_path: Path) -> None:
     body = "    k.asm('nop')\n    run = yield\n    child = os.fork()\n    if child == 0:\n        os._exit(5)\n"
     body += "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5\n"
     (tmp_path / "t.py").write_text(HEAD + body + REST)
-    done = subprocess.run(
-        [TRAPGATE, "run", "--probes", ".", "--json", "o.json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = trapgate("run", "--probes", ".", "--json", "o.json", cwd=tmp_path)
     document = json.loads((tmp_path / "o.json").read_text())
     assert [run["verdict"] for run in document["runs"]] == ["pass", "fail"], done.stdout + done.stderr
 
@@ -76,16 +67,14 @@ def test_a_process_that_a_probe_forked_may_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", [ABOVE, BELOW], ids=["above", "below"])
 def test_an_exit_in_a_probe_does_not_end_pytest(tmp_path: Path, where: str, call: str) -> None:
     (tmp_path / "t.py").write_text(HEAD + where.format(call) + REST)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "t.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_pytest("t.py", cwd=tmp_path)
     assert done.returncode == 1
     assert "1 failed" in done.stdout and "1 error" in done.stdout
 
 
 def test_an_exit_at_import_is_an_error_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "t.py").write_text("import os\nfrom harness import probe\nos._exit(0)\n")
-    command = [TRAPGATE, "run", "--probes", "."]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = trapgate("run", "--probes", ".", cwd=tmp_path)
     assert done.returncode in (2, 3)
     assert "t.py:3" in done.stderr + done.stdout
     assert "must not end the process" in done.stderr + done.stdout

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 from contextlib import chdir
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from commands import run_pytest, trapgate
 from typer.testing import CliRunner
 
 from harness.cli import app
 
-TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
 PROBE = dedent('''
     from harness import Kernel, ProbeBody, probe
 
@@ -45,10 +42,6 @@ def write(path: Path, text: str = PROBE) -> Path:
     return path
 
 
-def trapgate(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([TRAPGATE, *map(str, words)], capture_output=True, text=True, cwd=cwd, check=False)
-
-
 def ids(*words: str | Path, cwd: Path) -> list[str]:
     with chdir(cwd):
         done = CliRunner().invoke(app, ["list", "--json", "-", *map(str, words)])
@@ -68,16 +61,7 @@ def test_one_id_for_one_probe(layout: str, tmp_path: Path) -> None:
         calls += [("--probes", "."), ("--probes", folder), ("--probes", path.parent)]
         for words in calls:
             assert ids(*words, cwd=folder) == expected, (words, folder)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        str(path),
-        f"--trapgate-json={tmp_path / 'o.json'}",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=path.parent, check=False)
+    done = run_pytest(path, f"--trapgate-json={tmp_path / 'o.json'}", cwd=path.parent)
     assert done.returncode == 0, done.stdout
     assert [run["probe"] for run in json.loads((tmp_path / "o.json").read_text())["runs"]] == expected
 
@@ -139,8 +123,7 @@ def test_two_probes_of_one_id_are_refused_with_both_files(tmp_path: Path) -> Non
     assert "probes/timers/hpet.py:5: " in done.stderr
     write(tmp_path / "a" / "area" / "same.py")
     write(tmp_path / "b" / "area" / "same.py")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "a", "b"]
-    collected = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    collected = run_pytest("a", "b", cwd=tmp_path)
     assert collected.returncode == 2
     assert "b/area/same.py:5: has the id area/same.py::mine, as a/area/same.py:5 has" in collected.stdout
 
@@ -150,10 +133,7 @@ def test_the_rerun_line_of_a_file_names_the_file(tmp_path: Path) -> None:
     done = trapgate("run", "own/hpet.py", cwd=tmp_path)
     (line,) = [line.strip() for line in done.stdout.splitlines() if line.startswith("  trapgate run ")]
     assert line == "trapgate run own/hpet.py::mine --target q35-tcg"
-    environment = {**os.environ, "PATH": f"{Path(TRAPGATE).parent}:{os.environ['PATH']}"}
-    again = subprocess.run(
-        shlex.split(line), capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
-    )
+    again = trapgate(*shlex.split(line)[1:], cwd=tmp_path)
     assert again.returncode == 1
     assert "FAIL  1 run on 1 target: 1 fail" in again.stdout
 
@@ -177,35 +157,34 @@ def test_a_linked_area_is_followed_once(tmp_path: Path, configured: bool) -> Non
     assert ids("--probes=probes", cwd=project) == expected
     assert ids("probes/area", cwd=project) == expected[:1]
     write(tmp_path / "pytest.ini", f"[pytest]\n{'trapgate_probes = probes' * configured}\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", "probes"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=project, check=False)
+    done = run_pytest("--collect-only", "-q", "probes", cwd=project)
     names = [line for line in done.stdout.splitlines() if "::" in line]
     assert names == ["probes/area/mine.py::mine[q35-tcg]", "probes/other/theirs.py::theirs[q35-tcg]"], done.stdout
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "xdist"])
 @pytest.mark.parametrize(
     ("setting", "words", "said"),
     [
         ("", (), True),
+        ("", ("-n1",), True),  # a worker of xdist collects
         ("", (".",), True),
         ("testpaths = tests", (), True),
         ("testpaths = tests\nnorecursedirs = probes", (), False),
         ("trapgate_probes = probes", (), False),
+        ("trapgate_probes = probes", ("-n1",), False),
         ("", ("tests",), False),
         ("", ("probes", "tests"), False),
     ],
 )
 def test_plain_pytest_says_what_it_did_not_collect(
-    tmp_path: Path, setting: str, words: tuple[str, ...], said: bool, workers: tuple[str, ...]
+    tmp_path: Path, setting: str, words: tuple[str, ...], said: bool
 ) -> None:
     write(tmp_path / "probes" / "area" / "mine.py")
     write(tmp_path / "probes" / "area" / "_helper.py")
     write(tmp_path / "probes" / "other" / "theirs.py", PROBE.replace("def mine", "def theirs"))
     write(tmp_path / "tests" / "test_it.py", "def test_it(): pass\n")
     write(tmp_path / "pytest.ini", f"[pytest]\n{setting}\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *workers, *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = run_pytest(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     text = (
         "trapgate: 2 probe files below probes not collected, because no folder of the ini option trapgate_probes holds "

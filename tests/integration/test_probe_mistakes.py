@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run_pytest, trapgate
 
-TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
 PROBE = '''
 from harness import Kernel, ProbeBody, probe
 
@@ -35,8 +33,7 @@ def rule(k: Kernel) -> ProbeBody:
 def run(folder: Path, text: str) -> tuple[dict[str, Any], str]:
     """The only record of `trapgate run`, and what it printed."""
     (folder / "rule.py").write_text(text)
-    command = [TRAPGATE, "run", "--probes", ".", "--json", "out.json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = trapgate("run", "--probes", ".", "--json", "out.json", cwd=folder)
     (record,) = json.loads((folder / "out.json").read_text())["runs"]
     return record, done.stdout + done.stderr
 
@@ -82,7 +79,7 @@ def test_a_file_that_cannot_be_loaded_says_what_to_do(tmp_path: Path, head: str,
     (tmp_path / "helper.py").write_text("X = 1\n")
     text = f"\n{head}\n{PROBE.format(above='', below='')}".replace('spec="none"', decorator)
     (tmp_path / "rule.py").write_text(text)
-    done = subprocess.run([TRAPGATE, "run", "--probes", "."], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = trapgate("run", "--probes", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("trapgate: rule.py:")
     assert words in done.stderr
@@ -90,8 +87,7 @@ def test_a_file_that_cannot_be_loaded_says_what_to_do(tmp_path: Path, head: str,
 
 def test_pytest_calls_it_a_mistake_in_the_probe(tmp_path: Path) -> None:
     (tmp_path / "rule.py").write_text(PROBE.format(above="", below="run.resume()"))
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "rule.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_pytest("rule.py", cwd=tmp_path)
     assert "rule.py:17: mistake in the probe" in done.stdout
     assert "QEMU broke" not in done.stdout
 

@@ -37,6 +37,7 @@ def busy_host() -> Iterator[None]:
             hog.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("busy_host")
 def test_the_catalogue_again_and_again() -> None:
     cases = [case for found in load_probes() for case in found.cases()]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 
+import commands
 import pytest
 from example_project import write_project
 from typer.main import get_command
@@ -21,7 +19,6 @@ from harness.probes.loader import catalogue_root
 from harness.probes.probe import Case
 from harness.qemu.target import Target
 
-TRAPGATE = str(Path(sys.executable).with_name("trapgate"))
 COMMANDS = ("run", "list", "show", "images", "matrix", "vacuity", "bench")
 OPTIONS = {"--probes", "--catalogue", "--target", "-t", "--target-file", "--qemu", "--qemu-arg", "-k"}
 TARGETS = '[mine]\nbase = "q35-tcg"\nmemory_mib = 48\n'
@@ -45,29 +42,29 @@ def trapgate(*words: str | Path, cwd: Path) -> tuple[int, str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_options_are_those_of_run(name: str) -> None:
-    commands = vars(get_command(app))["commands"]
+    known = vars(get_command(app))["commands"]
     shared = {
         declared: (parameter.help, parameter.multiple)
-        for parameter in commands[name].params
+        for parameter in known[name].params
         if parameter.param_type_name == "option"
         for declared in parameter.opts
         if declared in OPTIONS
     }
     ours = {
         declared: (parameter.help, parameter.multiple)
-        for parameter in commands["run"].params
+        for parameter in known["run"].params
         for declared in parameter.opts
         if declared in OPTIONS
     }
     assert set(shared) == OPTIONS
     assert shared == ours
-    assert [p.name for p in commands[name].params if p.param_type_name == "argument"] == ["names"]
+    assert [p.name for p in known[name].params if p.param_type_name == "argument"] == ["names"]
 
 
 def test_leaks_takes_those_of_targets() -> None:
-    commands = vars(get_command(app))["commands"]
+    known = vars(get_command(app))["commands"]
     theirs, ours = (
-        {declared: parameter.help for parameter in commands[name].params for declared in parameter.opts}
+        {declared: parameter.help for parameter in known[name].params for declared in parameter.opts}
         for name in ("leaks", "run")
     )
     for declared in ("--target", "--target-file", "--qemu"):
@@ -147,9 +144,8 @@ def test_list_takes_the_catalogue_besides_own_probes(project: Path) -> None:
 
 def completions(project: Path, *words: str) -> list[str]:
     """What bash gets, which splits words at colons."""
-    environment = {**os.environ, "_TRAPGATE_COMPLETE": "complete_bash", "COMP_CWORD": str(len(words) - 1)}
-    environment["COMP_WORDS"] = "\n".join(words)
-    done = subprocess.run([TRAPGATE], capture_output=True, text=True, env=environment, cwd=project, check=False)
+    line = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    done = commands.trapgate(cwd=project, _TRAPGATE_COMPLETE="complete_bash", **line)
     assert done.stderr == ""
     return done.stdout.split()
 

@@ -19,7 +19,7 @@ from harness.run.execute import Executor, RunOptions
 from harness.run.record import RunRecord, Verdict
 
 Q35 = target("q35-tcg")
-SAMPLE = Shard(1, 12)  # of the catalogue, where not all of it is run
+SAMPLE = Shard(1, 24)  # of the catalogue, where not all of it is run
 
 
 @pytest.fixture(scope="module")

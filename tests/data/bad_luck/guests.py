@@ -59,7 +59,7 @@ def powers_off(k: Kernel) -> ProbeBody:
     assert run.vectors == []
 
 
-@probe(spec=SPEC, watchdog_s=4.0)
+@probe(spec=SPEC, watchdog_s=1.0)
 def serial_flood(k: Kernel) -> ProbeBody:
     """100 MB to COM1, as fast as the guest can."""
     k.asm("""
