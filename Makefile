@@ -41,7 +41,7 @@ lint: setup
 	@.venv/bin/mypy --no-error-summary
 
 test: lint
-	@$(PYTHON_VENV) -m pytest -n 2 -m 'not slow' tests guest/probes $(ARGS)
+	@$(PYTHON_VENV) -m pytest -n 2 --dist worksteal -m 'not slow' tests guest/probes $(ARGS)
 
 test-slow: setup
 	@$(PYTHON_VENV) -m pytest -n 2 -m slow tests $(ARGS)
