@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import pytest
 from example_project import write_project
 
@@ -16,8 +16,7 @@ NAMES = ["ipi/self_ipi.py::vector_is_kept", "ipi/self_ipi.py::arrives_once"]
 
 def trapgate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """`trapgate run` of the project's self IPI probes."""
-    command = [str(Path(sys.executable).with_name("trapgate")), "run", "--probes", "probes", *NAMES, *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return commands.trapgate("run", "--probes", "probes", *NAMES, *words, cwd=folder)
 
 
 @pytest.fixture
@@ -69,10 +68,7 @@ def test_pytest_takes_the_file_from_its_option_or_ini(project: Path) -> None:
     record += 'kind = "bug"\nsees = "0x51"\nref = "https://example.org/7"\n'
     (project / "own.toml").write_text(record, encoding="utf-8")
     (project / "pytest.ini").write_text("[pytest]\ntrapgate_deviations = own.toml\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "probes/ipi/self_ipi.py"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=120)
+    done = commands.run_pytest("-q", "probes/ipi/self_ipi.py", cwd=project)
     assert "2 passed, 1 xfailed" in done.stdout, done.stdout
-    done = subprocess.run(
-        [*command, "--trapgate-deviations", "none.toml"], cwd=project, capture_output=True, text=True, check=False
-    )
+    done = commands.run_pytest("probes/ipi/self_ipi.py", "--trapgate-deviations", "none.toml", cwd=project)
     assert done.returncode == 4 and "none.toml: cannot be read" in done.stderr

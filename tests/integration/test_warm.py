@@ -19,7 +19,7 @@ from harness.run.execute import Executor, RunOptions
 from harness.run.record import RunRecord, Verdict
 
 Q35 = target("q35-tcg")
-SAMPLE = Shard(1, 24)  # of the catalogue, where not all of it is run
+SAMPLE = Shard(1, 12)  # of the catalogue, where not all of it is run
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def cold(catalogue: list[Case]) -> dict[str, RunRecord]:
     return run_all(catalogue, cold=True, workers=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 1, 2, 3] if THOROUGH else [1])
 def test_the_catalogue_warm_is_the_catalogue_cold(
     catalogue: list[Case], cold: dict[str, RunRecord], seed: int | None

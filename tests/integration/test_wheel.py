@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MAIN = "import sys; from harness.cli import main; sys.argv[0] = 'trapgate'; main()"
 

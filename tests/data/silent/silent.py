@@ -98,7 +98,7 @@ def breaks_the_runtime(k: Kernel) -> ProbeBody:
     assert run.vectors == []
 
 
-@probe(spec=SPEC, watchdog_s=1.0)
+@probe(spec=SPEC, watchdog_s=0.5)
 def storms(k: Kernel) -> ProbeBody:
     """A periodic timer of ten ticks, and an endless loop."""
     k.lapic.LVT_TIMER.write(VECTOR=0x50, TIMER_MODE=1)
