@@ -205,7 +205,7 @@ _LIST = (
     Device(
         "xhci-msi",
         "USB 3 controller with 16 interrupters: MSI with 16 messages",
-        _on(_PCI, *_pci("xhci-msi", "nec-usb-xhci", ",msi=on,msix=off")),
+        _on(_PCI, *_pci("xhci-msi", "nec-usb-xhci", ",msi=on,msix=off,intrs=16")),
         ("nec-usb-xhci",),
     ),
     Device(
