@@ -99,7 +99,7 @@ def _judge(key: Key, instruction: Instruction, request: Request, slot: bytes) ->
     sizes = {0}  # either the mnemonic implies the size, or a register determines it
     if settled.mnemonic not in _OTHER_SIZE:
         sizes |= {operand.size for operand in settled.operands if isinstance(operand, Register)}
-    for size in sizes:
+    for size in sorted(sizes, reverse=True):
         with contextlib.suppress(Refusal):
             return _confirmed(instruction, _sized(request, size), slot)
     return _only_size(key, instruction)

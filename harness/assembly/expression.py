@@ -98,8 +98,8 @@ def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
         raise Refusal("the expression is nested too deeply")
     left = _primary(tokens, depth)
     count = 0
-    while tokens.next_is(*_LEVELS) and _LEVELS[tokens.items[tokens.position].text] >= level:
-        sign = tokens.take()
+    while (sign := tokens.peek()) is not None and sign.kind == "op" and _LEVELS.get(sign.text, -1) >= level:
+        tokens.take()
         count += 1
         if count > _LENGTH:
             raise Refusal("the expression is too long", column=sign.column)
