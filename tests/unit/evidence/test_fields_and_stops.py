@@ -41,7 +41,7 @@ class Standing(Run):
 
     def __init__(self) -> None:
         self.built = SimpleNamespace(  # type: ignore[assignment]
-            program=SimpleNamespace(checkpoints=["armed", "later"]), symbols={"culprit": 0x11_0000}
+            program=SimpleNamespace(checkpoints=["armed", "later"], omit=frozenset()), symbols={"culprit": 0x11_0000}
         )
         self.ended = False
         self._checkpoint = "armed"
@@ -77,3 +77,11 @@ def test_an_address_is_that_of_a_label() -> None:
     assert run.address("culprit") == 0x11_0000
     with pytest.raises(ProbeBroken, match=r"no label 'culprits'.*culprit"):
         run.address("culprits")
+
+
+def test_a_label_that_was_left_out_is_nowhere() -> None:
+    """Else removing the step that defines it would break the judgement, where the probe must turn red."""
+    run = Standing()
+    run.built.program.omit = frozenset({3})
+    assert run.address("culprit") == 0x11_0000
+    assert run.address("culprits") == -1
