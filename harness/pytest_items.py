@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 from _pytest._code.code import ExceptionInfo, ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
+from harness.evidence.failures import SectionKind
 from harness.one_line import one_line
 from harness.probes.loader import LoadError, load_file, same_id
 from harness.probes.own_records import OwnRecord, RecordsError, load_records
@@ -200,10 +201,8 @@ def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
     detail = record.detail
     path, line = (detail.path, detail.line) if detail.line else (str(item.path), item.case.probe.line)
     excerpt = source_excerpt(path, line)
-    kept = [(title, body) for title, body in explain(record) if body != excerpt]
-    found = next(
-        (body for title, body in kept if title.lower().startswith(("assertion", "reason"))), printable(record.reason)
-    )
+    kept = [section for section in explain(record) if section.text != excerpt]
+    found = next((each.text for each in kept if each.kind is SectionKind.VERDICT), printable(record.reason))
     lines = [f"E   {text}" for text in found.splitlines()]
     if excerpt:
         lines = [_source_line(text) for text in excerpt.splitlines()] + lines
@@ -212,9 +211,9 @@ def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
     entry = ReprEntry(lines, None, None, ReprFileLocation(shown, line, kind), "long")
     first = printable(one_line(record.reason)) if record.reason else str(record.verdict)
     representation = ReprExceptionInfo(ReprTraceback([entry], None, "long"), ReprFileLocation(shown, line, first))
-    for title, body in kept:
-        if body != found:
-            representation.addsection(title, body, "-")
+    for section in kept:
+        if section.text != found:
+            representation.addsection(section.title, section.text, "-")
     representation.addsection("Run it again with pytest", _rerun(item), "-")
     return representation
 

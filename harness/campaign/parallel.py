@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.campaign.crew import Crew, Done
+from harness.evidence.failures import Section, SectionKind
 from harness.one_line import one_line
 from harness.probes.loader import load_file
 from harness.probes.probe import Case, Probe
@@ -173,6 +174,6 @@ def lost_record(target: Target, case: Case, done: Done[R], qemu_args: Sequence[s
         reason=reason,
         at_fault=AtFault.HARNESS,
         attempts=done.attempts,
-        detail=FailureDetail((("Error", done.lost),)),
+        detail=FailureDetail((Section("Error", done.lost, SectionKind.FINDING),)),
         rerun=rerun_command(case, target, qemu_args),
     )

@@ -10,6 +10,7 @@ from harness.campaign.compare import Difference, first_difference
 from harness.campaign.order import shuffled
 from harness.campaign.parallel import run_cases
 from harness.campaign.rounds import Repeats
+from harness.evidence.failures import Section, SectionKind
 from harness.probes.probe import Case
 from harness.qemu.target import Target
 from harness.run.execute import RunOptions
@@ -99,11 +100,11 @@ def _told(story: _Story, repeats: Repeats) -> RunRecord:
     repeats.different += 1
     reason = f"not the same each time: in run {story.number} of {repeats.rounds} {story.difference.text}"
     verdict = Verdict.ERROR if Verdict.ERROR in (story.first.verdict, story.differs.verdict) else Verdict.FAIL
-    sections = [("Reason", reason)]
+    sections = [Section("Reason", reason, SectionKind.VERDICT)]
     for number, told in ((1, story.first), (story.number, story.differs)):
-        sections += [(f"{title} of run {number}", text) for title, text in told.detail.sections]
+        sections += [replace(each, title=f"{each.title} of run {number}") for each in told.detail.sections]
     where = story.differs if story.differs.detail.path else story.first
     detail = FailureDetail(tuple(sections), where.detail.path, where.detail.line)
     command_line = story.differs.command_line or story.first.command_line
     record = replace(story.differs, ms=record.ms, command_line=command_line)  # whose interrupts are shown
-    return replace(record, verdict=verdict, reason=reason, detail=detail)
+    return replace(record, verdict=verdict, reason=reason, deviation="", detail=detail)

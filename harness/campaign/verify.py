@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.campaign.compare import warm_difference
+from harness.evidence.failures import Section
 from harness.probes.probe import Case
 from harness.run.execute import Executor
 from harness.run.record import FailureDetail, RunRecord, Verdict
@@ -27,7 +28,10 @@ def run_verified(executor: Executor, case: Case) -> RunRecord:
     if difference is None or (cold.verdict is warm.verdict and a_second_moved_the_turns(executor, case, cold)):
         return replace(warm, ms=warm.ms + cold.ms)
     reason = f"a warm machine and a fresh one differ: {difference}"
-    sections = (("Warm", f"{warm.verdict} {warm.reason}".rstrip()), ("Fresh", f"{cold.verdict} {cold.reason}".rstrip()))
+    sections = (
+        Section("Warm", f"{warm.verdict} {warm.reason}".rstrip()),
+        Section("Fresh", f"{cold.verdict} {cold.reason}".rstrip()),
+    )
     return replace(
         warm,
         verdict=Verdict.ERROR,

@@ -24,7 +24,6 @@ from harness.campaign.rounds import Repeats
 from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.planning import check_programs, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
-from harness.probes.deviation import GONE
 from harness.probes.loader import Problem
 from harness.probes.own_records import OwnRecord, RecordsError, draft, load_records
 from harness.probes.probe import Case
@@ -355,7 +354,7 @@ def _failures(plan: Plan, results: Sequence[Result]) -> Iterator[tuple[str, str,
         red = record.verdict is Verdict.FAIL or record.at_fault is AtFault.QEMU
         if red and record.probe in cases and record.target in targets:
             case, target = cases[record.probe], targets[record.target]
-            if not record.reason.startswith(GONE):
+            if not record.deviation:  # a fail with a reference: the recorded deviation has disappeared
                 release = features(str(target.find_binary())).version
                 yield case.probe.id, case.label, target.kind, release, record.reason
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness import abi
 from harness.abi import Status
-from harness.evidence.failures import HostTrouble, MonitorBroke, RunBroken, RunFailure
+from harness.evidence.failures import HostTrouble, MonitorBroke, RunBroken, RunFailure, Section
 from harness.evidence.guest import Guest
 from harness.evidence.panic import read_panic
 from harness.evidence.places import overwritten, places
@@ -63,7 +63,7 @@ def explain_stop(
         case StopKind.SUSPENDED | StopKind.WATCHDOG:
             return RunFailure(f"{stop}; {where}", sections)
         case StopKind.INTERNAL_ERROR:
-            said = ("QEMU said", machine.stderr())
+            said = Section("QEMU said", machine.stderr())
             return MonitorBroke(f"internal-error: the monitor could not go on; {where}", (said, *sections))
         case _:
             return RunBroken(f"{stop}; {where}", sections)
@@ -97,7 +97,7 @@ def killed_from_outside(machine: Machine, returncode: int | None) -> bool:
 
 def _died(machine: Machine, stop: Stop) -> RunBroken:
     said = stop.stderr.strip()
-    sections = (("QEMU said", said),) if said else ()
+    sections = (Section("QEMU said", said),) if said else ()
     when = "during the run" if machine.executed else "before the guest ran"
     ending = f"QEMU {describe_exit(stop.returncode)} {when}"
     if killed_from_outside(machine, stop.returncode):
@@ -108,7 +108,7 @@ def _died(machine: Machine, stop: Stop) -> RunBroken:
 def _shut_down(machine: Machine, stop: Stop) -> RunBroken:
     if killed_from_outside(machine, None):
         return QemuKilled(f"{stop}: a signal ended it")
-    return RunBroken(str(stop), (("QEMU said", machine.stderr()),))
+    return RunBroken(str(stop), (Section("QEMU said", machine.stderr()),))
 
 
 _LITTLE = 0.1  # of the time: a guest that does not halt keeps one processor busy all the time
@@ -134,7 +134,7 @@ def explain_status(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFailu
     damage = overwritten(machine.ram, built.image)
     if not damage:
         return failure
-    return RunFailure(f"{damage}; {failure.reason}", failure.sections, origin=failure.origin)
+    return RunFailure(f"{damage}; {failure.reason}", failure.sections, origin=failure.origin, cpu=failure.cpu)
 
 
 def _explain_status(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFailure:
@@ -151,7 +151,9 @@ def _explain_status(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFail
         case Status.STACK_OVERFLOW:
             return explain_overflow(machine, built, mailbox)
         case Status.NO_CPU:
-            return RunFailure(f"processor {mailbox.wait_cpu} did not start within 200 ms after INIT–SIPI–SIPI")
+            return RunFailure(
+                f"processor {mailbox.wait_cpu} did not start within 200 ms after INIT–SIPI–SIPI", cpu=mailbox.wait_cpu
+            )
         case _:
             where, sections = _where(machine, built.image)
             return RunFailure(
@@ -161,13 +163,14 @@ def _explain_status(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFail
             )
 
 
-def _where(machine: Machine, image: Image) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _where(machine: Machine, image: Image) -> tuple[str, tuple[Section, ...]]:
     """Where each processor stands, and all registers."""
     try:
         cpus = machine.registers()
     except QemuError as error:
         return f"no registers: {error}", ()
-    return places(machine.ram, cpus, image), (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
+    text = "\n\n".join(registers_text(cpu, image) for cpu in cpus)
+    return places(machine.ram, cpus, image), (Section("Registers", text),)
 
 
 def _unexpected(machine: Machine, built: Guest) -> RunFailure:
@@ -184,7 +187,8 @@ def _unexpected(machine: Machine, built: Guest) -> RunFailure:
         reason = f"the stack of processor {cpu} overflowed at {built.image.symbolise(frame['RIP'])}"
     line = built.image.line_at(frame["RIP"] % abi.USER_ALIAS)
     text = panic.text(f"RIP {built.image.symbolise(frame['RIP'])}", line)
-    return RunFailure(reason, (("Registers at the exception", text),), origin=line.origin if line else None)
+    sections = (Section("Registers at the exception", text),)
+    return RunFailure(reason, sections, origin=line.origin if line else None, cpu=panic.cpu)
 
 
 def _bad_gate(machine: Machine, image: Image, number: int, index: int) -> str:

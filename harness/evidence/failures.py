@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,30 +19,61 @@ __all__ = [
     "ResetUnseen",
     "RunBroken",
     "RunFailure",
+    "Section",
+    "SectionKind",
     "WitnessDisagreement",
     "unknown",
 ]
 
 RESET_BY_GUEST = "the guest reset the machine"
-"""How the reason of a run begins that ended this way."""
+
+
+class SectionKind(StrEnum):
+    """What a section of a report is for; the order of the members is that of the report, but for `CONTEXT`."""
+
+    VERDICT = "verdict"  # what the verdict rests on: the assertion, or the reason
+    FINDING = "finding"  # what was found besides: causes, values, the Python error
+    EVIDENCE = "evidence"  # registers, console, controllers, the words of QEMU
+    CONTEXT = "context"  # the rule, the source, how to run it again
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled section of plain text."""
+
+    title: str
+    text: str
+    kind: SectionKind = SectionKind.EVIDENCE
 
 
 class RunFailure(Exception):  # noqa: N818
-    """The run came to a `fail`. `sections` add to the report; `origin` says where in the probe."""
+    """The run came to a `fail`.
+
+    `sections` add to the report. `origin`: the place in the probe. `cpu`: the processor that failed, where one did.
+    `by_reset`: the guest reset the machine.
+    """
 
     def __init__(
-        self, reason: str, sections: tuple[tuple[str, str], ...] = (), *, origin: Origin | None = None
+        self,
+        reason: str,
+        sections: tuple[Section, ...] = (),
+        *,
+        origin: Origin | None = None,
+        cpu: int | None = None,
+        by_reset: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.sections = sections
         self.origin = origin
+        self.cpu = cpu
+        self.by_reset = by_reset
 
 
 class RunBroken(Exception):  # noqa: N818
     """The run came to an `error`: it says nothing about the rule."""
 
-    def __init__(self, reason: str, sections: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(self, reason: str, sections: tuple[Section, ...] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
         self.sections = sections

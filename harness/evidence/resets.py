@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import abi
-from harness.evidence.failures import RESET_BY_GUEST, RunFailure
+from harness.evidence.failures import RESET_BY_GUEST, RunFailure, Section
 from harness.evidence.guest import Guest
 from harness.evidence.places import overwritten, places
 from harness.evidence.registers_text import registers_text
@@ -34,21 +34,27 @@ def explain_reset(machine: Machine, built: Guest, stop: Stop, *, traced: bool) -
     try:
         cpus = machine.registers()
     except QemuError as error:
-        return RunFailure(f"{head}; no registers: {error}")
+        return RunFailure(f"{head}; no registers: {error}", by_reset=True)
     image = built.image
     fault = parse_triple_fault(machine.stderr()) if traced else None
     culprit = fault.processor(cpus) if fault is not None else None
     ordered = sorted(cpus, key=lambda cpu: cpu.cpu != culprit)
-    sections = (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in ordered)),)
+    sections = (Section("Registers", "\n\n".join(registers_text(cpu, image) for cpu in ordered)),)
     if fault is None:
         cause = "a triple fault, port CF9h or the keyboard controller"
         if traced and "Triple fault" not in machine.stderr():
             cause = "no triple fault, but port CF9h, port 92h or the keyboard controller"
         if len(cpus) > 1:
             cause += "; which processor did it is not known"
-        return RunFailure(f"{head}: {cause}; {places(machine.ram, cpus, image)}", sections)
+        return RunFailure(f"{head}: {cause}; {places(machine.ram, cpus, image)}", sections, by_reset=True)
     line = image.line_at(fault.deliveries[0].pc % abi.USER_ALIAS)
-    return RunFailure(f"{head}: {_told(fault, culprit, cpus, image)}", sections, origin=line.origin if line else None)
+    return RunFailure(
+        f"{head}: {_told(fault, culprit, cpus, image)}",
+        sections,
+        origin=line.origin if line else None,
+        cpu=culprit,
+        by_reset=True,
+    )
 
 
 def _told(fault: TripleFault, culprit: int | None, cpus: tuple[CpuRegisters, ...], image: Image) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import abi
-from harness.evidence.failures import RunFailure
+from harness.evidence.failures import RunFailure, Section
 from harness.evidence.guest import Guest
 from harness.evidence.places import overwritten, places
 from harness.evidence.recorder import Mailbox, last_place, read_counts
@@ -33,7 +33,7 @@ def explain_silence(machine: Machine, built: Guest, stop: Stop, mailbox: Mailbox
         cpus = machine.registers()
     except QemuError as error:
         return RunFailure(f"{head}; no registers: {error}")
-    sections = (("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
+    sections = (Section("Registers", "\n\n".join(registers_text(cpu, image) for cpu in cpus)),)
     damage = overwritten(machine.ram, image)
     if damage:
         return RunFailure(f"{head}: {damage}; {places(machine.ram, cpus, image, mailbox.online)}", sections)
@@ -52,7 +52,7 @@ def explain_silence(machine: Machine, built: Guest, stop: Stop, mailbox: Mailbox
     if halt is not None:
         others = [cpu for cpu in started if not cpu.halted]
         also = f"; {places(machine.ram, others, image)}" if others else ""
-        return RunFailure(f"{head}: {halt.reason}{also}", (*halt.sections, *sections), origin=halt.origin)
+        return RunFailure(f"{head}: {halt.reason}{also}", (*halt.sections, *sections), origin=halt.origin, cpu=halt.cpu)
     cause = storm or "endless loop, or a wait that nothing ends"
     pc = cpus[0].pc
     line = image.line_at(pc % abi.USER_ALIAS) if image.covers(pc) and pc >= abi.PROGRAM else None

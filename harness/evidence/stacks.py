@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import abi
-from harness.evidence.failures import RunFailure
+from harness.evidence.failures import RunFailure, Section
 from harness.evidence.guest import Guest
 from harness.evidence.interrupts import InterruptRecord
 from harness.evidence.panic import read_panic
@@ -38,8 +38,8 @@ def explain_overflow(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFai
         f"the stack of processor {panic.cpu} overflowed by {depth} nested interrupts at {where}; the last one is "
         f"{row.mnemonic if row else f'vector {vector:#04x}'}"
     )
-    sections = (("Registers at the overflow", panic.text(f"RIP {image.symbolise(rip)}", line)),)
-    return RunFailure(reason, sections, origin=line.origin if line else None)
+    sections = (Section("Registers at the overflow", panic.text(f"RIP {image.symbolise(rip)}", line)),)
+    return RunFailure(reason, sections, origin=line.origin if line else None, cpu=panic.cpu)
 
 
 def _innermost(machine: Machine, built: Guest, mailbox: Mailbox, rip: int) -> int:
@@ -75,5 +75,6 @@ def check_guards(ram: memoryview, cpus: int) -> None:
             if bytes(ram[at : at + _PAGE]) != _EMPTY:
                 raise RunFailure(
                     f"the stack of processor {cpu} overflowed: the page at {at:#x} below it, which nothing may write, "
-                    "holds something"
+                    "holds something",
+                    cpu=cpu,
                 )

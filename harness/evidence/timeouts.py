@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import abi
-from harness.evidence.failures import RunFailure
+from harness.evidence.failures import RunFailure, Section, SectionKind
 from harness.evidence.guest import Guest
 from harness.evidence.panic import read_panic
 from harness.evidence.places import places
@@ -32,7 +32,7 @@ def explain_timeout(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFail
     image = built.image
     line = image.line_at(panic.frame["RIP"] - 1)  # RIP is behind the call
     where = image.symbolise(panic.frame["RIP"]) if line is None else f"waiting at {line.origin}"
-    sections = [("Registers of the program that waits", panic.text(where, line))]
+    sections = [Section("Registers of the program that waits", panic.text(where, line))]
     wait = _wait(built, mailbox.wait_number)
     what = wait.what if wait is not None else "something that the program does not have: it wrote over its mailbox"
     if mailbox.wait_vector == _ANY:
@@ -44,7 +44,7 @@ def explain_timeout(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFail
         reason = f"time-out: waited for {what} × {mailbox.wait_count}, {came} came"
         sentences = _causes(machine, image, mailbox, vector, panic.cpu, panic.frame["RFLAGS"])
     reason, why = _with_cause(reason, sentences)
-    return RunFailure(reason, (*why, *sections), origin=wait.origin if wait else None)
+    return RunFailure(reason, (*why, *sections), origin=wait.origin if wait else None, cpu=panic.cpu)
 
 
 def explain_halt(machine: Machine, built: Guest, mailbox: Mailbox, cpus: tuple[CpuRegisters, ...]) -> RunFailure | None:
@@ -59,7 +59,7 @@ def explain_halt(machine: Machine, built: Guest, mailbox: Mailbox, cpus: tuple[C
             reason = f"waited for vector {cpu.rbx & 0xFF:#04x} × {cpu.rsi & 0xFFFF_FFFF}, {came} came"
             sentences = _causes(machine, image, mailbox, cpu.rbx & 0xFF, cpu.cpu, None)
             reason, why = _with_cause(reason, sentences)
-            return RunFailure(reason, why, origin=line.origin if line else None)
+            return RunFailure(reason, why, origin=line.origin if line else None, cpu=cpu.cpu)
     return None
 
 
@@ -97,7 +97,8 @@ def _elsewhere(machine: Machine, image: Image, online: int, waiter: int) -> list
     return [places(machine.ram, others, image, online)] if others else []
 
 
-def _with_cause(reason: str, sentences: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _with_cause(reason: str, sentences: list[str]) -> tuple[str, tuple[Section, ...]]:
     if not sentences:
         return reason, ()
-    return f"{reason}: {sentences[0]}", ((("Why", "\n".join(sentences)),) if len(sentences) > 1 else ())
+    why = (Section("Why", "\n".join(sentences), SectionKind.FINDING),) if len(sentences) > 1 else ()
+    return f"{reason}: {sentences[0]}", why

@@ -13,11 +13,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from harness.probes.probe_error import ProbeError
 
-__all__ = ["GONE", "KINDS", "Deviation", "Kind"]
+__all__ = ["KINDS", "Deviation", "Kind"]
 
 Kind: TypeAlias = Literal["bug", "unimplemented", "by design", "manual silent or contradictory"]
-GONE = "the recorded deviation has disappeared"
-"""How the reason of a fail begins whose deviation was not seen."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

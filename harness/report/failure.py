@@ -6,8 +6,10 @@ The command line, the pytest plugin and the JUnit file show the same sections.
 from __future__ import annotations
 
 import linecache
+from dataclasses import replace
 from pathlib import Path
 
+from harness.evidence.failures import Section, SectionKind
 from harness.probes.probe_places import shown
 from harness.report.documents import with_documents
 from harness.report.interrupts import interrupt_table
@@ -16,37 +18,37 @@ from harness.run.record import RunRecord, Verdict
 
 __all__ = ["explain", "source_excerpt"]
 
-_FINDINGS = ("Assertion", "Reason", "Why", "Error", "Values")  # what was found comes first, then the evidence
 _BEFORE = 4  # lines of source above the one at fault
 
 
-def explain(record: RunRecord, width: int = 100) -> tuple[tuple[str, str], ...]:
+def explain(record: RunRecord, width: int = 100) -> tuple[Section, ...]:
     """The sections in reading order: rule, what was found and where, evidence, and how to do it again.
 
     `width`: columns that a table may take.
     """
-    sections = [("Rule", f"{record.rule}\n{record.citation}")]
+    sections = [Section("Rule", f"{record.rule}\n{record.citation}", SectionKind.CONTEXT)]
+    reason = Section("Reason", printable(with_documents(record.reason)), SectionKind.VERDICT)
     if record.verdict is Verdict.UNSUPPORTED:
-        return (*sections, ("Unsupported", printable(with_documents(record.reason))))
-    detail = [(title, _tidy(text)) for title, text in record.detail.sections if text.strip()]
-    titles = " ".join(title.lower() for title, _ in detail)
+        return (*sections, replace(reason, title="Unsupported"))
+    detail = [replace(section, text=_tidy(section.text)) for section in record.detail.sections if section.text.strip()]
     excerpt = source_excerpt(record.detail.path, record.detail.line)
     if excerpt:
-        sections.append((f"{shown(Path(record.detail.path))}:{record.detail.line}", excerpt))
-    if "assertion" not in titles and "reason" not in titles and record.reason:
-        sections.append(("Reason", printable(with_documents(record.reason))))
-    found = [section for section in detail if section[0].startswith(_FINDINGS)]
+        title = f"{shown(Path(record.detail.path))}:{record.detail.line}"
+        sections.append(Section(title, excerpt, SectionKind.CONTEXT))
+    if record.reason and not any(section.kind is SectionKind.VERDICT for section in detail):
+        sections.append(reason)
+    found = [section for section in detail if section.kind is not SectionKind.EVIDENCE]
     sections += found
-    booted = record.command_line or record.interrupts or record.marks
-    if booted and "interrupt" not in titles:
-        sections.append(("Interrupts", interrupt_table(record.interrupts, record.marks, width)))
-    sections += [section for section in detail if section not in found]
+    if record.command_line or record.interrupts or record.marks:
+        sections.append(Section("Interrupts", interrupt_table(record.interrupts, record.marks, width)))
+    sections += [section for section in detail if section.kind is SectionKind.EVIDENCE]
     if record.attempts > 1:
-        sections.append(("Attempts", f"{record.attempts}: QEMU was killed from outside and started once more"))
-    if record.command_line and "command" not in titles:
-        sections.append(("QEMU command line", record.command_line))
-    if record.rerun and "again" not in titles and "rerun" not in titles:
-        sections.append(("Run it again", record.rerun))
+        again = f"{record.attempts}: QEMU was killed from outside and started once more"
+        sections.append(Section("Attempts", again, SectionKind.CONTEXT))
+    if record.command_line:
+        sections.append(Section("QEMU command line", record.command_line, SectionKind.CONTEXT))
+    if record.rerun:
+        sections.append(Section("Run it again", record.rerun, SectionKind.CONTEXT))
     return tuple(sections)
 
 

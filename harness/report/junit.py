@@ -64,7 +64,7 @@ def _case(record: RunRecord) -> Element:
     if record.verdict is Verdict.PASS:
         return case
     message = printable(record.reason)
-    text = "\n\n".join(f"{title}\n{body}" for title, body in explain(record))
+    text = "\n\n".join(f"{section.title}\n{section.text}" for section in explain(record))
     match record.verdict:
         case Verdict.FAIL:
             SubElement(case, "failure", type="AssertionError", message=message).text = text

@@ -115,9 +115,9 @@ class Terminal:
         console.print(
             Rule(Text(f"{record.verdict} {record.probe} on {record.target}", style), style=style, align="left")
         )
-        for title, body in explain(record, console.width - 2):
-            console.print(Text(title, "bold"), soft_wrap=True)
-            console.print(Text(indent(body, "  ")), soft_wrap=True)  # not cut into lines: command lines are for pasting
+        for section in explain(record, console.width - 2):
+            console.print(Text(section.title, "bold"), soft_wrap=True)
+            console.print(Text(indent(section.text, "  ")), soft_wrap=True)
         console.print()
 
     def summary(self, note: str, elapsed_ms: float) -> None:
@@ -138,7 +138,7 @@ class Terminal:
                 if record.verdict is verdict:
                     reason = printable(with_documents(one_line(record.reason)))
                     if verdict is Verdict.DEVIATION:
-                        reason = reason[reason.rfind("(recorded: ") :].strip("()")
+                        reason = f"recorded: {with_documents(record.deviation)}"
                     shared = verdict in (Verdict.UNSUPPORTED, Verdict.DEVIATION)
                     lines[verdict, record.target if shared else f"{record.probe}  {record.target}", reason] += 1
         for (verdict, what, reason), number in lines.items():

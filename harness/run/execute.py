@@ -16,7 +16,7 @@ from harness import abi
 from harness.abi import Boots
 from harness.assembly import AssemblyError
 from harness.evidence.endings import QemuKilled, killed_from_outside
-from harness.evidence.failures import RESET_BY_GUEST, MonitorBroke, ResetUnseen, RunBroken, RunFailure
+from harness.evidence.failures import MonitorBroke, ResetUnseen, RunBroken, RunFailure, Section, SectionKind
 from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.evidence.resets import TRACE_FAULTS
 from harness.evidence.run import Run
@@ -26,7 +26,6 @@ from harness.image.elf import elf
 from harness.image.image import Parameters
 from harness.kernel.program import ProgramError, TargetLacks
 from harness.one_line import one_line
-from harness.probes.deviation import GONE
 from harness.probes.own_records import OwnRecord
 from harness.probes.probe import Case
 from harness.probes.probe_code import ProbeExit
@@ -45,6 +44,7 @@ from harness.run.held_up import held_up
 from harness.run.host_faults import REFERENCE, fault_of, faults_for, kvm_is_software
 from harness.run.judge import failure_detail, fault_in, judge
 from harness.run.leftovers import leaves_state, stage
+from harness.run.outcome import Outcome, recorded
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
 from harness.run.sticky_writes import reads_clock
 
@@ -99,7 +99,7 @@ class Executor:
                 assert record is not None
         except Exception as error:  # of ours: the other runs go on
             reason = one_line(f"the harness raised {type(error).__name__}: {error}")
-            detail = FailureDetail((("Error", traceback.format_exc()),))
+            detail = FailureDetail((Section("Error", traceback.format_exc(), SectionKind.FINDING),))
             record = self._record(case, chosen, AtFault.HARNESS, reason=reason, detail=detail)
         record = replace(record, attempts=attempts)
         return replace(record, ms=(time.perf_counter() - started) * 1e3)
@@ -178,20 +178,20 @@ class Executor:
     def _see_reset(self, case: Case, options: RunOptions, unseen: ResetUnseen) -> RunRecord:
         """Once more on a fresh machine, which a reset holds with its registers. The verdict stays that of a reset."""
         record = self._traced(case, options)
-        if record.reason.startswith(RESET_BY_GUEST):
+        if record.ended_by_reset:
             return record
         reason = f"{unseen.reason} on a warm machine; on a fresh one: {record.verdict} {record.reason}".rstrip()
-        verdict, reason = self._known(case, Verdict.FAIL, reason, unseen)
-        return replace(record, verdict=verdict, reason=reason)
+        outcome = self._known(case, Verdict.FAIL, reason, unseen)
+        return replace(record, verdict=outcome.verdict, reason=outcome.reason, deviation=outcome.deviation)
 
     def _see_fault(self, case: Case, options: RunOptions, record: RunRecord | None) -> RunRecord | None:
         """A run in which the guest reset the machine once more, for the log of its faults; any other as it is."""
         if record is None or options.trace_faults or record.verdict is not Verdict.FAIL:
             return record
-        if self.target.accelerator != "tcg" or not record.reason.startswith(RESET_BY_GUEST):
+        if self.target.accelerator != "tcg" or not record.ended_by_reset:
             return record
         again = self._traced(case, options)
-        return again if again.verdict is Verdict.FAIL and again.reason.startswith(RESET_BY_GUEST) else record
+        return again if again.verdict is Verdict.FAIL and again.ended_by_reset else record
 
     def _traced(self, case: Case, options: RunOptions) -> RunRecord:
         """Once more on a fresh machine that logs its faults."""
@@ -231,22 +231,25 @@ class Executor:
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
-        verdict, reason = self._known(case, verdict, reason, error)
+        outcome = self._known(case, verdict, reason, error)
         if not self.target.deterministic or parameters.paced:
             denied = machine.deprivation
-            verdict, reason = held_up(
-                verdict,
-                reason,
+            outcome = held_up(
+                outcome,
                 denied,
                 paced_only=self.target.deterministic,
                 quiet_ms=built.program.quiet_ms,
                 guest_ms=run.guest_ms,
             )
-        outcome = fault_in(case, error) if verdict is Verdict.ERROR else verdict
-        record = self._record(case, options, outcome, machine, reason=reason, detail=detail)
+        failed = outcome.verdict is Verdict.ERROR
+        what = fault_in(case, error) if failed else outcome.verdict
+        record = self._record(case, options, what, machine, reason=outcome.reason, detail=detail)
         events = _events(run)
         return replace(
             record,
+            deviation=outcome.deviation,
+            ended_by_reset=isinstance(error, RunFailure) and error.by_reset and not failed,
+            cpu=error.cpu if isinstance(error, RunFailure) else None,
             interrupts=tuple(event for event in events if isinstance(event, InterruptRecord)),
             marks=tuple(event for event in events if isinstance(event, Mark)),
             values={value.name: run.raw(value) for value in built.program.values},
@@ -274,20 +277,21 @@ class Executor:
             raise Unsupported(missing)
         return shape
 
-    def _known(self, case: Case, verdict: Verdict, reason: str, error: BaseException | None) -> tuple[Verdict, str]:
+    def _known(self, case: Case, verdict: Verdict, reason: str, error: BaseException | None) -> Outcome:
         """Hold the outcome against all that is recorded: of QEMU, and of a KVM without hardware behind it."""
+        outcome = Outcome(verdict, reason)
         if verdict in (Verdict.PASS, Verdict.FAIL) or isinstance(error, MonitorBroke | QemuDied):
-            verdict, reason = self._deviation(case, verdict, reason)
-        excusable = verdict is Verdict.FAIL or isinstance(error, MonitorBroke)
-        if self._software_kvm and excusable and fault_of(case, reason) is not None:
-            return Verdict.DEVIATION, f"{one_line(reason)} (recorded: {REFERENCE})"
-        return verdict, reason
+            outcome = self._deviation(case, verdict, reason)
+        excusable = outcome.verdict is Verdict.FAIL or isinstance(error, MonitorBroke)
+        if self._software_kvm and excusable and fault_of(case, outcome.reason) is not None:
+            return recorded(outcome.reason, REFERENCE)
+        return outcome
 
-    def _deviation(self, case: Case, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
+    def _deviation(self, case: Case, verdict: Verdict, reason: str) -> Outcome:
         """Hold the outcome against what is recorded of this target: a failure, or a QEMU that the guest brings down."""
         own = [record.deviation for record in self.options.records if record.covers(case.probe.id)]
         if not case.probe.deviations and not own:
-            return verdict, reason
+            return Outcome(verdict, reason)
         version = features(str(self.target.find_binary())).version
         for deviation in (*case.probe.deviations, *own):
             if not deviation.applies(self.target.kind, case.label, version):
@@ -295,13 +299,15 @@ class Executor:
             if deviation.vendor != "*" and not deviation.of_vendor(cpu_vendor(self.target)):
                 continue
             if verdict is not Verdict.PASS and deviation.matches(reason):
-                return Verdict.DEVIATION, f"{one_line(reason)} (recorded: {deviation.ref})"
+                return recorded(reason, deviation.ref)
             if verdict is Verdict.PASS:
-                return Verdict.FAIL, (
-                    f"{GONE}: {deviation.sees!r} on {deviation.targets} "
-                    f"({deviation.ref}); remove it from the {'file of records' if deviation in own else 'probe'}"
+                return Outcome(
+                    Verdict.FAIL,
+                    f"the recorded deviation has disappeared: {deviation.sees!r} on {deviation.targets} "
+                    f"({deviation.ref}); remove it from the {'file of records' if deviation in own else 'probe'}",
+                    deviation.ref,
                 )
-        return verdict, reason
+        return Outcome(verdict, reason)
 
     def _record(
         self,
@@ -384,10 +390,8 @@ def _start_reason(error: Exception) -> str:
 
 
 def _start_detail(error: Exception) -> FailureDetail:
-    sections = [("QEMU", str(error))]
-    if isinstance(error, QemuStartError):
-        sections = [("What QEMU said", str(error))]
-    return FailureDetail(tuple(sections))
+    title = "What QEMU said" if isinstance(error, QemuStartError) else "QEMU"
+    return FailureDetail((Section(title, str(error)),))
 
 
 def _events(run: Run) -> tuple[InterruptRecord | Mark, ...]:

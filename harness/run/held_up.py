@@ -6,6 +6,7 @@ import math
 
 from harness.one_line import one_line
 from harness.qemu.scheduling import Deprivation
+from harness.run.outcome import Outcome
 from harness.run.record import Verdict
 
 __all__ = ["held_up"]
@@ -16,14 +17,13 @@ _PACED_STALL_MS = 100.0  # the same, where only a device works in real time: its
 
 
 def held_up(
-    verdict: Verdict,
-    reason: str,
+    outcome: Outcome,
     denied: Deprivation,
     *,
     paced_only: bool,
     quiet_ms: float = math.inf,
     guest_ms: float = 0.0,
-) -> tuple[Verdict, str]:
+) -> Outcome:
     """An error, where the host did not let QEMU run as the verdict supposes; else what it was.
 
     A stop of the whole process makes any verdict doubtful: a timer that is due meanwhile may come after the guest has
@@ -32,18 +32,19 @@ def held_up(
     long as the guest was quiet (`quiet_ms`): what was not to come may have been late. `paced_only`: the guest's own
     clock is not the host's.
     """
+    verdict, reason = outcome.verdict, outcome.reason
     if verdict is Verdict.ERROR:
-        return verdict, reason
+        return outcome
     late = denied.waiting_ms >= (max(_PACED_STALL_MS, _PACED_SHARE * guest_ms) if paced_only else _STALL_MS)
     missed = not paced_only and denied.timers_ms >= quiet_ms
     if not (denied.whole or (verdict is Verdict.FAIL and late) or (verdict is Verdict.PASS and missed)):
-        return verdict, reason
+        return outcome
     if verdict is Verdict.PASS and missed and not denied.whole:
         text = (
             f"the host did not run QEMU's timers for {denied.timers_ms:.3g} ms, and the guest was quiet for "
             f"{quiet_ms:g} ms of real time, so that an interrupt that must not come may have been late: {verdict}"
         )
-        return Verdict.ERROR, text
+        return Outcome(Verdict.ERROR, text)
     first = one_line(reason)
     text = f"{denied} while its guest ran in real time, so that the outcome says nothing about the rule: {verdict}"
-    return Verdict.ERROR, f"{text} {first}".rstrip()
+    return Outcome(Verdict.ERROR, f"{text} {first}".rstrip())

@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from harness.assembly import AssemblyError
-from harness.evidence.failures import HostTrouble, ProbeBroken, RunBroken, RunFailure
+from harness.evidence.failures import HostTrouble, ProbeBroken, RunBroken, RunFailure, Section, SectionKind
 from harness.evidence.registers_text import ioapic_text, lapic_text, pic_text, registers_text
 from harness.evidence.run import Run
 from harness.hardware.exceptions import EXCEPTIONS
@@ -71,13 +71,13 @@ def fault_in(case: Case, error: BaseException | None) -> AtFault:
 
 def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> FailureDetail:
     """The report's sections: the assertion, the console, the controllers; and the probe's line."""
-    sections: list[tuple[str, str]] = []
+    sections: list[Section] = []
     path, line = "", 0
     for frame in traceback.extract_tb(error.__traceback__):
         if Path(frame.filename) == case.probe.path:
             path, line = frame.filename, frame.lineno or 0
     if isinstance(error, AssertionError):
-        sections.append(("Assertion", str(error) or "assert failed"))
+        sections.append(Section("Assertion", str(error) or "assert failed", SectionKind.VERDICT))
     elif isinstance(error, AssemblyError):  # its text, which is the reason, says everything
         path, line = error.problems[0].origin.file, error.problems[0].origin.line
     elif isinstance(error, ProgramError):  # the same
@@ -87,7 +87,8 @@ def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> 
         if isinstance(error, RunFailure) and error.origin is not None:
             path, line = error.origin.file, error.origin.line
     else:
-        sections.append(("Error", "".join(traceback.format_exception(error, limit=-4))))
+        text = "".join(traceback.format_exception(error, limit=-4))
+        sections.append(Section("Error", text, SectionKind.FINDING))
     if run is not None:
         sections += _evidence(run, with_registers=isinstance(error, AssertionError))
     return FailureDetail(tuple(sections), path, line)
@@ -102,23 +103,24 @@ def _console_text(output: bytes) -> str:
     return "\n".join(lines)
 
 
-def _evidence(run: Run, *, with_registers: bool) -> list[tuple[str, str]]:
+def _evidence(run: Run, *, with_registers: bool) -> list[Section]:
     """What the machine still tells. A machine that cannot be asked any more tells nothing."""
-    sections: list[tuple[str, str]] = []
+    sections: list[Section] = []
     values = [(value.name, value, run.raw(value)) for value in run.built.program.values]
     if values:
         width = max(len(name) for name, _, _ in values)
         shown = [
             f"{name:<{width}}  " + ("never written" if raw is None else f"{raw:#x} ({raw})") for name, _, raw in values
         ]
-        sections.append(("Values", "\n".join(shown)))
+        sections.append(Section("Values", "\n".join(shown), SectionKind.FINDING))
     try:
-        sections.append(("Serial", _console_text(run.machine.serial_output())))
+        sections.append(Section("Serial", _console_text(run.machine.serial_output())))
         if with_registers:
-            sections.append(("Registers", "\n\n".join(registers_text(cpu, run.built.image) for cpu in run.cpus)))
-        sections.append(("Local APIC", lapic_text(run.machine.lapic(0))))
+            text = "\n\n".join(registers_text(cpu, run.built.image) for cpu in run.cpus)
+            sections.append(Section("Registers", text))
+        sections.append(Section("Local APIC", lapic_text(run.machine.lapic(0))))
         ioapic, master, slave = run.machine.pics()
-        sections.append(("IO APIC and 8259s", "\n".join([ioapic_text(ioapic), pic_text(master, slave)])))
+        sections.append(Section("IO APIC and 8259s", "\n".join([ioapic_text(ioapic), pic_text(master, slave)])))
     except Exception as error:  # the report must come out, whatever QEMU does now
-        sections.append(("Evidence", f"no more could be had: {error}"))
+        sections.append(Section("Evidence", f"no more could be had: {error}"))
     return sections

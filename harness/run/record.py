@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from harness.evidence.failures import Section
 from harness.evidence.interrupts import InterruptRecord, Mark
 
 __all__ = ["AtFault", "FailureDetail", "RunRecord", "Verdict"]
@@ -35,7 +36,7 @@ class AtFault(StrEnum):
 class FailureDetail:
     """Everything that a person needs to understand a run that did not pass: titled sections of plain text, in order."""
 
-    sections: tuple[tuple[str, str], ...] = ()
+    sections: tuple[Section, ...] = ()
     path: str = ""  # file and line of the assertion or of the guest instruction at fault
     line: int = 0
 
@@ -63,6 +64,9 @@ class RunRecord:
     host_acted: bool = False  # the host held, asked or changed the machine in the middle of the run
     host_triggered: bool = False  # the probe called run.trigger
     at_fault: AtFault | None = None  # of an `error`
+    deviation: str = ""  # the reference of the deviation that is seen again, or of a `fail` since it disappeared
+    ended_by_reset: bool = False  # the guest reset the machine, and the run ended there
+    cpu: int | None = None  # the processor that failed, where one did
     lacking: str = ""  # of an `unsupported`: "host" (this QEMU or host), or "target" (never has it)
 
     @property
@@ -86,4 +90,7 @@ class RunRecord:
             "attempts": self.attempts,
             "at_fault": str(self.at_fault or ""),
             "lacking": self.lacking,
+            "deviation": self.deviation,
+            "ended_by_reset": self.ended_by_reset,
+            "cpu": self.cpu,
         }

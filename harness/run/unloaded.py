@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.evidence.failures import Section
 from harness.one_line import one_line
 from harness.probes.loader import Problem
 from harness.probes.probe_places import shown
@@ -30,7 +31,7 @@ def broken_records(problems: Iterable[Problem], target: str) -> tuple[RunRecord,
             reason=one_line(str(found[0])),
             at_fault=AtFault.PROBE,
             detail=FailureDetail(
-                (("The file cannot be loaded", "\n".join(map(str, found))),), str(path), found[0].line
+                (Section("The file cannot be loaded", "\n".join(map(str, found))),), str(path), found[0].line
             ),
             rerun=shlex.join(["trapgate", "run", shown(path)]),
         )

@@ -38,7 +38,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
 
 
 def text_of(record: RunRecord) -> str:
-    return record.reason + "\n" + "\n".join(body for _, body in record.detail.sections)
+    return record.reason + "\n" + "\n".join(section.text for section in record.detail.sections)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_reset_on_a_warm_machine_stays_a_fail_where_a_fresh_one_knows_of_none(
 def test_a_flood_does_not_fill_the_host(guests: dict[str, Case]) -> None:
     with Executor(target("q35-tcg")) as executor:
         record = executor.run(guests["serial_flood"])
-    assert sum(len(body) for _, body in record.detail.sections) < 20_000
+    assert sum(len(section.text) for section in record.detail.sections) < 20_000
 
 
 def _kill_the_first(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> list[int]:

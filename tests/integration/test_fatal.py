@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from harness.evidence.failures import Section
 from harness.probes.loader import load_probes
 from harness.qemu.target import target
 from harness.report.failure import explain
@@ -16,6 +17,10 @@ from harness.run.record import Verdict
 GUESTS = Path(__file__).parents[1] / "data" / "fatal"
 CASES = {probe.name: probe.cases()[0] for probe in load_probes([GUESTS])}
 FILE = "tests/data/fatal/fatal.py"
+
+
+def text_of(sections: Sequence[Section], title: str) -> str:
+    return next(section.text for section in sections if section.title == title)
 
 
 @pytest.fixture(scope="module", params=["cold", "warm"])
@@ -57,22 +62,23 @@ def test_the_reason_says_what_happened(executor: Executor, name: str, reason: st
     lines = GUESTS.joinpath("fatal.py").read_text(encoding="utf-8").splitlines()
     nest = next(number for number, line in enumerate(lines, 1) if 'k.asm("deeper' in line)
     assert record.reason.startswith(reason.format(nest=f"{FILE}:{nest}")), record.reason
-    for title, body in explain(record):
-        if title not in ("QEMU command line", "Rule"):
-            assert len(body.splitlines()) <= 60, title
-        if title == "Interrupts":
-            assert max(map(len, body.splitlines())) <= 100
+    for section in explain(record):
+        if section.title not in ("QEMU command line", "Rule"):
+            assert len(section.text.splitlines()) <= 60, section.title
+        if section.title == "Interrupts":
+            assert max(map(len, section.text.splitlines())) <= 100
 
 
 def test_the_rest_of_the_chain_is_told(executor: Executor) -> None:
     record = executor.run(CASES["triple_fault_of_another_processor"])
     assert record.reason.endswith(" could not be delivered, nor #GP(0x62), nor #DF(0x0)")
-    assert dict(record.detail.sections)["Registers"].startswith("CPU 2:")
+    assert text_of(record.detail.sections, "Registers").startswith("CPU 2:")
+    assert (record.cpu, record.ended_by_reset) == (2, True)
     assert record.detail.line
 
 
 def test_a_nested_storm_takes_three_lines(executor: Executor) -> None:
-    table = dict(explain(executor.run(CASES["nests"])))["Interrupts"].splitlines()
+    table = text_of(explain(executor.run(CASES["nests"])), "Interrupts").splitlines()
     assert "more like it, nested 256 deep" in "".join(table)
     assert len(table) <= 6
 

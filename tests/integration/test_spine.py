@@ -59,6 +59,7 @@ def test_a_deviation_that_has_disappeared_is_a_failure() -> None:
     record = run(with_deviation(WRONG["well_behaved"], recorded("*", "anything", "docs/deviations.md#x")))
     assert record.verdict is Verdict.FAIL
     assert "disappeared" in record.reason
+    assert record.deviation == "docs/deviations.md#x"
 
 
 def test_an_error_is_never_a_deviation() -> None:

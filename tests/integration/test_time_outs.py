@@ -33,7 +33,7 @@ def line_of(case: Case, text: str) -> int:
 
 
 def section(record: RunRecord, title: str) -> str:
-    return next((body for name, body in record.detail.sections if name == title), "")
+    return next((each.text for each in record.detail.sections if each.title == title), "")
 
 
 @pytest.mark.parametrize(

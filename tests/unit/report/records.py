@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.evidence.failures import Section, SectionKind
 from harness.evidence.interrupts import InterruptRecord
 from harness.run.record import FailureDetail, RunRecord, Verdict
 
@@ -26,7 +27,13 @@ def record(
 ) -> RunRecord:
     """A record of that verdict."""
     bad = verdict in (Verdict.FAIL, Verdict.ERROR)
-    detail = FailureDetail((("Assertion", "assert [64, 13] == [64]"), ("Serial", "@run\x1b[31m\n"))) if bad else None
+    detail = (
+        FailureDetail(
+            (Section("Assertion", "assert [64, 13] == [64]", SectionKind.VERDICT), Section("Serial", "@run\x1b[31m\n"))
+        )
+        if bad
+        else None
+    )
     return RunRecord(
         probe=f"{area}/hpet.py::{name}",
         target=target,
@@ -35,6 +42,7 @@ def record(
         citation="IA-PC HPET 1.0a, 2.3.9.2.1",
         ms=ms,
         reason=_REASONS[verdict],
+        deviation="docs/deviations.md#one" if verdict is Verdict.DEVIATION else "",
         interrupts=INTERRUPTS,
         detail=detail or FailureDetail(),
         command_line="qemu-system-x86_64 -bios rom.bin" if bad else "",

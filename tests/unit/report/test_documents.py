@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import record
 
+from harness.evidence.failures import Section
 from harness.report.json_file import JsonReport
 from harness.report.junit import junit_xml
 from harness.report.text import printable
@@ -141,7 +142,7 @@ def test_junit_counts_and_kinds() -> None:
 def test_whatever_a_guest_says_is_well_formed_xml(text: str) -> None:
     from dataclasses import replace
 
-    bad = replace(ALL[1], reason=text, rule="r", detail=replace(ALL[1].detail, sections=(("Serial", text),)))
+    bad = replace(ALL[1], reason=text, rule="r", detail=replace(ALL[1].detail, sections=(Section("Serial", text),)))
     assert suites([bad]).find("testsuite/testcase/failure") is not None
 
 
@@ -154,4 +155,5 @@ def test_printable_text_drives_no_terminal(text: str) -> None:
 
 def test_a_record_is_plain_data_which_workers_of_xdist_can_send() -> None:
     data = replace(ALL[1], at_fault=AtFault.PROBE).to_json()
-    assert all(type(value) in (str, float, int, list, dict) for value in data.values()), data
+    plain = (str, float, int, bool, type(None), list, dict)
+    assert all(type(value) in plain for value in data.values()), data

@@ -23,6 +23,7 @@ from records import INTERRUPTS, record
 
 from harness.commands.run import Plan, execute
 from harness.commands.streams import Runner
+from harness.evidence.failures import Section
 from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.probes.probe import Case, Probe, ProbeBody
 from harness.qemu.target import load_targets
@@ -138,10 +139,10 @@ def test_the_source_leads_to_the_line_at_fault(tmp_path: Path) -> None:
 
 
 def test_findings_come_before_evidence_and_nothing_is_missing() -> None:
-    titles = [title for title, _ in explain(record(F))]
+    titles = [section.title for section in explain(record(F))]
     assert titles == ["Rule", "Assertion", "Interrupts", "Serial", "QEMU command line", "Run it again"]
-    assert ("Serial", "@run\\x1b[31m") in explain(record(F))
-    assert [title for title, _ in explain(record(U))] == ["Rule", "Unsupported"]
+    assert Section("Serial", "@run\\x1b[31m") in explain(record(F))
+    assert [section.title for section in explain(record(U))] == ["Rule", "Unsupported"]
 
 
 def test_output_without_a_terminal() -> None:
@@ -268,3 +269,12 @@ sys.exit(code)
     assert done.stdout.splitlines()[-1] == "0 False"
     assert "out.json: File too large; it holds the results up to then" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_the_summary_names_the_record_of_a_deviation_without_reading_its_reason() -> None:
+    deviating = replace(record(D), reason="assert 0 == 1", deviation="docs/deviations.md#other")
+    file = io.StringIO()
+    with Terminal(make_console(file=file), 1) as terminal:
+        terminal.finished(Result("timers", deviating))
+    terminal.summary("", 1.0)
+    assert "1 run on q35-tcg: recorded: docs/deviations.md#other" in file.getvalue()
