@@ -165,10 +165,6 @@ class Gate(Register, width=128):
         """The handler's linear address."""
         return self.OFFSET_63_32 << 32 | self.OFFSET_31_16 << 16 | self.OFFSET_15_0
 
-    def to_bytes_le(self) -> bytes:
-        """The 16 bytes in memory order."""
-        return int(self).to_bytes(16, "little")
-
 
 def tss_rsp_offset(level: int) -> int:
     """Byte offset of RSP0, RSP1 or RSP2 in a 64-bit TSS; raises `ValueError` for another level."""

@@ -145,10 +145,6 @@ class Register(int):
             mask |= cls.field(name).mask
         return mask
 
-    def differing(self, other: int) -> tuple[str, ...]:
-        """Names of the fields in which `other` differs."""
-        return tuple(n for n, f in self.FIELDS.items() if (int(self) ^ int(other)) & f.mask)
-
     def __str__(self) -> str:
         digits = self.WIDTH // 4
         parts = [f.describe(int(self)) for f in sorted(self.FIELDS.values(), key=lambda f: -f.high)]

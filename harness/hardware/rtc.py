@@ -64,14 +64,6 @@ class RegisterA(Register, width=8):
     DV = Field(6, 4, DividerSelect)
     UIP = Field(7, access="ro")
 
-    @property
-    def rate_hz(self) -> int:
-        """Periodic rate with the 32.768 kHz crystal; 0 is off. RS 1 and 2 give 256 and 128 Hz, as 8 and 9 do."""
-        rs = self.RS
-        if rs == 0:
-            return 0
-        return 32768 >> ((rs + 7 if rs < 3 else rs) - 1)
-
 
 class RegisterB(Register, width=8):
     """Register B: modes and interrupt enables."""

@@ -9,7 +9,7 @@ from harness.hardware.hpet import Hpet
 from harness.hardware.ioapic import IoApic, IoApicWindow, RedirectionEntry
 from harness.hardware.lapic import DeliveryMode, LocalApic, VectorBits
 from harness.hardware.pic8259 import Inputs, Ocw3, Pic8259, PicMaster, PicSlave, PollWord, ReadSelect
-from harness.hardware.pit8254 import Pit8254, PitControlWord, SystemControl
+from harness.hardware.pit8254 import Pit8254, PitControlWord
 from harness.hardware.platform import Platform
 from harness.kernel.bus import StagedBus, slot
 from harness.kernel.program import Program, TargetLacks
@@ -158,11 +158,6 @@ class PitControl(Pit8254):
         if not self._platform.has_port_61:
             raise TargetLacks(f"{self._platform.name} has no port 61h, where channel 2's gate and output are")
         return SpeakerChannel(self._program)
-
-    @property
-    def system_control(self) -> SystemControl:
-        """Port 61h: gate of channel 2, its output."""
-        return SystemControl(self.bus, name="port61")
 
     def program(self, channel: int, mode: int, count: int, *, bcd: bool = False) -> None:
         """Control word (both bytes), then the count, low byte first. 0 is the largest: 65536, or 10000 in BCD."""

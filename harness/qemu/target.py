@@ -105,10 +105,6 @@ class Target:
             raise QemuNotFound(wanted, _INSTALL)
         return Path(found).absolute()
 
-    def with_binary(self, binary: str, suffix: str) -> Target:
-        """The same target on another QEMU, named `NAME@SUFFIX`."""
-        return replace(self, binary=binary, name=f"{self.name}@{suffix}")
-
 
 def _from_table(name: str, table: Mapping[str, Any], base: Target | None, where: str) -> Target:
     if not name.isprintable() or not name:

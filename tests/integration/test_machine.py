@@ -181,7 +181,7 @@ def test_what_cannot_be_is_refused_with_the_reason() -> None:
     with pytest.raises(Unsupported, match="microvm cannot have nvme"):
         Machine.launch(Shape(target("microvm-tcg"), devices=devices_named(["nvme"])), guests.SILENT)
     with pytest.raises(QemuNotFound, match="no-such-qemu"):
-        Machine.launch(Shape(target("q35-tcg").with_binary("no-such-qemu", "x")), guests.SILENT)
+        Machine.launch(Shape(replace(target("q35-tcg"), binary="no-such-qemu")), guests.SILENT)
     with pytest.raises(TargetError, match="multiple of 64 KiB"):
         Machine.launch(Q35, b"\xf4")
     with pytest.raises(TargetError, match="guest RAM ends at 0x4000000"):

@@ -134,7 +134,7 @@ def test_other_divisors_are_refused(divisor: int) -> None:
 def test_gate_and_descriptor_give_back_their_addresses() -> None:
     gate = descriptors.Gate.to(0xFFFF_8000_1234_5678, 8)
     assert gate.offset == 0xFFFF_8000_1234_5678
-    assert gate.to_bytes_le()[:4] == b"\x78\x56\x08\x00"
+    assert int(gate).to_bytes(16, "little")[:4] == b"\x78\x56\x08\x00"
     assert descriptors.TssDescriptor.to(0xFFFF_8000_1234_5678).base == 0xFFFF_8000_1234_5678
     flat = descriptors.SegmentDescriptor(0x00AF_9B00_0000_FFFF)
     assert (flat.base, flat.limit) == (0, 0xFFFF_FFFF)
@@ -186,7 +186,6 @@ def test_pit_counts() -> None:
 
 def test_rtc_rates() -> None:
     assert [rtc.rtc_rate_select(hz) for hz in (8192, 1024, 2)] == [3, 6, 15]
-    assert [rtc.RegisterA.of(RS=rs).rate_hz for rs in (0, 1, 2, 3, 6, 15)] == [0, 256, 128, 8192, 1024, 2]
     with pytest.raises(FieldError, match="power of two"):
         rtc.rtc_rate_select(1000)
 

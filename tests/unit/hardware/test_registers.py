@@ -69,7 +69,6 @@ def test_of_changes_only_the_named_field(register: type[Register], data: st.Data
     after = register.of(before, **{name: content})
     assert getattr(after, name) == content
     assert (int(after) ^ before) & ~register.mask_of(name) == 0
-    assert set(after.differing(before)) <= {name}
 
 
 @pytest.mark.parametrize("register", REGISTERS, ids=lambda r: r.__name__)

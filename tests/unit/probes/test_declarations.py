@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,7 +78,7 @@ def test_the_kind_of_a_target_does_not_depend_on_its_name() -> None:
         assert target.kind == name.removesuffix("-intel")
     mine = Target("mine", "q35", "tcg", "icount")
     assert _deviation(targets="*-tcg").applies(mine.kind, "", "7.2.22")
-    assert builtin_targets()["pc-tcg-rt"].with_binary("/q", "10.0").kind == "pc-tcg-rt"
+    assert replace(builtin_targets()["pc-tcg-rt"], name="pc-tcg-rt@10.0", binary="/q").kind == "pc-tcg-rt"
 
 
 def test_a_deviation_takes_keywords_only() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_a_missing_file_and_a_missing_binary(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="No such file"):
         load_targets(tmp_path / "none.toml")
     with pytest.raises(QemuNotFound, match="was not found"):
-        target("pc-tcg").with_binary("/nowhere/qemu", "x").find_binary()
+        replace(target("pc-tcg"), binary="/nowhere/qemu").find_binary()
 
 
 def test_devices() -> None:
