@@ -325,7 +325,7 @@ class _Listener:
 def launch(config: pytest.Config, target: Target, marker: pytest.Mark | None) -> Iterator[Machine]:
     """The machine of an ordinary test, as its marker describes it."""
     from harness.qemu.devices import devices_named
-    from harness.qemu.shape import Shape
+    from harness.qemu.machine_config import MachineConfig
 
     wanted = dict(marker.kwargs) if marker else {}
     wanted.pop("target", None)
@@ -337,8 +337,10 @@ def launch(config: pytest.Config, target: Target, marker: pytest.Mark | None) ->
     place = tuple(wanted.pop("place", ()))
     arguments = (*wanted.pop("qemu_args", ()), *config.getoption("--trapgate-qemu-arg"))
     try:
-        shape = Shape(target, devices=devices_named(wanted.pop("needs", ())), extra_args=arguments, **wanted)
-        launched = Machine.launch(shape, image, place)
+        machine_config = MachineConfig(
+            target, devices=devices_named(wanted.pop("needs", ())), extra_args=arguments, **wanted
+        )
+        launched = Machine.launch(machine_config, image, place)
     except TypeError as error:
         pytest.fail(f"@pytest.mark.trapgate: {error}", pytrace=False)
     except Unsupported as error:

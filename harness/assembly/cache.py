@@ -19,18 +19,18 @@ from typing import Final
 from harness.assembly.listing import Assembled
 from harness.assembly.names import Names
 from harness.assembly.source import SourceLine
-from harness.kept import Kept
+from harness.disk_cache import DiskCache
 
 __all__ = ["key", "load", "store"]
 
 _DIGEST: Final = 32
-_KEPT: Final = Kept("assembly", b"trapgate assembly 2\n")
+_CACHE: Final = DiskCache("assembly", b"trapgate assembly 2\n")
 
 
 @cache
 def _tools() -> bytes:
     """A digest of all that turns a source into bytes: this package's code and the versions of what it uses."""
-    digest = blake2b(_KEPT.form + sys.version.encode(), digest_size=_DIGEST)  # `marshal` belongs to a version
+    digest = blake2b(_CACHE.form + sys.version.encode(), digest_size=_DIGEST)  # `marshal` belongs to a version
     for name in ("keystone-engine", "capstone"):
         digest.update(f"{name} {version(name)}\n".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
@@ -48,7 +48,7 @@ def key(
     common: Names,
 ) -> str | None:
     """The name of a unit's entry; None if there is no cache. Equal keys mean equal bytes."""
-    if _KEPT.folder is None:
+    if _CACHE.folder is None:
         return None
     digest = blake2b(_tools() + common.digest, digest_size=_DIGEST)
     # Lines of an accepted source hold no control characters, so with their number the separator is not ambiguous.
@@ -62,7 +62,7 @@ def key(
 
 def load(name: str | None, source: Sequence[SourceLine], address: int) -> Assembled | None:
     """The unit of that key, with the places of `source`; None if there is none, or it is damaged."""
-    payload = _KEPT.load(name)
+    payload = _CACHE.load(name)
     if payload is None:
         return None
     code, symbols, rows = marshal.loads(payload)
@@ -71,4 +71,4 @@ def load(name: str | None, source: Sequence[SourceLine], address: int) -> Assemb
 
 def store(name: str | None, done: Assembled) -> None:
     """Store a unit; nothing is stored where that fails (a full disk, a read-only folder)."""
-    _KEPT.store(name, marshal.dumps((done.code, dict(done.symbols), tuple(done.rows))))
+    _CACHE.store(name, marshal.dumps((done.code, dict(done.symbols), tuple(done.rows))))

@@ -15,14 +15,14 @@ from statistics import median
 
 from harness import abi
 from harness.assembly import SourceLine, assemble, source_from_text
-from harness.campaign.bare import floor_ms, guest_alone_ms
-from harness.campaign.order import shuffled
+from harness.campaign.bare_qemu import floor_ms, guest_alone_ms
 from harness.campaign.parallel import run_cases
+from harness.campaign.sharding import shuffled
 from harness.image.image import Image, Parameters
 from harness.kernel.runtime import runtime_source
 from harness.probes.probe import Case
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.target import Target
 from harness.run.build import build
 from harness.run.execute import Executor, RunOptions
@@ -67,7 +67,7 @@ def measure(
 
     `reference` is the probe that is run alone, `waiting` one that waits in guest time, `catalogue` what is run whole.
 
-    Raises BenchError, BareError, QemuError, CrewError.
+    Raises BenchError, BareQemuError, QemuError, WorkerPoolError.
     """
     bench = Bench(reference.id, target.name)
     progress("cold and warm runs against a bare QEMU")
@@ -141,7 +141,7 @@ def _steps(bench: Bench, reference: Case, target: Target, samples: int) -> None:
         times.setdefault(name, []).append((time.perf_counter() - started) * 1e3)
 
     image: Image = build(reference, target).image
-    with Machine.launch(Shape(target), image.rom) as machine:
+    with Machine.launch(MachineConfig(target), image.rom) as machine:
         for number in range(samples):
             with timed("build and assemble"):
                 image = build(reference, target).image

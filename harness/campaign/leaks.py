@@ -26,7 +26,7 @@ from harness.qemu.device_state import device_state
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.target import Target
 from harness.run.build import Built, build
 from harness.run.leftovers import leaves_state, stage
@@ -69,9 +69,9 @@ class Finding:
 
 @dataclass
 class Leaks:
-    """What was found for one shape."""
+    """What was found for one machine configuration."""
 
-    shape: Shape
+    config: MachineConfig
     findings: list[Finding] = field(default_factory=list)
     attacks: int = 0
     broken: list[str] = field(default_factory=list)  # attacks whose guest did not end in order: no next guest
@@ -92,8 +92,8 @@ def find_leaks(
     Raises VmStateError where the state of the machine cannot be had, and what `Machine.launch` raises.
     """
     devices = tuple(devices)
-    shape = Shape(target, devices=devices_named(devices))
-    finder = _Finder(shape)
+    config = MachineConfig(target, devices=devices_named(devices))
+    finder = _Finder(config)
     found = finder.found
     fresh = finder.harmless()
     found.fields = len(fresh)
@@ -117,9 +117,9 @@ def find_leaks(
 
 
 class _Finder:
-    def __init__(self, shape: Shape) -> None:
-        self.found = Leaks(shape)
-        self._shape = shape
+    def __init__(self, config: MachineConfig) -> None:
+        self.found = Leaks(config)
+        self._config = config
         self._ids = (number << 16 for number in count(1))
         self._victim = self._build(_victim)
 
@@ -150,7 +150,7 @@ class _Finder:
 
     def ports(self) -> set[int]:
         """The ports that a device answers."""
-        with Machine.launch(self._shape, self._victim.image.rom) as machine:
+        with Machine.launch(self._config, self._victim.image.rom) as machine:
             text = machine.hmp("info mtree -f")
         ports: set[int] = set()
         for start, end, name in _IO_RANGE.findall(text):
@@ -160,13 +160,13 @@ class _Finder:
 
     def _after(self, first: Built) -> tuple[dict[str, bytes], str]:
         """The devices' state at the second guest's first instruction, and why there is no second guest."""
-        with Machine.launch(self._shape, first.image.rom) as machine:
+        with Machine.launch(self._config, first.image.rom) as machine:
             run = self._run(machine, first)
             if not run.ended:
                 raise RunBroken("the guest came to a checkpoint")
             snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size)
-            reason = leaves_state(run, snapshot) or self._shape.why_single() or ""
-            if not machine.shape.reusable:
+            reason = leaves_state(run, snapshot) or self._config.why_single() or ""
+            if not machine.config.reusable:
                 machine.reset()
             self._run(machine, self._victim)
             return dict(_by_bytes(device_state(machine))), reason
@@ -179,8 +179,8 @@ class _Finder:
         return run
 
     def _build(self, program: Callable[..., ProbeBody], **parameters: object) -> Built:
-        declared = probe(spec=_SPEC, needs=[device.name for device in self._shape.devices])(program)
-        return build(Case(declared, parameters), self._shape.target)
+        declared = probe(spec=_SPEC, needs=[device.name for device in self._config.devices])(program)
+        return build(Case(declared, parameters), self._config.target)
 
 
 def _by_bytes(state: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:

@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
-from harness.campaign.crew import Crew, Done
+from harness.campaign.worker_pool import Done, WorkerPool
 from harness.evidence.failures import Section, SectionKind
 from harness.one_line import one_line
 from harness.probes.loader import load_file
@@ -95,7 +95,7 @@ def for_each_case(
     """Do something with each case on its target, in `workers` processes; `Done.number` is the position in `runs`.
 
     With one worker, all is done in this process, in order. Else `do` must be picklable, and results come in any order.
-    Raises CrewError.
+    Raises WorkerPoolError.
     """
     if workers <= 1:
         yield from _here(runs, options, do)
@@ -103,10 +103,10 @@ def for_each_case(
     groups: dict[object, list[tuple[int, CaseJob]]] = {}
     for number, (target, case) in enumerate(runs):
         probe = case.probe
-        shape = (target.name, probe.cpus, probe.needs, probe.interactive, case.boot == "rom")
-        groups.setdefault(shape, []).append((number, CaseJob.of(case, target)))
-    with Crew[CaseJob, R](workers, partial(_open, options, do)) as crew:
-        yield from crew.run(list(groups.values()))
+        config = (target.name, probe.cpus, probe.needs, probe.interactive, case.boot == "rom")
+        groups.setdefault(config, []).append((number, CaseJob.of(case, target)))
+    with WorkerPool[CaseJob, R](workers, partial(_open, options, do)) as pool:
+        yield from pool.run(list(groups.values()))
 
 
 def _here(
@@ -137,7 +137,7 @@ def run_cases(
     `do` makes one run.
 
     A case whose worker was killed is run once more by another one (`attempts` is 2), and is an `error` if that is
-    killed too. Raises CrewError.
+    killed too. Raises WorkerPoolError.
     """
     for done in for_each_case(runs, options, do, workers):
         if done.number + workers < len(runs):  # about: what is given out next

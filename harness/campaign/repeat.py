@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from harness.campaign.compare import Difference, first_difference
-from harness.campaign.order import shuffled
 from harness.campaign.parallel import run_cases
-from harness.campaign.rounds import Repeats
+from harness.campaign.repeat_tally import Repeats
+from harness.campaign.sharding import shuffled
 from harness.evidence.failures import Section, SectionKind
 from harness.probes.probe import Case
 from harness.qemu.target import Target
@@ -41,7 +41,7 @@ def repeat_cases(
     """Run everything `repeats.rounds` times, round after round; one record for each position, when its last is done.
 
     A difference makes it a `fail` that shows the first one. Where warm runs differ in time alone, cold runs decide.
-    `each` is called with every single run. Raises CrewError.
+    `each` is called with every single run. Raises WorkerPoolError.
     """
     positions = [
         position

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.campaign.crew import CrewError
+from harness.campaign.worker_pool import WorkerPoolError
 from harness.commands.options import Selection, selecting
 from harness.commands.planning import check_programs, find_cases, usage_error
 from harness.commands.throughput import throughput_document, throughput_tables
@@ -83,7 +83,7 @@ def bench_command(
 
     Exit codes: 0 · 2 wrong usage · 3 a run did not pass, so that its time means nothing.
     """
-    from harness.campaign.bare import BareError
+    from harness.campaign.bare_qemu import BareQemuError
     from harness.campaign.bench import BenchError, measure
     from harness.campaign.throughput.figures import ThroughputError, measure_throughput
 
@@ -116,7 +116,7 @@ def bench_command(
             for table in throughput_tables(figures):
                 console.print(table, soft_wrap=False)
             document["throughput"] = throughput_document(figures)
-    except (BenchError, BareError, QemuError, CrewError, ThroughputError) as error:
+    except (BenchError, BareQemuError, QemuError, WorkerPoolError, ThroughputError) as error:
         log.print(Text(f"trapgate bench: {error}", "bold magenta"), soft_wrap=True)
         raise typer.Exit(3) from None
     document["seconds"] = round(time.monotonic() - started, 1)

@@ -16,7 +16,7 @@ from harness.qemu.devices import DEVICES
 from harness.qemu.errors import QemuError
 from harness.qemu.features import Features, features, trial, unsupported
 from harness.qemu.firmware import find_uefi
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.target import Accelerator, MachineType, Target
 from harness.report.host import host_facts, version
 from harness.report.json_file import SCHEMA
@@ -138,7 +138,7 @@ def _trial(has: Features, accelerator: Accelerator, machine: MachineType) -> Tri
 
 def _target(target: Target) -> TargetState:
     try:
-        reason = unsupported(Shape(target))
+        reason = unsupported(MachineConfig(target))
         program = str(target.find_binary())
         if reason is None:
             reason = trial(program, target.accelerator, target.machine).reason

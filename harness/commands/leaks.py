@@ -88,7 +88,7 @@ def leaks_command(
 
 def _print(name: str, found: Leaks) -> None:
     console = make_console()
-    version = features(str(found.shape.target.find_binary())).version
+    version = features(str(found.config.target.find_binary())).version
     leaks = len({_family(finding.path) for finding in found.leaks})
     console.print(
         f"{name}, QEMU {version}: {found.attacks} guests, {found.fields} fields compared, "
@@ -126,7 +126,7 @@ def _families(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
 def _document(name: str, found: Leaks) -> dict[str, Any]:
     return {
         "machine": name,
-        "version": features(str(found.shape.target.find_binary())).version,
+        "version": features(str(found.config.target.find_binary())).version,
         "guests": found.attacks,
         "fields": found.fields,
         "varying": sorted(found.varying),

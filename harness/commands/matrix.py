@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from harness.campaign.crew import CrewError
-from harness.campaign.order import default_workers
+from harness.campaign.sharding import default_workers
+from harness.campaign.worker_pool import WorkerPoolError
 from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.other_qemus import other_qemus
 from harness.commands.planning import usage_error
@@ -112,7 +112,7 @@ def _run(
             for number, record in run_cases(runs, options, jobs or default_workers(len(runs))):
                 records[number] = record
                 progress.update(task, advance=1, description=f"{record.probe}  {record.target}")
-        except CrewError as error:
+        except WorkerPoolError as error:
             console.print(Text(str(error), "bold magenta"), soft_wrap=True)
             raise typer.Exit(3) from None
     size = len(cases)

@@ -17,7 +17,7 @@ import typer
 
 from harness.commands.completion import complete_names, complete_targets
 from harness.commands.planning import find_cases, usage_error
-from harness.probes.loader import Problem
+from harness.probes.loader import LoadProblem
 from harness.probes.probe import Case
 from harness.probes.probe_error import ProbeError
 from harness.probes.selection import Keywords, SelectionError
@@ -116,14 +116,14 @@ class Selection(TargetSelection):
         """Whether neither names nor an expression make the choice smaller."""
         return not self.names and not self.keyword
 
-    def find_cases(self, broken: list[Problem] | None = None) -> list[Case]:
+    def find_cases(self, broken: list[LoadProblem] | None = None) -> list[Case]:
         """The cases by their names alone: see `harness.commands.planning.find_cases`."""
         return find_cases(self.names or (), self.probes or (), broken=broken, catalogue=self.catalogue)
 
     def plan(
         self,
         default: Sequence[str] = (),
-        broken: list[Problem] | None = None,
+        broken: list[LoadProblem] | None = None,
         *,
         qemu: bool = True,
     ) -> Choice:

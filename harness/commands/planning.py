@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 from rich.text import Text
 
-from harness.probes.loader import LoadError, Problem, catalogue_root, discover, mentions_probe, same_id
+from harness.probes.loader import LoadError, LoadProblem, catalogue_root, discover, mentions_probe, same_id
 from harness.probes.probe import Case, Probe
 from harness.probes.probe_places import name_on_disk, probe_files, shipped_root, shown
 from harness.probes.selection import Keywords, SelectionError, select
@@ -49,7 +49,7 @@ def find_cases(
     names: Sequence[str],
     folders: Sequence[Path] = (),
     keywords: Keywords | None = None,
-    broken: list[Problem] | None = None,
+    broken: list[LoadProblem] | None = None,
     *,
     catalogue: bool = False,
 ) -> list[Case]:
@@ -62,7 +62,7 @@ def find_cases(
     roots = [folder.resolve() for folder in folders]
     if catalogue or not roots:
         roots.append(catalogue_root())
-    missing = [Problem(root, 0, "no such folder") for root in roots if not root.exists()]
+    missing = [LoadProblem(root, 0, "no such folder") for root in roots if not root.exists()]
     if missing:
         raise LoadError(missing)
     places = {name: _place(name, roots, own=bool(folders)) for name in names}
@@ -104,7 +104,7 @@ def _place(name: str, roots: Sequence[Path], *, own: bool) -> Path | None:
     return inside[0] if len(roots) == 1 and inside and inside[0].is_relative_to(roots[0]) else None
 
 
-def _concerns(problem: Problem, places: Mapping[str, Path | None], roots: Sequence[Path]) -> bool:
+def _concerns(problem: LoadProblem, places: Mapping[str, Path | None], roots: Sequence[Path]) -> bool:
     """Whether a broken file may hold what one of the names means; a name without a place may mean any file."""
     for name, known in places.items():
         text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
@@ -124,4 +124,4 @@ def _refuse_equal_ids(probes: Iterable[Probe]) -> None:
         if before is not found:
             if found.root == shipped_root():  # the user's own probe is the one to change
                 found, before = before, found
-            raise LoadError([Problem(found.path, found.line, same_id(found, before))])
+            raise LoadError([LoadProblem(found.path, found.line, same_id(found, before))])

@@ -18,13 +18,13 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from harness.campaign.crew import CrewError
-from harness.campaign.order import Shard
-from harness.campaign.rounds import Repeats
+from harness.campaign.repeat_tally import Repeats
+from harness.campaign.sharding import Shard
+from harness.campaign.worker_pool import WorkerPoolError
 from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.planning import check_programs, usage_error
 from harness.commands.streams import OpenRunner, Runner, Stream
-from harness.probes.loader import Problem
+from harness.probes.loader import LoadProblem
 from harness.probes.own_records import OwnRecord, RecordsError, draft, load_records
 from harness.probes.probe import Case
 from harness.qemu.errors import QemuError
@@ -135,7 +135,7 @@ def run_command(
     ] = None,
 ) -> None:
     """Boot probes on targets and print their verdicts; each failure is explained."""
-    broken: list[Problem] = []
+    broken: list[LoadProblem] = []
     try:
         part = Shard.parse(shard) if shard else None
     except ValueError as error:
@@ -197,7 +197,7 @@ def _own_records(selection: Selection, path: Path) -> tuple[OwnRecord, ...]:
 
 
 def _part_of(
-    runs: Sequence[tuple[Target, list[Case]]], part: Shard, broken: Sequence[Problem]
+    runs: Sequence[tuple[Target, list[Case]]], part: Shard, broken: Sequence[LoadProblem]
 ) -> list[tuple[Target, list[Case]]]:
     """What one CI job of several runs. A job that would run nothing is wrong usage: its success would mean nothing."""
     held = [(target, [case for case in chosen if part.holds(case.id)]) for target, chosen in runs]
@@ -237,7 +237,7 @@ def execute(plan: Plan, open_runner: OpenRunner) -> int:
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, Stopped) else int(signal.SIGINT)
         note, code = f"interrupted by {signal.Signals(number).name}", 128 + number
-    except CrewError as error:
+    except WorkerPoolError as error:
         note, code = str(error), 3
     finally:  # also after a defect: the report has what is known
         cause = "" if complete else note or f"the command broke: {sys.exc_info()[1]!r}"

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from harness.campaign.order import default_workers, shuffled
+from harness.campaign.sharding import default_workers, shuffled
 from harness.probes.probe import Case
 from harness.qemu.target import Target
 from harness.run.record import RunRecord
 
 if TYPE_CHECKING:
-    from harness.campaign.rounds import Repeats
+    from harness.campaign.repeat_tally import Repeats
     from harness.probes.own_records import OwnRecord
 
 __all__ = ["OpenRunner", "Runner", "Stream"]

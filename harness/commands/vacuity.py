@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from harness.campaign.crew import CrewError
-from harness.campaign.order import default_workers
+from harness.campaign.sharding import default_workers
+from harness.campaign.worker_pool import WorkerPoolError
 from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.planning import check_programs, usage_error
 from harness.probes.probe import Case
@@ -117,7 +117,7 @@ def _examine(
                 lost = CaseVacuity(case.id, case.probe.id, target.name, Verdict.ERROR, done.lost)
                 found[done.number] = done.result or lost
                 progress.update(task, advance=1, description=case.id)
-        except CrewError as error:
+        except WorkerPoolError as error:
             console.print(Text(str(error), "bold magenta"), soft_wrap=True)
             raise typer.Exit(3) from None
     return [found[number] for number in sorted(found)]

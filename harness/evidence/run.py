@@ -77,7 +77,7 @@ class Run(Evidence):
                 self._checkpoint = ""
                 self.ended = True
                 check_flood(self.machine)
-                check_guards(self.machine.ram, self.machine.shape.cpus)
+                check_guards(self.machine.ram, self.machine.config.cpus)
                 check_witnesses(self)
                 for name, snapshot in self._seen.items():
                     self.at(name).check_unchanged(snapshot)
@@ -213,7 +213,7 @@ class Run(Evidence):
         return frozen.lapic
 
     def _compare_lapic(self, frozen: Snapshot, cpu: int) -> None:
-        kvm = self.machine.shape.target.accelerator == "kvm"
+        kvm = self.machine.config.target.accelerator == "kvm"
         compare_lapic(frozen.lapic, self.machine.lapic(cpu), x2apic=frozen.apic_mode == 2, kvm=kvm)
 
     @property

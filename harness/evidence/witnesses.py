@@ -30,7 +30,7 @@ def check_witnesses(run: Evidence) -> None:
     _check_counts(run)
     run.seals = Seals(run.machine.ram, _check_console(run, output))
     check_registers(run, cpus)
-    if run.machine.shape.interrupt_log:
+    if run.machine.config.interrupt_log:
         check_second_source(run)
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import CodeType
 from typing import Final
 
-from harness.kept import Kept
+from harness.disk_cache import DiskCache
 from harness.probes.assertions import compile_rewritten
 
 __all__ = ["Compiled", "compiled", "known"]
 
-_KEPT: Final = Kept("probes", b"trapgate probe code 1\n")
+_CACHE: Final = DiskCache("probes", b"trapgate probe code 1\n")
 _JUDGES: Final = ("assertions.py", "compiled.py", "lint.py", "loader.py")
 
 Shape = Sequence[tuple[str, int, Sequence[str]]]
@@ -39,13 +39,13 @@ class Compiled:
     def keep(self, probes: Shape) -> None:
         """Nothing is wrong with these probes: remember that, and the code."""
         if self._name is not None:
-            _KEPT.store(self._name, marshal.dumps((self.code, _plain(probes))))
+            _CACHE.store(self._name, marshal.dumps((self.code, _plain(probes))))
 
 
 def known(source: bytes, path: Path) -> Compiled | None:
     """The code of a file that was well formed when it was last seen, with this source, at this path."""
     name = _key(source, path)
-    payload = _KEPT.load(name)
+    payload = _CACHE.load(name)
     return None if payload is None else Compiled(name, *marshal.loads(payload))
 
 
@@ -59,7 +59,7 @@ def _plain(probes: Shape) -> list[tuple[str, int, list[str]]]:
 
 
 def _key(source: bytes, path: Path) -> str | None:
-    if _KEPT.folder is None:
+    if _CACHE.folder is None:
         return None
     return blake2b(_tools() + str(path).encode("utf-8", "surrogateescape") + b"\0" + source, digest_size=32).hexdigest()
 

@@ -29,7 +29,7 @@ from harness.qemu.devices import DEVICES
 __all__ = [
     "Discovery",
     "LoadError",
-    "Problem",
+    "LoadProblem",
     "catalogue_root",
     "discover",
     "load_file",
@@ -42,7 +42,7 @@ _PACKAGE = "trapgate_probes"
 
 
 @dataclass(frozen=True)
-class Problem:
+class LoadProblem:
     """One thing that is wrong with a probe file."""
 
     path: Path
@@ -57,7 +57,7 @@ class Problem:
 class LoadError(ProbeError):
     """Probe files that cannot be used; `problems` holds every finding, `str()` shows one a line."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[LoadProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
 
@@ -67,7 +67,7 @@ class Discovery:
     """What some paths hold: the probes that are well formed, and the problems of the files that are not."""
 
     probes: tuple[Probe, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[LoadProblem, ...]
 
 
 def catalogue_root() -> Path:
@@ -77,7 +77,7 @@ def catalogue_root() -> Path:
     """
     root = shipped_root()
     if root is None:
-        raise LoadError([Problem(Path("guest/probes"), 0, "the catalogue is not installed; reinstall trapgate")])
+        raise LoadError([LoadProblem(Path("guest/probes"), 0, "the catalogue is not installed; reinstall trapgate")])
     return root
 
 
@@ -96,7 +96,7 @@ def load_probes(paths: Sequence[Path] = (), root: Path | None = None) -> list[Pr
 def discover(paths: Sequence[Path] = (), root: Path | None = None) -> Discovery:
     """As `load_probes`, but a file that is not well formed does not hide the others."""
     probes: dict[tuple[Path, str], Probe] = {}
-    problems: list[Problem] = []
+    problems: list[LoadProblem] = []
     for given in paths or (catalogue_root(),):
         path, _, name = str(given).partition("::")
         try:
@@ -112,7 +112,7 @@ def discover(paths: Sequence[Path] = (), root: Path | None = None) -> Discovery:
     return Discovery(tuple(probes.values()), tuple(dict.fromkeys(problems)))
 
 
-def _unknown_coverage(found: Probe) -> Problem | None:
+def _unknown_coverage(found: Probe) -> LoadProblem | None:
     """What is wrong with the coverage ids of a probe outside of the catalogue, whose own a test checks."""
     if not found.covers or found.root == catalogue_root():
         return None
@@ -124,7 +124,7 @@ def _unknown_coverage(found: Probe) -> Problem | None:
             text = (
                 f"{found.name}: covers {name!r}, which is no coverage id; {hint}`trapgate list --coverage` lists them"
             )
-            return Problem(found.path, found.line, text)
+            return LoadProblem(found.path, found.line, text)
     return None
 
 
@@ -133,7 +133,7 @@ def _coverage_ids() -> frozenset[str]:
     return frozenset(bullet.id for bullet in load_bullets(coverage_root()))
 
 
-def _load_path(given: Path, name: str, root: Path | None, problems: list[Problem]) -> list[Probe]:
+def _load_path(given: Path, name: str, root: Path | None, problems: list[LoadProblem]) -> list[Probe]:
     path = given.resolve()
     if path.is_dir() and not name:
         found: list[Probe] = []
@@ -145,17 +145,17 @@ def _load_path(given: Path, name: str, root: Path | None, problems: list[Problem
         return found
     if not path.is_file():
         what = "is a folder; ::NAME needs a file" if path.is_dir() else "no such file or folder"
-        raise LoadError([Problem(path, 0, what)])
+        raise LoadError([LoadProblem(path, 0, what)])
     if path.suffix != ".py":
         what = "is an ELF image" if path.open("rb").read(4) == b"\x7fELF" else "is no Python file"
-        raise LoadError([Problem(path, 0, f"{what}. Expected: a file of probes, whose name ends with .py")])
+        raise LoadError([LoadProblem(path, 0, f"{what}. Expected: a file of probes, whose name ends with .py")])
     loaded = load_file(path, root)
     if not loaded:
-        raise LoadError([Problem(path, 0, "holds no probe; decorate one with @probe(spec=…)")])
+        raise LoadError([LoadProblem(path, 0, "holds no probe; decorate one with @probe(spec=…)")])
     if name:
         loaded = [found for found in loaded if found.name == name.partition("[")[0]]
         if not loaded:
-            raise LoadError([Problem(path, 0, f"holds no probe named {name!r}")])
+            raise LoadError([LoadProblem(path, 0, f"holds no probe named {name!r}")])
     return loaded
 
 
@@ -182,13 +182,15 @@ def load_file(path: Path, root: Path | None = None) -> list[Probe]:
     helper` works; its assertions are rewritten. Raises LoadError with file, line, reason and remedy.
     """
     if sys.flags.optimize:
-        raise LoadError([Problem(path, 0, "python -O strips assertions; run without -O and without PYTHONOPTIMIZE")])
+        raise LoadError(
+            [LoadProblem(path, 0, "python -O strips assertions; run without -O and without PYTHONOPTIMIZE")]
+        )
     path = path.resolve()
     root = root.resolve() if root is not None else probes_root(path)
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise LoadError([Problem(path, 0, f"cannot be read: {error.strerror}")]) from error
+        raise LoadError([LoadProblem(path, 0, f"cannot be read: {error.strerror}")]) from error
     code = _compiled(source, path)
     module = _execute(code.code, path, root)
     probes = sorted(
@@ -215,37 +217,37 @@ def _compiled(source: bytes, path: Path) -> Compiled:
         return found
     findings = module_findings(_parse(source, path))
     if findings:
-        raise LoadError([Problem(path, finding.line, finding.text) for finding in findings])
+        raise LoadError([LoadProblem(path, finding.line, finding.text) for finding in findings])
     try:
         return compiled(source, path)
     except SyntaxError as error:  # one that only the compiler finds, such as `return` outside of a function
-        raise LoadError([Problem(path, error.lineno or 0, f"{type(error).__name__}: {error.msg}")]) from error
+        raise LoadError([LoadProblem(path, error.lineno or 0, f"{type(error).__name__}: {error.msg}")]) from error
 
 
-def _findings(tree: ast.Module, path: Path, probes: Sequence[Probe]) -> list[Problem]:
+def _findings(tree: ast.Module, path: Path, probes: Sequence[Probe]) -> list[LoadProblem]:
     """What is wrong with the form of these probes."""
     functions = {
         min(d.lineno for d in node.decorator_list): node
         for node in ast.walk(tree)
         if isinstance(node, FunctionNode) and node.decorator_list
     }
-    problems: list[Problem] = []
+    problems: list[LoadProblem] = []
     for found in probes:
         for name in found.needs:
             if name not in DEVICES:
                 near = get_close_matches(name, DEVICES, n=1, cutoff=0.4)
                 hint = f"; did you mean {near[0]!r}?" if near else "."
                 text = f"{found.name}: needs: no device is named {name!r}{hint} Known: {', '.join(sorted(DEVICES))}"
-                problems.append(Problem(path, found.line, text))
+                problems.append(LoadProblem(path, found.line, text))
         node = functions.get(found.line)
         if node is None:
             text = f"{found.name}: is not defined by `def` below its own @probe; write it as a function of this file"
-            problems.append(Problem(path, found.line, text))
+            problems.append(LoadProblem(path, found.line, text))
             continue
-        problems += [Problem(path, f.line, f.text) for f in function_findings(node, list(found.parameters))]
+        problems += [LoadProblem(path, f.line, f.text) for f in function_findings(node, list(found.parameters))]
         if not found.spec:
             text = f"{found.name}: cites no source; add @probe(spec=…) above @probe.each"
-            problems.append(Problem(path, found.line, text))
+            problems.append(LoadProblem(path, found.line, text))
     return sorted(problems, key=lambda problem: problem.line)
 
 
@@ -258,9 +260,9 @@ def _parse(source: bytes, path: Path) -> ast.Module:
         text = f"{type(error).__name__}: {error.msg}"
         if error.text:
             text += f"\n    {error.text.strip()}"
-        raise LoadError([Problem(path, error.lineno or 0, text)]) from error
+        raise LoadError([LoadProblem(path, error.lineno or 0, text)]) from error
     except ValueError as error:  # null bytes
-        raise LoadError([Problem(path, 0, f"is not Python source: {error}")]) from error
+        raise LoadError([LoadProblem(path, 0, f"is not Python source: {error}")]) from error
 
 
 def _execute(code: CodeType, path: Path, root: Path) -> ModuleType:
@@ -283,19 +285,19 @@ def _execute(code: CodeType, path: Path, root: Path) -> ModuleType:
     return module
 
 
-def _import_problem(error: BaseException, path: Path) -> Problem:
+def _import_problem(error: BaseException, path: Path) -> LoadProblem:
     """The file's own failure, told from the file's own line on."""
     frames = traceback.extract_tb(error.__traceback__)
     own = next((i for i, frame in enumerate(frames) if frame.filename == str(path)), None)
     if own is None:
-        return Problem(path, 0, f"cannot be loaded: {type(error).__name__}: {error}")
+        return LoadProblem(path, 0, f"cannot be loaded: {type(error).__name__}: {error}")
     line = max((i, frame.lineno or 0) for i, frame in enumerate(frames) if frame.filename == str(path))[1]
     if isinstance(error, ProbeError):
-        return Problem(path, line, str(error))
+        return LoadProblem(path, line, str(error))
     text = f"cannot be imported: {type(error).__name__}: {error}{remedy(error, path)}"
     if len(frames) > own + 1 and not isinstance(error, ImportError):
         text += "\n" + "".join(traceback.format_list(frames[own:])).rstrip()
-    return Problem(path, line, text)
+    return LoadProblem(path, line, text)
 
 
 def _module_name(path: Path, root: Path) -> str:

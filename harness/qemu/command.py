@@ -1,4 +1,4 @@
-"""The QEMU command line of a shape, each option that is not plain with its reason."""
+"""The QEMU command line of a machine configuration, each option that is not plain with its reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.qemu.errors import Unsupported
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 
 __all__ = ["SANDBOX", "Endpoints", "qemu_arguments"]
 
@@ -32,13 +32,13 @@ class Endpoints:
     backings: Mapping[str, str] = field(default_factory=dict)  # device name -> path
     networks: Mapping[str, str] = field(default_factory=dict)  # device name -> -netdev argument
     loaders: tuple[str, ...] = ()  # -device loader arguments
-    interrupt_log: str | None = None  # path that QEMU writes the log to, where the shape wants one
+    interrupt_log: str | None = None  # path that QEMU writes the log to, where the configuration has one
     paused: bool = True
 
 
-def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) -> list[str]:
+def qemu_arguments(config: MachineConfig, cpu: str, ends: Endpoints, *, sandbox: bool) -> list[str]:
     """The arguments after the program's name. Raises Unsupported where the machine type lacks a device."""
-    missing = shape.missing()
+    missing = config.missing()
     if missing is not None:
         raise Unsupported(missing)
     arguments = [
@@ -46,21 +46,21 @@ def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) ->
         "-nodefaults",
         "-no-user-config",
         "-display", "none",
-        "-machine", _machine(shape),
-        "-accel", _accelerator(shape),
+        "-machine", _machine(config),
+        "-accel", _accelerator(config),
         "-cpu", cpu,
-        "-smp", str(shape.cpus),
-        "-m", f"{shape.target.memory_mib}M",
+        "-smp", str(config.cpus),
+        "-m", f"{config.target.memory_mib}M",
         # Guest RAM is a file that the host maps too: images go in and records come out without a copy over QMP.
         "-object", ends.ram,
     ]  # fmt: skip
-    arguments += _clock(shape)
+    arguments += _clock(config)
     arguments += [
         # One write to port 505h stops the machine at that instruction and sends a QMP event (docs/specs/pvpanic).
         # A guest that resets itself or powers off is held too, with its registers as they were, and the SHUTDOWN
         # event has the cause; without this a triple fault would silently boot again.
         "-device", "pvpanic",
-        "-action", f"panic=pause,reboot=shutdown,shutdown={_on_shutdown(shape, ends)}",
+        "-action", f"panic=pause,reboot=shutdown,shutdown={_on_shutdown(config, ends)}",
         *ends.qmp,
         *ends.com1,
         "-serial", "chardev:com1",
@@ -73,9 +73,9 @@ def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) ->
     if sandbox:
         # The guest is not trusted: no new processes, no privileges (seccomp).
         arguments += ["-sandbox", SANDBOX]
-    arguments += _boot(shape, ends)
-    for device in shape.devices:
-        template = device.template(shape.target.machine)
+    arguments += _boot(config, ends)
+    for device in config.devices:
+        template = device.template(config.target.machine)
         assert template is not None  # checked by missing()
         values = {
             "id": device.name,
@@ -85,49 +85,49 @@ def qemu_arguments(shape: Shape, cpu: str, ends: Endpoints, *, sandbox: bool) ->
         arguments += [argument.format_map(values) for argument in template]
     for loader in ends.loaders:
         arguments += ["-device", loader]
-    return [*arguments, *shape.target.extra, *shape.extra_args]
+    return [*arguments, *config.target.extra, *config.extra_args]
 
 
-def _machine(shape: Shape) -> str:
-    options = [shape.target.machine, "memory-backend=ram"]
-    if shape.target.machine == "microvm":
+def _machine(config: MachineConfig) -> str:
+    options = [config.target.machine, "memory-backend=ram"]
+    if config.target.machine == "microvm":
         # The PC timers and the 8259s are optional here, and a probe may name them.
         options += ["pit=on", "pic=on", "rtc=on", "isa-serial=on"]
-    for device in shape.devices:
+    for device in config.devices:
         options += device.machine_options
-        if shape.target.accelerator == "kvm":
+        if config.target.accelerator == "kvm":
             options += device.kvm_machine_options
     return ",".join(options)
 
 
-def _on_shutdown(shape: Shape, ends: Endpoints) -> str:
+def _on_shutdown(config: MachineConfig, ends: Endpoints) -> str:
     # isa-debug-exit ends QEMU with the guest's status: in 7.2 at once, in 10.0 through a shutdown, which must
     # then not be held. A person who pasted the line wants the program to end as well.
-    wants_exit = any(device.name == "isa-debug-exit" for device in shape.devices)
+    wants_exit = any(device.name == "isa-debug-exit" for device in config.devices)
     return "poweroff" if wants_exit or not ends.paused else "pause"
 
 
-def _accelerator(shape: Shape) -> str:
-    if shape.target.accelerator == "tcg":
+def _accelerator(config: MachineConfig) -> str:
+    if config.target.accelerator == "tcg":
         # MiB of translated code before QEMU begins anew. It would keep a GiB, which a warm machine fills run by run.
         # Threads of several processors would mix the lines of their log.
-        return "tcg,tb-size=64" + (",thread=single" if shape.interrupt_log else "")
-    return shape.target.accelerator
+        return "tcg,tb-size=64" + (",thread=single" if config.interrupt_log else "")
+    return config.target.accelerator
 
 
-def _clock(shape: Shape) -> list[str]:
-    if shape.target.clock == "realtime":
+def _clock(config: MachineConfig) -> list[str]:
+    if config.target.clock == "realtime":
         return []
     return [
         # Virtual time counts instructions; a CPU that halts skips to the next timer instead of sleeping.
-        "-icount", f"shift={shape.target.icount_shift},sleep=off",
+        "-icount", f"shift={config.target.icount_shift},sleep=off",
         # Else the RTC follows the host's clock, and no two runs are equal.
         "-rtc", "clock=vm,base=2000-01-01T00:00:00",
     ]  # fmt: skip
 
 
-def _boot(shape: Shape, ends: Endpoints) -> list[str]:
-    match shape.boot:
+def _boot(config: MachineConfig, ends: Endpoints) -> list[str]:
+    match config.boot:
         case "rom":
             return ["-bios", ends.image]
         case "kernel":
@@ -138,20 +138,20 @@ def _boot(shape: Shape, ends: Endpoints) -> list[str]:
                 arguments += ["-append", ends.kernel_arguments]
             return arguments
         case "disk":
-            return _boot_disk(shape, ends)
+            return _boot_disk(config, ends)
         case "firmware":
             assert ends.firmware_code is not None
             code = f"if=pflash,unit=0,format=raw,readonly=on,file={ends.firmware_code}"
             arguments = ["-drive", code]
             if ends.firmware_variables is not None:
                 arguments += ["-drive", f"if=pflash,unit=1,format=raw,file={ends.firmware_variables}"]
-            return arguments + _boot_disk(shape, ends)
+            return arguments + _boot_disk(config, ends)
 
 
-def _boot_disk(shape: Shape, ends: Endpoints) -> list[str]:
+def _boot_disk(config: MachineConfig, ends: Endpoints) -> list[str]:
     return [
         "-blockdev", f"driver=file,node-name=boot-file,filename={ends.image},locking=off",
         "-blockdev", "driver=raw,node-name=boot-disk,file=boot-file",
         # The chipset's own controller; unit 0 stays free for the disk that a probe needs.
-        "-device", f"ide-hd,bus={'ide.1' if shape.target.machine == 'q35' else 'ide.1,unit=0'},drive=boot-disk",
+        "-device", f"ide-hd,bus={'ide.1' if config.target.machine == 'q35' else 'ide.1,unit=0'},drive=boot-disk",
     ]  # fmt: skip

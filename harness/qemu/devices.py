@@ -241,7 +241,7 @@ DEVICES: Mapping[str, Device] = MappingProxyType({device.name: device for device
 
 
 def devices_named(names: Iterable[str]) -> tuple[Device, ...]:
-    """The devices of those names, each once, sorted: what a `Shape` takes.
+    """The devices of those names, each once, sorted: what a `MachineConfig` takes.
 
     Raises TargetError naming an unknown one and those that exist.
     """

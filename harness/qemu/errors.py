@@ -35,7 +35,7 @@ class QemuNotFound(QemuError):  # noqa: N818
 
 
 class TargetError(QemuError):
-    """A target or shape is described wrongly: an unknown name, a wrong field, options that exclude each other."""
+    """A target or machine configuration is wrong: an unknown name, a wrong field, options that exclude each other."""
 
 
 class Unsupported(QemuError):  # noqa: N818

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.one_line import one_line
+from harness.qemu.answer_cache import AnswerCache
 from harness.qemu.command import SANDBOX, qemu_arguments
 from harness.qemu.devices import DEVICES
 from harness.qemu.engine import engine
 from harness.qemu.errors import QemuError, QemuStartError, QmpCommandError, Unsupported, said_in_short
 from harness.qemu.firmware import find_uefi
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.monitor import Monitor
-from harness.qemu.remember import Memory
 from harness.qemu.resources import Resources
-from harness.qemu.shape import Shape
 from harness.qemu.start import start
 from harness.qemu.target import Accelerator, MachineType, Target
 
@@ -111,28 +111,28 @@ def cpu_vendor(target: Target) -> str:
     return _vendor(_identity(program), target.accelerator, target.machine, cpu_model(target))
 
 
-def unsupported(shape: Shape) -> str | None:
-    """Why this shape cannot be run here, in one sentence; `None` where it can. Raises QemuNotFound."""
-    target = shape.target
+def unsupported(config: MachineConfig) -> str | None:
+    """Why this machine cannot be run here, in one sentence; `None` where it can. Raises QemuNotFound."""
+    target = config.target
     program = str(target.find_binary())
     has = features(program)
     if target.machine not in has.machines:
         return f"{program} ({has.version}) has no machine type {target.machine}"
-    if (missing := shape.missing()) is not None:
+    if (missing := config.missing()) is not None:
         return missing
-    for device in shape.devices:
+    for device in config.devices:
         if lacking := [name for name in device.types if name not in has.types]:
             return f"{program} ({has.version}) was built without {', '.join(lacking)}, which {device.name} needs"
-    if shape.boot == "firmware" and find_uefi(target.machine) is None:
+    if config.boot == "firmware" and find_uefi(target.machine) is None:
         return "no UEFI firmware was found on this host; install OVMF (Debian and Ubuntu: ovmf)"
     if target.accelerator == "kvm":
         return trial(program, target.accelerator, target.machine).reason
     return None
 
 
-def require(shape: Shape) -> None:
-    """Raise Unsupported with the reason where this shape cannot be run here."""
-    if (reason := unsupported(shape)) is not None:
+def require(config: MachineConfig) -> None:
+    """Raise Unsupported with the reason where this machine cannot be run here."""
+    if (reason := unsupported(config)) is not None:
         raise Unsupported(reason)
 
 
@@ -145,16 +145,16 @@ def _identity(program: str) -> tuple[str, int, int]:
     return str(path), status.st_mtime_ns, status.st_size
 
 
-def _memory(topic: str, identity: tuple[str, int, int], *more: object) -> Memory | None:
+def _answers(topic: str, identity: tuple[str, int, int], *more: object) -> AnswerCache | None:
     """What is remembered of the program between processes; nothing of a script, which may start another QEMU today."""
     with Path(identity[0]).open("rb") as file:
         binary = file.read(len(_ELF)) == _ELF
-    return Memory(topic, [*identity, *more]) if binary else None
+    return AnswerCache(topic, [*identity, *more]) if binary else None
 
 
 @cache
 def _features(identity: tuple[str, int, int]) -> Features:
-    memory = _memory("features", identity, *_TYPES)
+    memory = _answers("features", identity, *_TYPES)
     found = memory.read() if memory else {}
     try:
         return Features(
@@ -184,7 +184,7 @@ def _features(identity: tuple[str, int, int]) -> Features:
 
 
 async def _ask(program: str, *, sandbox: bool) -> Features:
-    resources = Resources(Shape(Target("none", memory_mib=1)), _ROM)
+    resources = Resources(MachineConfig(Target("none", memory_mib=1)), _ROM)
     try:
         arguments = ["-nodefaults", "-no-user-config", "-display", "none", "-machine", "none", "-S"]
         arguments += ["-sandbox", SANDBOX] if sandbox else []
@@ -221,19 +221,19 @@ async def _ask(program: str, *, sandbox: bool) -> Features:
 @cache
 def _vendor(identity: tuple[str, int, int], accelerator: Accelerator, machine: MachineType, cpu: str) -> str:
     host = (platform.release(), _processor()) if accelerator == "kvm" else ()
-    memory = _memory("vendor", identity, accelerator, machine, cpu, *host)
+    memory = _answers("vendor", identity, accelerator, machine, cpu, *host)
     known = (memory.read() if memory else {}).get("vendor")
     if isinstance(known, str):
         return known
-    shape = Shape(Target("vendor", machine, accelerator, "realtime", identity[0], cpu))
-    vendor = engine().run(_ask_vendor(shape, features(identity[0]).sandbox))
+    config = MachineConfig(Target("vendor", machine, accelerator, "realtime", identity[0], cpu))
+    vendor = engine().run(_ask_vendor(config, features(identity[0]).sandbox))
     if memory:
         memory.write({"vendor": vendor})
     return vendor
 
 
-async def _ask_vendor(shape: Shape, sandbox: bool) -> str:
-    async with _held(shape, sandbox) as monitor:
+async def _ask_vendor(config: MachineConfig, sandbox: bool) -> str:
+    async with _held(config, sandbox) as monitor:
         processors: Any = await monitor.execute("query-cpus-fast")
         place = {"path": processors[0]["qom-path"], "property": "vendor"}
         return str(await monitor.execute("qom-get", place))
@@ -264,7 +264,7 @@ def _kvm_closed() -> str | None:
 @cache
 def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: MachineType) -> Trial:
     # What KVM does depends on the kernel and on the processor under it as well.
-    memory = _memory("trial", identity, accelerator, machine, platform.release(), _processor())
+    memory = _answers("trial", identity, accelerator, machine, platform.release(), _processor())
     found = memory.read() if memory else {}
     try:
         if found["reason"] is None:  # the cause of a failure may be gone (a module loaded, a right given): try again
@@ -275,7 +275,7 @@ def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: Ma
     for cpu in _CPU_MODELS[accelerator]:
         target = Target("trial", machine, accelerator, "realtime", identity[0], cpu)
         try:
-            failure = engine().run(_run_trial(Shape(target), features(identity[0]).sandbox))
+            failure = engine().run(_run_trial(MachineConfig(target), features(identity[0]).sandbox))
         except QemuError as error:
             failure = _in_short(error)
         if failure is None:
@@ -286,21 +286,21 @@ def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: Ma
     return Trial(_CPU_MODELS[accelerator][0], f"no guest runs under {accelerator}: {reason}")
 
 
-async def _run_trial(shape: Shape, sandbox: bool) -> str | None:
-    async with _held(shape, sandbox) as monitor:
+async def _run_trial(config: MachineConfig, sandbox: bool) -> str | None:
+    async with _held(config, sandbox) as monitor:
         await monitor.resume()
         stop = await monitor.wait_stop(_TRIAL_SECONDS)
         return None if stop.signalled else str(stop)
 
 
 @asynccontextmanager
-async def _held(shape: Shape, sandbox: bool) -> AsyncIterator[Monitor]:
-    """A QEMU of that shape, stopped before its guest's first instruction."""
-    resources = Resources(shape, _ROM)
+async def _held(config: MachineConfig, sandbox: bool) -> AsyncIterator[Monitor]:
+    """A QEMU of that config, stopped before its guest's first instruction."""
+    resources = Resources(config, _ROM)
     try:
-        assert shape.target.binary is not None and shape.target.cpu is not None
-        arguments = qemu_arguments(shape, shape.target.cpu, resources.endpoints(), sandbox=sandbox)
-        monitor = await start(shape.target.binary, arguments, resources, 60, lambda: "")
+        assert config.target.binary is not None and config.target.cpu is not None
+        arguments = qemu_arguments(config, config.target.cpu, resources.endpoints(), sandbox=sandbox)
+        monitor = await start(config.target.binary, arguments, resources, 60, lambda: "")
         try:
             yield monitor
         finally:

@@ -21,11 +21,11 @@ from harness.qemu.firmware import find_uefi
 from harness.qemu.idle import wait_while_awake
 from harness.qemu.inspection import Inspection
 from harness.qemu.interrupt_log import Delivery
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.monitor import Command, Monitor
 from harness.qemu.reproduce import command_line, export
 from harness.qemu.resources import Resources
 from harness.qemu.scheduling import Deprivation
-from harness.qemu.shape import Shape
 from harness.qemu.start import start
 from harness.qemu.stop import GuestReset, Stop
 
@@ -46,7 +46,7 @@ class Machine(Inspection):
         self, resources: Resources, monitor: Monitor, program: str, cpu: str, placed: tuple[tuple[int, bytes], ...]
     ) -> None:
         """For `launch` only."""
-        self.shape = resources.shape
+        self.config = resources.config
         self._resources = resources
         self._monitor = monitor
         self._program = program
@@ -63,7 +63,7 @@ class Machine(Inspection):
     @classmethod
     def launch(
         cls,
-        shape: Shape,
+        config: MachineConfig,
         image: bytes,
         place: Pieces = (),
         *,
@@ -73,21 +73,21 @@ class Machine(Inspection):
     ) -> Self:
         """Start QEMU and leave the guest paused before its first instruction.
 
-        `image` is of the kind of `shape.boot`: a ROM, a kernel file, or a disk. `place`: pieces of guest RAM, (address,
-        bytes), written before the start. `timeout`: seconds until QEMU must answer.
+        `image` is of the kind of `config.boot`: a ROM, a kernel file, or a disk. `place`: pieces of guest RAM,
+        (address, bytes), written before the start. `timeout`: seconds until QEMU must answer.
 
         Raises QemuNotFound, Unsupported, TargetError, QemuStartError.
         """
-        require(shape)
-        program = str(shape.target.find_binary())
-        cpu = cpu_model(shape.target)
-        firmware = find_uefi(shape.target.machine) if shape.boot == "firmware" else None
+        require(config)
+        program = str(config.target.find_binary())
+        cpu = cpu_model(config.target)
+        firmware = find_uefi(config.target.machine) if config.boot == "firmware" else None
         pieces = tuple(place)
-        resources = Resources(shape, image, initrd, kernel_arguments, firmware)
+        resources = Resources(config, image, initrd, kernel_arguments, firmware)
         made: list[Self] = []
         try:
             resources.place(pieces)
-            arguments = qemu_arguments(shape, cpu, resources.endpoints(), sandbox=features(program).sandbox)
+            arguments = qemu_arguments(config, cpu, resources.endpoints(), sandbox=features(program).sandbox)
             engine().run(cls._launch(made, resources, program, cpu, arguments, pieces, timeout))
             hold_version(program, made[0]._monitor.version)
         except BaseException:
@@ -132,8 +132,8 @@ class Machine(Inspection):
         return self._do(self._run_once(place, timeout, guest_reset, until_asleep))
 
     async def _run_once(self, place: Pieces, timeout: float, guest_reset: GuestReset, until_asleep: bool) -> Stop:
-        if not self._monitor.fresh and not self.shape.reusable and guest_reset == "stop":
-            raise QemuError(f"this machine cannot run again under guest_reset='stop': {self.shape.why_single()}")
+        if not self._monitor.fresh and not self.config.reusable and guest_reset == "stop":
+            raise QemuError(f"this machine cannot run again under guest_reset='stop': {self.config.why_single()}")
         if not self._monitor.fresh:
             self._monitor.forget()
         await self._monitor.on_guest_reset(guest_reset)
@@ -209,7 +209,7 @@ class Machine(Inspection):
         return self._do(self._wait_stop(timeout, until_asleep))
 
     async def _wait_stop(self, timeout: float, until_asleep: bool = False) -> Stop:
-        if until_asleep and self.shape.target.deterministic and not self.shape.host_paced:
+        if until_asleep and self.config.target.deterministic and not self.config.host_paced:
             stop = await wait_while_awake(self._monitor, self._dump, timeout)
         else:
             stop = await self._monitor.wait_stop(timeout)
@@ -303,13 +303,13 @@ class Machine(Inspection):
     def deliveries(self) -> tuple[Delivery, ...]:
         """The interrupts that the processors took in this run, by QEMU's log; the guest must be stopped.
 
-        Raises QemuError where the shape has no log, DumpError.
+        Raises QemuError where the machine has no log, DumpError.
         """
         return self._do(self._deliveries())
 
     async def _deliveries(self) -> tuple[Delivery, ...]:
         if self._resources.interrupt_log is None:
-            raise QemuError("this machine has no interrupt log: launch a shape with interrupt_log=True")
+            raise QemuError("this machine has no interrupt log: launch it with MachineConfig(interrupt_log=True)")
         return self._resources.interrupt_log.deliveries()
 
     # ---- console, disks, networks ----

@@ -1,4 +1,4 @@
-"""Warm machines: one that stays up for each shape, the least recently used one ended first."""
+"""Warm machines: one that stays up for each configuration, the least recently used one ended first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 
 __all__ = ["MachinePool"]
 
@@ -17,15 +17,15 @@ class MachinePool:
 
     def __init__(self, limit: int = 4) -> None:
         self._limit = limit
-        self._idle: OrderedDict[Shape, Machine] = OrderedDict()
+        self._idle: OrderedDict[MachineConfig, Machine] = OrderedDict()
 
     @contextmanager
-    def lend(self, shape: Shape, rom: bytes) -> Iterator[Machine]:
-        """A machine of that shape, warm if there is one. It is ended afterwards unless it was given to `keep`.
+    def lend(self, config: MachineConfig, rom: bytes) -> Iterator[Machine]:
+        """A machine of that configuration, warm if there is one. It is ended afterwards unless it was given to `keep`.
 
         Raises what `Machine.launch` raises.
         """
-        machine = self._idle.pop(shape, None)
+        machine = self._idle.pop(config, None)
         if machine is not None and not machine.fit:  # it ended, or was stopped, while it was idle
             machine.kill()
             machine = None
@@ -33,18 +33,18 @@ class MachinePool:
             while len(self._idle) >= self._limit:
                 _, oldest = self._idle.popitem(last=False)
                 oldest.kill()
-            machine = Machine.launch(shape, rom)
+            machine = Machine.launch(config, rom)
         try:
             yield machine
         finally:
-            if self._idle.get(shape) is machine:
+            if self._idle.get(config) is machine:
                 machine.prepare()  # it resets itself while the host builds the next guest
             else:
                 machine.kill()
 
     def keep(self, machine: Machine) -> None:
-        """This machine behaved: the next run of its shape may have it."""
-        self._idle[machine.shape] = machine
+        """This machine behaved: the next run of its configuration may have it."""
+        self._idle[machine.config] = machine
 
     def close(self) -> None:
         """End all."""

@@ -26,7 +26,7 @@ def _files(resources: Resources, placed: Pieces) -> dict[str, bytes]:
 
 
 def _image_name(resources: Resources) -> str:
-    return {"rom": "rom.bin", "kernel": "kernel.elf", "disk": "disk.img", "firmware": "disk.img"}[resources.shape.boot]
+    return {"rom": "rom.bin", "kernel": "kernel.elf", "disk": "disk.img", "firmware": "disk.img"}[resources.config.boot]
 
 
 def command_line(program: str, resources: Resources, cpu: str, placed: Pieces, *, folder: str = "") -> str:
@@ -34,13 +34,13 @@ def command_line(program: str, resources: Resources, cpu: str, placed: Pieces, *
 
     The guest starts at once, and the machine ends when it is stopped by hand (Ctrl-C).
     """
-    shape = resources.shape
+    config = resources.config
 
     def at(name: str) -> str:
         return f"{folder}/{name}" if folder else name
 
     ends = Endpoints(
-        ram=f"memory-backend-ram,id=ram,size={shape.target.memory_mib}M",
+        ram=f"memory-backend-ram,id=ram,size={config.target.memory_mib}M",
         # The human monitor on a switch: Ctrl-a c.
         qmp=("-mon", "chardev=com1,mode=readline"),
         com1=("-chardev", "stdio,id=com1,mux=on,signal=off"),
@@ -56,7 +56,7 @@ def command_line(program: str, resources: Resources, cpu: str, placed: Pieces, *
         ),
         paused=False,
     )
-    return shlex.join([program, *qemu_arguments(shape, cpu, ends, sandbox=False)])
+    return shlex.join([program, *qemu_arguments(config, cpu, ends, sandbox=False)])
 
 
 def export(folder: Path, program: str, resources: Resources, cpu: str, placed: Pieces) -> str:

@@ -10,9 +10,9 @@ from harness.qemu.command import Endpoints
 from harness.qemu.errors import TargetError
 from harness.qemu.firmware import FirmwareFiles
 from harness.qemu.interrupt_log import InterruptLog
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.memory_file import MemoryFile
 from harness.qemu.printout import Printout
-from harness.qemu.shape import Shape
 
 __all__ = ["Resources"]
 
@@ -24,15 +24,15 @@ class Resources:
 
     def __init__(
         self,
-        shape: Shape,
+        config: MachineConfig,
         image: bytes,
         initrd: bytes | None = None,
         kernel_arguments: str | None = None,
         firmware: FirmwareFiles | None = None,
     ) -> None:
         """Make it; raises TargetError for an image that cannot boot this way."""
-        self.shape = shape
-        self.image = _fitting(shape, image)
+        self.config = config
+        self.image = _fitting(config, image)
         self.initrd = initrd
         self.kernel_arguments = kernel_arguments
         self.firmware = firmware
@@ -40,7 +40,7 @@ class Resources:
         self._peers: list[socket.socket] = []
         with ExitStack() as undo:
             self._undo = undo
-            self.ram = self._memory("ram", shape.memory_bytes)
+            self.ram = self._memory("ram", config.memory_bytes)
             self.boot_image = self._memory("image", len(self.image), self.image)
             self.initrd_file = self._memory("initrd", len(initrd), initrd) if initrd else None
             self.variables: MemoryFile | None = None
@@ -49,7 +49,7 @@ class Resources:
                 self.variables = self._memory("variables", len(content), content)
             self.qmp, self._qmp_peer = self._pair(socket.SOCK_STREAM)
             self.com1: socket.socket | Printout
-            if shape.interactive:
+            if config.interactive:
                 self.com1, peer = self._pair(socket.SOCK_STREAM)
                 self.com1.setblocking(False)
                 self._com1_arguments: tuple[str, ...] = ("-chardev", f"socket,id=com1,fd={peer.fileno()}")
@@ -59,14 +59,14 @@ class Resources:
                 self._inherited.append(self.com1.descriptor)
                 self._com1_arguments = self.com1.arguments("com1")
             self.interrupt_log: InterruptLog | None = None
-            if shape.interrupt_log:
+            if config.interrupt_log:
                 self.interrupt_log = InterruptLog()
                 self._undo.callback(self.interrupt_log.close)
                 self._inherited.append(self.interrupt_log.descriptor)
             self.backings: dict[str, MemoryFile] = {}
             self.networks: dict[str, socket.socket] = {}
             self._network_peers: dict[str, socket.socket] = {}
-            for device in shape.devices:
+            for device in config.devices:
                 if device.backing:
                     self.backings[device.name] = self._memory(device.name, device.backing)
                 if device.network:
@@ -105,7 +105,7 @@ class Resources:
     def endpoints(self) -> Endpoints:
         """How QEMU reaches all this."""
         return Endpoints(
-            ram=f"memory-backend-file,id=ram,size={self.shape.target.memory_mib}M,mem-path={self.ram.path},share=on",
+            ram=f"memory-backend-file,id=ram,size={self.config.target.memory_mib}M,mem-path={self.ram.path},share=on",
             qmp=("-chardev", f"socket,id=qmp,fd={self._qmp_peer.fileno()}", "-mon", "chardev=qmp,mode=control"),
             com1=self._com1_arguments,
             image=self.boot_image.path,
@@ -136,15 +136,15 @@ class Resources:
         self._undo.close()
 
 
-def _fitting(shape: Shape, image: bytes) -> bytes:
+def _fitting(config: MachineConfig, image: bytes) -> bytes:
     if not image:
-        raise TargetError(f"boot={shape.boot}: the image is empty")
-    if shape.boot == "rom" and len(image) % 65536:
+        raise TargetError(f"boot={config.boot}: the image is empty")
+    if config.boot == "rom" and len(image) % 65536:
         # QEMU's x86_bios_rom_init refuses others.
         raise TargetError(f"a ROM image must be a multiple of 64 KiB long, this one has {len(image)} bytes")
-    if shape.boot in ("disk", "firmware") and len(image) < _MIB:
+    if config.boot in ("disk", "firmware") and len(image) < _MIB:
         # SeaBIOS does not boot from a smaller disk on AHCI.
         return image.ljust(_MIB, b"\0")
-    if shape.boot in ("disk", "firmware") and len(image) % 512:
+    if config.boot in ("disk", "firmware") and len(image) % 512:
         return image.ljust(-(-len(image) // 512) * 512, b"\0")
     return image

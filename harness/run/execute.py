@@ -35,8 +35,8 @@ from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuHung, QemuStartError, Unsupported
 from harness.qemu.features import cpu_vendor, features
 from harness.qemu.machine import Machine
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.pool import MachinePool
-from harness.qemu.shape import Shape
 from harness.qemu.stop import GuestReset
 from harness.qemu.target import Target
 from harness.run.build import Built, build
@@ -106,7 +106,7 @@ class Executor:
 
     def host_paced(self, case: Case, built: Built) -> bool:
         """Whether something in the case's run works in the host's time. Raises Unsupported."""
-        return _host_paced(built, self._shape(case, self.options))
+        return _host_paced(built, self._config(case, self.options))
 
     def close(self) -> None:
         """End all machines."""
@@ -127,14 +127,14 @@ class Executor:
         if case.probe.cold:
             options = replace(options, cold=True)
         try:
-            shape = self._shape(case, options)
+            config = self._config(case, options)
             if self._software_kvm:
                 faults_for(case)  # says now what is wrong with the file
             built = build(case, self.target, options.omit, longest_wait_ms=options.longest_wait_ms)
             if reads_clock(built.program.statements()):
                 options = replace(options, cold=True)
             run_id = next(self._run_ids) << 16 & 0xFFFF_FFFF
-            paced = _host_paced(built, shape)
+            paced = _host_paced(built, config)
             parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus, paced=paced)
         except (TargetLacks, Unsupported) as error:
             return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
@@ -148,10 +148,10 @@ class Executor:
             return self._record(case, options, AtFault.PROBE, reason=reason, detail=failure_detail(case, error))
         with ExitStack() as stack:
             try:
-                if options.cold or not shape.reusable:
-                    machine = stack.enter_context(Machine.launch(shape, self._file(case, built, parameters)))
+                if options.cold or not config.reusable:
+                    machine = stack.enter_context(Machine.launch(config, self._file(case, built, parameters)))
                 else:
-                    machine = stack.enter_context(self._pool.lend(shape, built.image.rom))
+                    machine = stack.enter_context(self._pool.lend(config, built.image.rom))
             except Unsupported as error:
                 unsupported = self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
                 return replace(unsupported, lacking="host")  # what the target never has is found above
@@ -215,7 +215,7 @@ class Executor:
     ) -> RunRecord:
         watchdog_s = case.probe.watchdog_s if options.watchdog_s is None else options.watchdog_s
         machine.patience = max(watchdog_s, 3.0)
-        held = options.cold or not machine.shape.reusable
+        held = options.cold or not machine.config.reusable
         traced = options.trace_faults and self.target.accelerator == "tcg"
         run = Run(machine, built, parameters.run_id, watchdog_s, act=options.act, held=held, traced=traced)
         pieces: list[tuple[int, bytes]] = []
@@ -227,7 +227,7 @@ class Executor:
         detail = FailureDetail() if error is None else failure_detail(case, error, run)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
         snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
-        if run.ended and not options.cold and machine.shape.reusable and leaves_state(run, snapshot) is None:
+        if run.ended and not options.cold and machine.config.reusable and leaves_state(run, snapshot) is None:
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
@@ -259,11 +259,11 @@ class Executor:
             host_triggered=run.triggered,
         )
 
-    def _shape(self, case: Case, options: RunOptions) -> Shape:
+    def _config(self, case: Case, options: RunOptions) -> MachineConfig:
         probe = case.probe
         if options.second_source and self.target.accelerator != "tcg":
             raise Unsupported("there is no second source of interrupts: only TCG has an interrupt log")
-        shape = Shape(
+        config = MachineConfig(
             self.target,
             cpus=probe.cpus,
             devices=devices_named(probe.needs),
@@ -272,10 +272,10 @@ class Executor:
             boot="rom" if case.boot == "rom" else "kernel",
             interrupt_log=options.second_source,
         )
-        missing = shape.missing()
+        missing = config.missing()
         if missing is not None:
             raise Unsupported(missing)
-        return shape
+        return config
 
     def _known(self, case: Case, verdict: Verdict, reason: str, error: BaseException | None) -> Outcome:
         """Hold the outcome against all that is recorded: of QEMU, and of a KVM without hardware behind it."""
@@ -336,8 +336,8 @@ class Executor:
         )
 
 
-def _host_paced(built: Built, shape: Shape) -> bool:
-    return built.program.host_paced or shape.host_paced
+def _host_paced(built: Built, config: MachineConfig) -> bool:
+    return built.program.host_paced or config.host_paced
 
 
 def _come_to_a_verdict(

@@ -56,8 +56,8 @@ def leaves_state(run: Run, snapshot: bytes) -> str | None:
         return "the probe changed the machine through the monitor"
     if run.machine.host_wrote:
         return "a network cable was used"
-    if run.machine.shape.interactive:
+    if run.machine.config.interactive:
         return "COM1 keeps what the host sent and the guest did not read"
     if outlives_reset(snapshot):
         return "an entry of the interrupt controllers would deliver during the reset"
-    return sticky_write(run.built.program.statements(), run.machine.shape.target.machine)
+    return sticky_write(run.built.program.statements(), run.machine.config.target.machine)

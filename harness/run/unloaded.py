@@ -8,16 +8,16 @@ from pathlib import Path
 
 from harness.evidence.failures import Section
 from harness.one_line import one_line
-from harness.probes.loader import Problem
+from harness.probes.loader import LoadProblem
 from harness.probes.probe_places import shown
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
 
 __all__ = ["broken_records"]
 
 
-def broken_records(problems: Iterable[Problem], target: str) -> tuple[RunRecord, ...]:
+def broken_records(problems: Iterable[LoadProblem], target: str) -> tuple[RunRecord, ...]:
     """An `error` for each file that cannot be loaded, with all its problems, as a run on `target`."""
-    files: dict[Path, list[Problem]] = {}
+    files: dict[Path, list[LoadProblem]] = {}
     for problem in problems:
         files.setdefault(problem.path, []).append(problem)
     return tuple(

@@ -94,7 +94,7 @@ def test_the_guest_says_a(machine, serial):
 @pytest.mark.trapgate(image=ROM, target="pc-tcg")
 def test_qmp_answers(machine, qmp):
     assert qmp("query-status")["running"] is False
-    assert machine.shape.target.name == "pc-tcg"
+    assert machine.config.target.name == "pc-tcg"
     (cpu,) = machine.registers()
     assert cpu.rip == 0xFFF0
 

@@ -18,7 +18,7 @@ from harness.qemu.devices import devices_named
 from harness.qemu.dumps import parse_registers
 from harness.qemu.errors import QemuError
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.target import target
 from harness.run.build import build
 from harness.run.judge import judge
@@ -71,10 +71,10 @@ class Scene:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        shape = Shape(TARGET, cpus=case.probe.cpus, devices=devices_named(case.probe.needs))
+        config = MachineConfig(TARGET, cpus=case.probe.cpus, devices=devices_named(case.probe.needs))
         built = build(case, TARGET)
-        parameters = Parameters(1_000_000, _RUN_ID, case.probe.cpus, paced=shape.host_paced)
-        self.machine = Machine.launch(shape, built.image.rom)
+        parameters = Parameters(1_000_000, _RUN_ID, case.probe.cpus, paced=config.host_paced)
+        self.machine = Machine.launch(config, built.image.rom)
         self.built = built
         self.stop = self.machine.run_once(built.image.staged(parameters), 10.0)
         self.output, self.cpus = self.machine.witness()

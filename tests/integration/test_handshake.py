@@ -11,8 +11,8 @@ from thorough import scaled
 
 from harness.qemu.engine import engine
 from harness.qemu.errors import QemuStartError
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.resources import Resources
-from harness.qemu.shape import Shape
 from harness.qemu.start import start
 from harness.qemu.target import target
 
@@ -52,7 +52,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outcome(fake: Path, said: bytes, then: str, timeout: float = 60) -> QemuStartError:
     """What a start raises whose QEMU says so much and then does `then`."""
-    resources = Resources(Shape(target("q35-tcg")), bytes(65536))
+    resources = Resources(MachineConfig(target("q35-tcg")), bytes(65536))
     arguments = [str(resources._qmp_peer.fileno()), said.hex(), then]
     try:
         with pytest.raises(QemuStartError) as caught:

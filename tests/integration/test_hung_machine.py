@@ -13,11 +13,11 @@ import pytest
 from harness.qemu import scheduling
 from harness.qemu.errors import QemuDied, QemuHung
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.stop import StopKind
 from harness.qemu.target import target
 
-Q35 = Shape(target("q35-tcg"))
+Q35 = MachineConfig(target("q35-tcg"))
 
 
 def hang(machine: Machine, folder: Path) -> None:

@@ -15,7 +15,7 @@ from harness.cli import app
 from harness.qemu.device_state import device_state
 from harness.qemu.devices import devices_named
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.target import target
 from harness.qemu.vmstate import VmStateError
 
@@ -54,13 +54,13 @@ def test_without_the_check_of_the_program_it_is_a_leak(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("on", ["q35-tcg", "pc-tcg", "microvm-tcg"])
 def test_the_state_of_the_devices_has_every_register(on: str) -> None:
-    with Machine.launch(Shape(target(on)), bytes(65536)) as machine:
+    with Machine.launch(MachineConfig(target(on)), bytes(65536)) as machine:
         state = device_state(machine)
     assert len(state["apic/lvt[0]"]) == 4
     assert {path.partition("/")[0] for path in state} >= {"cpu", "apic", "ioapic", "i8254", "i8259", "mc146818rtc"}
 
 
 def test_a_device_that_qemu_does_not_send_is_named() -> None:
-    shape = Shape(target("q35-tcg"), devices=devices_named(["nvme"]))
-    with Machine.launch(shape, bytes(65536)) as machine, pytest.raises(VmStateError, match="nvme"):
+    config = MachineConfig(target("q35-tcg"), devices=devices_named(["nvme"]))
+    with Machine.launch(config, bytes(65536)) as machine, pytest.raises(VmStateError, match="nvme"):
         device_state(machine)

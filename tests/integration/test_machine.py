@@ -24,19 +24,19 @@ from harness.qemu.errors import (
 )
 from harness.qemu.features import cpu_vendor, unsupported
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.stop import StopKind
 from harness.qemu.target import builtin_targets, target
 
 TARGETS = sorted(builtin_targets())
-Q35 = Shape(target("q35-tcg"))
+Q35 = MachineConfig(target("q35-tcg"))
 
 
-def shape_of(name: str, **changes: object) -> Shape:
-    shape = replace(Shape(target(name)), **changes)  # type: ignore[arg-type]
-    if (reason := unsupported(shape)) is not None:
+def shape_of(name: str, **changes: object) -> MachineConfig:
+    config = replace(MachineConfig(target(name)), **changes)  # type: ignore[arg-type]
+    if (reason := unsupported(config)) is not None:
         pytest.skip(reason)
-    return shape
+    return config
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -108,7 +108,7 @@ def test_power_off() -> None:
 
 @pytest.mark.parametrize("name", ["q35-tcg", "q35-tcg-rt"])
 def test_silence_is_a_timeout_and_the_machine_can_be_held(name: str) -> None:
-    with Machine.launch(Shape(target(name)), guests.SILENT) as machine:
+    with Machine.launch(MachineConfig(target(name)), guests.SILENT) as machine:
         stop = machine.run_once(timeout=0.05)
         assert stop.kind is StopKind.TIMEOUT and machine.running and not stop.frozen
         machine.stop()
@@ -143,8 +143,8 @@ def test_reset_state_is_that_of_the_manual() -> None:
 
 
 def test_exit_of_qemu_is_told_with_its_status() -> None:
-    shape = replace(Q35, devices=devices_named(["isa-debug-exit"]))
-    with Machine.launch(shape, guests.EXITS_WITH_7) as machine:
+    config = replace(Q35, devices=devices_named(["isa-debug-exit"]))
+    with Machine.launch(config, guests.EXITS_WITH_7) as machine:
         stop = machine.run_once()
         assert stop.kind is StopKind.DIED and stop.returncode == 7
         assert not machine.alive
@@ -169,9 +169,9 @@ def test_death_of_qemu_is_told_with_its_signal() -> None:
 
 
 def test_a_start_that_fails_shows_what_qemu_said_and_how_to_repeat_it() -> None:
-    shape = replace(Q35, extra_args=("-device", "no-such-device"))
+    config = replace(Q35, extra_args=("-device", "no-such-device"))
     with pytest.raises(QemuStartError) as caught:
-        Machine.launch(shape, guests.SILENT)
+        Machine.launch(config, guests.SILENT)
     assert "'no-such-device' is not a valid device model name" in caught.value.stderr
     line = str(caught.value).splitlines()[-1]
     assert "-bios rom.bin" in line and "/proc/self/fd" not in line and "-device no-such-device" in line
@@ -179,9 +179,9 @@ def test_a_start_that_fails_shows_what_qemu_said_and_how_to_repeat_it() -> None:
 
 def test_what_cannot_be_is_refused_with_the_reason() -> None:
     with pytest.raises(Unsupported, match="microvm cannot have nvme"):
-        Machine.launch(Shape(target("microvm-tcg"), devices=devices_named(["nvme"])), guests.SILENT)
+        Machine.launch(MachineConfig(target("microvm-tcg"), devices=devices_named(["nvme"])), guests.SILENT)
     with pytest.raises(QemuNotFound, match="no-such-qemu"):
-        Machine.launch(Shape(replace(target("q35-tcg"), binary="no-such-qemu")), guests.SILENT)
+        Machine.launch(MachineConfig(replace(target("q35-tcg"), binary="no-such-qemu")), guests.SILENT)
     with pytest.raises(TargetError, match="multiple of 64 KiB"):
         Machine.launch(Q35, b"\xf4")
     with pytest.raises(TargetError, match="guest RAM ends at 0x4000000"):
@@ -194,10 +194,10 @@ def test_every_device_starts(name: str) -> None:
     machine_type = target(name).machine
     possible = [device for device in DEVICES.values() if device.template(machine_type) is not None]
     for devices in [*((device,) for device in possible), devices_named(device.name for device in possible)]:
-        shape = shape_of(name, devices=tuple(devices))
-        with Machine.launch(shape, guests.SIGNALLER) as machine:
+        config = shape_of(name, devices=tuple(devices))
+        with Machine.launch(config, guests.SIGNALLER) as machine:
             assert machine.run_once().signalled, devices
-            if shape.reusable:
+            if config.reusable:
                 assert machine.run_once().signalled, devices
             else:
                 with pytest.raises(QemuError, match=r"(edu|e1000e|virtio-console) keeps state of the last run"):
@@ -209,7 +209,9 @@ def test_every_device_starts(name: str) -> None:
 
 def test_disks_are_shared_with_the_host() -> None:
     """The guest finds what the host wrote, and the host what the guest wrote, run after run."""
-    with Machine.launch(Shape(target("pc-tcg"), devices=devices_named(["ide"])), guests.COPIES_A_SECTOR) as machine:
+    with Machine.launch(
+        MachineConfig(target("pc-tcg"), devices=devices_named(["ide"])), guests.COPIES_A_SECTOR
+    ) as machine:
         disk = machine.backings["ide"]
         for run in range(3):
             content = bytes((run + number) % 251 for number in range(512))
@@ -254,8 +256,8 @@ def test_errors_of_qmp_are_named() -> None:
 
 def test_the_command_line_can_be_pasted(tmp_path: Path) -> None:
     """What `export` writes and prints really runs, with the memory that was placed."""
-    shape = replace(Q35, devices=devices_named(["isa-debug-exit", "nvme", "e1000e"]))
-    with Machine.launch(shape, guests.EXITS_WITH_7, [(0x100000, b"placed")]) as machine:
+    config = replace(Q35, devices=devices_named(["isa-debug-exit", "nvme", "e1000e"]))
+    with Machine.launch(config, guests.EXITS_WITH_7, [(0x100000, b"placed")]) as machine:
         line = machine.export(tmp_path / "run")
         assert shlex.split(line.replace(f"{tmp_path / 'run'}/", "")) == shlex.split(machine.command_line)
     assert (tmp_path / "run" / "ram-100000.bin").read_bytes() == b"placed"
@@ -274,7 +276,7 @@ def test_icount_gives_the_same_time_every_cold_run() -> None:
 
 
 def test_the_witnesses_are_asked_anew_after_a_reset() -> None:
-    with Machine.launch(Shape(target("q35-tcg")), guests.SAYS_HELLO) as machine:
+    with Machine.launch(MachineConfig(target("q35-tcg")), guests.SAYS_HELLO) as machine:
         assert machine.run_once().signalled
         output, (ran,) = machine.witness()
         assert output

@@ -10,7 +10,7 @@ import pytest
 from harness.qemu.errors import QemuError
 from harness.qemu.features import unsupported
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.stop import StopKind
 from harness.qemu.target import target
 
@@ -25,7 +25,7 @@ def multiboot(program: str) -> bytes:
 @pytest.mark.parametrize("name", ["q35-tcg", "pc-tcg"])
 def test_multiboot_kernel(name: str) -> None:
     kernel = multiboot("mov esi, eax\n mov ebp, dword ptr [ebx]\n" + guests.SIGNAL + guests.HALT)
-    with Machine.launch(Shape(target(name), boot="kernel"), kernel, kernel_arguments="a b") as machine:
+    with Machine.launch(MachineConfig(target(name), boot="kernel"), kernel, kernel_arguments="a b") as machine:
         assert machine.run_once(timeout=60).check().signalled
         (cpu,) = machine.registers()
         assert cpu.rsi == 0x2BADB002, "Multiboot Specification, Machine state: EAX"
@@ -39,22 +39,22 @@ def test_multiboot_kernel(name: str) -> None:
 @pytest.mark.parametrize("name", ["q35-tcg", "pc-tcg"])
 def test_boot_sector(name: str) -> None:
     sector = guests.code("mov si, dx\n" + guests.SIGNAL + guests.HALT, 0x7C00, 16).ljust(510, b"\0") + b"\x55\xaa"
-    with Machine.launch(Shape(target(name), boot="disk"), sector) as machine:
+    with Machine.launch(MachineConfig(target(name), boot="disk"), sector) as machine:
         assert machine.run_once(timeout=60).check().signalled
         (cpu,) = machine.registers()
         assert cpu.pc in range(0x7C00, 0x7E00) and cpu.rsi & 0xFF == 0x80, "DL: the first hard disk"
 
 
 def test_a_disk_without_signature_does_not_boot() -> None:
-    with Machine.launch(Shape(target("pc-tcg"), boot="disk"), bytes(512)) as machine:
+    with Machine.launch(MachineConfig(target("pc-tcg"), boot="disk"), bytes(512)) as machine:
         assert machine.run_once(timeout=1).kind is StopKind.TIMEOUT
 
 
 def test_uefi_reaches_the_firmware() -> None:
-    shape = Shape(target("q35-tcg-rt"), boot="firmware")
-    if (reason := unsupported(shape)) is not None:
+    config = MachineConfig(target("q35-tcg-rt"), boot="firmware")
+    if (reason := unsupported(config)) is not None:
         assert "OVMF" in reason, reason
         pytest.skip(reason)
-    with Machine.launch(shape, bytes(1 << 20)) as machine:
+    with Machine.launch(config, bytes(1 << 20)) as machine:
         machine.resume()
         machine.serial.expect_exact("BdsDxe", timeout=120)

@@ -18,11 +18,11 @@ import pytest
 
 from harness.qemu.errors import QemuError
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.stop import StopKind
 from harness.qemu.target import target
 
-Q35 = Shape(target("q35-tcg"))
+Q35 = MachineConfig(target("q35-tcg"))
 
 # Starts two machines, one of them running, says their pids, and waits inside of a long `wait_stop`.
 _SCRIPT = """
@@ -30,10 +30,10 @@ import sys
 sys.path.insert(0, {folder!r})
 import machine_guests as guests
 from harness.qemu.machine import Machine
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.target import target
-shape = Shape(target("q35-tcg-rt"))
-first, second = (Machine.launch(shape, guests.SILENT) for _ in range(2))
+config = MachineConfig(target("q35-tcg-rt"))
+first, second = (Machine.launch(config, guests.SILENT) for _ in range(2))
 second.resume()
 print(first.pid, second.pid, flush=True)
 {then}
@@ -130,12 +130,12 @@ def test_nothing_is_left_open_and_nothing_on_disk(tmp_path: Path, monkeypatch: p
 
     def run() -> None:
         for interactive in (False, True):
-            shape = Shape(target("q35-tcg"), interactive=interactive)
-            with Machine.launch(shape, guests.SAYS_HELLO) as machine:
+            config = MachineConfig(target("q35-tcg"), interactive=interactive)
+            with Machine.launch(config, guests.SAYS_HELLO) as machine:
                 machine.run_once()
                 machine.serial_output()
         with pytest.raises(QemuError):
-            Machine.launch(Shape(target("q35-tcg"), extra_args=("-no-such",)), guests.SILENT)
+            Machine.launch(MachineConfig(target("q35-tcg"), extra_args=("-no-such",)), guests.SILENT)
 
     run()
     gc.collect()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from harness.campaign.compare import warm_difference
 from harness.campaign.hostile import Attack, attacks
 from harness.campaign.leaks import hostile_case
-from harness.campaign.order import Shard
+from harness.campaign.sharding import Shard
 from harness.campaign.verify import a_second_moved_the_turns
 from harness.cli import app
 from harness.hardware.platform import PLATFORMS

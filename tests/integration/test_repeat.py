@@ -12,9 +12,9 @@ from textwrap import dedent
 import pytest
 from thorough import THOROUGH, scaled
 
-from harness.campaign.order import Shard
 from harness.campaign.repeat import repeat_cases
-from harness.campaign.rounds import Repeats
+from harness.campaign.repeat_tally import Repeats
+from harness.campaign.sharding import Shard
 from harness.probes.loader import load_file, load_probes
 from harness.qemu.target import target
 from harness.run.execute import RunOptions

@@ -7,8 +7,8 @@ import pytest
 
 from harness.qemu.errors import QemuError
 from harness.qemu.machine import Machine
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.printout import Printout
-from harness.qemu.shape import Shape
 from harness.qemu.stop import StopKind
 from harness.qemu.target import target
 
@@ -20,7 +20,7 @@ HELLO = b"hello, world\n"
 @pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 @pytest.mark.parametrize("name", ["q35-tcg", "microvm-tcg"])
 def test_what_the_guest_says_is_kept_per_run(name: str, interactive: bool) -> None:
-    with Machine.launch(Shape(target(name), interactive=interactive), guests.SAYS_HELLO) as machine:
+    with Machine.launch(MachineConfig(target(name), interactive=interactive), guests.SAYS_HELLO) as machine:
         assert machine.serial_output() == b""
         for read in (True, True, False, True):
             assert machine.run_once().signalled
@@ -31,7 +31,7 @@ def test_what_the_guest_says_is_kept_per_run(name: str, interactive: bool) -> No
 
 @pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 def test_expect(interactive: bool) -> None:
-    with Machine.launch(Shape(target("q35-tcg"), interactive=interactive), guests.SAYS_HELLO) as machine:
+    with Machine.launch(MachineConfig(target("q35-tcg"), interactive=interactive), guests.SAYS_HELLO) as machine:
         for _ in range(2):
             machine.run_once()
             machine.serial.expect(rb"(\w+), ")
@@ -47,7 +47,7 @@ def test_expect(interactive: bool) -> None:
 @pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 def test_expect_while_the_guest_runs(interactive: bool) -> None:
     rom = guests.rom(guests.talk(b"ready\n") + guests.HALT)
-    with Machine.launch(Shape(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
+    with Machine.launch(MachineConfig(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
         machine.resume()
         machine.serial.expect_exact("ready")
         with pytest.raises(pexpect.TIMEOUT):
@@ -55,7 +55,7 @@ def test_expect_while_the_guest_runs(interactive: bool) -> None:
 
 
 def test_conversation() -> None:
-    with Machine.launch(Shape(target("q35-tcg-rt"), interactive=True), guests.ECHOES) as machine:
+    with Machine.launch(MachineConfig(target("q35-tcg-rt"), interactive=True), guests.ECHOES) as machine:
         machine.resume()
         for text in (b"HAL", b"abc", bytes(range(0x52, 0x70))):
             assert machine.serial.send(text) == len(text)
@@ -67,7 +67,7 @@ def test_conversation() -> None:
 
 def test_a_file_cannot_be_written() -> None:
     with (
-        Machine.launch(Shape(target("q35-tcg")), guests.SILENT) as machine,
+        Machine.launch(MachineConfig(target("q35-tcg")), guests.SILENT) as machine,
         pytest.raises(QemuError, match="interactive"),
     ):
         machine.serial.send("x")
@@ -76,7 +76,7 @@ def test_a_file_cannot_be_written() -> None:
 @pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 @pytest.mark.parametrize("rom", [guests.FLOODS, guests.FLOODS_FAST], ids=["polled", "unpolled"])
 def test_a_flood_neither_hangs_nor_fills_the_host(rom: bytes, interactive: bool) -> None:
-    with Machine.launch(Shape(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
+    with Machine.launch(MachineConfig(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
         assert machine.run_once(timeout=0.5).kind is StopKind.TIMEOUT
         with pytest.raises((pexpect.TIMEOUT, pexpect.EOF)):
             machine.serial.expect_exact("never said", timeout=0.5)
@@ -91,7 +91,7 @@ def test_a_flood_neither_hangs_nor_fills_the_host(rom: bytes, interactive: bool)
 
 def test_a_flood_ends_where_the_file_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Printout, "SIZE", 8192)
-    with Machine.launch(Shape(target("q35-tcg-rt")), guests.FLOODS_FAST) as machine:
+    with Machine.launch(MachineConfig(target("q35-tcg-rt")), guests.FLOODS_FAST) as machine:
         for _ in range(2):
             assert machine.run_once(timeout=0.5).kind is StopKind.TIMEOUT
             machine.stop()
@@ -104,7 +104,7 @@ def test_a_flood_ends_where_the_file_does(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 def test_what_was_said_before_qemu_died_is_kept(interactive: bool) -> None:
     rom = guests.rom(guests.talk(b"last words\n") + guests.HALT)
-    with Machine.launch(Shape(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
+    with Machine.launch(MachineConfig(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
         machine.resume()
         machine.serial.expect_exact("last words")
         machine.kill()

@@ -9,8 +9,8 @@ import pytest
 from thorough import THOROUGH
 
 from harness.campaign.compare import warm_difference
-from harness.campaign.order import Shard, shuffled
 from harness.campaign.parallel import run_cases
+from harness.campaign.sharding import Shard, shuffled
 from harness.campaign.verify import a_second_moved_the_turns
 from harness.probes.loader import load_file, load_probes
 from harness.probes.probe import Case

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import kept
+from harness import disk_cache
 from harness.assembly import Assembled, AssemblyError, assemble, cache, source_from_text
 from harness.assembly.unit import Unit
 
@@ -23,7 +23,7 @@ def _make(address: int = 0x1000) -> Assembled:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TRAPGATE_CACHE", str(tmp_path / "cache"))
-    kept.prune.cache_clear()
+    disk_cache.prune.cache_clear()
     return tmp_path / "cache" / "assembly"
 
 
@@ -144,8 +144,7 @@ def test_turned_off(tmp_path: Path, built: list[int], monkeypatch: pytest.Monkey
 def test_platform_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRAPGATE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("sys.platform", "linux")
-    assert kept.folder_of("assembly") == tmp_path / "trapgate" / "assembly"
+    assert disk_cache.folder_of("assembly") == tmp_path / "trapgate" / "assembly"
 
 
 def test_refusals_are_not_kept(folder: Path, built: list[int]) -> None:
@@ -156,7 +155,7 @@ def test_refusals_are_not_kept(folder: Path, built: list[int]) -> None:
 
 
 def test_old_entries_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "_MOST", 10)
+    monkeypatch.setattr(disk_cache, "_MOST", 10)
     folder.mkdir(parents=True)
     for index in range(20):
         (folder / f"old{index}").write_text("")

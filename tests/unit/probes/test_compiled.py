@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import kept
+from harness import disk_cache
 from harness.probes import compiled, loader
 from harness.probes import lint as form
 from harness.probes.loader import LoadError, load_file
@@ -26,7 +26,7 @@ def rule(k, {argument}):
 @pytest.fixture(autouse=True)
 def _fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAPGATE_CACHE", str(tmp_path / "cache"))
-    kept.prune.cache_clear()
+    disk_cache.prune.cache_clear()
 
 
 @pytest.fixture

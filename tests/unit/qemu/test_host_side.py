@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.qemu import firmware as firmware_module
+from harness.qemu.answer_cache import AnswerCache
 from harness.qemu.console import _HEAD, _TAIL, ConsoleLog
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import GuestTimeout, QemuDied, QemuError, TargetError, describe_exit
 from harness.qemu.features import trial
 from harness.qemu.firmware import find_uefi
-from harness.qemu.remember import Memory
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.resources import Resources
-from harness.qemu.shape import Shape
 from harness.qemu.stop import Stop, StopKind
 from harness.qemu.target import target
 
@@ -83,11 +83,11 @@ def test_the_log_is_bounded_and_honest(sizes: list[int], step: int) -> None:
 
 def test_memory_keeps_and_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAPGATE_CACHE", str(tmp_path / "cache"))
-    memory = Memory("topic", ["/usr/bin/qemu", 1])
+    memory = AnswerCache("topic", ["/usr/bin/qemu", 1])
     assert memory.read() == {}
     memory.write({"a": [1, 2]})
-    assert Memory("topic", ["/usr/bin/qemu", 1]).read() == {"a": [1, 2]}
-    assert Memory("topic", ["/usr/bin/qemu", 2]).read() == {}
+    assert AnswerCache("topic", ["/usr/bin/qemu", 1]).read() == {"a": [1, 2]}
+    assert AnswerCache("topic", ["/usr/bin/qemu", 2]).read() == {}
     (path,) = (tmp_path / "cache" / "qemu").iterdir()
     for damage in ("", "[]", "{", '{"key": "else", "value": {}}', json.dumps({"value": {}}), "\0"):
         path.write_text(damage, encoding="utf-8")
@@ -98,7 +98,7 @@ def test_memory_keeps_and_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_memory_that_was_edited_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAPGATE_CACHE", str(tmp_path / "cache"))
-    memory = Memory("features", [])
+    memory = AnswerCache("features", [])
     memory.write({"machines": ["q35"], "version": "7.2.22"})
     (path,) = (tmp_path / "cache" / "qemu").iterdir()
     path.write_bytes(path.read_bytes().replace(b"q35", b"xxx"))
@@ -107,7 +107,7 @@ def test_memory_that_was_edited_is_not_known(tmp_path: Path, monkeypatch: pytest
 
 def test_an_empty_cache_variable_switches_memory_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAPGATE_CACHE", "")
-    memory = Memory("topic", [])
+    memory = AnswerCache("topic", [])
     memory.write({"a": 1})
     assert memory.read() == {}
 
@@ -115,7 +115,7 @@ def test_an_empty_cache_variable_switches_memory_off(monkeypatch: pytest.MonkeyP
 def test_memory_survives_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRAPGATE_CACHE", str(tmp_path / "file" / "below"))
-    memory = Memory("topic", [])
+    memory = AnswerCache("topic", [])
     memory.write({"a": 1})
     assert memory.read() == {}
 
@@ -165,7 +165,7 @@ def test_firmware_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_images_are_made_to_fit() -> None:
-    disk = Shape(target("pc-tcg"), boot="disk", devices=devices_named(["nvme", "e1000e"]))
+    disk = MachineConfig(target("pc-tcg"), boot="disk", devices=devices_named(["nvme", "e1000e"]))
     resources = Resources(disk, b"\x55" * 512)
     try:
         assert len(resources.image) == 1 << 20 and resources.image[:512] == b"\x55" * 512

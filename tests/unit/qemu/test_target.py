@@ -1,4 +1,4 @@
-"""Targets, devices and shapes as data."""
+"""Targets, devices and machine configurations as data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.qemu.command import Endpoints, qemu_arguments
 from harness.qemu.devices import DEVICES, devices_named
 from harness.qemu.errors import QemuNotFound, TargetError
-from harness.qemu.shape import Shape
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.target import Target, builtin_targets, load_targets, target
 
 
@@ -152,28 +152,28 @@ def test_devices() -> None:
 
 
 def test_shapes_are_keys() -> None:
-    one = Shape(target("q35-tcg"), devices=devices_named(["nvme", "edu"]))
-    assert {one: 1}[Shape(target("q35-tcg"), devices=devices_named(["edu", "nvme"]))] == 1
-    assert one != Shape(target("q35-tcg"), 2, devices=one.devices)
-    assert Shape(target("pc-tcg"), devices=devices_named(["ide"])).missing() is None
-    missing = Shape(target("q35-tcg"), devices=devices_named(["ide"])).missing()
+    one = MachineConfig(target("q35-tcg"), devices=devices_named(["nvme", "edu"]))
+    assert {one: 1}[MachineConfig(target("q35-tcg"), devices=devices_named(["edu", "nvme"]))] == 1
+    assert one != MachineConfig(target("q35-tcg"), 2, devices=one.devices)
+    assert MachineConfig(target("pc-tcg"), devices=devices_named(["ide"])).missing() is None
+    missing = MachineConfig(target("q35-tcg"), devices=devices_named(["ide"])).missing()
     assert missing is not None and "q35 cannot have ide" in missing and "exists on pc" in missing
     with pytest.raises(TargetError, match="cpus = 0"):
-        Shape(target("q35-tcg"), cpus=0)
+        MachineConfig(target("q35-tcg"), cpus=0)
     with pytest.raises(TargetError, match="microvm has neither"):
-        Shape(target("microvm-tcg"), boot="disk")
+        MachineConfig(target("microvm-tcg"), boot="disk")
 
 
-def arguments(shape: Shape) -> list[str]:
+def arguments(config: MachineConfig) -> list[str]:
     ends = Endpoints(
         ram="memory-backend-ram,id=ram,size=64M", qmp=("-qmp", "q"), com1=("-chardev", "null,id=com1"), image="rom"
     )
-    return qemu_arguments(shape, "max", ends, sandbox=True)
+    return qemu_arguments(config, "max", ends, sandbox=True)
 
 
 @pytest.mark.parametrize("name", sorted(builtin_targets()))
 def test_command_line(name: str) -> None:
-    line = arguments(Shape(target(name), cpus=3))
+    line = arguments(MachineConfig(target(name), cpus=3))
     assert line[line.index("-accel") + 1].split(",")[0] == target(name).accelerator
     assert line[line.index("-machine") + 1].startswith(target(name).machine + ",memory-backend=ram")
     assert ("-icount" in line) == ("-rtc" in line) == target(name).deterministic
@@ -183,6 +183,6 @@ def test_command_line(name: str) -> None:
 def test_the_iommu_splits_kvms_interrupt_controllers() -> None:
     devices = devices_named(["intel-iommu", "edu"])
     for name, split in (("q35-kvm", True), ("q35-tcg", False)):
-        line = arguments(Shape(target(name), devices=devices))
+        line = arguments(MachineConfig(target(name), devices=devices))
         assert ("kernel-irqchip=split" in " ".join(line)) == split
         assert line.index("intel-iommu,intremap=on") < next(i for i, word in enumerate(line) if word.startswith("edu"))

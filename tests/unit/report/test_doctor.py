@@ -22,7 +22,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     has = Features("/bin/qemu", "10.0.2", frozenset({"q35", "pc"}), frozenset(), sandbox=True)
     monkeypatch.setattr("harness.commands.host_survey.features", lambda program: has)
     monkeypatch.setattr("harness.commands.host_survey.trial", lambda *words: Trial("max", None))
-    monkeypatch.setattr("harness.commands.host_survey.unsupported", lambda shape: None)
+    monkeypatch.setattr("harness.commands.host_survey.unsupported", lambda config: None)
     monkeypatch.setattr("harness.commands.host_survey.shutil.which", lambda name: f"/bin/{name}")
     monkeypatch.setattr("harness.commands.host_survey.kvm_kind", lambda: "software")
     return monkeypatch
@@ -64,7 +64,7 @@ def test_the_document_is_complete_and_documented(host: pytest.MonkeyPatch, tmp_p
 
 
 def test_a_host_on_which_nothing_works(host: pytest.MonkeyPatch) -> None:
-    host.setattr("harness.commands.host_survey.unsupported", lambda shape: "lacks it")
+    host.setattr("harness.commands.host_survey.unsupported", lambda config: "lacks it")
     code, output = doctor()
     assert code == 1
     assert "No target works on this host." in output

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.kept import Kept
+from harness.disk_cache import DiskCache
 
-KEPT = Kept("kind", b"form\n")
+KEPT = DiskCache("kind", b"form\n")
 
 
 @pytest.fixture(autouse=True)

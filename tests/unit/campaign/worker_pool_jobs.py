@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from harness.campaign.crew import Crew
+from harness.campaign.worker_pool import WorkerPool
 
 Job = tuple[str, str]
 
@@ -56,6 +56,6 @@ def cannot_open() -> Iterator[Callable[[Job], str]]:
 
 def wait_for_ever(log: str, fifo: str) -> None:
     """A parent of two workers, for the test that kills it: prints their process ids, then waits for nobody."""
-    with Crew[Job, str](2, partial(opened, log)) as crew:
-        for done in crew.run([[(0, ("pid", "")), (2, ("wait", fifo))], [(1, ("pid", "")), (3, ("wait", fifo))]]):
+    with WorkerPool[Job, str](2, partial(opened, log)) as pool:
+        for done in pool.run([[(0, ("pid", "")), (2, ("wait", fifo))], [(1, ("pid", "")), (3, ("wait", fifo))]]):
             print(done.result, flush=True)

@@ -17,9 +17,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Kept", "folder_of"]
+__all__ = ["DiskCache", "folder_of"]
 
-_BASES: Final = ("LOCALAPPDATA", "XDG_CACHE_HOME", "HOME")  # what decides where the folder is
+_BASES: Final = ("XDG_CACHE_HOME", "HOME")  # what decides where the folder is
 _DIGEST: Final = 32
 _MOST: Final = 4096
 """Entries; beyond them the older half is dropped when a process first writes."""
@@ -34,18 +34,13 @@ def folder_of(kind: str) -> Path | None:
 def _folder(kind: str, named: str | None, *bases: str | None) -> Path | None:
     if named is not None:
         return Path(named) / kind if named else None
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")  # noqa: PTH111 - Path.home() raises where there is no home
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path.home() raises
     if not base or not os.path.isabs(base):  # noqa: PTH117
         return None
     return Path(base) / "trapgate" / kind
 
 
-class Kept:
+class DiskCache:
     """Entries of one kind, each a file under its key. `form` starts every file: change it with the payload's layout."""
 
     def __init__(self, kind: str, form: bytes) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, Self, TypeVar
 from harness.campaign.worker import Answer
 from harness.qemu.errors import describe_exit
 
-__all__ = ["Crew", "CrewError", "Done", "Opener"]
+__all__ = ["Done", "Opener", "WorkerPool", "WorkerPoolError"]
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -32,7 +32,7 @@ _GRACE_S = 30.0  # for a worker to end its machines, after its last job
 _BOOT = "import sys; sys.path[:] = {path!r}; from harness.campaign.worker import serve; serve({fd}, {parent})"
 
 
-class CrewError(Exception):
+class WorkerPoolError(Exception):
     """Workers cannot be started at all."""
 
 
@@ -99,7 +99,7 @@ class _Worker(Generic[J]):
         return self.process.wait()
 
 
-class Crew(Generic[J, R]):
+class WorkerPool(Generic[J, R]):
     """Up to `size` workers. A context manager: leaving it ends them, by force where it is left by an exception.
 
     `opener` runs in each worker and must be picklable, as jobs and results must: it gives a context manager around the
@@ -116,7 +116,7 @@ class Crew(Generic[J, R]):
     def run(self, groups: Sequence[Sequence[tuple[int, J]]]) -> Iterator[Done[R]]:
         """The results as they come. Numbered jobs of one group go to the same worker where that costs nothing.
 
-        A job whose worker died is given to another one, once. Raises CrewError.
+        A job whose worker died is given to another one, once. Raises WorkerPoolError.
         """
         self._groups = [deque(_Task(number, index, job) for number, job in group) for index, group in enumerate(groups)]
         size = min(self._size, sum(map(len, groups)))
@@ -169,7 +169,9 @@ class Crew(Generic[J, R]):
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= _FAILED_STARTS:
-                raise CrewError(f"{ending} before it could begin, {self._failed_starts} times; its message is above")
+                raise WorkerPoolError(
+                    f"{ending} before it could begin, {self._failed_starts} times; its message is above"
+                )
         elif worker.given:
             task = worker.given.popleft()
             task.attempts += 1

@@ -1,4 +1,4 @@
-"""Small answers kept between processes, in the cache folder."""
+"""Answers about a QEMU program that are saved between processes, in the disk cache."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from harness.kept import Kept
+from harness.disk_cache import DiskCache
 
-__all__ = ["Memory"]
+__all__ = ["AnswerCache"]
 
-_KEPT: Final = Kept("qemu", b"trapgate qemu 2\n")
+_CACHE: Final = DiskCache("qemu", b"trapgate qemu 2\n")
 
 
-class Memory:
+class AnswerCache:
     """One JSON object, under the digest of what it depends on.
 
     Whatever is wrong with the folder or the entry means "not known": nothing here ever fails a run.
@@ -26,7 +26,7 @@ class Memory:
 
     def read(self) -> dict[str, Any]:
         """What was written, or an empty dictionary."""
-        payload = _KEPT.load(self._name)
+        payload = _CACHE.load(self._name)
         if payload is None:
             return {}
         try:
@@ -37,4 +37,4 @@ class Memory:
 
     def write(self, value: dict[str, Any]) -> None:
         """Keep `value`; readers in other processes see the old entry or the whole new one."""
-        _KEPT.store(self._name, json.dumps(value).encode())
+        _CACHE.store(self._name, json.dumps(value).encode())

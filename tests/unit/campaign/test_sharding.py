@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.campaign.order import Shard, default_workers, shuffled
+from harness.campaign.sharding import Shard, default_workers, shuffled
 
 IDS = [f"timers/hpet.py::probe_{number}[pin{number}]" for number in range(300)]
 

@@ -9,13 +9,13 @@ from harness.qemu.devices import Device
 from harness.qemu.errors import TargetError
 from harness.qemu.target import Target
 
-__all__ = ["Boot", "Shape"]
+__all__ = ["Boot", "MachineConfig"]
 
 Boot = Literal["rom", "kernel", "disk", "firmware"]
 
 
 @dataclass(frozen=True)
-class Shape:
+class MachineConfig:
     """The hardware of one machine and the way it boots. Hashable: the key of the pool of warm machines.
 
     `boot`: "rom" (an image at the reset vector), "kernel" (QEMU's `-kernel`: multiboot, PVH, Linux), "disk" (BIOS boot
@@ -57,7 +57,7 @@ class Shape:
         return self.why_single() is None
 
     def why_single(self) -> str | None:
-        """Why a machine of this shape serves one run only, or `None`."""
+        """Why a machine of this configuration serves one run only, or `None`."""
         if self.boot != "rom":
             return (
                 f"it boots by {self.boot}, and firmware resets the machine by itself when it boots again, which "

@@ -13,11 +13,11 @@ from harness.kernel.runtime import RESET_VECTOR, ROM_BASE, ROM_SIZE
 from harness.qemu.command import qemu_arguments
 from harness.qemu.devices import devices_named
 from harness.qemu.features import cpu_model, features
+from harness.qemu.machine_config import MachineConfig
 from harness.qemu.resources import Resources
-from harness.qemu.shape import Shape
 from harness.qemu.target import Target
 
-__all__ = ["BareError", "floor_ms", "guest_alone_ms"]
+__all__ = ["BareQemuError", "floor_ms", "guest_alone_ms"]
 
 _EXIT_AT_ONCE = """
     .code16
@@ -26,7 +26,7 @@ _EXIT_AT_ONCE = """
 """
 
 
-class BareError(Exception):
+class BareQemuError(Exception):
     """The plain process did not end as it should."""
 
 
@@ -40,30 +40,30 @@ def _exit_rom() -> bytes:
 def floor_ms(target: Target) -> float:
     """Milliseconds of a process that starts QEMU, executes one instruction and ends: `isa-debug-exit`.
 
-    Raises QemuError, BareError.
+    Raises QemuError, BareQemuError.
     """
-    shape = Shape(target, devices=devices_named(["isa-debug-exit"]))
+    config = MachineConfig(target, devices=devices_named(["isa-debug-exit"]))
     # The exit status is value << 1 | 1 (hw/misc/debugexit.c), and EAX is 0 (SDM vol. 3A, Processor State After Reset).
-    return _timed(shape, _exit_rom(), expected=1)
+    return _timed(config, _exit_rom(), expected=1)
 
 
 def guest_alone_ms(target: Target, image: Image) -> float:
     """Milliseconds of a process that starts QEMU with this guest in its RAM and ends when the guest has.
 
-    The guest's own signal, pvpanic, ends QEMU here. Raises QemuError, BareError.
+    The guest's own signal, pvpanic, ends QEMU here. Raises QemuError, BareQemuError.
     """
-    shape = Shape(target, extra_args=("-action", "panic=exit-failure"))
+    config = MachineConfig(target, extra_args=("-action", "panic=exit-failure"))
     parameters = Parameters(1_000_000 if target.deterministic else 0, 1, 1)
-    return _timed(shape, image.rom, expected=1, pieces=image.staged(parameters))
+    return _timed(config, image.rom, expected=1, pieces=image.staged(parameters))
 
 
-def _timed(shape: Shape, rom: bytes, *, expected: int, pieces: list[tuple[int, bytes]] | None = None) -> float:
-    program = str(shape.target.find_binary())
-    resources = Resources(shape, rom)
+def _timed(config: MachineConfig, rom: bytes, *, expected: int, pieces: list[tuple[int, bytes]] | None = None) -> float:
+    program = str(config.target.find_binary())
+    resources = Resources(config, rom)
     try:
         resources.place(pieces or [])
         ends = replace(resources.endpoints(), paused=False)
-        arguments = qemu_arguments(shape, cpu_model(shape.target), ends, sandbox=features(program).sandbox)
+        arguments = qemu_arguments(config, cpu_model(config.target), ends, sandbox=features(program).sandbox)
         started = time.perf_counter()
         done = subprocess.run(
             [program, *arguments],
@@ -79,5 +79,5 @@ def _timed(shape: Shape, rom: bytes, *, expected: int, pieces: list[tuple[int, b
         resources.close()
     if done.returncode != expected:
         said = done.stderr.decode(errors="replace").strip()
-        raise BareError(f"bare QEMU ended with {done.returncode}, not {expected}: {said}")
+        raise BareQemuError(f"bare QEMU ended with {done.returncode}, not {expected}: {said}")
     return elapsed

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaign.crew import Crew, CrewError, Done
+from harness.campaign.worker_pool import Done, WorkerPool, WorkerPoolError
 
 sys.path.insert(0, str(Path(__file__).parent))  # workers find what we find
-import crew_jobs
-from crew_jobs import Job
+import worker_pool_jobs
+from worker_pool_jobs import Job
 
 
 def run(size: int, groups: Sequence[Sequence[tuple[int, Job]]], tmp_path: Path) -> dict[int, Done[str]]:
-    with Crew[Job, str](size, partial(crew_jobs.opened, str(tmp_path / "log"))) as crew:
-        found = list(crew.run(groups))
+    with WorkerPool[Job, str](size, partial(worker_pool_jobs.opened, str(tmp_path / "log"))) as pool:
+        found = list(pool.run(groups))
     assert len(found) == len({done.number for done in found})
     return {done.number: done for done in found}
 
@@ -82,9 +82,9 @@ def test_a_job_that_breaks_is_told_and_the_worker_goes_on(tmp_path: Path) -> Non
 
 
 def test_workers_that_cannot_begin(capfd: pytest.CaptureFixture[str]) -> None:
-    crew = Crew[Job, str](2, crew_jobs.cannot_open)
-    with pytest.raises(CrewError, match="before it could begin, 3 times"), crew:
-        list(crew.run([[(number, ("echo", "")) for number in range(9)]]))
+    pool = WorkerPool[Job, str](2, worker_pool_jobs.cannot_open)
+    with pytest.raises(WorkerPoolError, match="before it could begin, 3 times"), pool:
+        list(pool.run([[(number, ("echo", "")) for number in range(9)]]))
     assert "no machine today" in capfd.readouterr().err
 
 
@@ -94,8 +94,11 @@ def test_leaving_early_ends_the_workers(tmp_path: Path) -> None:
     log_file = tmp_path / "log"
     groups: list[list[tuple[int, Job]]] = [[(0, ("pid", ""))], [(1, ("wait", str(fifo)))]]
     begun = False
-    with contextlib.suppress(KeyboardInterrupt), Crew[Job, str](2, partial(crew_jobs.opened, str(log_file))) as crew:
-        for _ in crew.run(groups):
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        WorkerPool[Job, str](2, partial(worker_pool_jobs.opened, str(log_file))) as pool,
+    ):
+        for _ in pool.run(groups):
             begun = True
             raise KeyboardInterrupt
     assert begun
@@ -108,7 +111,11 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, number: signal.Signals) -
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     parent = subprocess.Popen(
-        [sys.executable, "-c", f"from crew_jobs import *; wait_for_ever({str(tmp_path / 'log')!r}, {str(fifo)!r})"],
+        [
+            sys.executable,
+            "-c",
+            f"from worker_pool_jobs import *; wait_for_ever({str(tmp_path / 'log')!r}, {str(fifo)!r})",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
