@@ -32,7 +32,7 @@ from harness.run.build import Built, build
 from harness.run.leftovers import leaves_state, stage
 from harness.run.sticky_writes import sticky_write
 
-__all__ = ["Finding", "Leaks", "find_leaks", "hostile_case"]
+__all__ = ["Leaks", "Leftover", "find_leaks", "hostile_case"]
 
 _TSC_KHZ = 1_000_000
 _WATCHDOG_S = 1.0  # of a guest that is silent for longer the machine is not used again
@@ -52,7 +52,7 @@ _MOST_PORTS = 0x40  # of one range
 
 
 @dataclass(frozen=True)
-class Finding:
+class Leftover:
     """One field that a guest left changed. `reason`: why the machine serves no further run; empty for a leak."""
 
     path: str
@@ -72,14 +72,14 @@ class Leaks:
     """What was found for one machine configuration."""
 
     config: MachineConfig
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Leftover] = field(default_factory=list)
     attacks: int = 0
     broken: list[str] = field(default_factory=list)  # attacks whose guest did not end in order: no next guest
     varying: set[str] = field(default_factory=set)
     fields: int = 0
 
     @property
-    def leaks(self) -> list[Finding]:
+    def leaks(self) -> list[Leftover]:
         """Those that reach the next guest."""
         return [finding for finding in self.findings if finding.leak]
 
@@ -139,7 +139,7 @@ class _Finder:
         except (RunFailure, RunBroken, QemuDied):
             return False
         self.found.findings += [
-            Finding(path, before, after, attack.name, reason)
+            Leftover(path, before, after, attack.name, reason)
             for path, before, after in _differences(fresh, self._constant(state))
             if not any(pattern.search(path) for pattern in UNOBSERVABLE)
         ]

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.commands.planning import usage_error
-from harness.probes.coverage import Answer, Coverage, CoverageError, State, coverage_root, load_bullets, measure
+from harness.probes.coverage import Coverage, CoverageAnswer, CoverageError, State, coverage_root, load_bullets, measure
 from harness.probes.probe import Case
 from harness.report.atomic import write_atomic
 from harness.report.json_file import SCHEMA
@@ -53,7 +53,7 @@ def show_coverage(cases: Iterable[Case], areas: Sequence[str], *, totals_only: b
     return status
 
 
-def _print_area(console: Console, area: str, answers: Sequence[Answer]) -> None:
+def _print_area(console: Console, area: str, answers: Sequence[CoverageAnswer]) -> None:
     table = Table(title=Text(area, "bold"), title_justify="left", show_edge=False, pad_edge=False, expand=True)
     # an id is for pasting: never cut, and the text gets what is left
     table.add_column("bullet", no_wrap=True, min_width=max(len(answer.bullet.id) for answer in answers))
@@ -69,7 +69,7 @@ def _print_area(console: Console, area: str, answers: Sequence[Answer]) -> None:
     console.print()
 
 
-def _verdict(answer: Answer) -> Text:
+def _verdict(answer: CoverageAnswer) -> Text:
     if answer.state is State.COVERED:
         return Text(
             f"{plural(len(answer.probes), 'probe')}, {plural(len(answer.cases), 'case')}", _STYLES[answer.state]
@@ -90,7 +90,7 @@ def _totals(coverage: Coverage) -> Table:
     return table
 
 
-def _numbers(answers: Sequence[Answer]) -> list[Text]:
+def _numbers(answers: Sequence[CoverageAnswer]) -> list[Text]:
     states = Counter(answer.state for answer in answers)
     probes = {probe for answer in answers for probe in answer.probes}
     cases = {case.id for answer in answers for case in answer.cases}

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from harness.campaign.leaks import UNOBSERVABLE, Finding, Leaks, find_leaks
+from harness.campaign.leaks import UNOBSERVABLE, Leaks, Leftover, find_leaks
 from harness.commands.options import TargetSelection, selecting
 from harness.commands.planning import check_programs, usage_error
 from harness.qemu.devices import DEVICES
@@ -116,8 +116,8 @@ def _family(path: str) -> str:
     return re.sub(r"\+0x[0-9a-f]+$", "", re.sub(r"\[\d+\]", "[…]", path))
 
 
-def _families(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
-    families: dict[str, list[Finding]] = {}
+def _families(findings: Iterable[Leftover]) -> list[tuple[str, list[Leftover]]]:
+    families: dict[str, list[Leftover]] = {}
     for finding in findings:
         families.setdefault(_family(finding.path), []).append(finding)
     return sorted(families.items())

@@ -9,7 +9,7 @@ from harness import abi
 from harness.evidence.failures import RunFailure
 from harness.evidence.recorder import read_counts
 from harness.evidence.snapshots import Snapshot
-from harness.evidence.why import Gate, Processor, Scene
+from harness.evidence.why import GateState, Processor, Scene
 from harness.hardware.cpu import Rflags
 from harness.hardware.state import IoApicState, LapicState, PicState
 from harness.image.image import Image
@@ -69,10 +69,10 @@ def _controllers(machine: Machine) -> tuple[IoApicState | None, tuple[PicState, 
     return ioapic, (master, slave)
 
 
-def gate_of(machine: Machine, image: Image, cpu: CpuRegisters, vector: int) -> Gate | None:
+def gate_of(machine: Machine, image: Image, cpu: CpuRegisters, vector: int) -> GateState | None:
     """The vector's gate in the processor's IDT; `None` where its address cannot be told."""
     if vector * 16 + 15 > cpu.idt.limit:
-        return Gate(beyond=True)
+        return GateState(beyond=True)
     base = next(cpu.idt.base - alias for alias in _ALIASES if cpu.idt.base >= alias)
     if cpu.cr3 != abi.PAGE_TABLES or base + 16 * vector + 16 > len(machine.ram):
         return None
@@ -80,4 +80,4 @@ def gate_of(machine: Machine, image: Image, cpu: CpuRegisters, vector: int) -> G
     target = int.from_bytes(entry[0:2] + entry[6:8] + entry[8:12], "little")
     expected: Mapping[int, str] = {image.symbols[f"stub_{vector:02x}"]: "", image.symbols["user_exit"]: ""}
     leads_to = expected.get(target % abi.USER_ALIAS, image.symbolise(target))
-    return Gate(present=bool(entry[5] & 0x80), leads_to=leads_to)
+    return GateState(present=bool(entry[5] & 0x80), leads_to=leads_to)

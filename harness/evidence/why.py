@@ -9,7 +9,7 @@ from harness.hardware.exceptions import EXCEPTIONS
 from harness.hardware.lapic import LvtTimer, Svr
 from harness.hardware.state import IoApicState, LapicState, PicState
 
-__all__ = ["Gate", "Processor", "Scene", "why_none_came"]
+__all__ = ["GateState", "Processor", "Scene", "why_none_came"]
 
 _MASKED = 1 << 16  # of an LVT entry
 _MODE_EXTINT = 7
@@ -19,7 +19,7 @@ _SHOWN = 6  # other vectors that are named
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateState:
     """What the IDT of a processor holds for the vector: `present`, and the place that it leads to.
 
     `leads_to` is empty where that is the recorder's stub. `beyond`: the IDT ends before the vector.
@@ -37,7 +37,7 @@ class Processor:
     number: int
     interrupts_on: bool  # IF
     lapic: LapicState | None
-    gate: Gate | None = None  # None: unknown, for instance with page tables of the probe's own
+    gate: GateState | None = None  # None: unknown, for instance with page tables of the probe's own
     started: bool = True
     waits: bool = False  # it ran the wait
 

@@ -10,11 +10,11 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from harness.assembly import Origin
 
-__all__ = ["Block", "block"]
+__all__ = ["ProgramBlock", "block"]
 
 
 class _Program(Protocol):
-    blocks: list[Block]
+    blocks: list[ProgramBlock]
 
     def origin(self) -> Origin: ...
     def error(self, text: str) -> Exception: ...
@@ -30,7 +30,7 @@ T = TypeVar("T")
 B = TypeVar("B", bound=_Builder)
 
 
-class Block(AbstractContextManager[None]):
+class ProgramBlock(AbstractContextManager[None]):
     """A block that the program must enter once. One that is never entered or left is an error when the program ends."""
 
     def __init__(self, program: _Program, name: str, inner: AbstractContextManager[None]) -> None:
@@ -60,12 +60,12 @@ class Block(AbstractContextManager[None]):
         return self._inner.__exit__(kind, error, trace)
 
 
-def block(method: Callable[Concatenate[B, P], Iterator[None]]) -> Callable[Concatenate[B, P], Block]:
+def block(method: Callable[Concatenate[B, P], Iterator[None]]) -> Callable[Concatenate[B, P], ProgramBlock]:
     """Decorator of a builder's verb that opens a block, in place of `contextlib.contextmanager`."""
     inner = contextmanager(method)
 
     @wraps(method)
-    def verb(self: B, /, *args: P.args, **kwargs: P.kwargs) -> Block:
-        return Block(self.program, method.__name__, inner(self, *args, **kwargs))
+    def verb(self: B, /, *args: P.args, **kwargs: P.kwargs) -> ProgramBlock:
+        return ProgramBlock(self.program, method.__name__, inner(self, *args, **kwargs))
 
     return verb

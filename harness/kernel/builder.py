@@ -16,7 +16,7 @@ from harness.hardware.cpu import ControlRegisters, DebugRegisters
 from harness.hardware.msr import Msr
 from harness.hardware.platform import Platform
 from harness.hardware.rtc import Cmos
-from harness.kernel.blocks import Block, block
+from harness.kernel.blocks import ProgramBlock, block
 from harness.kernel.bus import StagedBus, slot
 from harness.kernel.call_site import source_from_call
 from harness.kernel.checks import check_count, check_duration, check_number, check_vector
@@ -242,17 +242,17 @@ class Kernel(Faults):
         self.program.step(f"int {vector:#x}", "int3" if vector == 3 else f"int {vector:#x}")
 
     @overload
-    def trigger(self, /) -> Block: ...
+    def trigger(self, /) -> ProgramBlock: ...
     @overload
     def trigger(self, action: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
-    def trigger(self, action: Callable[..., T] | None = None, /, *args: object, **kwargs: object) -> Block | T:
+    def trigger(self, action: Callable[..., T] | None = None, /, *args: object, **kwargs: object) -> ProgramBlock | T:
         """The cause of what the probe judges: without these steps it must turn red.
 
         `with k.trigger():` takes a block of steps; `k.trigger(k.lines.up, 5)` is short for a block with that one call,
         and returns what the call returns.
         """
         if action is None:
-            return Block(self.program, "trigger", self.program.triggering())
+            return ProgramBlock(self.program, "trigger", self.program.triggering())
         with self.program.triggering():
             return action(*args, **kwargs)
 

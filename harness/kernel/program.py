@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from harness import abi
 from harness.assembly import Assembled, Names, Origin, SourceLine, assemble
 from harness.hardware.block import Value
-from harness.kernel.blocks import Block
+from harness.kernel.blocks import ProgramBlock
 from harness.kernel.constants import register_constants
 from harness.kernel.runtime import assembled_runtime
 
@@ -130,7 +130,7 @@ class Program:
     marks: list[str] = field(default_factory=list)
     waits: list[WaitPoint] = field(default_factory=list)
     uses: set[str] = field(default_factory=set)  # "pci": what the program's start must prepare
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[ProgramBlock] = field(default_factory=list)
     fault_blocks: list[FaultBlock] = field(default_factory=list)
     expected: set[int] = field(default_factory=set)  # vectors that are recorded and need nothing else
     handlers: dict[int, Origin] = field(default_factory=dict)  # by vector: the line of the handler

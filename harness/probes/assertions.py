@@ -30,7 +30,7 @@ __all__ = ["compile_rewritten", "explained_comparisons"]
 def compile_rewritten(source: bytes, path: str) -> CodeType:
     """Code of a module whose `assert` statements explain themselves. Raises SyntaxError."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the checks of form say it, with the line
+        warnings.simplefilter("ignore")  # the lint says it, with the line
         tree = ast.parse(source, path)
         rewrite_asserts(tree, source, path)
     return compile(tree, path, "exec", dont_inherit=True, optimize=0)

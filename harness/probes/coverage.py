@@ -15,7 +15,7 @@ from typing import Any
 from harness.probes.probe import Case
 from harness.probes.probe_places import shown
 
-__all__ = ["Answer", "Bullet", "Coverage", "CoverageError", "State", "coverage_root", "load_bullets", "measure"]
+__all__ = ["Bullet", "Coverage", "CoverageAnswer", "CoverageError", "State", "coverage_root", "load_bullets", "measure"]
 
 _ID = re.compile(r"[a-z][a-z0-9]*\.[a-z0-9]+(-[a-z0-9]+)*")
 _REQUIRED = ("id", "text", "citation")
@@ -56,7 +56,7 @@ class Bullet:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CoverageAnswer:
     """A bullet and the cases of the probes that name it."""
 
     bullet: Bullet
@@ -79,7 +79,7 @@ class Answer:
 class Coverage:
     """All answers, in the order of the files, and everything that is wrong with them, a line each."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[CoverageAnswer, ...]
     problems: tuple[str, ...]
 
     @property
@@ -181,7 +181,7 @@ def measure(bullets: Sequence[Bullet], cases: Iterable[Case], areas: Sequence[st
                 near = get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else "write its entry, or correct it"
                 problems.append(f"{shown(found.path)}:{found.line}: {found.name} covers {name}, which is no id; {hint}")
-    answers = tuple(Answer(bullet, tuple(members.get(bullet.id, ()))) for bullet in chosen)
+    answers = tuple(CoverageAnswer(bullet, tuple(members.get(bullet.id, ()))) for bullet in chosen)
     for answer in answers:
         bullet = answer.bullet
         place = f"{shown(bullet.path)}:{bullet.line}: {bullet.id}"

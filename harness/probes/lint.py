@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Finding", "FunctionNode", "function_findings", "holds_probe", "module_findings"]
+__all__ = ["FunctionNode", "LintFinding", "function_findings", "holds_probe", "module_findings"]
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -29,14 +29,14 @@ _BLOCKS: dict[type[ast.AST], str] = {
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
+class LintFinding:
     """One thing that is wrong: the line in the probe's file, and what to do about it."""
 
     line: int
     text: str
 
 
-def module_findings(tree: ast.Module) -> list[Finding]:
+def module_findings(tree: ast.Module) -> list[LintFinding]:
     """What is wrong with the file's functions as a whole: names used twice, decorators that are not called."""
     names = _decorator_names(tree)
     functions = [node for node in tree.body if isinstance(node, FunctionNode)]
@@ -45,7 +45,7 @@ def module_findings(tree: ast.Module) -> list[Finding]:
     for node in functions:
         bare = [d for d in node.decorator_list if not isinstance(d, ast.Call) and _is_probe(d, names)]
         found += [
-            Finding(
+            LintFinding(
                 d.lineno,
                 f"{node.name}: the decorator is not called; write @probe(spec=…), which cites the rule's source",
             )
@@ -54,7 +54,7 @@ def module_findings(tree: ast.Module) -> list[Finding]:
         before = first.setdefault(node.name, node)
         if before is not node and any(_is_probe(d, names) for d in (*before.decorator_list, *node.decorator_list)):
             found.append(
-                Finding(
+                LintFinding(
                     node.lineno,
                     f"{node.name}: line {before.lineno} defines the same name, and only the last would run; rename one",
                 )
@@ -69,26 +69,26 @@ def holds_probe(tree: ast.Module) -> bool:
     return any(_is_probe(decorator, names) for node in functions for decorator in node.decorator_list)
 
 
-def function_findings(node: FunctionNode, parameters: Sequence[str]) -> list[Finding]:
+def function_findings(node: FunctionNode, parameters: Sequence[str]) -> list[LintFinding]:
     """What is wrong with one probe function; `parameters` are the names that @probe.each gives values for."""
     found = list(_signature(node, parameters))
     if not (ast.get_docstring(node) or "").strip():
-        found.append(Finding(node.lineno, f"{node.name}: has no docstring; state the rule there in one sentence"))
+        found.append(LintFinding(node.lineno, f"{node.name}: has no docstring; state the rule there in one sentence"))
     found += _body(node)
     return sorted(found)
 
 
-def _signature(node: FunctionNode, parameters: Sequence[str]) -> Iterator[Finding]:
+def _signature(node: FunctionNode, parameters: Sequence[str]) -> Iterator[LintFinding]:
     arguments = node.args
     positional = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     for extra in (arguments.vararg, arguments.kwarg):
         if extra is not None:
-            yield Finding(
+            yield LintFinding(
                 node.lineno,
                 f"{node.name}: *{extra.arg} is not allowed; name each parameter and give its values in @probe.each(…)",
             )
     if positional[:1] != ["k"]:
-        yield Finding(
+        yield LintFinding(
             node.lineno, f"{node.name}: the first parameter must be the kernel builder: def {node.name}(k: Kernel, …)"
         )
     # a first parameter of another name was meant as the builder, unless it is given values
@@ -96,47 +96,47 @@ def _signature(node: FunctionNode, parameters: Sequence[str]) -> Iterator[Findin
     taken = [*values, *(a.arg for a in arguments.kwonlyargs)]
     for name in taken:
         if name not in parameters:
-            yield Finding(
+            yield LintFinding(
                 node.lineno, f"{node.name}: nothing gives parameter {name!r} a value; add @probe.each({name}=[…])"
             )
     for name in parameters:
         if name not in taken:
-            yield Finding(
+            yield LintFinding(
                 node.lineno,
                 f"{node.name}: @probe.each({name}=…) names no parameter; add {name!r} to the function's parameters",
             )
 
 
-def _body(node: FunctionNode) -> Iterator[Finding]:
+def _body(node: FunctionNode) -> Iterator[LintFinding]:
     name = node.name
     yields = [inner for inner in _own(node) if isinstance(inner, ast.Yield | ast.YieldFrom)]
     if isinstance(node, ast.AsyncFunctionDef):
-        yield Finding(
+        yield LintFinding(
             node.lineno,
             f"{name}: is an async function; a probe is a plain generator: def {name}(k: Kernel) -> ProbeBody",
         )
         return
     if not yields:
-        yield Finding(
+        yield LintFinding(
             node.lineno,
             f"{name}: is not a generator; write `run = yield` between the guest program and its judgement",
         )
         return
     if len(yields) > 1:
         lines = ", ".join(str(inner.lineno) for inner in yields)
-        yield Finding(
+        yield LintFinding(
             yields[1].lineno,
             f"{name}: has {len(yields)} yields (lines {lines}); the guest boots once, at exactly one `run = yield`",
         )
         return
     at = next((i for i, statement in enumerate(node.body) if _is_boot(statement, yields[0])), None)
     if at is None:
-        yield Finding(yields[0].lineno, f"{name}: {_why_not(node, yields[0])}")
+        yield LintFinding(yields[0].lineno, f"{name}: {_why_not(node, yields[0])}")
         return
     for statement in node.body[:at]:
         for inner in _statements(statement):
             if isinstance(inner, ast.Assert):
-                yield Finding(
+                yield LintFinding(
                     inner.lineno,
                     f"{name}: asserts above the yield, where the guest has not run yet; move it below `run = yield`",
                 )
@@ -145,12 +145,12 @@ def _body(node: FunctionNode) -> Iterator[Finding]:
     ]
     for inner in below:
         if isinstance(inner.test, ast.Constant) or (isinstance(inner.test, ast.Tuple) and inner.test.elts):
-            yield Finding(
+            yield LintFinding(
                 inner.lineno,
                 f"{name}: this assertion tests a constant, so it says nothing about the run; compare evidence",
             )
     if not below:
-        yield Finding(
+        yield LintFinding(
             yields[0].lineno,
             f"{name}: asserts nothing below the yield, so it could never fail; assert what the rule demands of `run`",
         )

@@ -254,7 +254,7 @@ def _findings(tree: ast.Module, path: Path, probes: Sequence[Probe]) -> list[Loa
 def _parse(source: bytes, path: Path) -> ast.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # the checks of form say it better
+            warnings.simplefilter("ignore", SyntaxWarning)  # the lint says it better
             return ast.parse(source, str(path))
     except SyntaxError as error:
         text = f"{type(error).__name__}: {error.msg}"

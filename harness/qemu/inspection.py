@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.hardware.hpet import HPET_DEFAULT_BASE
 from harness.hardware.state import HPET_SIZE, HpetState, IoApicState, LapicState, PicState
-from harness.qemu.dumps import PciFunction, parse_ioapics, parse_lapic, parse_memory, parse_pci, parse_pics
+from harness.qemu.dumps import DumpedFunction, parse_ioapics, parse_lapic, parse_memory, parse_pci, parse_pics
 
 __all__ = ["Inspection"]
 
@@ -49,6 +49,6 @@ class Inspection(ABC):
         """The HPET's registers. Raises DumpError, QemuError where there is none."""
         return HpetState.from_memory(self.physical(HPET_DEFAULT_BASE, HPET_SIZE))
 
-    def pci(self) -> tuple[PciFunction, ...]:
+    def pci(self) -> tuple[DumpedFunction, ...]:
         """Every PCI function, as it is configured now; microvm without a PCI bus has none. Raises DumpError."""
         return parse_pci(self.qmp("query-pci"))

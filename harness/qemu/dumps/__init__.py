@@ -3,15 +3,15 @@
 from harness.qemu.dumps.fault_log import FailedDelivery, TripleFault, parse_triple_fault
 from harness.qemu.dumps.lapic import parse_lapic
 from harness.qemu.dumps.memory import parse_memory
-from harness.qemu.dumps.pci import PciFunction, PciRegion, parse_pci
+from harness.qemu.dumps.pci import DumpedFunction, PciRegion, parse_pci
 from harness.qemu.dumps.pic import parse_ioapics, parse_pics
 from harness.qemu.dumps.registers import CpuRegisters, DescriptorTable, SegmentRegister, parse_registers
 
 __all__ = [
     "CpuRegisters",
     "DescriptorTable",
+    "DumpedFunction",
     "FailedDelivery",
-    "PciFunction",
     "PciRegion",
     "SegmentRegister",
     "TripleFault",

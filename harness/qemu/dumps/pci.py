@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from harness.qemu.errors import DumpError
 
-__all__ = ["PciFunction", "PciRegion", "parse_pci"]
+__all__ = ["DumpedFunction", "PciRegion", "parse_pci"]
 
 T = TypeVar("T")
 _WHAT = "query-pci"
@@ -26,7 +26,7 @@ class PciRegion:
 
 
 @dataclass(frozen=True)
-class PciFunction:
+class DumpedFunction:
     """One function. `irq_pin` is 0 for none, 1 to 4 for INTA to INTD; `qdev_id` is the id on the command line."""
 
     bus: int
@@ -43,9 +43,9 @@ class PciFunction:
         return f"{self.bus:02x}:{self.slot:02x}.{self.function} {self.vendor:04x}:{self.device:04x}"
 
 
-def parse_pci(buses: object) -> tuple[PciFunction, ...]:
+def parse_pci(buses: object) -> tuple[DumpedFunction, ...]:
     """The functions in a `query-pci` answer, bridges before what lies behind them. Raises DumpError."""
-    found: list[PciFunction] = []
+    found: list[DumpedFunction] = []
     waiting = [entry for bus in _members(buses, "an array of buses") for entry in _of(bus, "devices", list)]
     waiting.reverse()
     while waiting:
@@ -56,8 +56,8 @@ def parse_pci(buses: object) -> tuple[PciFunction, ...]:
     return tuple(found)
 
 
-def _function(entry: object) -> PciFunction:
-    return PciFunction(
+def _function(entry: object) -> DumpedFunction:
+    return DumpedFunction(
         bus=_of(entry, "bus", int),
         slot=_of(entry, "slot", int),
         function=_of(entry, "function", int),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.evidence.why import Gate, Processor, Scene, why_none_came
+from harness.evidence.why import GateState, Processor, Scene, why_none_came
 from harness.hardware.state import LapicState
 from harness.qemu.dumps import parse_lapic, parse_pics
 
@@ -50,7 +50,7 @@ def pic_text(entries: dict[int, int] | None = None, master: str = "irr=00 imr=ff
 
 def scene(vector: int, state: LapicState | None, pics: str = "", *, interrupts_on: bool = True) -> Scene:
     ioapic, master, slave = parse_pics(pics or pic_text())
-    return Scene(vector, (Processor(0, interrupts_on, state, Gate(), waits=True),), {}, ioapic, (master, slave))
+    return Scene(vector, (Processor(0, interrupts_on, state, GateState(), waits=True),), {}, ioapic, (master, slave))
 
 
 @pytest.mark.parametrize(
@@ -142,5 +142,5 @@ def test_what_came_instead_is_counted_over_all_processors_and_bounded() -> None:
 
 def test_a_processor_that_was_not_started_is_not_to_blame() -> None:
     found = scene(0x41, lapic())
-    idle = Processor(1, False, lapic(svr=0xFF), Gate(present=False), started=False)
+    idle = Processor(1, False, lapic(svr=0xFF), GateState(present=False), started=False)
     assert "processor 1" not in "".join(why_none_came(replace(found, processors=(*found.processors, idle))))

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from harness.hardware.platform import PLATFORMS
-from harness.kernel.blocks import Block
+from harness.kernel.blocks import ProgramBlock
 from harness.kernel.builder import Kernel
 from harness.kernel.program import Program, ProgramError
 
@@ -49,7 +49,7 @@ def test_a_block_without_with_is_an_error_at_its_line(verb: str) -> None:
     k = kernel()
     k.smp.start()
     block = BLOCKS[verb](k)
-    assert isinstance(block, Block)
+    assert isinstance(block, ProgramBlock)
     with pytest.raises(ProgramError, match=rf"{HERE}:\d+: .*{verb}\(…\) .* never entered"):
         k.program.finish()
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import disk_cache
-from harness.probes import compiled, loader
-from harness.probes import lint as form
+from harness.probes import compiled, lint, loader
 from harness.probes.loader import LoadError, load_file
 
 GOOD = '''
@@ -31,12 +30,12 @@ def _fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Counts the functions whose form is really looked at."""
+    """Counts the functions that the lint reads."""
     seen: list[str] = []
 
-    def counted(node: form.FunctionNode, parameters: list[str]) -> list[form.Finding]:
+    def counted(node: lint.FunctionNode, parameters: list[str]) -> list[lint.LintFinding]:
         seen.append(node.name)
-        return list(form.function_findings(node, parameters))
+        return list(lint.function_findings(node, parameters))
 
     monkeypatch.setattr(loader, "function_findings", counted)
     return seen
