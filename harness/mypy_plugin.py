@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from mypy.nodes import ARG_NAMED_OPT, ARG_STAR2, SymbolTableNode, TypeInfo, Var
+from mypy.nodes import ARG_NAMED_OPT, ARG_POS, ARG_STAR2, MemberExpr, SymbolTableNode, TypeInfo, Var
 from mypy.plugin import FunctionSigContext, MethodSigContext, Plugin
 from mypy.types import CallableType, FunctionLike, Instance, Type, get_proper_type
 
@@ -25,6 +25,7 @@ _REGISTER = "harness.hardware.register.Register"
 _BOUND = "harness.hardware.block.Bound"
 _OF_BOUND = ("encode", "update", "write")
 _WAIT = "harness.kernel.poll.wait_register"
+_INDIRECT = ("harness.kernel.blocks.ProgramBlock.do", "harness.kernel.builder.Kernel.trigger")
 _OF_REGISTER = ("command", "of", "to")
 VERBS = {
     "harness.devices.edu.EduDevice.enable_msi": "harness.hardware.msi.MessageData",
@@ -103,10 +104,44 @@ def _of_verb(register: SymbolTableNode | None, context: MethodSigContext) -> Fun
 
 
 class _RegisterFields(Plugin):
+    def _register_of(self, action: MemberExpr, owner: Type) -> Type | None:
+        """The register whose fields a method takes; `None` for any other method."""
+        owner = get_proper_type(owner)
+        if not isinstance(owner, Instance):
+            return None
+        if owner.type.fullname == _BOUND and action.name in _OF_BOUND and owner.args:
+            return owner.args[0]
+        for base in owner.type.mro:
+            name = VERBS.get(f"{base.fullname}.{action.name}")
+            symbol = self.lookup_fully_qualified(name) if name is not None else None
+            if symbol is not None and isinstance(symbol.node, TypeInfo):
+                return Instance(symbol.node, [])
+        return None
+
+    def _of_indirect(self, context: MethodSigContext) -> FunctionLike:
+        """The signature of a method that takes another method and that one's arguments."""
+        action = context.args[0][0] if context.args and context.args[0] else None
+        if not isinstance(action, MemberExpr):
+            return context.default_signature
+        register = self._register_of(action, context.api.get_expression_type(action.expr))
+        method = get_proper_type(context.api.get_expression_type(action))
+        if register is None or not isinstance(method, CallableType):
+            return context.default_signature
+        method = _narrowed(method, register)
+        return context.default_signature.copy_modified(
+            arg_types=[method, *method.arg_types],
+            arg_kinds=[ARG_POS, *method.arg_kinds],
+            arg_names=[None, *method.arg_names],
+            ret_type=method.ret_type,
+            variables=[],
+        )
+
     def get_method_signature_hook(self, fullname: str) -> Callable[[MethodSigContext], FunctionLike] | None:
         owner, _, name = fullname.rpartition(".")
         if owner == _BOUND and name in _OF_BOUND:
             return _of_bound
+        if fullname in _INDIRECT:
+            return self._of_indirect
         if fullname in VERBS:
             return partial(_of_verb, self.lookup_fully_qualified(VERBS[fullname]))
         if name in _OF_REGISTER and owner.startswith("harness.hardware."):

@@ -36,6 +36,12 @@ def guest(k: Kernel) -> None:
     k.pci.device("edu").enable_msi(0x50, TRIGGER_MODE=1)
     wait_register(k, EduDevice(k).STATUS, ms=1, bits=1)
     wait_register(k, k.hpet.CONFIG, ENABLE=1)
+    k.trigger(k.lapic.INITIAL_COUNT.write, 10_000)
+    k.trigger(k.lapic.ICR_LOW.write, VECTOR=0x50, LEVEL=1)
+    k.trigger(k.lapic.send, destination=1, VECTOR=0x51)
+    k.trigger(k.stay_quiet, ms=1)
+    with k.trigger():
+        k.sti()
     print(RedirectionEntry.of(VECTOR=1), MessageAddress.to(1, REDIRECTION_HINT=1))
 '''
 WRONG = {
@@ -48,6 +54,8 @@ WRONG = {
     "initialize(0x20, AEOI=1)": "initialize(0x20, AEIO=1)",
     "enable_msi(0x50, TRIGGER_MODE=1)": "enable_msi(0x50, TRIGGER=1)",
     "k.hpet.CONFIG, ENABLE=1": "k.hpet.CONFIG, ENABEL=1",
+    "ICR_LOW.write, VECTOR=0x50": "ICR_LOW.write, VECTR=0x50",
+    "k.lapic.send, destination=1, VECTOR=0x51": "k.lapic.send, destination=1, VEKTOR=0x51",
     "RedirectionEntry.of(VECTOR=1)": "RedirectionEntry.of(VECTR=1)",
     "MessageAddress.to(1, REDIRECTION_HINT=1)": "MessageAddress.to(1, HINT=1)",
 }
