@@ -39,7 +39,7 @@ def test_the_list_of_blocks_is_complete() -> None:
         for name in dir(type(part)):
             method = getattr(type(part), name, None)
             returned = str(getattr(method, "__annotations__", {}).get("return"))
-            if returned.split(" | ")[0] in ("Iterator[None]", "Block"):
+            if returned.split(" | ")[0] in ("Iterator[None]", "ProgramBlock"):
                 found.add(name)
     assert found - {"elsewhere", "triggering"} == set(BLOCKS)
 
