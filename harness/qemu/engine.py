@@ -51,16 +51,19 @@ class Engine:
         def cancel() -> None:
             if tasks:
                 tasks[0].cancel()
+                tasks[0].add_done_callback(lambda _: cancelled.release())
             else:  # the interrupt came first
                 coroutine.close()
-                ended.release()
+                cancelled.release()
 
         try:
             self.loop.call_soon_threadsafe(begin)
             ended.acquire()
-        except BaseException:
+        except BaseException:  # `ended` may be taken already: an interrupt is raised after the call that it interrupts
+            cancelled = threading.Lock()
+            cancelled.acquire()
             self.loop.call_soon_threadsafe(cancel)
-            ended.acquire()
+            cancelled.acquire()
             if tasks and not tasks[0].cancelled():
                 tasks[0].exception()  # marks it as retrieved
             raise

@@ -229,7 +229,10 @@ def test_nothing_outlives_the_command(tmp_path: Path, number: int, code: int) ->
     with subprocess.Popen([*command, "-k", "endless_loop"], cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
         qemu = os.pidfd_open(_wait_for_qemu(process))
         process.send_signal(number)
-        assert process.wait(timeout=30) == code
+        try:
+            assert process.wait(timeout=30) == code
+        finally:
+            process.kill()
     gone, _, _ = select.select([qemu], [], [], 30)
     os.close(qemu)
     assert gone, "QEMU outlived the command"
