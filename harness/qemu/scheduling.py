@@ -156,7 +156,11 @@ class Scheduling:
 
 def _asleep() -> float:
     """Seconds for which the host has been suspended since it was started."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+    while True:  # where this thread waited for a processor between two readings, they are of different times
+        before = time.clock_gettime(time.CLOCK_MONOTONIC)
+        asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - before
+        if time.clock_gettime(time.CLOCK_MONOTONIC) - before < 0.0005:
+            return asleep
 
 
 class Allowance:

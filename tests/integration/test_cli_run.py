@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -218,8 +219,11 @@ def test_signals_leave_a_valid_file_and_no_qemu(number: signal.Signals, code: in
     with pty_process([TRAPGATE, "run", "--probes", str(tmp_path), "--json", str(path)]) as terminal:
         terminal.expect("never_ends")  # the progress bar names what is at work
         terminal.expect("0:00:01")
-        qemus = [os.pidfd_open(pid) for pid in children(terminal.pid)]
-        assert qemus
+        deadline = time.monotonic() + 30
+        while not (pids := children(terminal.pid)):
+            assert time.monotonic() < deadline, "no QEMU was started"
+            time.sleep(0.01)
+        qemus = [os.pidfd_open(pid) for pid in pids]
         os.kill(terminal.pid, number)
         terminal.expect(pexpect.EOF)
         terminal.wait()
