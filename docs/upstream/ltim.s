@@ -20,8 +20,10 @@ test:   outb    0x4D0, 0                        # ELCR: all edges
         outb    0x43, 0x30                      # counter 0, mode 0: OUT low until the count is over, then high
         outb    0x40, 16
         outb    0x40, 0
-        mov     ecx, 1000000
-1:      loop    1b
+1:      outb    0x20, 0x0A                      # read the IRR until the edge is there
+        in      al, 0x20
+        test    al, 1
+        jz      1b
         outb    0x20, 0x0C                      # poll: the edge is acknowledged
         in      al, 0x20
         cmp     al, 0x80

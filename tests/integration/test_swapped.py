@@ -20,7 +20,7 @@ def test_a_script_is_asked_by_each_process(tmp_path: Path, monkeypatch: pytest.M
     script.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
     script.chmod(0o755)
     written = []
-    monkeypatch.setattr("harness.qemu.answer_cache.Memory.write", lambda self, value: written.append(value))
+    monkeypatch.setattr("harness.qemu.answer_cache.AnswerCache.write", lambda self, value: written.append(value))
     assert features(str(script)).version == features(program).version
     assert all(value.get("program") != str(script) for value in written)
 
