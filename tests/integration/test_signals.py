@@ -116,5 +116,6 @@ def test_no_verdict_is_wrong_whatever_signals_come(name: str) -> None:
                 found.append(text)
     summary = f"{RUNS} runs, {dict(sender.sent)}, { ({str(v): n for v, n in verdicts.items()}) }"
     assert not found, f"{len(found)} wrong ({summary}):\n" + "\n".join(found[:20])
-    assert verdicts[Verdict.PASS] and verdicts[Verdict.FAIL], summary
+    if target(name).deterministic:  # in real time a host that is busy for all of the campaign leaves nothing but errors
+        assert verdicts[Verdict.PASS] and verdicts[Verdict.FAIL], summary
     print(summary)
