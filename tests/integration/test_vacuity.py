@@ -16,6 +16,7 @@ from harness.cli import app
 from harness.probes.loader import load_file
 from harness.probes.probe import Case
 from harness.qemu.target import target
+from harness.run.build import Built
 from harness.run.execute import Executor, RunOptions
 from harness.run.record import AtFault, RunRecord, Verdict
 
@@ -237,3 +238,33 @@ def test_a_mutant_that_the_host_held_up_runs_again(
     assert found.trigger is finding
     assert found.count(Effect.HELD_UP) == held_up * len(found.removals)
     assert found.count(Effect.RED) == (0 if held_up else 3)
+
+
+class Chance(Executor):
+    """An executor whose first `times` runs of each mutant pass, as where a device acts before its trigger."""
+
+    times = 0
+
+    def __init__(self, times: int) -> None:
+        super().__init__(target("q35-tcg"), RunOptions(cold=False))
+        self.times = times
+        self.mutants = 0
+
+    def host_paced(self, case: Case, built: Built) -> bool:
+        return True
+
+    def run(self, case: Case, options: RunOptions | None = None) -> RunRecord:
+        record = super().run(case, options)
+        if options is None or not options.omit:
+            return record
+        self.mutants += 1
+        return replace(record, verdict=Verdict.PASS, reason="") if self.mutants <= self.times else record
+
+
+@pytest.mark.parametrize(("times", "finding"), [(3, TriggerFinding.FAIL), (4, TriggerFinding.STILL_GREEN)])
+def test_one_red_run_shows_a_trigger_where_a_device_works_in_the_hosts_time(
+    tmp_path: Path, times: int, finding: TriggerFinding
+) -> None:
+    (probe,) = load_file(write(tmp_path, GOOD), tmp_path)
+    with Chance(times) as executor:
+        assert examine(executor, probe.cases()[0], triggers_only=True).trigger is finding
