@@ -27,3 +27,9 @@ def test_a_case_without_a_score_cannot_fall() -> None:
 def test_a_step_that_the_host_held_up_is_no_fall(red: int, held_up: int, fell: bool) -> None:
     score = CaseScore("a.py::p", "a.py::p", red, 20 - held_up, held_up=held_up)
     assert bool(BASELINE.fallen([score])) is fell
+
+
+@pytest.mark.parametrize(("red", "removable", "fell"), [(9, 19, False), (9, 20, True), (10, 20, False), (0, 10, False)])
+def test_a_red_step_that_now_breaks_the_run_is_no_fall(red: int, removable: int, fell: bool) -> None:
+    baseline = Baseline("q35-tcg", {"a.py::p": 0.5}, {"a.py::p": 10})
+    assert bool(baseline.fallen([CaseScore("a.py::p", "a.py::p", red, removable)])) is fell
