@@ -182,7 +182,7 @@ def a_queue_that_breaks_as_the_machine_goes_on_needs_a_reset(k: Kernel) -> Probe
     with run.stopped_at("frame"):
         run.machine.networks["virtio-net"].send(FRAME)
         for _ in range(2):
-            run.qmp("query-status")  # QEMU has looked for frames before it answers the second
+            run.qmp("query-status")  # QEMU reads the waiting frames before it answers the second
     assert device.target.strays(run.memory(device.target.buffer)) == []
     assert run[status].DEVICE_NEEDS_RESET == 1, "DEVICE_NEEDS_RESET is clear"
 

@@ -107,6 +107,35 @@ def globally_disabled_apic_can_be_enabled_again(k: Kernel) -> ProbeBody:
     assert run.vectors == [0x41]
 
 
+@probe(
+    spec="SDM vol. 3A, Enabling or Disabling the Local APIC; Local APIC State After It Has Been Software Disabled",
+    covers=["lapic.disabled-page"],
+    deviation=Deviation(
+        targets="*-tcg*",
+        versions="*",
+        kind="bug",
+        sees="First difference at 0: 0x6a came",
+        ref="docs/deviations/lapic-page-answers.md",
+    ),
+)
+def globally_disabled_apic_takes_no_command(k: Kernel) -> ProbeBody:
+    """While IA32_APIC_BASE.EN is clear a write to the page's ICR sends no IPI: the register is not accessible."""
+    k.sti()
+    k.trigger(k.msr.APIC_BASE.update, EN=0)
+    k.lapic.self_ipi(0x6A)
+    k.delay(us=20)
+    k.msr.APIC_BASE.update(EN=1)
+    k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
+    k.delay(us=20)
+    k.mark("enabled")
+    k.lapic.self_ipi(0x95)
+    k.settle()
+
+    run = yield
+
+    assert run.sequence == ["enabled", 0x95]
+
+
 @probe.each(bit=[0, 7, 9, 52, 63])
 @probe(
     spec="SDM vol. 3A, Local APIC Status and Location; SDM vol. 2B, WRMSR—Write to Model Specific Register",

@@ -1,13 +1,13 @@
 """The APIC timer's TSC-deadline mode."""
 
-from harness import Kernel, ProbeBody, Run, probe
+from harness import Deviation, Kernel, ProbeBody, Run, probe
 
 SPEC = "SDM vol. 3A, TSC-Deadline Mode"
 VECTOR = 0x62
 
 
-def prepare(k: Kernel) -> None:
-    """TSC-deadline mode, or a jump to the program's end where CPUID does not offer it. `leave` must follow."""
+def read_support(k: Kernel) -> None:
+    """CPUID's TSC-deadline flag into the value `present`."""
     k.value("present")
     k.asm("""
         mov r8, rbx
@@ -17,8 +17,13 @@ def prepare(k: Kernel) -> None:
         shr ecx, 24
         and ecx, 1
         mov qword ptr [present], rcx
-        jz no_deadline
     """)
+
+
+def prepare(k: Kernel) -> None:
+    """TSC-deadline mode, or a jump to the program's end where CPUID does not offer it. `leave` must follow."""
+    read_support(k)
+    k.asm("cmp qword ptr [present], 0\nje no_deadline")
     k.lapic.TPR.write(0)
     k.lapic.INITIAL_COUNT.write(0)
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR, TIMER_MODE=2)
@@ -118,3 +123,29 @@ def initial_count_is_ignored_in_deadline_mode(k: Kernel) -> ProbeBody:
     required(run)
     assert run[current] == 0
     assert run.vectors == [VECTOR + 1]
+
+
+@probe(
+    spec="SDM vol. 3A, APIC Timer: TSC-Deadline Mode (bit 18 is reserved without it); Local Vector Table",
+    covers=["lapic.timer-mode-reserved"],
+    deviation=Deviation(
+        targets="*-tcg*",
+        versions="*",
+        kind="bug",
+        sees=r"assert 327787 == ",
+        ref="docs/deviations/lapic-lvt-reserved.md",
+    ),
+)
+def deadline_mode_is_reserved_where_cpuid_lacks_it(k: Kernel) -> ProbeBody:
+    """Where CPUID.01H:ECX.TSC_Deadline is 0, bit 18 of the LVT timer register is reserved and reads 0."""
+    read_support(k)
+    k.lapic.INITIAL_COUNT.write(0)
+    k.trigger(k.lapic.LVT_TIMER.write, 0x5_0000 | 0x6B)
+    kept = k.lapic.LVT_TIMER.read("kept")
+    k.lapic.LVT_TIMER.write(0x1_0000)
+
+    run = yield
+
+    if run["present"]:
+        run.unsupported("this processor has TSC-deadline mode: bit 18 is not reserved")
+    assert int(run[kept]) == 0x1_0000 | 0x6B

@@ -1,4 +1,4 @@
-"""Writes to the APIC timer that are easily misread: its divider in mid-count, a mode that the processor lacks."""
+"""The APIC timer's divider, written in mid-count."""
 
 from harness import Deviation, DivideValue, Kernel, ProbeBody, probe
 
@@ -38,38 +38,3 @@ def a_new_divider_changes_the_rate_and_not_the_count(k: Kernel, before: int, aft
     assert 0 <= int(run[left]) - int(run[right]) <= first // 10, "the count jumped with the divider"
     if k.deterministic:
         assert abs(slope * after - first * before) <= first * before // 20, "the rate is not that of the new divider"
-
-
-@probe(
-    spec="SDM vol. 3A, APIC Timer: TSC-Deadline Mode (bit 18 is reserved without it); Local Vector Table",
-    covers=["lapic.timer-mode-reserved"],
-    deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="bug",
-        sees=r"assert 327787 == ",
-        ref="docs/deviations/lapic-lvt-reserved.md",
-    ),
-)
-def deadline_mode_is_reserved_where_cpuid_lacks_it(k: Kernel) -> ProbeBody:
-    """Where CPUID.01H:ECX.TSC_Deadline is 0, bit 18 of the LVT timer register is reserved and reads 0."""
-    has_deadline = k.value("has_deadline")
-    k.asm("""
-        mov r8, rbx
-        mov eax, 1
-        cpuid
-        mov rbx, r8
-        shr ecx, 24
-        and ecx, 1
-        mov qword ptr [has_deadline], rcx
-    """)
-    k.lapic.INITIAL_COUNT.write(0)
-    k.trigger(k.lapic.LVT_TIMER.write, 0x5_0000 | VECTOR)
-    kept = k.lapic.LVT_TIMER.read("kept")
-    k.lapic.LVT_TIMER.write(0x1_0000)
-
-    run = yield
-
-    if run[has_deadline]:
-        run.unsupported("this processor has TSC-deadline mode: bit 18 is not reserved")
-    assert int(run[kept]) == 0x1_0000 | VECTOR

@@ -312,3 +312,46 @@ def timer_runs_by_msrs(k: Kernel) -> ProbeBody:
     assert run.vectors == [0x4D]
     assert 0 < run[current] <= 5_000_000
     assert run[ended] == 0
+
+
+@probe.each(register=["TPR", "ICR", "EOI"])
+@probe(
+    spec=EXTENDED + "x2APIC Register Availability: the memory-mapped interface in x2APIC mode",
+    covers=["lapic.x2apic-no-page"],
+    deviation=Deviation(
+        targets="*-tcg*",
+        versions=">=9",
+        kind="bug",
+        sees=r"assert 80 == 0|assert \[0x6a\] == \[\]|the write ended the interrupt",
+        ref="docs/deviations/lapic-page-answers.md",
+    ),
+)
+def page_does_nothing_in_x2apic_mode(k: Kernel, register: str) -> ProbeBody:
+    """In x2APIC mode the page is no register interface: a write to its TPR, ICR or EOI has no effect."""
+    vector = 0x6A
+    tpr, isr = k.value("tpr"), k.value("isr")
+    x2 = enter(k, mode=False)
+    k.trigger(k.msr.APIC_BASE.update, EXTD=1)
+    x2.TPR.write(0)
+    k.sti()
+    if register == "EOI":
+        with k.handler(vector, eoi=False):
+            k.lapic.eoi()
+            k.store(isr, x2.ISR[vector // 32])
+            x2.EOI.write(0)
+        x2.SELF_IPI.write(vector)
+    elif register == "ICR":
+        k.lapic.self_ipi(vector)
+    else:
+        k.lapic.TPR.write(0x50)
+    k.stay_quiet(ms=1 if k.deterministic else 20)
+    k.store(tpr, x2.TPR)
+    leave(k)
+
+    run = yield
+
+    required(run)
+    assert run[tpr] == 0
+    assert run.vectors == ([vector] if register == "EOI" else [])
+    if register == "EOI":
+        assert run[isr] >> vector % 32 & 1 == 1, "the write ended the interrupt"

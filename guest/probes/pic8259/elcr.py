@@ -6,15 +6,11 @@ MASTER, SLAVE = 0x58, 0xB0
 ELCR = "Intel 82371AB (PIIX4) datasheet, ELCR1, ELCR2; Intel 8259A datasheet, Edge and Level Triggered Modes"
 
 
-def listen(k: Kernel, *irqs: int, **icw4: int) -> None:
+def listen(k: Kernel, *irqs: int, aeoi: int = 0) -> None:
     """Lines low, both chips initialised, these inputs unmasked, all edge-triggered; virtual wire."""
-    k.lines.down(*irqs)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE, **icw4)
+    k.deliver_8259(*irqs, base=MASTER, slave_base=SLAVE, serve=False, AEOI=aeoi)
     k.pic.MASTER.ELCR.write(0)
     k.pic.SLAVE.ELCR.write(0)
-    k.lapic.virtual_wire()
-    k.pic.unmask(*irqs)
     k.sti()
 
 
@@ -66,7 +62,7 @@ def level_is_selected_while_the_line_is_high(k: Kernel, irq: int) -> ProbeBody:
 )
 def slave_with_automatic_eoi_serves_two_requests(k: Kernel) -> ProbeBody:
     """With AEOI in both chips two requests of the slave arrive one after the other, the higher first, with no EOI."""
-    listen(k, 10, 13, AEOI=1)
+    listen(k, 10, 13, aeoi=1)
     for irq in (10, 13):
         k.hold(k.pic.vector(irq))
     k.cli()
