@@ -7,7 +7,7 @@ is its score, which may not fall from one change to the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -152,14 +152,20 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     )
 
 
-_MORE = 3  # runs, where the host held QEMU up
+_MORE = 3  # runs of a mutant whose outcome shows nothing
 
 
-def _run(executor: Executor, case: Case, options: RunOptions) -> RunRecord:
-    """Run a mutant. A run that the host held up shows nothing about the step that is gone: it is repeated."""
+def _held_up(record: RunRecord) -> bool:
+    return record.at_fault is AtFault.HOST
+
+
+def _run(
+    executor: Executor, case: Case, options: RunOptions, again: Callable[[RunRecord], bool] = _held_up
+) -> RunRecord:
+    """Run a mutant, at most 1 + `_MORE` times: once more where the outcome (`again`) shows nothing about its steps."""
     record = executor.run(case, options)
     for _ in range(_MORE):
-        if record.at_fault is not AtFault.HOST:
+        if not again(record):
             break
         record = executor.run(case, options)
     return record
@@ -176,11 +182,12 @@ def _without_triggers(
     marked = frozenset(step.index for step in steps if step.trigger)
     if not marked and not whole.host_triggered:
         return TriggerFinding.NO_TRIGGER, ""
-    record = _run(executor, case, replace(options, omit=marked, act=False))
-    for _ in range(_MORE if paced else 0):
-        if record.verdict is not Verdict.PASS:
-            break
-        record = _run(executor, case, replace(options, omit=marked, act=False))
+    record = _run(
+        executor,
+        case,
+        replace(options, omit=marked, act=False),
+        again=lambda record: _held_up(record) or (paced and record.verdict is Verdict.PASS),
+    )
     reason = one_line(record.reason)
     match record.verdict:
         case Verdict.FAIL:
@@ -196,7 +203,7 @@ def _without(executor: Executor, case: Case, options: RunOptions, step: Step, *,
         return Removal(step.what, str(step.origin), step.trigger, Effect.CHANCE)
     record = _run(executor, case, replace(options, omit=frozenset({step.index})))
     effects = {Verdict.FAIL: Effect.RED, Verdict.ERROR: Effect.BROKEN}
-    effect = Effect.HELD_UP if record.at_fault is AtFault.HOST else effects.get(record.verdict, Effect.GREEN)
+    effect = Effect.HELD_UP if _held_up(record) else effects.get(record.verdict, Effect.GREEN)
     return Removal(step.what, str(step.origin), step.trigger, effect, one_line(record.reason))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -72,7 +72,7 @@ class Liar:
         self.sent: list[dict[str, Any]] = []
 
     def change(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        event: dict[str, Any] = json.loads(json.dumps(dict(message)))
+        event = deepcopy(dict(message))
         self.sent.append(dict(message))
         if self.lie is not None and len(self.sent) == self.place + 1:
             self.lie(event)
