@@ -17,10 +17,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DiskCache", "folder_of"]
+__all__ = ["DiskCache", "cache_state", "folder_of"]
 
 _BASES: Final = ("XDG_CACHE_HOME", "HOME")  # what decides where the folder is
 _DIGEST: Final = 32
+_REFUSED: Final = (
+    "belongs to another user or can be written by others, so it is not used. "
+    "To fix: chmod go-w, or name another folder with TRAPGATE_CACHE"
+)
 _MOST: Final = 4096
 """Entries; beyond them the older half is dropped when a process first writes."""
 
@@ -38,6 +42,21 @@ def _folder(kind: str, named: str | None, *bases: str | None) -> Path | None:
     if not base or not os.path.isabs(base):  # noqa: PTH117
         return None
     return Path(base) / "trapgate" / kind
+
+
+def cache_state() -> tuple[str, str]:
+    """The folder of the caches, and why it is not used; both may be empty: there is none, or it is used."""
+    places = [place for kind in ("assembly", "probes", "qemu") if (place := folder_of(kind)) is not None]
+    if not places:
+        return "", "TRAPGATE_CACHE is empty" if os.environ.get("TRAPGATE_CACHE") == "" else "HOME is not set"
+    base = places[0].parent
+    refused = [place for place in places if place.exists() and _foreign(place.lstat())]
+    if refused:
+        return str(base), f"{refused[0]} {_REFUSED}"
+    there = next(place for place in (places[0], *places[0].parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return str(base), f"{there} cannot be written"
+    return str(base), ""
 
 
 class DiskCache:
@@ -112,11 +131,7 @@ def _private(place: Path) -> bool:
 
 @cache
 def _warn(place: Path) -> None:
-    print(
-        f"trapgate: the cache {place} belongs to another user or can be written by others, so it is not used. "
-        f"To fix: chmod go-w, or name another folder with TRAPGATE_CACHE",
-        file=sys.stderr,
-    )
+    print(f"trapgate: the cache {place} {_REFUSED}", file=sys.stderr)
 
 
 def _sealed(name: str, payload: bytes) -> bytes:

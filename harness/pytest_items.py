@@ -76,6 +76,7 @@ class Session:
             options = RunOptions(
                 cold=option("--trapgate-cold"),
                 qemu_args=tuple(option("--trapgate-qemu-arg")),
+                second_source=option("--trapgate-second-source"),
                 records=own_records(self._config),
             )
             self._executors[target.name] = Executor(target, options)

@@ -66,6 +66,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--trapgate-deviations", metavar="TOML", help="records of your own deviations")
     group.addoption("--trapgate-cold", action="store_true", help="start a new QEMU for every run")
+    group.addoption(
+        "--trapgate-second-source",
+        action="store_true",
+        help="compare the recorded interrupts with QEMU's own log of them (TCG only, slower)",
+    )
     group.addoption("--trapgate-json", metavar="FILE", help="write every probe's record as JSON")
     parser.addini("trapgate_probes", "folders of probes", type="paths", default=[])
     parser.addini("trapgate_deviations", "file of records of your own deviations", default="")

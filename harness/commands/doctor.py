@@ -141,6 +141,7 @@ def _show_host(console: Console, found: Survey) -> None:
     for package, number in found.packages.items():
         table.add_row(package, number or Text("missing", "red"))
     table.add_row("kernel", platform.release())
+    table.add_row("cache", Text(f"off: {found.cache_unused}", "yellow") if found.cache_unused else found.cache)
     console.print(table)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.other_qemus import other_qemus
+from harness.disk_cache import cache_state
 from harness.one_line import one_line
 from harness.qemu.devices import DEVICES
 from harness.qemu.errors import QemuError
@@ -78,6 +79,8 @@ class Survey:
     uefi: str
     programs: Mapping[str, str]
     packages: Mapping[str, str]
+    cache: str  # its folder
+    cache_unused: str  # why it is not used
 
     @property
     def works(self) -> bool:
@@ -98,6 +101,7 @@ def survey(targets: Iterable[Target], more: Iterable[Path]) -> Survey:
     """Try every QEMU that the targets and `more` name, and every target."""
     known = list(targets)
     uefi = find_uefi()
+    cache, cache_unused = cache_state()
     return Survey(
         kvm=kvm_kind(),
         qemus=tuple(_program(program) for program in _programs(known, more)),
@@ -105,6 +109,8 @@ def survey(targets: Iterable[Target], more: Iterable[Path]) -> Survey:
         uefi=str(uefi.code) if uefi else "",
         programs={name: shutil.which(name) or "" for name in PROGRAMS},
         packages={name: _version(name) for name in _PACKAGES} | {"Python": platform.python_version()},
+        cache=cache,
+        cache_unused=cache_unused,
     )
 
 

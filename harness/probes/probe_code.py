@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import posix
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 __all__ = ["ProbeExit", "probe_code"]
+
+_NATIVE_EXITS: Final = frozenset({"_exit", "_Exit", "exit", "quick_exit"})  # of the C library
+_owner = 0  # the process that runs code of a probe at present; 0 outside of `probe_code`
 
 
 class ProbeExit(Exception):  # noqa: N818
@@ -35,16 +40,40 @@ def _refusing(owner: int, original: Callable[[int], NoReturn]) -> Callable[[int]
     return refuse
 
 
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse what replaces or ends the process without `os._exit`. A process that the probe forked may do it."""
+    if not _owner or (event != "os.exec" and event != "ctypes.dlsym"):
+        return
+    if os.getpid() != _owner:
+        return
+    if event == "os.exec":
+        path = os.fsdecode(arguments[0])
+        raise ProbeExit(f"os.exec of {path!r} was called: a probe must not replace the process; use subprocess.run")
+    if arguments[1] in _NATIVE_EXITS:
+        raise ProbeExit(f"{arguments[1]} of a C library was looked up: a probe must not end the process; remove it")
+
+
+@cache
+def _add_audit_hook() -> None:
+    """Once in a process: a hook cannot be removed."""
+    sys.addaudithook(_audit)
+
+
 @contextmanager
 def probe_code() -> Iterator[None]:
     """Run code of a probe: import, building or judgement.
 
-    Raises `ProbeExit`, with the traceback of the probe, in place of `SystemExit`, `os._exit`, and every other
-    `BaseException` that is no `Exception` (`pytest.skip`, `raise KeyboardInterrupt`). Ctrl-C passes through.
+    Raises `ProbeExit`, with the traceback of the probe, in place of `SystemExit`, `os._exit`, `os.exec*`, an exit
+    function of the C library by ctypes, and every other `BaseException` that is no `Exception` (`pytest.skip`,
+    `raise KeyboardInterrupt`). Ctrl-C passes through. A process that the probe forked and did not end is ended here.
+    An extension module that calls exit(3) ends the process: only the worker processes of `-j 2` survive that.
     """
+    global _owner
+    _add_audit_hook()
     before = os._exit, posix._exit
     refuse: Any = _refusing(os.getpid(), before[0])
     os._exit = posix._exit = refuse
+    outer, _owner = _owner, os.getpid()
     # A KeyboardInterrupt of the probe is told from Ctrl-C by its type.
     handled = threading.current_thread() is threading.main_thread()
     handled = handled and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -59,6 +88,10 @@ def probe_code() -> Iterator[None]:
             raise
         raise ProbeExit(_described(error)).with_traceback(error.__traceback__) from None
     finally:
+        if os.getpid() != _owner:
+            os.write(2, b"trapgate: a process that a probe forked returned from the probe; it is ended\n")
+            before[0](70)
+        _owner = outer
         if handled:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         os._exit, posix._exit = before

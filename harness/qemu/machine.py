@@ -49,6 +49,7 @@ class Machine(Inspection):
         self.config = resources.config
         self._resources = resources
         self._monitor = monitor
+        monitor.process.scheduling.counts_steal = not self.config.target.deterministic or self.config.host_paced
         self._program = program
         self._cpu = cpu
         self._placed = placed

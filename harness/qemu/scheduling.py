@@ -19,6 +19,9 @@ GRACE_S = 30.0
 """Seconds for which we wait longer, at most, while the host does not run QEMU."""
 
 _SLICE_S = 0.25  # of a longer wait: what is counted at most of a time in which we ourselves did not run
+_STAT = Path("/proc/stat")
+_STEAL = 8  # the column, with the processor's name as column 0
+_TICK_MS = 1e3 / os.sysconf("SC_CLK_TCK")
 _THREADS = 16  # whose times are read: each costs a descriptor
 
 
@@ -30,6 +33,7 @@ class Deprivation:
     waiting_ms: float = 0.0  # of the thread that waited longest for a processor, summed up
     suspended_ms: float = 0.0  # the whole host slept
     timers_ms: float = 0.0  # of `waiting_ms`, those of the thread in which the timers of QEMU's devices expire
+    stolen_ms: float = 0.0  # of one processor by the hypervisor, where this host is a virtual machine
 
     @property
     def whole(self) -> bool:
@@ -41,6 +45,8 @@ class Deprivation:
             return "QEMU was stopped (SIGSTOP, or a debugger)"
         if self.suspended_ms >= 1:
             return f"the host was suspended for {self.suspended_ms / 1e3:.3g} s"
+        if self.stolen_ms > self.waiting_ms:
+            return f"the hypervisor of this host took a processor from it for {self.stolen_ms:.3g} ms (steal time)"
         return f"the host did not run QEMU for {self.waiting_ms:.3g} ms"
 
 
@@ -51,7 +57,9 @@ class Scheduling:
         self._pid = pid
         self._files: dict[int, int] = {}  # thread → descriptor of its schedstat
         self._start: dict[int, int] = {}
+        self.counts_steal = False  # reading it costs 50 microseconds: where the guest runs in real time
         self._asleep = 0.0
+        self._stolen: list[float] = []
         self._total = Deprivation()
         self._counting = False
         self._seen_stopped = False
@@ -130,6 +138,7 @@ class Scheduling:
         self.stopped_lately()
         self._seen_stopped = False  # it did not matter then
         self._asleep = _asleep()
+        self._stolen = stolen_ms() if self.counts_steal else []
         self._start = {thread: waited for thread, (_, waited) in self.times().items()}
         self._counting = True
 
@@ -151,7 +160,28 @@ class Scheduling:
             self._total.waiting_ms + max(waits.values(), default=0) / 1e6,
             self._total.suspended_ms + (_asleep() - self._asleep) * 1e3,
             self._total.timers_ms + waits.get(self._pid, 0) / 1e6,  # the main thread's id is the process's
+            self._total.stolen_ms + (most_stolen(self._stolen) if self.counts_steal else 0.0),
         )
+
+
+def stolen_ms() -> list[float]:
+    """For each processor of this host the milliseconds that its hypervisor gave to others (proc_stat(5), steal).
+
+    The kernel counts ticks of 10 ms. A list without entries where /proc/stat cannot be read.
+    """
+    try:
+        lines = _STAT.read_text().splitlines()
+    except OSError:
+        return []
+    return [int(line.split()[_STEAL]) * _TICK_MS for line in lines if line.startswith("cpu") and line[3] != " "]
+
+
+def most_stolen(before: list[float]) -> float:
+    """Milliseconds that the processor that lost most has lost since `before`; 0 where processors came or went."""
+    now = stolen_ms()
+    if len(now) != len(before):
+        return 0.0
+    return max((later - earlier for earlier, later in zip(before, now, strict=True)), default=0.0)
 
 
 def _asleep() -> float:
@@ -178,6 +208,7 @@ class Allowance:
         self._scheduling = scheduling
         self._last = time.monotonic()
         self._times = scheduling.times()
+        self._stolen: list[float] = []  # read from the second slice on: most waits end before
 
     @property
     def step(self) -> float:
@@ -222,7 +253,8 @@ class Allowance:
             lost = max(lost, (waited - waited_before) / 1e9)
             if states.get(thread) == "R":  # if it has waited since before, that is not in its times yet
                 lost = max(lost, passed - (ran - ran_before) / 1e9)
-        lost = min(lost, passed)
+        lost = min(max(lost, most_stolen(self._stolen) / 1e3), passed)
+        self._stolen = stolen_ms()
         self.deprivation = Deprivation(self.deprivation.stopped, self.deprivation.waiting_ms + lost * 1e3)
         return lost
 

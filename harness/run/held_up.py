@@ -35,7 +35,8 @@ def held_up(
     verdict, reason = outcome.verdict, outcome.reason
     if verdict is Verdict.ERROR:
         return outcome
-    late = denied.waiting_ms >= (max(_PACED_STALL_MS, _PACED_SHARE * guest_ms) if paced_only else _STALL_MS)
+    delay = max(denied.waiting_ms, denied.stolen_ms)
+    late = delay >= (max(_PACED_STALL_MS, _PACED_SHARE * guest_ms) if paced_only else _STALL_MS)
     missed = not paced_only and denied.timers_ms >= quiet_ms
     if not (denied.whole or (verdict is Verdict.FAIL and late) or (verdict is Verdict.PASS and missed)):
         return outcome

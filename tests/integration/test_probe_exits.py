@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ CALLS = (
     "raise SystemExit",
     "pytest.skip('x')",
     "pytest.exit('x', 0)",
+    "__import__('ctypes').CDLL(None)._exit(0)",
+    "__import__('ctypes').CDLL(None).exit(0)",
+    "os.execv('/bin/true', ['true'])",
+    "os.execlp('true', 'true')",
 )
 
 
@@ -51,7 +56,7 @@ def test_an_exit_in_a_probe_is_its_error_and_the_next_probe_runs(tmp_path: Path,
     assert done.returncode == 3
     assert document["complete"] is True
     reasons = [run["reason"] for run in document["runs"] if run["verdict"] == "error"]
-    assert all("called" in reason or "raised" in reason for reason in reasons), reasons
+    assert all(re.search("called|raised|looked up", reason) for reason in reasons), reasons
 
 
 def test_a_process_that_a_probe_forked_may_end(tmp_path: Path) -> None:
@@ -63,7 +68,22 @@ def test_a_process_that_a_probe_forked_may_end(tmp_path: Path) -> None:
     assert [run["verdict"] for run in document["runs"]] == ["pass", "fail"], done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("call", ["sys.exit(0)", "os._exit(0)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("where", [ABOVE, BELOW], ids=["above", "below"])
+def test_a_process_that_a_probe_forked_does_not_run_the_rest(tmp_path: Path, where: str, jobs: str) -> None:
+    (tmp_path / "t.py").write_text(HEAD + where.format("child = os.fork()\n    if child: os.waitpid(child, 0)") + REST)
+    done = trapgate("run", "--probes", ".", "-j", jobs, "--json", "o.json", cwd=tmp_path)
+    document = json.loads((tmp_path / "o.json").read_text())
+    assert [run["verdict"] for run in document["runs"]] == ["pass", "fail"], done.stdout + done.stderr
+    assert done.returncode == 1
+    assert done.stderr.count("returned from the probe") == 1
+    assert done.stdout.count("2 runs on 1 target") == 1, done.stdout
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["sys.exit(0)", "os._exit(0)", "raise KeyboardInterrupt", "os.execv('/bin/true', ['true'])"],
+)
 @pytest.mark.parametrize("where", [ABOVE, BELOW], ids=["above", "below"])
 def test_an_exit_in_a_probe_does_not_end_pytest(tmp_path: Path, where: str, call: str) -> None:
     (tmp_path / "t.py").write_text(HEAD + where.format(call) + REST)

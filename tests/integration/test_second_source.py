@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from commands import run_pytest
 
 from harness.probes.loader import load_file, load_probes
 from harness.probes.probe import Case
@@ -147,3 +148,12 @@ def test_it_is_not_available_under_kvm(cases: dict[str, Case]) -> None:
         record = executor.run(cases["hides_one"])
     assert record.verdict is Verdict.UNSUPPORTED
     assert record.reason == "there is no second source of interrupts: only TCG has an interrupt log"
+
+
+def test_pytest_has_the_option(tmp_path: Path) -> None:
+    (tmp_path / "probes").mkdir()
+    (tmp_path / "probes" / "forge.py").write_text(dedent(PROBES))
+    without = run_pytest("probes/forge.py", "-k", "forges_a_record", cwd=tmp_path)
+    assert without.returncode == 0, without.stdout
+    compared = run_pytest("probes/forge.py", "-k", "forges_a_record", "--trapgate-second-source", cwd=tmp_path)
+    assert compared.returncode == 1 and "QEMU" in compared.stdout, compared.stdout

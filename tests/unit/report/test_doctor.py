@@ -89,3 +89,20 @@ def test_kinds_of_kvm(tmp_path: Path, flags: str, there: bool, kind: str) -> Non
     if there:
         (tmp_path / "kvm").touch()
     assert kvm_kind(tmp_path / "kvm", tmp_path / "cpuinfo") == kind
+
+
+def test_a_cache_that_is_not_used_is_reported(host: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    host.setenv("TRAPGATE_CACHE", str(tmp_path))
+    document = json.loads(doctor("--json", "-")[1])
+    assert (document["cache"], document["cache_unused"]) == (str(tmp_path), "")
+    (tmp_path / "qemu").mkdir()
+    (tmp_path / "qemu").chmod(0o777)
+    reason = json.loads(doctor("--json", "-")[1])["cache_unused"]
+    assert str(tmp_path / "qemu") in reason and "can be written by others" in reason
+    assert "can be written by others" in " ".join(doctor()[1].split())
+    host.setenv("TRAPGATE_CACHE", "")
+    document = json.loads(doctor("--json", "-")[1])
+    assert (document["cache"], document["cache_unused"]) == ("", "TRAPGATE_CACHE is empty")
+    (tmp_path / "file").touch()
+    host.setenv("TRAPGATE_CACHE", str(tmp_path / "file"))
+    assert "cannot be written" in json.loads(doctor("--json", "-")[1])["cache_unused"]
