@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from harness.hardware.descriptors import SegmentType, SystemType, tss_ist_offset, tss_rsp_offset
     from harness.hardware.exceptions import PageFaultErrorCode, SelectorErrorCode, leads_to_double_fault
     from harness.hardware.ioapic import RedirectionEntry, RemappableEntry
-    from harness.hardware.lapic import DestinationShorthand, DivideValue, Level, TimerMode, X2Apic, X2ApicLdr
+    from harness.hardware.lapic import DestinationShorthand, Level, X2Apic, X2ApicLdr
+    from harness.hardware.lapic_lvt import DivideValue, TimerMode
     from harness.hardware.message import DeliveryMode, DestinationMode, TriggerMode
     from harness.hardware.msi import MSI_ADDRESS_BASE, MessageAddress, RemappableMessageAddress
     from harness.hardware.pci import CapabilityId, ConfigPorts, HeaderType, bar_size, config_address
@@ -139,7 +140,8 @@ _NAMES_OF_MODULE = {
     "harness.hardware.descriptors": "SegmentType SystemType tss_ist_offset tss_rsp_offset",
     "harness.hardware.exceptions": "PageFaultErrorCode SelectorErrorCode leads_to_double_fault",
     "harness.hardware.ioapic": "RedirectionEntry RemappableEntry",
-    "harness.hardware.lapic": "DestinationShorthand DivideValue Level TimerMode X2Apic X2ApicLdr",
+    "harness.hardware.lapic": "DestinationShorthand Level X2Apic X2ApicLdr",
+    "harness.hardware.lapic_lvt": "DivideValue TimerMode",
     "harness.hardware.message": "DeliveryMode DestinationMode TriggerMode",
     "harness.hardware.msi": "MSI_ADDRESS_BASE MessageAddress RemappableMessageAddress",
     "harness.hardware.pci": "CapabilityId ConfigPorts HeaderType bar_size config_address",

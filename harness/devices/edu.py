@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.hardware.edu import EDU_BUFFER_OFFSET, Edu, TransferDirection
-from harness.hardware.lapic import DivideValue
+from harness.hardware.lapic_lvt import DivideValue
 from harness.hardware.msi import Msi64
 from harness.kernel.builder import Kernel
 from harness.kernel.poll import wait_register

@@ -13,7 +13,7 @@ from harness.evidence.failures import WitnessDisagreement
 from harness.evidence.snapshots import PicPairState, Snapshot
 from harness.hardware.cpu import Rflags
 from harness.hardware.hpet import HpetConfiguration, TimerConfiguration
-from harness.hardware.lapic import LvtTimer, TimerMode
+from harness.hardware.lapic_lvt import LvtTimer, TimerMode
 from harness.hardware.state import HpetState, IoApicState, LapicState
 from harness.qemu.dumps import CpuRegisters
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.hardware.cpu import Cr0, Cr4, Rflags
 from harness.hardware.ioapic import RedirectionEntry
-from harness.hardware.lapic import LvtError, LvtLint, LvtMonitor, LvtTimer, Svr
+from harness.hardware.lapic import Svr
+from harness.hardware.lapic_lvt import LvtError, LvtLint, LvtMonitor, LvtTimer
 from harness.hardware.register import Register
 from harness.hardware.state import IoApicState, LapicState, PicState
 from harness.image.image import Image

@@ -11,7 +11,7 @@ from harness.evidence.places import overwritten, places
 from harness.evidence.recorder import Mailbox, last_place, read_counts
 from harness.evidence.registers_text import registers_text
 from harness.evidence.timeouts import explain_halt
-from harness.hardware.lapic import LvtTimer
+from harness.hardware.lapic_lvt import LvtTimer
 from harness.qemu.errors import QemuError
 from harness.qemu.idle import all_off
 from harness.qemu.stop import Stop

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.hardware.exceptions import EXCEPTIONS
-from harness.hardware.lapic import LvtTimer, Svr
+from harness.hardware.lapic import Svr
+from harness.hardware.lapic_lvt import LvtTimer
 from harness.hardware.state import IoApicState, LapicState, PicState
 
 __all__ = ["GateState", "Processor", "Scene", "why_none_came"]

@@ -19,7 +19,8 @@ from harness.qemu.vmstate import VmStateError, parse_vmstate
 __all__ = ["device_state"]
 
 _CHUNK = 1 << 20
-_STEP_S = 0.002
+_STEP_S = 0.002  # between two readings of the status
+_PATIENCE_S = 30.0  # the state is sent in some milliseconds
 
 
 def device_state(machine: Machine) -> dict[str, bytes]:
@@ -36,8 +37,13 @@ def device_state(machine: Machine) -> dict[str, bytes]:
             # RAM is a file that the host has already.
             machine.qmp("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}])
             machine.qmp("migrate", uri=f"unix:{address}")
+            allowance = machine.allowance(_PATIENCE_S)
             while (status := machine.qmp("query-migrate"))["status"] not in ("completed", "failed", "cancelled"):
                 time.sleep(_STEP_S)
+                if not allowance.count():
+                    machine.kill()  # closes the connection, so that the receiver ends
+                    why = allowance.denied() if allowance.exhausted else f"within {_PATIENCE_S:g} s"
+                    raise VmStateError(f"QEMU did not send the state of this machine {why}: {status}")
         except QmpCommandError as error:
             raise VmStateError(f"QEMU does not send the state of this machine: {error.description}") from error
         finally:

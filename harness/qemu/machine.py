@@ -7,7 +7,6 @@ import mmap
 import socket
 import weakref
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -19,13 +18,12 @@ from harness.qemu.errors import QemuError
 from harness.qemu.features import cpu_model, features, hold_version, require
 from harness.qemu.firmware import find_uefi
 from harness.qemu.idle import wait_while_awake
-from harness.qemu.inspection import Inspection
 from harness.qemu.interrupt_log import Delivery
 from harness.qemu.machine_config import MachineConfig
+from harness.qemu.machine_process import MachineProcess
 from harness.qemu.monitor import Command, Monitor
-from harness.qemu.reproduce import command_line, export
+from harness.qemu.reproduce import command_line
 from harness.qemu.resources import Resources
-from harness.qemu.scheduling import Deprivation
 from harness.qemu.start import start
 from harness.qemu.stop import GuestReset, Stop
 
@@ -36,7 +34,7 @@ Pieces = Iterable[tuple[int, bytes]]
 _REGISTERS = ("human-monitor-command", {"command-line": "info registers -a"})
 
 
-class Machine(Inspection):
+class Machine(MachineProcess):
     """One machine. Make it with `launch`; it is also a context manager that ends it.
 
     A fresh machine is paused before its first instruction. The methods are synchronous; one thread at a time.
@@ -46,18 +44,12 @@ class Machine(Inspection):
         self, resources: Resources, monitor: Monitor, program: str, cpu: str, placed: tuple[tuple[int, bytes], ...]
     ) -> None:
         """For `launch` only."""
-        self.config = resources.config
-        self._resources = resources
-        self._monitor = monitor
-        monitor.process.scheduling.counts_steal = not self.config.target.deterministic or self.config.host_paced
-        self._program = program
-        self._cpu = cpu
-        self._placed = placed
+        super().__init__(resources, monitor, program, cpu, placed)
         self._console = Console(resources.com1, monitor)
         self._preparing: asyncio.Task[None] | None = None
         self._witnessed: tuple[bytes, str] | None = None
         self.host_wrote = False  # a cable was used: frames in it survive a reset
-        # An interrupt may come before our caller has its hands on the machine.
+        # An interrupt may end the call of `launch` before its caller has the machine.
         self._abandoned = weakref.finalize(self, _abandon, monitor, self._console, resources)
         self._abandoned.atexit = False
 
@@ -246,15 +238,6 @@ class Machine(Inspection):
 
     # ---- QMP ----
 
-    @property
-    def patience(self) -> float:
-        """Seconds in which QEMU must answer a command; else it is killed, and QemuHung raised."""
-        return self._monitor.patience
-
-    @patience.setter
-    def patience(self, seconds: float) -> None:
-        self._monitor.patience = seconds
-
     def qmp(self, command: str, **arguments: object) -> Any:
         """One QMP command; `_` in the name of an argument becomes `-`. Raises QmpCommandError, QemuDied."""
         named = {name.replace("_", "-"): value for name, value in arguments.items()}
@@ -345,50 +328,7 @@ class Machine(Inspection):
         self.host_wrote |= bool(self._resources.networks)
         return dict(self._resources.networks)
 
-    # ---- the process ----
-
-    @property
-    def pid(self) -> int:
-        """QEMU's process id."""
-        return self._monitor.process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether QEMU still runs."""
-        return self._monitor.process.alive
-
-    @property
-    def fit(self) -> bool:
-        """Whether QEMU runs and is not stopped, according to the kernel at this moment."""
-        return self._monitor.process.scheduling.fit
-
-    @property
-    def executed(self) -> bool:
-        """Whether QEMU has let the guest of this run execute."""
-        return self._monitor.executed
-
-    @property
-    def lost_idle(self) -> bool:
-        """Whether QEMU ended after an earlier run, before the guest of this one executed: it is not to blame."""
-        return self._monitor.used and not self._monitor.executed and not self.alive
-
-    @property
-    def deprivation(self) -> Deprivation:
-        """How the host held QEMU up while the guest of this run executed."""
-        return self._monitor.process.scheduling.so_far()
-
-    def stderr(self) -> str:
-        """What QEMU wrote to its standard output and error, bounded."""
-        return self._monitor.process.stderr
-
-    @property
-    def command_line(self) -> str:
-        """The command line as a person can paste it; `export` writes the files that it names."""
-        return command_line(self._program, self._resources, self._cpu, self._placed)
-
-    def export(self, folder: Path) -> str:
-        """Write ROM, RAM pieces and disks into `folder`; gives the command line that uses them. Raises OSError."""
-        return export(folder, self._program, self._resources, self._cpu, self._placed)
+    # ---- the end ----
 
     def kill(self) -> None:
         """End QEMU and wait until it is gone. Harmless when it already is."""

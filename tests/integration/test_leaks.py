@@ -64,3 +64,17 @@ def test_a_device_that_qemu_does_not_send_is_named() -> None:
     config = MachineConfig(target("q35-tcg"), devices=devices_named(["nvme"]))
     with Machine.launch(config, bytes(65536)) as machine, pytest.raises(VmStateError, match="nvme"):
         device_state(machine)
+
+
+def test_a_machine_that_never_sends_its_state_does_not_hold_us_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.qemu.device_state._PATIENCE_S", 0.05)
+    with Machine.launch(MachineConfig(target("q35-tcg")), bytes(65536)) as machine:
+        answer = machine.qmp
+        monkeypatch.setattr(
+            machine,
+            "qmp",
+            lambda command, **words: {"status": "active"} if command == "query-migrate" else answer(command, **words),
+        )
+        with pytest.raises(VmStateError, match=r"did not send the state of this machine within 0\.05 s"):
+            device_state(machine)
+        assert not machine.alive

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from harness.hardware import cpu, descriptors, hpet, ioapic, lapic, msi, msix, msr, paging, pci, pic8259, pit8254, rtc
+from harness.hardware import (
+    cpu,
+    descriptors,
+    hpet,
+    ioapic,
+    lapic,
+    lapic_lvt,
+    msi,
+    msix,
+    msr,
+    paging,
+    pci,
+    pic8259,
+    pit8254,
+    rtc,
+)
 from harness.hardware.chipset import PciExBar, PmBase
 from harness.hardware.exceptions import (
     EXCEPTIONS,
@@ -21,15 +36,15 @@ from harness.hardware.register import FieldError, Register
     ("made", "value"),
     [
         (lapic.Svr.of(VECTOR=0xFF, ENABLE=1), 0x1FF),
-        (lapic.LvtLint.of(DELIVERY_MODE=lapic.DeliveryMode.EXTINT, TRIGGER_MODE=1), 0x8700),
-        (lapic.LvtLint.of(DELIVERY_MODE=lapic.DeliveryMode.NMI), 0x400),
-        (lapic.LvtTimer.of(VECTOR=0x20, TIMER_MODE=lapic.TimerMode.TSC_DEADLINE), 0x4_0020),
+        (lapic_lvt.LvtLint.of(DELIVERY_MODE=lapic.DeliveryMode.EXTINT, TRIGGER_MODE=1), 0x8700),
+        (lapic_lvt.LvtLint.of(DELIVERY_MODE=lapic.DeliveryMode.NMI), 0x400),
+        (lapic_lvt.LvtTimer.of(VECTOR=0x20, TIMER_MODE=lapic_lvt.TimerMode.TSC_DEADLINE), 0x4_0020),
         (lapic.IcrLow.of(DELIVERY_MODE=5, LEVEL=1, DESTINATION_SHORTHAND=3), 0xC_4500),  # SDM: INIT to all but self
         (lapic.IcrLow.of(VECTOR=0x10, DELIVERY_MODE=6, LEVEL=1, DESTINATION_SHORTHAND=3), 0xC_4610),  # SDM: SIPI
         (lapic.Dfr.model(lapic.DestinationModel.FLAT), 0xFFFF_FFFF),
         (lapic.Dfr.model(lapic.DestinationModel.CLUSTER), 0x0FFF_FFFF),
         (lapic.X2ApicLdr.derived(0x23), 0x0002_0008),
-        (lapic.DivideConfiguration.of(DIVIDE_VALUE=lapic.DivideValue.by(1)), 0xB),
+        (lapic_lvt.DivideConfiguration.of(DIVIDE_VALUE=lapic_lvt.DivideValue.by(1)), 0xB),
         (ioapic.RedirectionEntry.of(MASK=1), 0x1_0000),
         (ioapic.RedirectionEntry.of(VECTOR=0x31, POLARITY=1, TRIGGER_MODE=1, DESTINATION=2), 0x0200_0000_0000_A031),
         (ioapic.RemappableEntry.to(0x8001, VECTOR=0x40), 0x0003_0000_0000_0840),
@@ -121,14 +136,14 @@ def test_str_reads_like_the_manual() -> None:
     ("divisor", "encoding"), [(1, 0xB), (2, 0), (4, 1), (8, 2), (16, 3), (32, 8), (64, 9), (128, 0xA)]
 )
 def test_divide_values(divisor: int, encoding: int) -> None:
-    assert lapic.DivideValue.by(divisor) == encoding
-    assert lapic.DivideValue(encoding).divisor == divisor
+    assert lapic_lvt.DivideValue.by(divisor) == encoding
+    assert lapic_lvt.DivideValue(encoding).divisor == divisor
 
 
 @pytest.mark.parametrize("divisor", [0, 3, 256, -1])
 def test_other_divisors_are_refused(divisor: int) -> None:
     with pytest.raises(FieldError, match="1, 2, 4, 8, 16, 32, 64 or 128"):
-        lapic.DivideValue.by(divisor)
+        lapic_lvt.DivideValue.by(divisor)
 
 
 def test_gate_and_descriptor_give_back_their_addresses() -> None:

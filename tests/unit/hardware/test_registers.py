@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.hardware.lapic import LvtTimer, Svr
+from harness.hardware.lapic import Svr
+from harness.hardware.lapic_lvt import LvtTimer
 from harness.hardware.register import Field, FieldError, Register
 
 from .introspection import modules, registers
