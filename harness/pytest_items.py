@@ -1,16 +1,18 @@
-"""What the pytest plugin loads with the first probe: files, items, their reports, and the machines behind them."""
+"""What the pytest plugin loads with the first probe: files, items, their reports, and the machines behind them.
+
+pytest has no public constructor for the representation of a failure that its terminal, its JUnit report and xdist
+share: hence the import from `_pytest`.
+"""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from _pytest._code.code import ExceptionInfo, ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
+from _pytest._code.code import ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 from harness.evidence.failures import SectionKind
 from harness.one_line import one_line
@@ -27,19 +29,21 @@ from harness.report.failure import explain, source_excerpt
 from harness.report.host import host_facts, version
 from harness.report.json_file import JsonReport
 from harness.report.text import printable
-from harness.run.execute import Executor, RunOptions
+from harness.run.executors import Executors
+from harness.run.options import RunOptions
 from harness.run.record import AtFault, RunRecord, Verdict
+from harness.run.rerun import pytest_command
 from harness.run.targets import find_targets, hold_required, required_targets
 
 __all__ = [
     "ProbeFile",
     "ProbeItem",
-    "Session",
     "chosen_targets",
     "launch",
     "open_json",
     "own_records",
     "required_names",
+    "run_options",
 ]
 
 
@@ -51,7 +55,6 @@ _BROKEN: Mapping[str, str] = {
     AtFault.HARNESS: "the harness broke",
 }
 _KINDS: Mapping[Verdict, str] = {Verdict.FAIL: "AssertionError", Verdict.DEVIATION: "recorded deviation"}
-_PASSED_ON = ("target-file", "qemu", "deviations")  # options that running one case again needs too
 
 
 class NotPassedError(Exception):
@@ -62,41 +65,15 @@ class NotPassedError(Exception):
         self.record = record
 
 
-class Session:
-    """The machines of one process: an executor for each target, kept until the session ends."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._executors: dict[str, Executor] = {}
-
-    def run(self, case: Case, target: Target) -> RunRecord:
-        """Run one case on one target."""
-        if target.name not in self._executors:
-            option = self._config.getoption
-            options = RunOptions(
-                cold=option("--trapgate-cold"),
-                qemu_args=tuple(option("--trapgate-qemu-arg")),
-                second_source=option("--trapgate-second-source"),
-                records=own_records(self._config),
-            )
-            self._executors[target.name] = Executor(target, options)
-        return self._executors[target.name].run(case)
-
-    def close(self) -> None:
-        """End every machine. Harmless twice."""
-        while self._executors:
-            self._executors.popitem()[1].close()
-
-
-SessionOf: TypeAlias = Callable[[pytest.Config], Session]
+ExecutorsOf: TypeAlias = Callable[[pytest.Config], Executors]
 
 
 class ProbeFile(pytest.File):
     """A file of probes."""
 
-    def __init__(self, *, session_of: SessionOf, **kwargs: Any) -> None:
+    def __init__(self, *, executors_of: ExecutorsOf, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._session_of = session_of
+        self._executors_of = executors_of
 
     def collect(self) -> Iterator[pytest.Item]:
         """An item for each case on each target; a single one, which is an error, for a file that cannot be loaded."""
@@ -122,7 +99,7 @@ class ProbeFile(pytest.File):
                     name = f"{found.name}[{label}]"
                     # the id as a string: pytest then knows the brackets for parameters, as --lf and xdist expect
                     node = {"name": name, "nodeid": f"{self.nodeid}::{name}"}
-                    yield ProbeItem.from_parent(self, **node, case=case, target=target, session_of=self._session_of)
+                    yield ProbeItem.from_parent(self, **node, case=case, target=target, executors_of=self._executors_of)
 
     def _is_asked_for_one(self) -> bool:
         """Whether the command line names a probe of this file."""
@@ -136,33 +113,26 @@ class ProbeItem(pytest.Item):
 
     record: RunRecord | None = None
 
-    def __init__(self, *, case: Case, target: Target, session_of: SessionOf, **kwargs: Any) -> None:
+    def __init__(self, *, case: Case, target: Target, executors_of: ExecutorsOf, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.case = case
         self.target = target
-        self._session_of = session_of
+        self._executors_of = executors_of
         self.extra_keyword_matches.update((case.probe.name, case.probe.area, target.name, *case.probe.needs))
 
     def setup(self) -> None:
         """Boot the machine and take its evidence."""
         super().setup()
-        record = self._session_of(self.config).run(self.case, self.target)
-        record = hold_required(record, required_names(self.config))
-        self.record = replace(record, rerun=f"{record.rerun}{self._rerun_options()}")
+        record = self._executors_of(self.config).of(self.target).run(self.case)
+        self.record = record = hold_required(record, required_names(self.config))
         self.user_properties += [
             ("trapgate_target", record.target),
             ("trapgate_verdict", str(record.verdict)),
             ("trapgate_rule", record.rule),
             ("trapgate_citation", record.citation),
         ]
-        if self.record.verdict is Verdict.ERROR:
-            raise NotPassedError(self.record)
-
-    def _rerun_options(self) -> str:
-        """What `trapgate run` needs besides the name: this session's choices."""
-        option = self.config.getoption
-        words = [f"--{name}={option(f'--trapgate-{name}')}" for name in _PASSED_ON if option(f"--trapgate-{name}")]
-        return "".join(f" {shlex.quote(word)}" for word in words)
+        if record.verdict is Verdict.ERROR:
+            raise NotPassedError(record)
 
     def runtest(self) -> None:
         """Report the verdict."""
@@ -179,7 +149,7 @@ class ProbeItem(pytest.Item):
         """Where the probe is defined."""
         return self.path, self.case.probe.line - 1, self.name
 
-    def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A verdict as the rule, the assertion in its source, and the evidence; anything else as pytest does."""
         if isinstance(excinfo.value, NotPassedError):
             return _representation(excinfo.value.record, self)
@@ -230,26 +200,40 @@ def _relative(path: str, root: Path) -> str:
 
 
 def _rerun(item: ProbeItem) -> str:
-    option = item.config.getoption
-    words = ["pytest", item.nodeid, f"--trapgate-target={item.target.name}"]
-    words += [
-        f"--trapgate-{name}={option(f'--trapgate-{name}')}" for name in _PASSED_ON if option(f"--trapgate-{name}")
-    ]
-    words += [f"--trapgate-qemu-arg={argument}" for argument in option("--trapgate-qemu-arg")]
     record = item.record
-    if record is not None and record.lacking == "host" and record.verdict is Verdict.FAIL:  # a fail by --require alone
-        words.append(f"--trapgate-require={item.target.name}")
-    return shlex.join(words)
+    by_require = record is not None and record.lacking == "host" and record.verdict is Verdict.FAIL
+    return pytest_command(item.nodeid, item.target, run_options(item.config), require=by_require)
+
+
+def run_options(config: pytest.Config) -> RunOptions:
+    """How the runs of this session are made. Raises pytest.UsageError."""
+    option = config.getoption
+    target_file = option("--trapgate-target-file")
+    return RunOptions(
+        cold=option("--trapgate-cold"),
+        qemu_args=tuple(option("--trapgate-qemu-arg")),
+        second_source=option("--trapgate-second-source"),
+        records=own_records(config),
+        target_file=Path(target_file) if target_file else None,
+        qemu=option("--trapgate-qemu"),
+        records_file=_records_file(config),
+    )
+
+
+def _records_file(config: pytest.Config) -> Path | None:
+    """That of `--trapgate-deviations`, or of the ini option, whose path is relative to the ini file's folder."""
+    given = config.getoption("--trapgate-deviations")
+    configured = config.getini("trapgate_deviations")
+    if given:
+        return Path(given)
+    return config.rootpath / configured if configured else None
 
 
 def own_records(config: pytest.Config) -> tuple[OwnRecord, ...]:
-    """Those of `--trapgate-deviations`, or of the ini option, whose path is relative to the ini file's folder."""
-    given = config.getoption("--trapgate-deviations")
-    configured = config.getini("trapgate_deviations")
-    if not given and not configured:
-        return ()
+    """The user's records of deviations. Raises pytest.UsageError."""
+    path = _records_file(config)
     try:
-        return load_records(Path(given) if given else config.rootpath / configured)[0]
+        return load_records(path)[0] if path is not None else ()
     except RecordsError as error:
         raise pytest.UsageError(f"trapgate: {error}") from error
 

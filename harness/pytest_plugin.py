@@ -8,6 +8,8 @@ nothing heavy: what runs machines is loaded with the first probe, or the first u
 from __future__ import annotations
 
 import ast
+import os
+import sys
 import warnings
 from collections.abc import Generator, Iterator
 from functools import partial
@@ -16,21 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.pathlib import absolutepath
 
 if TYPE_CHECKING:
-    from harness.pytest_items import Session
     from harness.qemu.console import SerialSpawn
     from harness.qemu.machine import Machine
     from harness.qemu.target import Target
     from harness.report.json_file import JsonReport
+    from harness.run.executors import Executors
 
 __all__ = ["machine", "qmp", "serial", "trapgate_target"]
 
+_ALL = sys.maxsize
 _ROOTS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
 _FOLDERS: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
 _WAYS: pytest.StashKey[dict[Path, Path]] = pytest.StashKey()
-_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_EXECUTORS: pytest.StashKey[Executors] = pytest.StashKey()
 _JSON: pytest.StashKey[JsonReport] = pytest.StashKey()
 _MARKER = (
     "trapgate(image, boot='rom', place=(), needs=(), cpus=1, interactive=False, target=None, qemu_args=()): "
@@ -128,7 +130,7 @@ def pytest_collect_file(
         return others
     from harness.pytest_items import ProbeFile
 
-    file = ProbeFile.from_parent(parent, path=file_path, session_of=_session)
+    file = ProbeFile.from_parent(parent, path=file_path, executors_of=_executors)
     return [file, *(others if _is_test_module(file_path, parent.config) else [])]
 
 
@@ -211,7 +213,7 @@ def _named_folders(config: pytest.Config) -> tuple[Path, ...]:
 
 def _with_real_paths(folders: list[Path]) -> tuple[Path, ...]:
     """Each folder as it is given, which is how pytest calls its files, and without symbolic links."""
-    absolute = [absolutepath(folder) for folder in folders]
+    absolute = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100 - resolve() follows links
     return tuple(dict.fromkeys(path for folder in absolute for path in (folder, folder.resolve())))
 
 
@@ -223,13 +225,14 @@ def _takes_whole_project(config: pytest.Config) -> bool:
     return any(config.rootpath.is_relative_to(path) for path in paths)
 
 
-def _session(config: pytest.Config) -> Session:
-    """The machines of this process, made at their first use."""
-    if _SESSION not in config.stash:
-        from harness.pytest_items import Session
+def _executors(config: pytest.Config) -> Executors:
+    """The machines of this process, made at their first use; those of all targets stay up until the session ends."""
+    if _EXECUTORS not in config.stash:
+        from harness.pytest_items import run_options
+        from harness.run.executors import Executors
 
-        config.stash[_SESSION] = Session(config)
-    return config.stash[_SESSION]
+        config.stash[_EXECUTORS] = Executors(run_options(config), limit=_ALL)
+    return config.stash[_EXECUTORS]
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
@@ -262,8 +265,8 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Close the machines; complete the JSON report."""
     config = session.config
-    if _SESSION in config.stash:
-        config.stash[_SESSION].close()
+    if _EXECUTORS in config.stash:
+        config.stash[_EXECUTORS].close()
     if _JSON in config.stash:
         report = config.stash[_JSON]
         listener: Any = config.pluginmanager.get_plugin("trapgate-json")
@@ -274,8 +277,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the machines of a session that ended before it began."""
-    if _SESSION in config.stash:
-        config.stash[_SESSION].close()
+    if _EXECUTORS in config.stash:
+        config.stash[_EXECUTORS].close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

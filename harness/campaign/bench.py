@@ -25,7 +25,8 @@ from harness.qemu.machine import Machine
 from harness.qemu.machine_config import MachineConfig
 from harness.qemu.target import Target
 from harness.run.build import build
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 __all__ = ["Bench", "BenchError", "measure"]

@@ -7,7 +7,7 @@ that warm machines are used again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -18,14 +18,26 @@ from harness.evidence.failures import Section, SectionKind
 from harness.one_line import one_line
 from harness.probes.loader import load_file
 from harness.probes.probe import Case, Probe
-from harness.probes.selection import rerun_command
 from harness.qemu.target import Target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.executors import Executors
+from harness.run.options import RunOptions
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
+from harness.run.rerun import rerun_command
 
-__all__ = ["CaseJob", "exception_of", "for_each_case", "lost_record", "run_cases", "run_one"]
+__all__ = [
+    "CaseJob",
+    "Starting",
+    "exception_of",
+    "for_each_case",
+    "ignore_start",
+    "lost_record",
+    "run_cases",
+    "run_one",
+]
 
 R = TypeVar("R")
+Starting = Callable[[Case, Target], object]
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,10 @@ def _load(path: Path, root: Path) -> dict[str, Probe]:
     return {found.name: found for found in load_file(path, root)}
 
 
+def ignore_start(case: Case, target: Target) -> None:
+    """Do nothing about a run that begins."""
+
+
 def run_one(executor: Executor, case: Case) -> RunRecord:
     """One run as the executor makes it."""
     return executor.run(case)
@@ -66,24 +82,9 @@ def run_one(executor: Executor, case: Case) -> RunRecord:
 
 @contextmanager
 def _open(options: RunOptions, do: Callable[[Executor, Case], R]) -> Iterator[Callable[[CaseJob], R]]:
-    """In a worker: executors by target, the last two kept."""
-    executors: dict[Target, Executor] = {}
-    with ExitStack() as stack:
-
-        def close() -> None:
-            for executor in executors.values():
-                executor.close()
-
-        stack.callback(close)
-
-        def answer(job: CaseJob) -> R:
-            executor = executors.pop(job.target, None) or Executor(job.target, options)
-            executors[job.target] = executor
-            while len(executors) > 2:
-                executors.pop(next(iter(executors))).close()
-            return do(executor, job.find())
-
-        yield answer
+    """In a worker process: the function from a job to its result."""
+    with Executors(options) as executors:
+        yield lambda job: do(executors.of(job.target), job.find())
 
 
 def for_each_case(
@@ -91,14 +92,19 @@ def for_each_case(
     options: RunOptions,
     do: Callable[[Executor, Case], R],
     workers: int,
+    starting: Starting = ignore_start,
 ) -> Iterator[Done[R]]:
     """Do something with each case on its target, in `workers` processes; `Done.number` is the position in `runs`.
 
     With one worker, all is done in this process, in order. Else `do` must be picklable, and results come in any order.
+    `starting` is called with each run that begins; with worker processes, with about the one that begins.
     Raises WorkerPoolError.
     """
     if workers <= 1:
-        yield from _here(runs, options, do)
+        with Executors(options) as executors:
+            for number, (target, case) in enumerate(runs):
+                starting(case, target)
+                yield Done(number, do(executors.of(target), case))
         return
     groups: dict[object, list[tuple[int, CaseJob]]] = {}
     for number, (target, case) in enumerate(runs):
@@ -106,44 +112,29 @@ def for_each_case(
         config = (target.name, probe.cpus, probe.needs, probe.interactive, case.boot == "rom")
         groups.setdefault(config, []).append((number, CaseJob.of(case, target)))
     with WorkerPool[CaseJob, R](workers, partial(_open, options, do)) as pool:
-        yield from pool.run(list(groups.values()))
-
-
-def _here(
-    runs: Sequence[tuple[Target, Case]], options: RunOptions, do: Callable[[Executor, Case], R]
-) -> Iterator[Done[R]]:
-    executor: Executor | None = None
-    try:
-        for number, (target, case) in enumerate(runs):
-            if executor is None or executor.target != target:
-                if executor is not None:
-                    executor.close()
-                executor = Executor(target, options)
-            yield Done(number, do(executor, case))
-    finally:
-        if executor is not None:
-            executor.close()
+        for done in pool.run(list(groups.values())):
+            following = done.number + workers
+            if following < len(runs):
+                target, case = runs[following]
+                starting(case, target)
+            yield done
 
 
 def run_cases(
     runs: Sequence[tuple[Target, Case]],
     options: RunOptions,
     workers: int,
-    starting: Callable[[Case, Target], object] = lambda case, target: None,
+    starting: Starting = ignore_start,
     do: Callable[[Executor, Case], RunRecord] = run_one,
 ) -> Iterator[tuple[int, RunRecord]]:
-    """Run each case on its target; (position in `runs`, record) as they finish. `starting` gets what is under way.
-
-    `do` makes one run.
+    """Run each case on its target; (position in `runs`, record) as they finish. `do` makes one run.
 
     A case whose worker was killed is run once more by another one (`attempts` is 2), and is an `error` if that is
-    killed too. Raises WorkerPoolError.
+    killed too. `starting`: see `for_each_case`. Raises WorkerPoolError.
     """
-    for done in for_each_case(runs, options, do, workers):
-        if done.number + workers < len(runs):  # about: what is given out next
-            starting(runs[done.number + workers][1], runs[done.number + workers][0])
+    for done in for_each_case(runs, options, do, workers, starting):
         if done.result is None:
-            yield done.number, lost_record(*runs[done.number], done, options.qemu_args)
+            yield done.number, lost_record(*runs[done.number], done, options)
         else:
             yield done.number, replace(done.result, attempts=max(done.attempts, done.result.attempts))
 
@@ -161,7 +152,7 @@ def exception_of(text: str) -> str:
     return "\n".join(lines[first:])
 
 
-def lost_record(target: Target, case: Case, done: Done[R], qemu_args: Sequence[str] = ()) -> RunRecord:
+def lost_record(target: Target, case: Case, done: Done[R], options: RunOptions) -> RunRecord:
     """Record for a job whose worker process died."""
     reason = one_line(exception_of(done.lost))
     return RunRecord(
@@ -175,5 +166,5 @@ def lost_record(target: Target, case: Case, done: Done[R], qemu_args: Sequence[s
         at_fault=AtFault.HARNESS,
         attempts=done.attempts,
         detail=FailureDetail((Section("Error", done.lost, SectionKind.FINDING),)),
-        rerun=rerun_command(case, target, qemu_args),
+        rerun=rerun_command(case, target, options),
     )

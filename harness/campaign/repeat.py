@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 from harness.campaign.compare import Difference, first_difference
-from harness.campaign.parallel import run_cases
+from harness.campaign.parallel import Starting, ignore_start, run_cases
 from harness.campaign.repeat_tally import Repeats
 from harness.campaign.sharding import shuffled
 from harness.evidence.failures import Section, SectionKind
 from harness.probes.probe import Case
 from harness.qemu.target import Target
-from harness.run.execute import RunOptions
+from harness.run.options import RunOptions
 from harness.run.record import FailureDetail, RunRecord, Verdict
 
 __all__ = ["repeat_cases"]
@@ -36,12 +36,12 @@ def repeat_cases(
     workers: int,
     repeats: Repeats,
     seed: int | None = None,
-    each: Callable[[int, RunRecord], object] = lambda position, record: None,
+    starting: Starting = ignore_start,
 ) -> Iterator[tuple[int, RunRecord]]:
     """Run everything `repeats.rounds` times, round after round; one record for each position, when its last is done.
 
     A difference makes it a `fail` that shows the first one. Where warm runs differ in time alone, cold runs decide.
-    `each` is called with every single run. Raises WorkerPoolError.
+    `starting`: see `for_each_case`. Raises WorkerPoolError.
     """
     positions = [
         position
@@ -51,12 +51,11 @@ def repeat_cases(
     stories: dict[int, _Story] = {}
     left = dict.fromkeys(range(len(runs)), repeats.rounds)
     doubtful: list[int] = []
-    for number, record in run_cases([runs[position] for position in positions], options, workers):
+    for number, record in run_cases([runs[position] for position in positions], options, workers, starting):
         position = positions[number]
         target, case = runs[position]
         repeats.runs += 1
         left[position] -= 1
-        each(position, record)
         story = stories.setdefault(position, _Story(record, times=[]))
         assert story.times is not None
         story.times.append(record.ms)

@@ -15,7 +15,8 @@ from harness.kernel.program import Step
 from harness.one_line import one_line
 from harness.probes.probe import Case
 from harness.run.build import build
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import AtFault, RunRecord, Verdict
 
 __all__ = [

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from harness.commands.other_qemus import other_qemus
@@ -97,14 +96,14 @@ class Survey:
         return head | asdict(self) | {"devices": devices, "kernel": platform.release()}
 
 
-def survey(targets: Iterable[Target], more: Iterable[Path]) -> Survey:
-    """Try every QEMU that the targets and `more` name, and every target."""
+def survey(targets: Iterable[Target], program: str | None = None) -> Survey:
+    """Try every target, and every QEMU that is found here or that a target names; `program` alone where it is given."""
     known = list(targets)
     uefi = find_uefi()
     cache, cache_unused = cache_state()
     return Survey(
         kvm=kvm_kind(),
-        qemus=tuple(_program(program) for program in _programs(known, more)),
+        qemus=tuple(_program(path) for path in ([shutil.which(program) or program] if program else _programs(known))),
         targets=tuple(map(_target, known)),
         uefi=str(uefi.code) if uefi else "",
         programs={name: shutil.which(name) or "" for name in PROGRAMS},
@@ -114,14 +113,14 @@ def survey(targets: Iterable[Target], more: Iterable[Path]) -> Survey:
     )
 
 
-def _programs(targets: Iterable[Target], more: Iterable[Path]) -> list[str]:
+def _programs(targets: Iterable[Target]) -> list[str]:
     found: dict[str, None] = {}
     names = ["qemu-system-x86_64", *(t.binary for t in targets if t.binary is not None)]
     for name in [*names, *map(str, other_qemus())]:
         path = shutil.which(name)
         if path is not None:
             found[path] = None
-    return [*found, *(str(path) for path in more if str(path) not in found)]
+    return list(found)
 
 
 def _program(program: str) -> Program:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from harness.campaign.leaks import UNOBSERVABLE, Leaks, Leftover, find_leaks
 from harness.commands.options import TargetSelection, selecting
 from harness.commands.planning import check_programs, usage_error
 from harness.qemu.devices import DEVICES
 from harness.qemu.errors import QemuError
-from harness.qemu.features import features
-from harness.qemu.vmstate import VmStateError
 from harness.report.atomic import write_atomic
 from harness.report.json_file import SCHEMA
 from harness.report.terminal import make_console
@@ -50,6 +44,10 @@ def leaks_command(
 
     Exit codes: 0 nothing reaches the next guest; 1 something does; 2 wrong usage; 3 a machine could not be compared.
     """
+    from harness.campaign.leaks import find_leaks  # loads the assembler and QMP: not for --help
+    from harness.commands.leaks_report import leaks_document, print_leaks
+    from harness.qemu.vmstate import VmStateError
+
     try:
         targets = selection.find_targets()
         check_programs(targets)
@@ -72,9 +70,9 @@ def leaks_command(
                     console.print(Text(problems[-1], "yellow"), soft_wrap=True)
                     continue
             results.append((name, found))
-            _print(name, found)
+            print_leaks(name, found)
     if json_file is not None:
-        document = [_document(name, found) for name, found in results]
+        document = [leaks_document(name, found) for name, found in results]
         text = json.dumps({"schema": SCHEMA, "machines": document, "not_compared": problems}, indent=1) + "\n"
         try:
             write_atomic(json_file, text.encode())
@@ -84,63 +82,3 @@ def leaks_command(
         raise typer.Exit(1)
     if not results:
         raise typer.Exit(3)
-
-
-def _print(name: str, found: Leaks) -> None:
-    console = make_console()
-    version = features(str(found.config.target.find_binary())).version
-    leaks = len({_family(finding.path) for finding in found.leaks})
-    console.print(
-        f"{name}, QEMU {version}: {found.attacks} guests, {found.fields} fields compared, "
-        f"{len(found.varying)} vary by themselves, {len(found.broken)} guests did not end in order"
-    )
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    table.add_column("survives a reset", overflow="fold", ratio=3)
-    table.add_column("fields", justify="right")
-    table.add_column("what is done", overflow="fold", ratio=3)
-    for family, findings in _families(found.findings):
-        leak = next((finding for finding in findings if finding.leak), None)
-        done = (
-            Text(f"reaches the next guest: {leak.attack}", "bold red")
-            if leak
-            else Text(f"the machine serves no further run: {findings[0].reason}")
-        )
-        table.add_row(Text(family), str(len({finding.path for finding in findings})), done)
-    if found.findings:
-        console.print(table)
-    console.print(Text(f"{leaks} leaks" if leaks else "no leak", "bold red" if leaks else "green"))
-
-
-def _family(path: str) -> str:
-    """The path without the numbers of its elements."""
-    return re.sub(r"\+0x[0-9a-f]+$", "", re.sub(r"\[\d+\]", "[…]", path))
-
-
-def _families(findings: Iterable[Leftover]) -> list[tuple[str, list[Leftover]]]:
-    families: dict[str, list[Leftover]] = {}
-    for finding in findings:
-        families.setdefault(_family(finding.path), []).append(finding)
-    return sorted(families.items())
-
-
-def _document(name: str, found: Leaks) -> dict[str, Any]:
-    return {
-        "machine": name,
-        "version": features(str(found.config.target.find_binary())).version,
-        "guests": found.attacks,
-        "fields": found.fields,
-        "varying": sorted(found.varying),
-        "unobservable": {pattern.pattern: why for pattern, why in UNOBSERVABLE.items()},
-        "not_in_order": found.broken,
-        "findings": [
-            {
-                "field": finding.path,
-                "fresh": None if finding.fresh is None else finding.fresh.hex(),
-                "left": None if finding.left is None else finding.left.hex(),
-                "guest": finding.attack,
-                "retired": finding.reason,
-                "leak": finding.leak,
-            }
-            for finding in found.findings
-        ],
-    }

@@ -48,8 +48,7 @@ def list_command(
     missing or twice there, or a probe names an unknown one.
     """
     if coverage:
-        narrowed = bool(selection.keyword or selection.probes)
-        _coverage([*(selection.names or ()), *(area or ())], narrowed, areas, json_file)
+        _coverage(selection, [*(selection.names or ()), *(area or ())], areas, json_file)
         return
     cases = list(selection.plan().cases)
     if area:
@@ -73,9 +72,9 @@ def list_command(
     _print_areas(console, families) if areas else _print(console, families)
 
 
-def _coverage(areas: list[str], narrowed: bool, totals_only: bool, json_file: Path | None) -> None:
-    if narrowed:
-        usage_error("--coverage is about the whole catalogue: name areas, without -k or --probes")
+def _coverage(selection: Selection, areas: list[str], totals_only: bool, json_file: Path | None) -> None:
+    if selection.narrowing:
+        usage_error(f"--coverage: is about the whole catalogue. To fix: name areas, without {selection.narrowing[0]}")
     try:
         cases = find_cases(())
     except (SelectionError, ProbeError) as error:

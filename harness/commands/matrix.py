@@ -29,6 +29,7 @@ from harness.report.atomic import write_atomic
 from harness.report.summary import STYLES, exit_code
 from harness.report.terminal import make_console
 from harness.report.text import plural, printable
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def matrix_command(
         found = columns([target for target, chosen in choice.runs if chosen], binaries)
     except QemuError as error:
         usage_error(str(error))
-    records = _run(found, cases, selection.qemu_args, jobs)
+    records = _run(found, cases, selection.run_options(), jobs)
     lacking = [number for number, column in enumerate(records) if _lacks_all(column)]
     shown = [number for number in range(len(found)) if number not in lacking]
     _show(
@@ -96,12 +97,10 @@ def matrix_command(
 
 
 def _run(
-    found: Sequence[Column], cases: Sequence[Case], qemu_args: tuple[str, ...], jobs: int | None
+    found: Sequence[Column], cases: Sequence[Case], options: RunOptions, jobs: int | None
 ) -> list[list[RunRecord]]:
     from harness.campaign.parallel import run_cases
-    from harness.run.execute import RunOptions
 
-    options = RunOptions(cold=False, qemu_args=qemu_args)
     runs = [(column.target, case) for column in found for case in cases]
     records: dict[int, RunRecord] = {}
     console = make_console(stderr=True)

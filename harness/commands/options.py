@@ -18,12 +18,14 @@ import typer
 from harness.commands.completion import complete_names, complete_targets
 from harness.commands.planning import find_cases, usage_error
 from harness.probes.loader import LoadProblem
+from harness.probes.own_records import OwnRecord
 from harness.probes.probe import Case
 from harness.probes.probe_error import ProbeError
 from harness.probes.selection import Keywords, SelectionError
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
 from harness.report.text import plural
+from harness.run.options import RunOptions
 from harness.run.targets import DEFAULT_TARGET, find_targets
 
 __all__ = ["Choice", "Jobs", "Selection", "TargetSelection", "selecting"]
@@ -116,6 +118,19 @@ class Selection(TargetSelection):
         """Whether neither names nor an expression make the choice smaller."""
         return not self.names and not self.keyword
 
+    @property
+    def narrowing(self) -> list[str]:
+        """The options, besides names, that choose probes or targets."""
+        given = {
+            "-k": self.keyword,
+            "--probes": self.probes,
+            "--target": self.target,
+            "--target-file": self.target_file,
+            "--qemu": self.qemu,
+            "--qemu-arg": self.qemu_arg,
+        }
+        return [name for name, value in given.items() if value]
+
     def find_cases(self, broken: list[LoadProblem] | None = None) -> list[Case]:
         """The cases by their names alone: see `harness.commands.planning.find_cases`."""
         return find_cases(self.names or (), self.probes or (), broken=broken, catalogue=self.catalogue)
@@ -151,10 +166,26 @@ class Selection(TargetSelection):
             usage_error(f"--target {','.join(target.name for target in plan.targets)}: expected one target")
         return plan.targets[0], list(plan.cases)
 
-    def rerun_options(self) -> list[str]:
-        """What running one of the cases again needs besides its name and target."""
-        options = [f"--target-file={self.target_file}"] if self.target_file else []
-        return options + ([f"--qemu={self.program}"] if self.qemu else [])
+    def run_options(
+        self,
+        *,
+        cold: bool = False,
+        second_source: bool = False,
+        verify_warm: bool = False,
+        records: tuple[OwnRecord, ...] = (),
+        records_file: Path | None = None,
+    ) -> RunOptions:
+        """How the runs of this selection are made."""
+        return RunOptions(
+            cold=cold,
+            qemu_args=tuple(self.qemu_arg or ()),
+            second_source=second_source,
+            verify_warm=verify_warm,
+            records=records,
+            target_file=self.target_file,
+            qemu=self.qemu[0] if self.qemu else None,
+            records_file=records_file,
+        )
 
 
 def selecting(command: Callable[..., R]) -> Callable[..., R]:

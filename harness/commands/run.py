@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -23,7 +21,7 @@ from harness.campaign.sharding import Shard
 from harness.campaign.worker_pool import WorkerPoolError
 from harness.commands.options import Jobs, Selection, selecting
 from harness.commands.planning import check_programs, usage_error
-from harness.commands.streams import OpenRunner, Runner, Stream
+from harness.commands.streams import Stream
 from harness.probes.loader import LoadProblem
 from harness.probes.own_records import OwnRecord, RecordsError, draft, load_records
 from harness.probes.probe import Case
@@ -66,13 +64,11 @@ class Plan:
     """What is to run, target by target, and what to do with the results."""
 
     runs: Sequence[tuple[Target, Sequence[Case]]]
-    qemu_args: tuple[str, ...] = ()
+    stream: Stream
     json_file: Path | None = None
     junit_file: Path | None = None
     first_failure: bool = False
     verbose: bool = False
-    options: tuple[str, ...] = ()  # of this call, that running one case again needs too
-    stream: Stream = field(default_factory=Stream)
     broken: tuple[RunRecord, ...] = ()  # an error for each file that cannot be loaded
     required: frozenset[str] = frozenset()  # names of targets that this host must be able to run
     record_file: Path | None = None  # for drafts of records
@@ -160,27 +156,21 @@ def run_command(
     own = _own_records(selection, deviations) if deviations is not None else ()
     if record_file is not None and record_file.exists():
         usage_error(f"--record {record_file}: exists. To fix: name a new file, and move what you keep to your own")
-    stream = Stream(jobs or 0, cold, repeat, seed, second_source, verify_warm, own)
+    options = selection.run_options(
+        cold=cold, second_source=second_source, verify_warm=verify_warm, records=own, records_file=deviations
+    )
     plan = Plan(
         runs,
-        selection.qemu_args,
+        Stream(options, jobs or 0, repeat, seed),
         json_file,
         junit_file,
         first_failure,
         verbose,
-        (
-            *selection.rerun_options(),
-            *["--cold"] * cold,
-            *["--second-source"] * second_source,
-            *["--verify-warm"] * verify_warm,
-            *([f"--deviations={deviations}"] if deviations is not None else []),
-        ),
-        stream,
         errors,
         required,
         record_file,
     )
-    raise typer.Exit(execute(plan, partial(open_runner, cold=cold, second_source=second_source, own=own)))
+    raise typer.Exit(execute(plan))
 
 
 def _own_records(selection: Selection, path: Path) -> tuple[OwnRecord, ...]:
@@ -207,22 +197,7 @@ def _part_of(
     return held
 
 
-def open_runner(
-    target: Target,
-    qemu_args: Sequence[str],
-    *,
-    cold: bool = False,
-    second_source: bool = False,
-    own: tuple[OwnRecord, ...] = (),
-) -> AbstractContextManager[Runner]:
-    """The executor of one target."""
-    from harness.run.execute import Executor, RunOptions  # loads the assembler: not for --help
-
-    options = RunOptions(cold=cold, qemu_args=tuple(qemu_args), second_source=second_source, records=own)
-    return Executor(target, options)
-
-
-def execute(plan: Plan, open_runner: OpenRunner) -> int:
+def execute(plan: Plan) -> int:
     """Run a plan and report it; gives the exit code. Reports are written whatever happens."""
     terminal = Terminal(make_console(), plan.size, verbose=plan.verbose)
     started = time.monotonic()
@@ -231,7 +206,7 @@ def execute(plan: Plan, open_runner: OpenRunner) -> int:
     repeats = Repeats(plan.stream.rounds, plan.size - len(plan.broken)) if plan.stream.rounds > 1 else None
     try:
         with _signals(), terminal:
-            complete = _run_all(plan, open_runner, terminal, report, repeats)
+            complete = _run_all(plan, terminal, report, repeats)
             if not complete:
                 note = "stopped at the first failure (-x)"
     except KeyboardInterrupt as stop:
@@ -262,9 +237,7 @@ def _note_on_kvm(plan: Plan, results: Sequence[Result]) -> str:
     return f"KVM without hardware virtualisation: a fail there may be this host's own fault. See {document(REFERENCE)}"
 
 
-def _run_all(
-    plan: Plan, open_runner: OpenRunner, terminal: Terminal, report: JsonReport | None, repeats: Repeats | None
-) -> bool:
+def _run_all(plan: Plan, terminal: Terminal, report: JsonReport | None, repeats: Repeats | None) -> bool:
     """Whether everything that was planned ran."""
     runs = [(target, case) for target, cases in plan.runs for case in cases]
     positions: dict[int, Result] = {}
@@ -279,12 +252,10 @@ def _run_all(
         terminal.finished(positions[number])
         if plan.first_failure:
             return False
-    with closing(plan.stream.records(runs, plan.qemu_args, open_runner, starting, repeats)) as records:
+    with closing(plan.stream.records(runs, starting, repeats)) as records:
         try:
             for position, record in records:
                 record = hold_required(record, plan.required)
-                if plan.options:
-                    record = replace(record, rerun=f"{record.rerun} {shlex.join(plan.options)}")
                 if report is not None:
                     report.add(record, position)
                 positions[position] = Result(runs[position][1].probe.area, record)
@@ -300,7 +271,12 @@ def _open_json(plan: Plan) -> JsonReport | None:
     if plan.json_file is None:
         return None
     targets = [
-        {"name": target.name, "qemu": str(binary), "version": qemu_version(str(binary)), "arguments": plan.qemu_args}
+        {
+            "name": target.name,
+            "qemu": str(binary),
+            "version": qemu_version(str(binary)),
+            "arguments": plan.stream.options.qemu_args,
+        }
         for target, _ in plan.runs
         for binary in [_binary(target)]
     ]

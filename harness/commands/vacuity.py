@@ -28,7 +28,7 @@ from harness.report.text import plural, printable
 if TYPE_CHECKING:
     from harness.campaign.vacuity import CaseScore, CaseVacuity
     from harness.qemu.target import Target
-    from harness.run.execute import RunOptions
+    from harness.run.options import RunOptions
 
 __all__ = ["vacuity_command"]
 
@@ -66,7 +66,6 @@ def vacuity_command(
     """
     from harness.campaign.baseline import BaselineError, read_baseline
     from harness.campaign.vacuity import case_scores
-    from harness.run.execute import RunOptions
 
     if triggers and (check or write):
         usage_error("--triggers gives no scores, so it cannot be used with --check or --write-baseline")
@@ -83,7 +82,7 @@ def vacuity_command(
         for case in cases:
             firsts.setdefault(case.probe.id, case)
         cases = list(firsts.values())
-    found = _examine(target, cases, RunOptions(cold=False, qemu_args=selection.qemu_args), triggers, jobs)
+    found = _examine(target, cases, selection.run_options(), triggers, jobs)
     scores = case_scores(found)
     _show(found, scores, verbose=verbose)
     fallen = baseline.fallen(scores) if baseline is not None else []

@@ -1,7 +1,8 @@
 """pytest's assertion rewriting for probe files, the same on the command line and in the plugin.
 
 pytest rewrites only files that match its `python_files`, and only those that its own import hook loads. Probe files
-are neither, so they are compiled here through the same rewriter; a failing `assert` then says which values it saw.
+are neither, so they are compiled here through the same rewriter; a failing `assert` then shows the values it compared.
+pytest has no public function for this, nor for the explanation of a comparison: hence the imports from `_pytest`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from types import CodeType
 from typing import Final
 
 from harness.disk_cache import DiskCache
-from harness.probes.assertions import compile_rewritten
 
 __all__ = ["Compiled", "compiled", "known"]
 
@@ -51,6 +50,8 @@ def known(source: bytes, path: Path) -> Compiled | None:
 
 def compiled(source: bytes, path: Path) -> Compiled:
     """The code of a probe file, its assertions rewritten. Raises SyntaxError."""
+    from harness.probes.assertions import compile_rewritten  # loads pytest: not for a file that is in the cache
+
     return Compiled(_key(source, path), compile_rewritten(source, str(path)))
 
 

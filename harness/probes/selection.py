@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from _pytest.mark.expression import Expression
-
 from harness.probes.probe import Case, Probe
 from harness.probes.probe_places import name_on_disk, shipped_root, shown
-from harness.qemu.target import Target
 
-__all__ = ["Keywords", "SelectionError", "name_of", "rerun_command", "select"]
+__all__ = ["Keywords", "SelectionError", "name_of", "select"]
 
 
 class SelectionError(Exception):
@@ -28,6 +24,9 @@ class Keywords:
     """
 
     def __init__(self, expression: str) -> None:
+        # pytest has no public parser of its -k language. Loaded here, because pytest is large.
+        from _pytest.mark.expression import Expression
+
         self.text = expression
         try:
             self._expression = Expression.compile(expression)
@@ -170,12 +169,6 @@ def name_of(case: Case) -> str:
     if probe.root == shipped_root() and (here is None or here[0] == probe.path):
         return case.id
     return shown(probe.path) + case.id.removeprefix(probe.relative)
-
-
-def rerun_command(case: Case, target: Target, qemu_args: Sequence[str] = ()) -> str:
-    """The command that runs the case again on the target."""
-    extra = [f"--qemu-arg={argument}" for argument in qemu_args]
-    return shlex.join(["trapgate", "run", name_of(case), "--target", target.name, *extra])
 
 
 def _unknown(cases: Sequence[Case], name: str) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import math
-import os
 import time
 import traceback
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +14,7 @@ from harness import abi
 from harness.abi import Boots
 from harness.assembly import AssemblyError
 from harness.evidence.endings import QemuKilled, killed_from_outside
-from harness.evidence.failures import MonitorBroke, ResetUnseen, RunBroken, RunFailure, Section, SectionKind
+from harness.evidence.failures import ResetUnseen, RunFailure, Section, SectionKind
 from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.evidence.resets import TRACE_FAULTS
 from harness.evidence.run import Run
@@ -26,14 +24,11 @@ from harness.image.elf import elf
 from harness.image.image import Parameters
 from harness.kernel.program import ProgramError, TargetLacks
 from harness.one_line import one_line
-from harness.probes.own_records import OwnRecord
 from harness.probes.probe import Case
 from harness.probes.probe_code import ProbeExit
 from harness.probes.probe_error import ProbeError
-from harness.probes.selection import rerun_command
 from harness.qemu.devices import devices_named
 from harness.qemu.errors import QemuDied, QemuError, QemuHung, QemuStartError, Unsupported
-from harness.qemu.features import cpu_vendor, features
 from harness.qemu.machine import Machine
 from harness.qemu.machine_config import MachineConfig
 from harness.qemu.pool import MachinePool
@@ -41,38 +36,19 @@ from harness.qemu.stop import GuestReset
 from harness.qemu.target import Target
 from harness.run.build import Built, build
 from harness.run.held_up import held_up
-from harness.run.host_faults import REFERENCE, fault_of, faults_for, kvm_is_software
+from harness.run.host_faults import faults_for
 from harness.run.judge import failure_detail, fault_in, judge
+from harness.run.known import KnownDifferences
 from harness.run.leftovers import leaves_state, stage
-from harness.run.outcome import Outcome, recorded
+from harness.run.options import RunOptions
+from harness.run.reasons import reason_of, start_detail, start_reason
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
+from harness.run.rerun import rerun_command
 from harness.run.sticky_writes import reads_clock
 
-__all__ = ["Executor", "RunOptions", "build"]
+__all__ = ["Executor", "build"]
 
 _BUILD_ERRORS = (ProgramError, ProbeError, FieldError, PlaceholderError, AssemblyError)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How runs are made. `omit` leaves steps of the program out, `act=False` the host's triggers: for vacuity.
-
-    `second_source`: QEMU logs the interrupts that its processors take, and the guest's record must be the same.
-    `watchdog_s`: seconds that a guest may be silent, instead of what its probe says. `longest_wait_ms`: milliseconds of
-    guest time after which every wait of the program gives up, whatever it says. `trace_faults`: QEMU logs what it
-    delivers, so that a triple fault is told from other resets, and its processor is known (TCG only). `records`:
-    deviations beside those of the probes.
-    """
-
-    cold: bool = True
-    qemu_args: tuple[str, ...] = ()
-    omit: frozenset[int] = frozenset()
-    act: bool = True
-    second_source: bool = False
-    watchdog_s: float | None = None
-    longest_wait_ms: float = math.inf
-    trace_faults: bool = False
-    records: tuple[OwnRecord, ...] = ()
 
 
 class Executor:
@@ -84,7 +60,7 @@ class Executor:
         self._pool = MachinePool()
         self._run_ids = itertools.count(1)
         self._tsc_khz = 1_000_000 if target.deterministic else 0
-        self._software_kvm = target.accelerator == "kvm" and kvm_is_software()
+        self._known = KnownDifferences(target, self.options.records)
 
     def run(self, case: Case, options: RunOptions | None = None) -> RunRecord:
         """Boot once, observe, judge. Never raises for anything that a probe, a guest or QEMU does."""
@@ -100,7 +76,7 @@ class Executor:
         except Exception as error:  # of ours: the other runs go on
             reason = one_line(f"the harness raised {type(error).__name__}: {error}")
             detail = FailureDetail((Section("Error", traceback.format_exc(), SectionKind.FINDING),))
-            record = self._record(case, chosen, AtFault.HARNESS, reason=reason, detail=detail)
+            record = self._record(case, AtFault.HARNESS, reason=reason, detail=detail)
         record = replace(record, attempts=attempts)
         return replace(record, ms=(time.perf_counter() - started) * 1e3)
 
@@ -128,8 +104,8 @@ class Executor:
             options = replace(options, cold=True)
         try:
             config = self._config(case, options)
-            if self._software_kvm:
-                faults_for(case)  # says now what is wrong with the file
+            if self._known.software_kvm:
+                faults_for(case)  # raises ProbeError for a malformed file
             built = build(case, self.target, options.omit, longest_wait_ms=options.longest_wait_ms)
             if reads_clock(built.program.statements()):
                 options = replace(options, cold=True)
@@ -137,15 +113,15 @@ class Executor:
             paced = _host_paced(built, config)
             parameters = Parameters(self._tsc_khz, run_id, case.probe.cpus, paced=paced)
         except (TargetLacks, Unsupported) as error:
-            return self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
+            return self._record(case, Verdict.UNSUPPORTED, reason=str(error))
         except _BUILD_ERRORS as error:
-            return self._record(case, options, AtFault.PROBE, reason=str(error), detail=failure_detail(case, error))
+            return self._record(case, AtFault.PROBE, reason=str(error), detail=failure_detail(case, error))
         except ProbeExit as error:
             reason = f"the probe's program: {error}"
-            return self._record(case, options, AtFault.PROBE, reason=reason, detail=failure_detail(case, error))
+            return self._record(case, AtFault.PROBE, reason=reason, detail=failure_detail(case, error))
         except Exception as error:  # the probe's own code above the yield
             reason = f"the probe raised {type(error).__name__} while it wrote its program: {error}"
-            return self._record(case, options, AtFault.PROBE, reason=reason, detail=failure_detail(case, error))
+            return self._record(case, AtFault.PROBE, reason=reason, detail=failure_detail(case, error))
         with ExitStack() as stack:
             try:
                 if options.cold or not config.reusable:
@@ -153,19 +129,19 @@ class Executor:
                 else:
                     machine = stack.enter_context(self._pool.lend(config, built.image.rom))
             except Unsupported as error:
-                unsupported = self._record(case, options, Verdict.UNSUPPORTED, reason=str(error))
+                unsupported = self._record(case, Verdict.UNSUPPORTED, reason=str(error))
                 return replace(unsupported, lacking="host")  # what the target never has is found above
             except (QemuError, OSError) as error:
                 if not last and isinstance(error, QemuStartError) and error.from_outside:
                     return None  # nothing has run yet
-                detail, fault = _start_detail(error), AtFault.QEMU if isinstance(error, QemuError) else AtFault.HOST
-                return self._record(case, options, fault, reason=_start_reason(error), detail=detail)
+                detail, fault = start_detail(error), AtFault.QEMU if isinstance(error, QemuError) else AtFault.HOST
+                return self._record(case, fault, reason=start_reason(error), detail=detail)
             record = unseen = None
             try:
                 record = self._observe(case, options, built, machine, parameters)
             except QemuKilled as error:
                 if last:
-                    record = self._record(case, options, AtFault.HOST, machine, reason=error.reason)
+                    record = self._record(case, AtFault.HOST, machine, reason=error.reason)
             except ResetUnseen as error:
                 unseen = error
             lost_idle = machine.lost_idle
@@ -181,7 +157,7 @@ class Executor:
         if record.ended_by_reset:
             return record
         reason = f"{unseen.reason} on a warm machine; on a fresh one: {record.verdict} {record.reason}".rstrip()
-        outcome = self._known(case, Verdict.FAIL, reason, unseen)
+        outcome = self._known.judge(case, Verdict.FAIL, reason, unseen)
         return replace(record, verdict=outcome.verdict, reason=outcome.reason, deviation=outcome.deviation)
 
     def _see_fault(self, case: Case, options: RunOptions, record: RunRecord | None) -> RunRecord | None:
@@ -223,7 +199,7 @@ class Executor:
             pieces = stage(machine, built.image, parameters, Boots.ALWAYS if held else Boots.ONCE)
         started = time.perf_counter()
         verdict, error = _come_to_a_verdict(run, built, pieces, watchdog_s)
-        reason = "" if error is None else _reason(error)
+        reason = "" if error is None else reason_of(error)
         detail = FailureDetail() if error is None else failure_detail(case, error, run)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
         snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
@@ -231,7 +207,7 @@ class Executor:
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
-        outcome = self._known(case, verdict, reason, error)
+        outcome = self._known.judge(case, verdict, reason, error)
         if not self.target.deterministic or parameters.paced:
             denied = machine.deprivation
             outcome = held_up(
@@ -243,7 +219,7 @@ class Executor:
             )
         failed = outcome.verdict is Verdict.ERROR
         what = fault_in(case, error) if failed else outcome.verdict
-        record = self._record(case, options, what, machine, reason=outcome.reason, detail=detail)
+        record = self._record(case, what, machine, reason=outcome.reason, detail=detail)
         events = _events(run)
         return replace(
             record,
@@ -277,42 +253,9 @@ class Executor:
             raise Unsupported(missing)
         return config
 
-    def _known(self, case: Case, verdict: Verdict, reason: str, error: BaseException | None) -> Outcome:
-        """Hold the outcome against all that is recorded: of QEMU, and of a KVM without hardware behind it."""
-        outcome = Outcome(verdict, reason)
-        if verdict in (Verdict.PASS, Verdict.FAIL) or isinstance(error, MonitorBroke | QemuDied):
-            outcome = self._deviation(case, verdict, reason)
-        excusable = outcome.verdict is Verdict.FAIL or isinstance(error, MonitorBroke)
-        if self._software_kvm and excusable and fault_of(case, outcome.reason) is not None:
-            return recorded(outcome.reason, REFERENCE)
-        return outcome
-
-    def _deviation(self, case: Case, verdict: Verdict, reason: str) -> Outcome:
-        """Hold the outcome against what is recorded of this target: a failure, or a QEMU that the guest brings down."""
-        own = [record.deviation for record in self.options.records if record.covers(case.probe.id)]
-        if not case.probe.deviations and not own:
-            return Outcome(verdict, reason)
-        version = features(str(self.target.find_binary())).version
-        for deviation in (*case.probe.deviations, *own):
-            if not deviation.applies(self.target.kind, case.label, version):
-                continue
-            if deviation.vendor != "*" and not deviation.of_vendor(cpu_vendor(self.target)):
-                continue
-            if verdict is not Verdict.PASS and deviation.matches(reason):
-                return recorded(reason, deviation.ref)
-            if verdict is Verdict.PASS:
-                return Outcome(
-                    Verdict.FAIL,
-                    f"the recorded deviation has disappeared: {deviation.sees!r} on {deviation.targets} "
-                    f"({deviation.ref}); remove it from the {'file of records' if deviation in own else 'probe'}",
-                    deviation.ref,
-                )
-        return Outcome(verdict, reason)
-
     def _record(
         self,
         case: Case,
-        options: RunOptions,
         outcome: Verdict | AtFault,
         machine: Machine | None = None,
         *,
@@ -332,7 +275,7 @@ class Executor:
             command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
             at_fault=outcome if isinstance(outcome, AtFault) else None,
             lacking="target" if verdict is Verdict.UNSUPPORTED else "",
-            rerun=rerun_command(case, self.target, options.qemu_args),
+            rerun=rerun_command(case, self.target, self.options),
         )
 
 
@@ -366,32 +309,6 @@ def _come_to_a_verdict(
     except Exception as error:  # ours, QEMU's, or the probe's own code below the yield
         return Verdict.ERROR, error
     return Verdict.PASS, None
-
-
-def _reason(error: BaseException) -> str:
-    """The failure in words; the first line is what a table shows."""
-    match error:
-        case RunFailure() | RunBroken():
-            return error.reason
-        case AssertionError():
-            return str(error) or "an assertion without a message failed"
-        case QemuError() | TargetLacks():
-            return str(error)
-        case ProbeExit():
-            return f"the probe's judgement: {error}"
-        case _:
-            return f"the probe's judgement raised {type(error).__name__}: {error}"
-
-
-def _start_reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"the host could not make the machine: {error.strerror or error}: {os.strerror(error.errno or 0)}"
-    return error.summary if isinstance(error, QemuStartError) else one_line(str(error))
-
-
-def _start_detail(error: Exception) -> FailureDetail:
-    title = "What QEMU said" if isinstance(error, QemuStartError) else "QEMU"
-    return FailureDetail((Section(title, str(error)),))
 
 
 def _events(run: Run) -> tuple[InterruptRecord | Mark, ...]:

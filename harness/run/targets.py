@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.qemu.errors import TargetError
 from harness.qemu.target import Target, load_targets
 from harness.run.record import RunRecord, Verdict
+from harness.run.rerun import with_require
 
 __all__ = ["DEFAULT_TARGET", "find_targets", "hold_required", "required_targets"]
 
@@ -56,4 +57,4 @@ def hold_required(record: RunRecord, required: frozenset[str]) -> RunRecord:
     if record.lacking != "host" or record.target not in required:
         return record
     reason = f"{record.target} is required, and this host cannot run it: {record.reason}"
-    return replace(record, verdict=Verdict.FAIL, reason=reason, rerun=f"{record.rerun} --require={record.target}")
+    return replace(record, verdict=Verdict.FAIL, reason=reason, rerun=with_require(record.rerun, record.target))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from harness.one_line import one_line
 from harness.probes.loader import LoadProblem
 from harness.probes.probe_places import shown
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
+from harness.run.rerun import rerun_file_command
 
 __all__ = ["broken_records"]
 
@@ -33,7 +33,7 @@ def broken_records(problems: Iterable[LoadProblem], target: str) -> tuple[RunRec
             detail=FailureDetail(
                 (Section("The file cannot be loaded", "\n".join(map(str, found))),), str(path), found[0].line
             ),
-            rerun=shlex.join(["trapgate", "run", shown(path)]),
+            rerun=rerun_file_command(path),
         )
         for path, found in files.items()
     )

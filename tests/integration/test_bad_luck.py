@@ -20,7 +20,8 @@ from harness.probes.loader import load_probes
 from harness.probes.probe import Case
 from harness.qemu.machine import Machine
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 GUESTS = Path(__file__).parents[1] / "data" / "bad_luck"

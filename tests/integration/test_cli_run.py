@@ -18,8 +18,10 @@ from commands import TRAPGATE, trapgate
 from example_project import write_project
 
 from harness.commands.run import Plan, _note_on_kvm
+from harness.commands.streams import Stream
 from harness.qemu.target import Accelerator, Target
 from harness.report.summary import Result
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 
@@ -270,5 +272,5 @@ def test_a_fail_under_a_software_kvm_is_put_in_its_place(
     for accelerator in accelerators:
         target = Target(name="t", accelerator=accelerator, clock="realtime")
         result = Result("area", RunRecord("p", "t", Verdict.FAIL, "", "", 0.0))
-        note = _note_on_kvm(Plan([(target, [])]), [result])
+        note = _note_on_kvm(Plan([(target, [])], Stream(RunOptions())), [result])
         assert ("docs/software-kvm.md" in note) == (said and accelerator == "kvm")

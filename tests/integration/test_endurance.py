@@ -16,7 +16,8 @@ from thorough import scaled
 from harness.probes.loader import load_file
 from harness.probes.probe import Case
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 RUNS = int(os.environ.get("TRAPGATE_ENDURANCE", scaled(300, 20_000)))

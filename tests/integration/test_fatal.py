@@ -11,7 +11,8 @@ from harness.evidence.failures import Section
 from harness.probes.loader import load_probes
 from harness.qemu.target import target
 from harness.report.failure import explain
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 GUESTS = Path(__file__).parents[1] / "data" / "fatal"

@@ -21,7 +21,8 @@ from harness.qemu.monitor import Monitor
 from harness.qemu.printout import Printout
 from harness.qemu.scheduling import Deprivation
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 DATA = Path(__file__).parents[1] / "data"

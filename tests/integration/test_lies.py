@@ -20,7 +20,8 @@ from harness import abi
 from harness.abi import MAILBOX_STRUCT, RECORD, SNAPSHOT
 from harness.evidence import run as evidence
 from harness.probes.loader import load_probes
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 DATA = Path(__file__).parents[1] / "data" / "lies"

@@ -20,7 +20,8 @@ from harness.hardware.platform import PLATFORMS
 from harness.probes.loader import load_probes
 from harness.probes.probe import Case
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 from harness.run.sticky_writes import sticky_write
 

@@ -19,7 +19,7 @@ from harness.cli import app
 from harness.probes.loader import load_file
 from harness.probes.probe import Case
 from harness.qemu.target import target
-from harness.run.execute import RunOptions
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 Q35 = target("q35-tcg")

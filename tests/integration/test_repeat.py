@@ -17,7 +17,7 @@ from harness.campaign.repeat_tally import Repeats
 from harness.campaign.sharding import Shard
 from harness.probes.loader import load_file, load_probes
 from harness.qemu.target import target
-from harness.run.execute import RunOptions
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 Q35 = target("q35-tcg")

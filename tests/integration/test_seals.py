@@ -14,7 +14,8 @@ from harness.evidence.run import Run
 from harness.probes.loader import load_file
 from harness.probes.probe import Case
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 PROBE = '''

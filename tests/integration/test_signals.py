@@ -19,7 +19,8 @@ import pytest
 from harness.probes.loader import load_probes
 from harness.probes.probe import Case
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 RUNS = int(os.environ.get("TRAPGATE_SIGNAL_RUNS", "40"))

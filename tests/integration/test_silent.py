@@ -9,7 +9,8 @@ import pytest
 
 from harness.probes.loader import load_probes
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 GUESTS = Path(__file__).parents[1] / "data" / "silent"

@@ -14,7 +14,8 @@ from harness.probes.deviation import Deviation
 from harness.probes.loader import load_file, load_probes
 from harness.probes.probe import Case
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 DATA = Path(__file__).parents[1] / "data"

@@ -10,7 +10,8 @@ import pytest
 from harness.probes.loader import load_probes
 from harness.qemu.features import features
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 

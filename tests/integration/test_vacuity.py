@@ -17,7 +17,8 @@ from harness.probes.loader import load_file
 from harness.probes.probe import Case
 from harness.qemu.target import target
 from harness.run.build import Built
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import AtFault, RunRecord, Verdict
 
 HEAD = """

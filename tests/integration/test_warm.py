@@ -15,7 +15,8 @@ from harness.campaign.verify import a_second_moved_the_turns
 from harness.probes.loader import load_file, load_probes
 from harness.probes.probe import Case
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 Q35 = target("q35-tcg")

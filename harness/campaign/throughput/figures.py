@@ -21,7 +21,8 @@ from harness.campaign.throughput.moves import E1000eFrames, EduTransfers
 from harness.campaign.throughput.sampling import Benchmark, Rate, Sampling, Unit
 from harness.probes.probe import Case, Probe
 from harness.qemu.target import Target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 __all__ = ["BENCHMARKS", "Figure", "ThroughputError", "measure_rate", "measure_throughput"]

@@ -72,12 +72,20 @@ def test_a_host_on_which_nothing_works(host: pytest.MonkeyPatch) -> None:
     assert (code, json.loads(output)["works"]) == (1, False)
 
 
-@pytest.mark.parametrize("option", ["--targets", "--target-file"])
-def test_targets_of_a_file(host: pytest.MonkeyPatch, tmp_path: Path, option: str) -> None:
+def test_targets_of_a_file(host: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_text('[mine]\nbase = "q35-tcg"\n')
-    document = json.loads(doctor(option, str(tmp_path / "t.toml"), "--json", "-")[1])
+    document = json.loads(doctor("--target-file", str(tmp_path / "t.toml"), "--json", "-")[1])
     assert "mine" in [target["name"] for target in document["targets"]]
-    assert doctor(option, str(tmp_path / "no.toml"))[0] == 2
+    assert doctor("--target-file", str(tmp_path / "no.toml"))[0] == 2
+
+
+def test_targets_and_qemu_are_those_of_the_options(host: pytest.MonkeyPatch) -> None:
+    document = json.loads(doctor("--target", "pc-tcg,q35-kvm", "--qemu", "qemu-mine", "--json", "-")[1])
+    assert [target["name"] for target in document["targets"]] == ["pc-tcg", "q35-kvm"]
+    assert {target["qemu"] for target in document["targets"]} == {"/bin/qemu-mine"}
+    assert [found["program"] for found in document["qemus"]] == ["/bin/qemu-mine"]
+    assert doctor("--qemu", "a", "--qemu", "b")[0] == 2
+    assert doctor("--target", "none")[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +20,7 @@ import typer
 from records import INTERRUPTS, record
 
 from harness.commands.run import Plan, execute
-from harness.commands.streams import Runner
+from harness.commands.streams import Stream
 from harness.evidence.failures import Section
 from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.probes.probe import Case, Probe, ProbeBody
@@ -32,6 +30,8 @@ from harness.report.interrupts import interrupt_table
 from harness.report.summary import Result, exit_code, headline, verdict_table
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import seconds
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 P, F, D, U, E = Verdict
@@ -173,7 +173,7 @@ def test_times(ms: float, text: str) -> None:
     assert seconds(ms) == text
 
 
-# ---- the command around it, with a runner that needs no QEMU ----
+# ---- the command around it, with an executor that needs no QEMU ----
 
 Behaviour = Callable[[Case], RunRecord]
 
@@ -189,13 +189,15 @@ CASES = [Case(Probe(function, "S", path=Path("/p/timers/hpet.py"), root=Path("/p
 def run(behaviour: Behaviour, tmp_path: Path, **options: Any) -> tuple[int, dict[str, Any]]:
     """Exit code and JSON of a plan of four runs."""
 
-    def open_runner(target: object, arguments: Sequence[str]) -> AbstractContextManager[Runner]:
-        runner: Runner = SimpleNamespace(run=behaviour)
-        return nullcontext(runner)
+    class WithoutQemu(Executor):
+        def run(self, case: Case, options: RunOptions | None = None) -> RunRecord:
+            return behaviour(case)
 
     path = tmp_path / "out.json"
-    plan = Plan([(load_targets()["q35-tcg"], CASES)], json_file=path, **options)
-    code = execute(plan, open_runner)
+    plan = Plan([(load_targets()["q35-tcg"], CASES)], Stream(RunOptions(cold=False)), json_file=path, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.run.executors.Executor", WithoutQemu)
+        code = execute(plan)
     return code, json.loads(path.read_text())
 
 
