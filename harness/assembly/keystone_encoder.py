@@ -31,7 +31,8 @@ FILLING: Final = b"\xcc"
 
 _MODES: Final = {16: keystone.KS_MODE_16, 32: keystone.KS_MODE_32, 64: keystone.KS_MODE_64}
 _SLOT: Final = 16
-_SEPARATOR: Final = "\n.balign 16, 0xcc\n"
+_SEPARATOR: Final = "\n.balign 0x10, 0xcc\n"
+# Keystone never initialises the radix of a number without 0x: now and then it reads 16 as 16h.
 _BATCH: Final = 256
 _SIGNED_BYTE: Final = frozenset({"bt", "bts", "btr", "btc"})
 

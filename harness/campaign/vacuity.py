@@ -56,6 +56,7 @@ class TriggerFinding(StrEnum):
     NO_TRIGGER = "no trigger is marked"
     STILL_GREEN = "still green without its trigger"
     ERROR = "error instead of fail without its trigger"
+    HELD_UP = "undecided: the host held up each run without its trigger"
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,8 @@ def _without_triggers(
         again=lambda record: _held_up(record) or (paced and record.verdict is Verdict.PASS),
     )
     reason = one_line(record.reason)
+    if _held_up(record):
+        return TriggerFinding.HELD_UP, reason
     match record.verdict:
         case Verdict.FAIL:
             return TriggerFinding.FAIL, reason

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["vacuity_command"]
 
+_SHOWN = 5  # undecided cases; the JSON has all
 _RUNS_A_CASE = 10  # about: for the number of workers
 
 
@@ -52,6 +53,9 @@ def vacuity_command(
     write: Annotated[
         Path | None, typer.Option("--write-baseline", metavar="FILE", help="Keep the scores in this file.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail also where the host held up each run without a trigger.")
+    ] = False,
     jobs: Jobs = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Name each step whose removal goes unnoticed.")
@@ -62,7 +66,7 @@ def vacuity_command(
     Without its triggers a probe must `fail`. Its score is the share of its steps whose removal turns it red.
 
     Exit codes: 0 · 1 where a probe does not fail without its trigger, or a score has fallen · 2 wrong usage · 3 a case
-    ended in an error.
+    ended in an error, or (with --strict) was held up by the host.
     """
     from harness.campaign.baseline import BaselineError, read_baseline
     from harness.campaign.vacuity import case_scores
@@ -91,7 +95,8 @@ def vacuity_command(
     if write is not None:
         _write(write, _baseline_text(write, target.name, scores, whole=selection.whole and not selection.probes))
     bad = [case for case in found if _is_finding(case)]
-    raise typer.Exit(1 if bad or fallen else 3 if any(case.verdict == "error" for case in found) else 0)
+    broken = any(case.verdict == "error" or (strict and _is_undecided(case)) for case in found)
+    raise typer.Exit(1 if bad or fallen else 3 if broken else 0)
 
 
 def _examine(
@@ -123,7 +128,11 @@ def _examine(
 
 
 def _is_finding(case: CaseVacuity) -> bool:
-    return case.trigger is not None and case.trigger != "fail"
+    return case.trigger is not None and case.trigger != "fail" and not _is_undecided(case)
+
+
+def _is_undecided(case: CaseVacuity) -> bool:
+    return case.trigger is not None and case.trigger.name == "HELD_UP"
 
 
 def _show(found: Sequence[CaseVacuity], scores: Sequence[CaseScore], *, verbose: bool) -> None:
@@ -154,8 +163,15 @@ def _show(found: Sequence[CaseVacuity], scores: Sequence[CaseScore], *, verbose:
         shown = ", ".join(f"{number} {verdict}" for verdict, number in apart.items())
         console.print(f"Set apart, because there is no pass to turn red: {shown}.", soft_wrap=True)
     examined = [case for case in found if not case.apart]
-    good = sum(not _is_finding(case) for case in examined)
+    good = sum(case.trigger == "fail" for case in examined)
     console.print(f"Triggers: {good} of {plural(len(examined), 'case')} fail without theirs.", soft_wrap=True)
+    undecided = [case for case in examined if _is_undecided(case)]
+    if undecided:
+        console.print(
+            Text(f"{plural(len(undecided), 'case')} undecided: the host was too busy to run QEMU, as in:", "yellow")
+        )
+        for case in undecided[:_SHOWN]:
+            console.print(Text(f"  {case.case} ({printable(case.trigger_reason)})"), soft_wrap=True)
     if worst:
         from harness.campaign.baseline import total_score
 

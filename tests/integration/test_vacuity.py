@@ -229,7 +229,9 @@ class HeldUp(Executor):
         return record
 
 
-@pytest.mark.parametrize(("times", "finding", "held_up"), [(1, TriggerFinding.FAIL, 0), (99, TriggerFinding.ERROR, 1)])
+@pytest.mark.parametrize(
+    ("times", "finding", "held_up"), [(1, TriggerFinding.FAIL, 0), (99, TriggerFinding.HELD_UP, 1)]
+)
 def test_a_mutant_that_the_host_held_up_runs_again(
     tmp_path: Path, times: int, finding: TriggerFinding, held_up: int
 ) -> None:
