@@ -64,7 +64,7 @@ __all__ = [
     "VALUES",
     "VALUES_MAX",
     "Flag",
-    "Status",
+    "MailboxStatus",
     "Struct",
     "canary",
     "constants",
@@ -151,7 +151,7 @@ def canary(index: int) -> int:
     return CANARY + index
 
 
-class Status(IntEnum):
+class MailboxStatus(IntEnum):
     """`MAILBOX.STATUS`: why the guest stopped."""
 
     BOOTING = 0
@@ -374,7 +374,7 @@ def _constants() -> dict[str, int]:
     found = {name: int(globals()[name]) for name in (*_REGIONS, *_NUMBERS)}
     for struct_ in _STRUCTS:
         found |= struct_.constants()
-    found |= {f"STATUS_{s.name}": int(s) for s in Status}
+    found |= {f"STATUS_{s.name}": int(s) for s in MailboxStatus}
     found |= {f"FLAG_{f.name}": int(f) for f in Flag}
     found |= {f"BOOTS_{b.name}": int(b) for b in Boots}
     return found

@@ -10,15 +10,15 @@ from typing import Literal
 from harness.assembly import cache
 from harness.assembly.listing import Assembled, ListingLine
 from harness.assembly.names import Names, check_names
-from harness.assembly.source import AssemblyError, Origin, Problem, SourceLine, source_from_text
+from harness.assembly.source import AssemblyError, AssemblyProblem, Origin, SourceLine, source_from_text
 
 __all__ = [
     "Assembled",
     "AssemblyError",
+    "AssemblyProblem",
     "ListingLine",
     "Names",
     "Origin",
-    "Problem",
     "SourceLine",
     "assemble",
     "source_from_text",

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from harness.assembly.expression import Node, Number, names_of, parse_expression, refuse_registers
-from harness.assembly.items import DATA, DIRECTIVE, Item, Place, align, org, space, values
+from harness.assembly.items import DATA, DIRECTIVE, Item, ItemPosition, align, org, space, values
 from harness.assembly.source import Refusal
 from harness.assembly.statement import Directive
 from harness.assembly.tokens import Tokens, unescape
@@ -40,7 +40,7 @@ _REFUSED: Final = {
 Early = Callable[[Node], int | None]
 
 
-def directive_item(directive: Directive, place: Place, early: Early) -> Item:
+def directive_item(directive: Directive, place: ItemPosition, early: Early) -> Item:
     """What a directive becomes; raises `Refusal` with the reason if it is not understood.
 
     `early` gives the value of an expression if it is known before layout, else None.
@@ -101,7 +101,7 @@ def arguments(directive: Directive, least: int, most: int) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
-def _data(directive: Directive, place: Place) -> Item:
+def _data(directive: Directive, place: ItemPosition) -> Item:
     width = _DATA[directive.name]
     if any(token.kind == "string" for token in directive.tokens):
         raise Refusal(f"text in {directive.name}", "write .ascii or .asciz")
@@ -111,7 +111,7 @@ def _data(directive: Directive, place: Place) -> Item:
     return values(place, width, nodes)
 
 
-def _text(directive: Directive, place: Place) -> Item:
+def _text(directive: Directive, place: ItemPosition) -> Item:
     texts, commas = directive.tokens[::2], directive.tokens[1::2]
     for token in directive.tokens:
         if token not in (texts if token.kind == "string" else commas if token.text == "," else ()):
@@ -134,7 +134,7 @@ def _known(node: Node, early: Early, what: str, low: int, high: int) -> int:
     return value
 
 
-def _fill(directive: Directive, place: Place, early: Early) -> Item:
+def _fill(directive: Directive, place: ItemPosition, early: Early) -> Item:
     nodes = arguments(directive, 1, 3)
     size = _known(nodes[1], early, "the size", 1, 8) if len(nodes) > 1 else 1
     if len(nodes) > 2 and size > 4:
@@ -142,7 +142,7 @@ def _fill(directive: Directive, place: Place, early: Early) -> Item:
     return space(place, nodes[0], size * 8, nodes[2] if len(nodes) > 2 else Number(0))
 
 
-def _align(directive: Directive, place: Place, early: Early) -> Item:
+def _align(directive: Directive, place: ItemPosition, early: Early) -> Item:
     nodes = arguments(directive, 1, 3)
     boundary = _known(nodes[0], early, "the boundary", 0, 1 << 24)
     if directive.name == ".p2align":

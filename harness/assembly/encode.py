@@ -6,17 +6,17 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.expression import Node, Number, Value, early_value
+from harness.assembly.expression import ExpressionValue, Node, Number, early_value
 from harness.assembly.keystone_encoder import FILLING, propose, repair
 from harness.assembly.mnemonics import ROTATES
 from harness.assembly.no_operands import NO_OPERANDS, no_operand_bytes
-from harness.assembly.operands import SIZE_NAMES, Immediate, Memory
-from harness.assembly.registers import Register
+from harness.assembly.operands import SIZE_NAMES, Immediate, MemoryOperand
+from harness.assembly.registers import AsmRegister
 from harness.assembly.round_trip import check, decode_as, mismatch, without_superfluous_prefixes
 from harness.assembly.settle import Early, Request, settle, wrong_operands
 from harness.assembly.settled import (
     Encoded,
-    Field,
+    Fixup,
     Settled,
     SettledMemory,
     SettledValue,
@@ -27,10 +27,10 @@ from harness.assembly.source import Refusal
 from harness.assembly.special_forms import special_form
 from harness.assembly.statement import Instruction
 
-__all__ = ["Key", "Outcome", "complete", "encode"]
+__all__ = ["EncodingKey", "Outcome", "complete", "encode"]
 
 
-class Key(NamedTuple):
+class EncodingKey(NamedTuple):
     """What an encoding depends on: the mode, the statement's text, and the early values of its names."""
 
     mode: int
@@ -39,19 +39,19 @@ class Key(NamedTuple):
 
 
 Outcome: TypeAlias = Encoded | Refusal
-ValueOf: TypeAlias = Callable[[Node], Value]
+ValueOf: TypeAlias = Callable[[Node], ExpressionValue]
 
-_memo: Final[dict[Key, Outcome]] = {}
+_memo: Final[dict[EncodingKey, Outcome]] = {}
 _MEMO_LIMIT: Final = 65536
 _OTHER_SIZE: Final = ROTATES | {"crc32", "movsx", "movzx"}
 """Mnemonics in which a register does not determine the size of the memory operand."""
 
 
-def encode(wanted: Mapping[Key, Instruction]) -> Mapping[Key, Outcome]:
+def encode(wanted: Mapping[EncodingKey, Instruction]) -> Mapping[EncodingKey, Outcome]:
     """The encoding or refusal of each instruction; each distinct one is made and checked once."""
     if len(_memo) > _MEMO_LIMIT:
         _memo.clear()
-    requests: dict[int, list[tuple[Key, Request]]] = {}
+    requests: dict[int, list[tuple[EncodingKey, Request]]] = {}
     for key, instruction in wanted.items():
         if key in _memo:
             continue
@@ -73,7 +73,7 @@ def encode(wanted: Mapping[Key, Instruction]) -> Mapping[Key, Outcome]:
     return _memo
 
 
-def _prepare(key: Key, instruction: Instruction) -> Encoded | Request:
+def _prepare(key: EncodingKey, instruction: Instruction) -> Encoded | Request:
     """The bytes of an instruction that has a table of its own, or the request to Keystone."""
     if not instruction.operands and instruction.mnemonic in NO_OPERANDS:
         data = no_operand_bytes(instruction.mnemonic, instruction.prefixes, key.mode)
@@ -86,19 +86,19 @@ def _prepare(key: Key, instruction: Instruction) -> Encoded | Request:
     return made
 
 
-def _early(key: Key, instruction: Instruction) -> Early:
+def _early(key: EncodingKey, instruction: Instruction) -> Early:
     values = dict(zip(instruction.names, key.values, strict=True))
     return lambda node: early_value(node, values.get)
 
 
-def _judge(key: Key, instruction: Instruction, request: Request, slot: bytes) -> Encoded:
+def _judge(key: EncodingKey, instruction: Instruction, request: Request, slot: bytes) -> Encoded:
     """The proposal, if the decoder confirms the statement; raises `Refusal`."""
     settled, memory = request.settled, request.settled.memory
     if memory is None or memory.size or settled.mnemonic == "lea":
         return _confirmed(instruction, request, slot)
     sizes = {0}  # either the mnemonic implies the size, or a register determines it
     if settled.mnemonic not in _OTHER_SIZE:
-        sizes |= {operand.size for operand in settled.operands if isinstance(operand, Register)}
+        sizes |= {operand.size for operand in settled.operands if isinstance(operand, AsmRegister)}
     for size in sorted(sizes, reverse=True):
         with contextlib.suppress(Refusal):
             return _confirmed(instruction, _sized(request, size), slot)
@@ -110,17 +110,18 @@ def _sized(request: Request, size: int) -> Request:
     return request._replace(settled=request.settled._replace(operands=tuple(operands)))
 
 
-def _attempt(key: Key, instruction: Instruction, size: int | None) -> Encoded:
+def _attempt(key: EncodingKey, instruction: Instruction, size: int | None) -> Encoded:
     """The instruction with another size of its memory operand; raises `Refusal`."""
     operands = [
-        operand._replace(size=size) if isinstance(operand, Memory) else operand for operand in instruction.operands
+        operand._replace(size=size) if isinstance(operand, MemoryOperand) else operand
+        for operand in instruction.operands
     ]
     changed = instruction._replace(operands=tuple(operands))
     request = settle(changed, key.mode, _early(key, changed))
     return _judge(key, changed, request, propose(key.mode, [request.settled])[0])
 
 
-def _only_size(key: Key, instruction: Instruction) -> Encoded:
+def _only_size(key: EncodingKey, instruction: Instruction) -> Encoded:
     """The encoding with the one size that a memory operand without a size can have; raises `Refusal`."""
     operands = [Immediate(Number(1)) if isinstance(operand, Immediate) else operand for operand in instruction.operands]
     small = instruction._replace(operands=tuple(operands))  # the size must not follow from a value that fits only one
@@ -137,9 +138,9 @@ def _only_size(key: Key, instruction: Instruction) -> Encoded:
     return _attempt(key, instruction, sizes[0])
 
 
-def _with_hint(refusal: Refusal, key: Key, instruction: Instruction) -> Refusal:
+def _with_hint(refusal: Refusal, key: EncodingKey, instruction: Instruction) -> Refusal:
     """The refusal, with a hint where the same address without a size is accepted."""
-    if refusal.suggestion is None and [type(operand) for operand in instruction.operands] == [Memory]:
+    if refusal.suggestion is None and [type(operand) for operand in instruction.operands] == [MemoryOperand]:
         with contextlib.suppress(Refusal):
             _attempt(key, instruction, None)
             return Refusal(refusal.reason, "write the address without a size")
@@ -158,9 +159,9 @@ def _confirmed(instruction: Instruction, request: Request, slot: bytes) -> Encod
     return Encoded(data, settled, _located(data, settled, request.fields))
 
 
-def _located(data: bytes, settled: Settled, fields: Sequence[Field]) -> tuple[Field, ...]:
+def _located(data: bytes, settled: Settled, fields: Sequence[Fixup]) -> tuple[Fixup, ...]:
     """The fields with their offsets, found by their placeholders."""
-    located: list[Field] = []
+    located: list[Fixup] = []
     for field in fields:
         operand = settled.operands[field.operand]
         if isinstance(operand, SettledValue):

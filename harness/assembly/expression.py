@@ -10,17 +10,17 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.registers import REGISTERS, Register
+from harness.assembly.registers import REGISTERS, AsmRegister
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens, unescape
 
 __all__ = [
     "Binary",
+    "ExpressionValue",
     "Leaf",
     "Name",
     "Node",
     "Number",
-    "Value",
     "early_value",
     "evaluate",
     "names_of",
@@ -57,11 +57,11 @@ class Binary(NamedTuple):
     parenthesised: bool = False
 
 
-Leaf: TypeAlias = Number | Name | Register
+Leaf: TypeAlias = Number | Name | AsmRegister
 Node: TypeAlias = Leaf | Binary
 
 
-class Value(NamedTuple):
+class ExpressionValue(NamedTuple):
     """A value; `weight` is 1 for an address, 0 for a plain number."""
 
     number: int
@@ -146,7 +146,7 @@ def _primary(tokens: Tokens, depth: int) -> Node:
     raise Refusal(f"{token.text!r} is not a number or a name, which is expected here", column=token.column)
 
 
-def _stack_register(tokens: Tokens, top: Register) -> Register:
+def _stack_register(tokens: Tokens, top: AsmRegister) -> AsmRegister:
     if not tokens.next_is("("):
         return top
     tokens.take()
@@ -176,31 +176,31 @@ def early_value(node: Node, value_of: Callable[[str], int | None]) -> int | None
     """The value of an expression if it is known before layout, else None; `value_of` gives the known names' values."""
     if any(value_of(name) is None for name in names_of(node)):
         return None
-    return evaluate(node, lambda name: Value(value_of(name) or 0)).number
+    return evaluate(node, lambda name: ExpressionValue(value_of(name) or 0)).number
 
 
 def refuse_registers(node: Node) -> None:
     """Raise `Refusal` if an expression contains a register."""
     for leaf in leaves(node):
-        if isinstance(leaf, Register):
+        if isinstance(leaf, AsmRegister):
             raise Refusal(f"a register ({leaf.name}) is not allowed in this expression")
 
 
-def evaluate(node: Node, lookup: Callable[[str], Value]) -> Value:
+def evaluate(node: Node, lookup: Callable[[str], ExpressionValue]) -> ExpressionValue:
     """The value of an expression; raises `Refusal` for what has none (division by zero, more than 64 bits, ...)."""
     if isinstance(node, Number):
-        return Value(node.value)
+        return ExpressionValue(node.value)
     if isinstance(node, Name):
         return lookup(node.name)
-    if isinstance(node, Register):
+    if isinstance(node, AsmRegister):
         raise Refusal(f"a register ({node.name}) is not allowed in this expression")
     number, weight = _combine(node.operator, evaluate(node.left, lookup), evaluate(node.right, lookup))
     if not MINIMUM <= number <= MAXIMUM:
         raise Refusal(f"the value {number:#x} does not fit into 64 bits")
-    return Value(number, weight)
+    return ExpressionValue(number, weight)
 
 
-def _combine(sign: str, left: Value, right: Value) -> tuple[int, int]:
+def _combine(sign: str, left: ExpressionValue, right: ExpressionValue) -> tuple[int, int]:
     a, b = left.number, right.number
     if sign == "+":
         return a + b, left.weight + right.weight

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.assembly.encode import complete
-from harness.assembly.expression import Node, Value
+from harness.assembly.expression import ExpressionValue, Node
 from harness.assembly.mnemonics import CONDITIONS
 from harness.assembly.operands import Immediate
 from harness.assembly.round_trip import check
@@ -20,7 +20,7 @@ from harness.assembly.statement import Instruction
 
 __all__ = [
     "Item",
-    "Place",
+    "ItemPosition",
     "Transfer",
     "align",
     "code",
@@ -39,7 +39,7 @@ INSTRUCTION, DATA, LABEL, DIRECTIVE = range(4)
 
 
 @dataclass(slots=True)
-class Place:
+class ItemPosition:
     """The position of an item: its source line, its place among the items, the scope of its labels."""
 
     line: int
@@ -47,12 +47,12 @@ class Place:
     block: int
     mode: int
     index: int
-    evaluate: Callable[[Node, Place], Value]
+    evaluate: Callable[[Node, ItemPosition], ExpressionValue]
     known: Mapping[tuple[int, str], int]
     """Values, at this point, of symbols that `.set` gives several values."""
     address: int = 0
 
-    def value(self, node: Node) -> Value:
+    def value(self, node: Node) -> ExpressionValue:
         """The value, at this place, of an expression that must be a number or an address."""
         value = self.evaluate(node, self)
         if value.weight not in (0, 1):
@@ -70,25 +70,25 @@ class Place:
 class Item:
     """A label, directive or instruction. A size that depends on the layout, and bytes that do, are functions."""
 
-    place: Place
+    place: ItemPosition
     kind: int
     size: int | Callable[[], int] = 0
     data: bytes | Callable[[], bytes] = b""
 
 
-def code(place: Place, encoded: Encoded) -> Item:
+def code(place: ItemPosition, encoded: Encoded) -> Item:
     """An instruction of fixed size."""
     if not encoded.fields:
         return Item(place, INSTRUCTION, len(encoded.data), encoded.data)
     return Item(place, INSTRUCTION, len(encoded.data), lambda: complete(encoded, place.address, place.value))
 
 
-def jump(place: Place, transfer: Transfer) -> Item:
+def jump(place: ItemPosition, transfer: Transfer) -> Item:
     """A relative transfer; its size is that of the short form, and layout updates it."""
     return Item(place, INSTRUCTION, transfer.size, lambda: transfer.data(place.address, place.number(transfer.target)))
 
 
-def values(place: Place, width: int, nodes: tuple[Node, ...]) -> Item:
+def values(place: ItemPosition, width: int, nodes: tuple[Node, ...]) -> Item:
     """`.byte`, `.word`, `.long`, `.quad`: values of `width` bits."""
 
     def data() -> bytes:
@@ -102,7 +102,7 @@ def _little_endian(value: int, width: int) -> bytes:
     return (value & ((1 << width) - 1)).to_bytes(width // 8, "little")
 
 
-def space(place: Place, count: Node, width: int, value: Node) -> Item:
+def space(place: ItemPosition, count: Node, width: int, value: Node) -> Item:
     """`.zero`, `.skip`, `.fill`: `count` times a value of `width` bits."""
 
     def times() -> int:
@@ -119,7 +119,7 @@ def space(place: Place, count: Node, width: int, value: Node) -> Item:
     return Item(place, DATA, lambda: times() * width // 8, data)
 
 
-def align(place: Place, boundary: int, fill: int, limit: int | None) -> Item:
+def align(place: ItemPosition, boundary: int, fill: int, limit: int | None) -> Item:
     """`.balign`: up to the next multiple of `boundary`, with `fill`, but not by more than `limit` bytes."""
 
     def missing() -> int:
@@ -129,7 +129,7 @@ def align(place: Place, boundary: int, fill: int, limit: int | None) -> Item:
     return Item(place, DIRECTIVE, missing, lambda: bytes([fill]) * missing())
 
 
-def org(place: Place, target: Node, fill: int) -> Item:
+def org(place: ItemPosition, target: Node, fill: int) -> Item:
     """`.org`: up to an address, with `fill`."""
 
     def missing() -> int:

@@ -12,7 +12,7 @@ from typing import Final
 import keystone
 
 from harness.assembly.operands import SIZE_NAMES
-from harness.assembly.registers import Register, general_register
+from harness.assembly.registers import AsmRegister, general_register
 from harness.assembly.round_trip import prefix_count
 from harness.assembly.settled import (
     PLACEHOLDER,
@@ -69,7 +69,7 @@ def _text(settled: Settled) -> str:
 
 
 def _operand(operand: SettledOperand, mnemonic: str) -> str:
-    if isinstance(operand, Register):
+    if isinstance(operand, AsmRegister):
         return general_register(operand.number, 32).name if mnemonic == "nop" and operand.size == 64 else operand.name
     if isinstance(operand, SettledMemory):
         size = operand.size

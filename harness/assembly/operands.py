@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.expression import Binary, Node, Number, parse_expression, refuse_registers
-from harness.assembly.registers import Register
+from harness.assembly.registers import AsmRegister
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens
 
@@ -16,7 +16,7 @@ __all__ = [
     "UNSCALED",
     "Far",
     "Immediate",
-    "Memory",
+    "MemoryOperand",
     "Operand",
     "nodes_of",
     "parse_operands",
@@ -47,12 +47,12 @@ RESERVED: Final = frozenset({*SIZES, "ptr", "offset", "short", "near", "far", "f
 _SEGMENTS: Final = frozenset({"es", "cs", "ss", "ds", "fs", "gs"})
 
 
-class Memory(NamedTuple):
+class MemoryOperand(NamedTuple):
     """A memory operand as written: `size` in bits or None, `terms` are (register, scale) pairs."""
 
     size: int | None
     segment: str | None
-    terms: tuple[tuple[Register, Node], ...]
+    terms: tuple[tuple[AsmRegister, Node], ...]
     displacement: Node
     far: bool = False
 
@@ -71,7 +71,7 @@ class Far(NamedTuple):
     offset: Node
 
 
-Operand: TypeAlias = Register | Memory | Immediate | Far
+Operand: TypeAlias = AsmRegister | MemoryOperand | Immediate | Far
 
 
 def parse_operands(cursor: Tokens) -> tuple[Operand, ...]:
@@ -117,7 +117,7 @@ def _operand(cursor: Tokens) -> Operand:
 
 def _value(cursor: Tokens, short: bool) -> Operand:
     node = parse_expression(cursor)
-    if isinstance(node, Register) and not short:
+    if isinstance(node, AsmRegister) and not short:
         return node
     refuse_registers(node)
     if cursor.next_is("["):
@@ -130,7 +130,7 @@ def _value(cursor: Tokens, short: bool) -> Operand:
     return Immediate(node, short)
 
 
-def _memory(cursor: Tokens, size: int | None, segment: str | None, far: bool) -> Memory:
+def _memory(cursor: Tokens, size: int | None, segment: str | None, far: bool) -> MemoryOperand:
     opening = cursor.take()
     node = parse_expression(cursor)
     if cursor.next_is(":"):
@@ -138,14 +138,14 @@ def _memory(cursor: Tokens, size: int | None, segment: str | None, far: bool) ->
     cursor.expect("]")
     if cursor.next_is("["):
         raise Refusal("an address in two brackets", "write [BASE + INDEX*SCALE + DISPLACEMENT]")
-    terms: list[tuple[Register, Node]] = []
+    terms: list[tuple[AsmRegister, Node]] = []
     displacement = _linear(node, terms, negative=False)
-    return Memory(size, segment, tuple(terms), Number(0) if displacement is None else displacement, far)
+    return MemoryOperand(size, segment, tuple(terms), Number(0) if displacement is None else displacement, far)
 
 
-def _linear(node: Node, terms: list[tuple[Register, Node]], negative: bool) -> Node | None:
+def _linear(node: Node, terms: list[tuple[AsmRegister, Node]], negative: bool) -> Node | None:
     """Take the register terms out of a sum; what is left is the displacement."""
-    if isinstance(node, Register):
+    if isinstance(node, AsmRegister):
         _add_term(terms, node, UNSCALED, negative)
         return None
     if isinstance(node, Binary) and node.operator in "+-":
@@ -158,7 +158,7 @@ def _linear(node: Node, terms: list[tuple[Register, Node]], negative: bool) -> N
         return Binary(node.operator, left, right, True)
     if isinstance(node, Binary) and node.operator == "*":
         for register, scale in ((node.left, node.right), (node.right, node.left)):
-            if isinstance(register, Register):
+            if isinstance(register, AsmRegister):
                 refuse_registers(scale)
                 _add_term(terms, register, scale, negative)
                 return None
@@ -166,7 +166,7 @@ def _linear(node: Node, terms: list[tuple[Register, Node]], negative: bool) -> N
     return node
 
 
-def _add_term(terms: list[tuple[Register, Node]], register: Register, scale: Node, negative: bool) -> None:
+def _add_term(terms: list[tuple[AsmRegister, Node]], register: AsmRegister, scale: Node, negative: bool) -> None:
     if negative:
         raise Refusal(f"{register.name} is subtracted: an address can only add registers")
     terms.append((register, scale))
@@ -176,7 +176,7 @@ def nodes_of(operand: Operand) -> tuple[Node, ...]:
     """The expressions in an operand."""
     if isinstance(operand, Immediate):
         return (operand.value,)
-    if isinstance(operand, Memory):
+    if isinstance(operand, MemoryOperand):
         return (operand.displacement, *(scale for _, scale in operand.terms))
     if isinstance(operand, Far):
         return (operand.selector, operand.offset)

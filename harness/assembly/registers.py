@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["REGISTERS", "Register", "general_register"]
+__all__ = ["REGISTERS", "AsmRegister", "general_register"]
 
 
-class Register(NamedTuple):
+class AsmRegister(NamedTuple):
     """A register: `size` in bits, `number` as encoded (bit 3 and up go to REX or VEX)."""
 
     name: str
@@ -17,11 +17,11 @@ class Register(NamedTuple):
     needs_64: bool = False
 
 
-def _registers() -> dict[str, Register]:
-    table: dict[str, Register] = {}
+def _registers() -> dict[str, AsmRegister]:
+    table: dict[str, AsmRegister] = {}
 
     def add(name: str, size: int, kind: str, number: int, needs_64: bool = False) -> None:
-        table[name] = Register(name, size, kind, number, needs_64)
+        table[name] = AsmRegister(name, size, kind, number, needs_64)
 
     for number, stem in enumerate(("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")):
         add(stem, 16, "general", number)
@@ -53,11 +53,11 @@ def _registers() -> dict[str, Register]:
     return table
 
 
-REGISTERS: Final[dict[str, Register]] = _registers()
+REGISTERS: Final[dict[str, AsmRegister]] = _registers()
 """Every register by its lower-case name."""
 
 
-def general_register(number: int, size: int) -> Register:
+def general_register(number: int, size: int) -> AsmRegister:
     """The general register of that number with another size (16, 32 or 64 bits)."""
     return _GENERAL[number, size]
 

@@ -11,10 +11,10 @@ from typing import Final
 
 import capstone
 
-from harness.assembly.expression import Node, Value, evaluate, names_of
+from harness.assembly.expression import ExpressionValue, Node, evaluate, names_of
 from harness.assembly.mnemonics import CONDITIONS, ROTATES, X87_FIRST, X87_POP
-from harness.assembly.operands import Far, Immediate, Memory, Operand, nodes_of, parse_operands
-from harness.assembly.registers import REGISTERS, Register
+from harness.assembly.operands import Far, Immediate, MemoryOperand, Operand, nodes_of, parse_operands
+from harness.assembly.registers import REGISTERS, AsmRegister
 from harness.assembly.settled import Settled, SettledMemory, SettledOperand, SettledValue
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens, tokenize
@@ -67,7 +67,9 @@ def decode_as(settled: Settled, data: bytes, address: int) -> tuple[int, str, st
     """
     if settled.mode != 16 or not (
         settled.mnemonic in _ONLY_IN_32
-        or any(isinstance(operand, Register) and operand.kind in ("xmm", "ymm", "mmx") for operand in settled.operands)
+        or any(
+            isinstance(operand, AsmRegister) and operand.kind in ("xmm", "ymm", "mmx") for operand in settled.operands
+        )
     ):
         return decode(settled.mode, data, address)
     if settled.memory is None:
@@ -179,7 +181,7 @@ def _is_exchange_with_itself(settled: Settled, data: bytes) -> bool:
     if settled.mnemonic != "xchg" or settled.operands[0] != settled.operands[1] or settled.prefixes:
         return False
     register = settled.operands[0]
-    if not isinstance(register, Register) or (settled.mode == 64 and register.size == 32):
+    if not isinstance(register, AsmRegister) or (settled.mode == 64 and register.size == 32):
         return False
     size = register.size
     return data == (b"\x48" if size == 64 else b"\x66" if size != min(settled.mode, 32) else b"") + b"\x90"
@@ -196,7 +198,7 @@ def _far(
     rex = data[position] if settled.mode == 64 and data[position] & 0xF0 == 0x40 else 0
     position += bool(rex)
     size = 80 if rex & 8 else 32 if (0x66 in data[:position]) != (settled.mode == 16) else 48
-    if data[position] != 0xFF or memory is None or size != memory.size or not isinstance(operands[0], Memory):
+    if data[position] != 0xFF or memory is None or size != memory.size or not isinstance(operands[0], MemoryOperand):
         return mnemonic, operands
     name = {3: "lcall", 5: "ljmp"}.get(data[position + 1] >> 3 & 7, mnemonic)
     return name, (operands[0]._replace(size=size),)
@@ -204,22 +206,22 @@ def _far(
 
 def _all_same(wanted: tuple[SettledOperand, ...], operands: tuple[Operand, ...], mnemonic: str) -> bool:
     for want, shown in zip(wanted, operands, strict=True):
-        if isinstance(want, Register):
+        if isinstance(want, AsmRegister):
             if want != shown:
                 return False
         elif isinstance(want, SettledValue):
             if not isinstance(shown, Immediate) or (_number(shown.value) - want.value) & ((1 << want.width) - 1):
                 return False
-        elif not isinstance(shown, Memory) or not _same_memory(want, shown, mnemonic):
+        elif not isinstance(shown, MemoryOperand) or not _same_memory(want, shown, mnemonic):
             return False
     return True
 
 
 def _number(node: Node) -> int:
-    return evaluate(node, lambda _: Value(0)).number  # `_read` lets no names through
+    return evaluate(node, lambda _: ExpressionValue(0)).number  # `_read` lets no names through
 
 
-def _same_memory(want: SettledMemory, shown: Memory, mnemonic: str) -> bool:
+def _same_memory(want: SettledMemory, shown: MemoryOperand, mnemonic: str) -> bool:
     wrong, right = _MISPRINTED.get(mnemonic, (None, 0))
     size = right if shown.size == wrong else shown.size or 0
     if want.size != size or want.segment != shown.segment:

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple, TypeAlias
 from harness.assembly.expression import Node
 from harness.assembly.mnemonics import BYTE_IMMEDIATE, KNOWN, LOCKABLE, LONG_ONLY, ROTATES, WITH_OPERANDS, X87_POP
 from harness.assembly.no_operands import NO_OPERANDS
-from harness.assembly.operands import Far, Immediate, Memory, Operand
-from harness.assembly.registers import REGISTERS, Register, general_register
+from harness.assembly.operands import Far, Immediate, MemoryOperand, Operand
+from harness.assembly.registers import REGISTERS, AsmRegister, general_register
 from harness.assembly.settled import (
     PLACEHOLDER_VALUE,
-    Field,
+    Fixup,
     Settled,
     SettledMemory,
     SettledOperand,
@@ -41,7 +41,7 @@ class Request(NamedTuple):
     """A settled instruction for Keystone. The offsets of its `fields` are not known yet."""
 
     settled: Settled
-    fields: tuple[Field, ...]
+    fields: tuple[Fixup, ...]
 
 
 def settle(instruction: Instruction, mode: int, early: Early) -> Request:
@@ -52,7 +52,7 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
     if mnemonic in LONG_ONLY and mode != 64:
         raise Refusal(f"{mnemonic} exists only in 64-bit mode")
     for operand in instruction.operands:
-        if isinstance(operand, Register) and operand.needs_64 and mode != 64:
+        if isinstance(operand, AsmRegister) and operand.needs_64 and mode != 64:
             raise Refusal(f"{operand.name} exists only in 64-bit mode")
     operands = instruction.operands
     wide = False
@@ -60,9 +60,9 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
         operands = (REGISTERS["st(1)"],)
     if mnemonic in ("aam", "aad") and mode == 64:
         raise Refusal(f"{mnemonic} does not exist in 64-bit mode")
-    if len(operands) < 1 + (mnemonic in ROTATES) or sum(isinstance(operand, Memory) for operand in operands) > 1:
+    if len(operands) < 1 + (mnemonic in ROTATES) or sum(isinstance(operand, MemoryOperand) for operand in operands) > 1:
         raise wrong_operands(instruction, mode)
-    sizes = [operand.size for operand in operands if isinstance(operand, Register)]
+    sizes = [operand.size for operand in operands if isinstance(operand, AsmRegister)]
     if mnemonic in ("lar", "lsl") and len(set(sizes)) > 1:
         raise wrong_operands(instruction, mode)
     if mnemonic in _DESCRIPTOR_TABLES:
@@ -70,16 +70,16 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Request:
         wide = o32(instruction, mode) or instruction.mnemonic in ("lgdtd", "lidtd")
     elif mnemonic in ("jmp", "call", "ljmp", "lcall"):
         mnemonic, operands = _far(mnemonic, instruction, mode)
-    elif mnemonic == "mov" and any(isinstance(item, Register) and item.kind == "segment" for item in operands):
+    elif mnemonic == "mov" and any(isinstance(item, AsmRegister) and item.kind == "segment" for item in operands):
         operands = _segment_move(operands, mode)
     settled: list[SettledOperand] = []
-    fields: list[Field] = []
+    fields: list[Fixup] = []
     for position, operand in enumerate(operands):
         item: SettledOperand
-        field: Field | None = None
-        if isinstance(operand, Register):
+        field: Fixup | None = None
+        if isinstance(operand, AsmRegister):
             item = operand
-        elif isinstance(operand, Memory):
+        elif isinstance(operand, MemoryOperand):
             item, field = _address(mnemonic, operands, position, mode, early)
         elif isinstance(operand, Immediate) and not operand.short:
             item, field = _immediate(mnemonic, operands, position, operand.value, early)
@@ -124,7 +124,7 @@ def _descriptor_table(instruction: Instruction, mode: int) -> tuple[Operand, ...
     name = instruction.mnemonic
     if name in ("lgdtd", "lidtd") and mode != 16:
         raise Refusal(f"{name} is for 16-bit mode", f"write {name[:-1]}")
-    if len(instruction.operands) != 1 or not isinstance(instruction.operands[0], Memory):
+    if len(instruction.operands) != 1 or not isinstance(instruction.operands[0], MemoryOperand):
         raise Refusal(f"{name} takes a memory operand", f"{name} [ADDRESS]")
     if instruction.operands[0].size not in (None, 48, 80) or instruction.operands[0].far:
         raise Refusal(f"{name} takes a pseudo-descriptor of 6 bytes (10 in 64-bit mode)", f"{name} [ADDRESS]")
@@ -137,11 +137,11 @@ def _far(mnemonic: str, instruction: Instruction, mode: int) -> tuple[str, tuple
     memory = operands[0]
     if (
         len(operands) != 1
-        or not isinstance(memory, Memory)
+        or not isinstance(memory, MemoryOperand)
         or not (memory.far or memory.size in (48, 80) or mnemonic in ("ljmp", "lcall"))
     ):
         refuse_prefixes(instruction)
-        if isinstance(memory, Memory) and mode == 16 and memory.size == 32:
+        if isinstance(memory, MemoryOperand) and mode == 16 and memory.size == 32:
             raise Refusal(
                 f"{mnemonic} dword ptr could be a near 32-bit or a far 16:16 {mnemonic} in 16-bit mode",
                 f"write {mnemonic} far ptr [m] for the far one, or load a register for the near one",
@@ -157,14 +157,14 @@ def _far(mnemonic: str, instruction: Instruction, mode: int) -> tuple[str, tuple
 def _segment_move(operands: tuple[Operand, ...], mode: int) -> tuple[Operand, ...]:
     """MOV to a segment register with the source as the decoder shows it: its size makes no difference."""
     for operand in operands:
-        if isinstance(operand, Memory) and operand.size not in (None, 16):
+        if isinstance(operand, MemoryOperand) and operand.size not in (None, 16):
             raise Refusal("a segment register is 16 bits in memory", "write word ptr")
-    if len(operands) != 2 or not isinstance(operands[0], Register) or operands[0].kind != "segment":
+    if len(operands) != 2 or not isinstance(operands[0], AsmRegister) or operands[0].kind != "segment":
         return operands
     source = operands[1]
     if operands[0].name == "cs":
         raise Refusal("cs cannot be loaded by mov", "use a far jump, a far return or an interrupt return")
-    if isinstance(source, Register):
+    if isinstance(source, AsmRegister):
         if source.kind != "general" or source.size == 8:
             raise Refusal("a segment register is moved from and to a 16-bit register or memory", "load ax first")
         source = general_register(source.number, 16 if mode == 16 else 32)
@@ -173,22 +173,22 @@ def _segment_move(operands: tuple[Operand, ...], mode: int) -> tuple[Operand, ..
 
 def _address(
     mnemonic: str, operands: tuple[Operand, ...], position: int, mode: int, early: Early
-) -> tuple[SettledMemory, Field | None]:
+) -> tuple[SettledMemory, Fixup | None]:
     """The address and, if its displacement is late, its field. MOV of the accumulator has a full 64-bit address."""
     operand = operands[position]
-    assert isinstance(operand, Memory)
+    assert isinstance(operand, MemoryOperand)
     if operand.far and mnemonic not in ("ljmp", "lcall"):
         raise Refusal(f"{mnemonic} takes no far pointer")
     memory, late = resolve_memory(operand, mode, 0 if mnemonic == "lea" else operand.size or 0, early)
-    accumulator = any(isinstance(item, Register) and (item.kind, item.number) == ("general", 0) for item in operands)
+    accumulator = any(isinstance(item, AsmRegister) and (item.kind, item.number) == ("general", 0) for item in operands)
     if mnemonic == "movabs" and not (memory.absolute and accumulator):
         raise Refusal("movabs with memory takes al, ax, eax or rax and an absolute address, in 64-bit mode")
     if late and mnemonic == "movabs":
         memory = memory._replace(displacement=PLACEHOLDER_VALUE[64])
-        return memory, Field(position, 0, 64, "unsigned", operand.displacement)
+        return memory, Fixup(position, 0, 64, "unsigned", operand.displacement)
     if late:
         kind = "relative" if memory.relative else "address"
-        return memory, Field(position, 0, min(memory.width, 32), kind, operand.displacement)
+        return memory, Fixup(position, 0, min(memory.width, 32), kind, operand.displacement)
     problem = displacement_problem(memory.displacement, memory)
     if problem is not None and not (mnemonic in ("mov", "movabs") and memory.absolute and accumulator):
         raise problem
@@ -197,10 +197,10 @@ def _address(
 
 def _immediate(
     mnemonic: str, operands: tuple[Operand, ...], position: int, node: Node, early: Early
-) -> tuple[SettledValue, Field | None]:
+) -> tuple[SettledValue, Fixup | None]:
     """The immediate and, if its value is late, its field. Its width follows the first operand."""
     first, value = operands[0], early(node)
-    width = (first.size or 0) if isinstance(first, (Register, Memory)) else 0
+    width = (first.size or 0) if isinstance(first, (AsmRegister, MemoryOperand)) else 0
     encoded, kind = width, "immediate"
     if mnemonic in BYTE_IMMEDIATE or (mnemonic == "enter" and position == 1):
         width = encoded = 8
@@ -210,24 +210,24 @@ def _immediate(
         kind = "unsigned"
     elif width not in (8, 16, 32):
         width = encoded = 64
-        if mnemonic != "movabs" and not (mnemonic == "mov" and isinstance(first, Register) and value is not None):
+        if mnemonic != "movabs" and not (mnemonic == "mov" and isinstance(first, AsmRegister) and value is not None):
             encoded, kind = 32, "signed"
     if value is None:
-        return SettledValue(PLACEHOLDER_VALUE[encoded], width), Field(position, 0, encoded, kind, node)
+        return SettledValue(PLACEHOLDER_VALUE[encoded], width), Fixup(position, 0, encoded, kind, node)
     check_value(value, encoded, kind)
     return SettledValue(value, width), None
 
 
 def _check_high_bytes(operands: list[SettledOperand]) -> None:
     """AH to DH have no encoding beside REX (SDM volume 2, 2.2.1.2); Keystone ends the process if asked."""
-    high = next((item for item in operands if isinstance(item, Register) and item.kind == "high"), None)
+    high = next((item for item in operands if isinstance(item, AsmRegister) and item.kind == "high"), None)
     if high is None:
         return
-    registers: list[Register | None] = []
+    registers: list[AsmRegister | None] = []
     for operand in operands:
         if isinstance(operand, SettledMemory):
             registers += [operand.base, operand.index_register]
-        elif isinstance(operand, Register):
+        elif isinstance(operand, AsmRegister):
             registers.append(operand)
             if operand.size == 64 or (operand.size == 8 and operand.needs_64):
                 raise Refusal(f"{high.name} cannot be used together with {operand.name}", "go through a low register")
@@ -255,8 +255,8 @@ def _lock(instruction: Instruction, operands: list[SettledOperand]) -> tuple[str
 def wrong_operands(instruction: Instruction, mode: int) -> Refusal:
     """The refusal of operands that the mnemonic does not take, with the likeliest mistake."""
     mnemonic, operands = instruction.mnemonic, instruction.operands
-    registers = [operand for operand in operands if isinstance(operand, Register)]
-    memories = [operand for operand in operands if isinstance(operand, Memory)]
+    registers = [operand for operand in operands if isinstance(operand, AsmRegister)]
+    memories = [operand for operand in operands if isinstance(operand, MemoryOperand)]
     hint: str | None = None
     if any(isinstance(operand, Far) for operand in operands):
         return Refusal(f"{mnemonic} takes no selector:offset")

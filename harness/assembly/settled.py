@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.expression import Node, Number
-from harness.assembly.operands import UNSCALED, Memory
-from harness.assembly.registers import Register
+from harness.assembly.operands import UNSCALED, MemoryOperand
+from harness.assembly.registers import AsmRegister
 from harness.assembly.source import Refusal
 
 __all__ = [
     "PLACEHOLDER",
     "PLACEHOLDER_VALUE",
     "Encoded",
-    "Field",
+    "Fixup",
     "Settled",
     "SettledMemory",
     "SettledOperand",
@@ -33,8 +33,8 @@ class SettledMemory(NamedTuple):
 
     size: int
     segment: str | None
-    base: Register | None
-    index_register: Register | None
+    base: AsmRegister | None
+    index_register: AsmRegister | None
     scale: int
     displacement: int
     width: int
@@ -57,7 +57,7 @@ class SettledValue(NamedTuple):
     width: int
 
 
-SettledOperand: TypeAlias = Register | SettledMemory | SettledValue
+SettledOperand: TypeAlias = AsmRegister | SettledMemory | SettledValue
 
 
 class Settled(NamedTuple):
@@ -74,7 +74,7 @@ class Settled(NamedTuple):
         return next((operand for operand in self.operands if isinstance(operand, SettledMemory)), None)
 
 
-class Field(NamedTuple):
+class Fixup(NamedTuple):
     """Bytes that layout fills in: for which operand, where, how wide (bits), and with which value.
 
     `kind` is "immediate" (any value that `width` bits can hold, signed or not), "signed" (sign-extended to 64 bits),
@@ -93,11 +93,11 @@ class Encoded(NamedTuple):
 
     data: bytes
     settled: Settled
-    fields: tuple[Field, ...] = ()
+    fields: tuple[Fixup, ...] = ()
 
 
 def check_value(value: int, width: int, kind: str) -> None:
-    """Raise `Refusal` if a value does not fit an immediate of `width` bits (`kind` as in `Field`)."""
+    """Raise `Refusal` if a value does not fit an immediate of `width` bits (`kind` as in `Fixup`)."""
     half = 1 << (width - 1)
     shown = f"{value:#x}" if abs(value) > 9 else str(value)
     if kind == "unsigned":
@@ -121,7 +121,7 @@ _INDEXES_16: Final = ("si", "di")
 
 
 def resolve_memory(
-    operand: Memory, mode: int, size: int, early: Callable[[Node], int | None]
+    operand: MemoryOperand, mode: int, size: int, early: Callable[[Node], int | None]
 ) -> tuple[SettledMemory, bool]:
     """The address that an operand means, and whether its displacement is late (then it is a placeholder).
 
@@ -175,7 +175,7 @@ def displacement_problem(value: int, memory: SettledMemory) -> Refusal | None:
     )
 
 
-def _term(register: Register, node: Node, mode: int, early: Callable[[Node], int | None]) -> tuple[Register, int]:
+def _term(register: AsmRegister, node: Node, mode: int, early: Callable[[Node], int | None]) -> tuple[AsmRegister, int]:
     scale = early(node)
     if scale is None:
         raise Refusal(f"the scale of {register.name} is not known yet", "it must be 1, 2, 4 or 8")
@@ -191,8 +191,8 @@ def _term(register: Register, node: Node, mode: int, early: Callable[[Node], int
 
 
 def _base_and_index(
-    terms: list[tuple[Register, int]], scaled: list[bool]
-) -> tuple[Register | None, Register | None, int]:
+    terms: list[tuple[AsmRegister, int]], scaled: list[bool]
+) -> tuple[AsmRegister | None, AsmRegister | None, int]:
     if not terms:
         return None, None, 1
     if len(terms) == 1:
@@ -210,18 +210,20 @@ def _base_and_index(
     return first, second, second_scale
 
 
-def _is_stack_pointer(register: Register) -> bool:
+def _is_stack_pointer(register: AsmRegister) -> bool:
     return register.kind == "general" and register.number == 4
 
 
-def _check_index(register: Register) -> None:
+def _check_index(register: AsmRegister) -> None:
     if _is_stack_pointer(register):
         raise Refusal(f"{register.name} cannot be an index")
     if register.kind == "ip":
         raise Refusal("rip cannot be an index")
 
 
-def _base_and_index_16(operand: Memory, registers: list[Register]) -> tuple[Register | None, Register | None, int]:
+def _base_and_index_16(
+    operand: MemoryOperand, registers: list[AsmRegister]
+) -> tuple[AsmRegister | None, AsmRegister | None, int]:
     if any(node is not UNSCALED for _, node in operand.terms):
         raise Refusal("a 16-bit address has no scale")
     registers.sort(key=lambda register: register.name not in _BASES_16)

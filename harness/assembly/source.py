@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["AssemblyError", "Origin", "Problem", "Refusal", "SourceLine", "source_from_text"]
+__all__ = ["AssemblyError", "AssemblyProblem", "Origin", "Refusal", "SourceLine", "source_from_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def source_from_text(text: str, file: str, first_line: int = 1, block: int = 0) 
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class AssemblyProblem:
     """One refused statement: its place, its text, why it is refused and what to write instead."""
 
     origin: Origin
@@ -64,16 +64,16 @@ class Problem:
 class AssemblyError(Exception):
     """The source was refused; `problems` holds every reason, in source order."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = tuple(problems)
+    def __init__(self, problems: Iterable[AssemblyProblem]) -> None:
+        self.problems: tuple[AssemblyProblem, ...] = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
-    def __reduce__(self) -> tuple[type[AssemblyError], tuple[tuple[Problem, ...]]]:
+    def __reduce__(self) -> tuple[type[AssemblyError], tuple[tuple[AssemblyProblem, ...]]]:
         return (type(self), (self.problems,))
 
 
-class Refusal(Exception):  # noqa: N818 - a reason on its way to becoming a Problem, not an error by itself
-    """Raised inside the assembler by whoever knows a reason but not the line; becomes a `Problem`."""
+class Refusal(Exception):  # noqa: N818 - a reason on its way to becoming an AssemblyProblem, not an error by itself
+    """Raised inside the assembler by whoever knows a reason but not the line; becomes a `AssemblyProblem`."""
 
     def __init__(self, reason: str, suggestion: str | None = None, column: int | None = None) -> None:
         super().__init__(reason)

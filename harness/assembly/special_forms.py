@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness.assembly.operands import Far, Immediate
-from harness.assembly.registers import Register
+from harness.assembly.registers import AsmRegister
 from harness.assembly.settle import Early, o32, refuse_prefixes
-from harness.assembly.settled import Encoded, Field, Settled, SettledValue, check_value
+from harness.assembly.settled import Encoded, Fixup, Settled, SettledValue, check_value
 from harness.assembly.source import Refusal
 from harness.assembly.statement import Instruction
 
@@ -34,11 +34,11 @@ def _push(instruction: Instruction, operand: Immediate, mode: int, early: Early)
     value = early(operand.value)
     width = 16 if mode == 16 else 32
     kind = "signed" if mode == 64 else "immediate"
-    fields: tuple[Field, ...] = ()
+    fields: tuple[Fixup, ...] = ()
     if value is None:
         value = 0
         data = b"\x68" + bytes(width // 8)
-        fields = (Field(0, 1, width, kind, operand.value),)
+        fields = (Fixup(0, 1, width, kind, operand.value),)
     else:
         check_value(value, width, kind)
         low = value & ((1 << width) - 1)
@@ -61,12 +61,12 @@ def _far(instruction: Instruction, far: Far, mode: int, early: Early) -> Encoded
     width = 32 if wide else mode
     name = f"l{instruction.mnemonic.removeprefix('l')}"
     data = (b"\x66" if wide else b"") + (b"\xea" if name == "ljmp" else b"\x9a")
-    fields: list[Field] = []
+    fields: list[Fixup] = []
     values: list[int] = []
     for position, node, bits in ((1, far.offset, width), (0, far.selector, 16)):
         value = early(node)
         if value is None:
-            fields.append(Field(position, len(data), bits, "unsigned", node))
+            fields.append(Fixup(position, len(data), bits, "unsigned", node))
         else:
             check_value(value, bits, "unsigned")
         values.append(value or 0)
@@ -80,7 +80,7 @@ def _rdpid(instruction: Instruction, mode: int) -> Encoded:
     refuse_prefixes(instruction)
     operand = instruction.operands[0] if len(instruction.operands) == 1 else None
     size = 64 if mode == 64 else 32
-    if not isinstance(operand, Register) or operand.kind != "general" or operand.size != size:
+    if not isinstance(operand, AsmRegister) or operand.kind != "general" or operand.size != size:
         raise Refusal(f"rdpid takes a {size}-bit register")
     data = b"\xf3" + (b"\x41" if operand.number > 7 else b"") + b"\x0f\xc7" + bytes([0xF8 | operand.number & 7])
     return Encoded(data, Settled(mode, (), "rdpid", (operand,)))

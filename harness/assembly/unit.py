@@ -9,14 +9,14 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from harness.assembly.directives import MODES, directive_item
-from harness.assembly.encode import Key, encode
-from harness.assembly.expression import Node, Number, Value, early_value, evaluate
+from harness.assembly.encode import EncodingKey, encode
+from harness.assembly.expression import ExpressionValue, Node, Number, early_value, evaluate
 from harness.assembly.items import (
     DIRECTIVE,
     INSTRUCTION,
     LABEL,
     Item,
-    Place,
+    ItemPosition,
     Transfer,
     code,
     jump,
@@ -26,7 +26,7 @@ from harness.assembly.listing import Assembled
 from harness.assembly.mnemonics import RELATIVE
 from harness.assembly.operands import Immediate
 from harness.assembly.repeat import expand
-from harness.assembly.source import AssemblyError, Problem, Refusal, SourceLine
+from harness.assembly.source import AssemblyError, AssemblyProblem, Refusal, SourceLine
 from harness.assembly.statement import Assignment, Directive, Instruction, Statement
 
 __all__ = ["Unit"]
@@ -59,17 +59,17 @@ class Unit:
         self.mode = mode
         self.constants = constants
         self.symbols = symbols
-        self.problems: list[tuple[int, Problem]] = []
+        self.problems: list[tuple[int, AssemblyProblem]] = []
         self.items: list[Item] = []
         self.jumps: list[tuple[int, Transfer]] = []
         self.labels: dict[Scoped, tuple[int, int]] = {}  # item index, line
         self.numeric_labels: dict[tuple[int, int], list[int]] = {}
-        self.assignments: dict[Scoped, tuple[Node, Place]] = {}
+        self.assignments: dict[Scoped, tuple[Node, ItemPosition]] = {}
         self.known: dict[Scoped, int] = {}  # values of assignments that are known before layout
         self.several: set[Scoped] = set()
         self.changing: dict[Scoped, int] = {}
         self.evaluating: set[Scoped] = set()
-        self.pending: list[tuple[int, Key, Instruction]] = []
+        self.pending: list[tuple[int, EncodingKey, Instruction]] = []
         self.dead: set[int] = set()
 
     def assemble(self) -> Assembled:
@@ -100,7 +100,7 @@ class Unit:
             origin = type(origin)(origin.file, origin.line, origin.column + refusal.column - 1, origin.within)
         elif refusal.column is not None and origin.within is None:
             origin = type(origin)(origin.file, origin.line, refusal.column, None)
-        self.problems.append((line, Problem(origin, text, refusal.reason, refusal.suggestion)))
+        self.problems.append((line, AssemblyProblem(origin, text, refusal.reason, refusal.suggestion)))
 
     # -- the statements -------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class Unit:
         for line, statement in statements:
             block = self.source[line].block
             for label in statement.labels:
-                place = Place(line, f"{label}:", block, mode, len(self.items), self.value, self.changing)
+                place = ItemPosition(line, f"{label}:", block, mode, len(self.items), self.value, self.changing)
                 self._define_label(label, place)
                 self.items.append(Item(place, LABEL))
             body = statement.body
@@ -124,13 +124,13 @@ class Unit:
                 continue
             if isinstance(body, Directive):
                 mode = MODES.get(body.name, mode)
-            place = Place(line, statement.text, block, mode, len(self.items), self.value, self.changing)
+            place = ItemPosition(line, statement.text, block, mode, len(self.items), self.value, self.changing)
             try:
                 self._add(body, place)
             except Refusal as refusal:
                 self.refuse(line, statement.text, refusal)
 
-    def _add(self, body: Assignment | Directive | Instruction, place: Place) -> None:
+    def _add(self, body: Assignment | Directive | Instruction, place: ItemPosition) -> None:
         if isinstance(body, Assignment):
             self._assign(body, place)
             self.items.append(Item(place, DIRECTIVE))
@@ -142,7 +142,7 @@ class Unit:
             self.items.append(jump(place, chosen))
         else:
             values = tuple([self._early_name(name, place.block) for name in body.names]) if body.names else ()
-            self.pending.append((place.index, Key(place.mode, place.text, values), body))
+            self.pending.append((place.index, EncodingKey(place.mode, place.text, values), body))
             self.items.append(Item(place, INSTRUCTION))
 
     def _early_name(self, name: str, block: int) -> int | None:
@@ -153,7 +153,7 @@ class Unit:
         """The value of an expression that is known before layout, or None."""
         return early_value(node, lambda name: self._early_name(name, block))
 
-    def _define_label(self, label: str, place: Place) -> None:
+    def _define_label(self, label: str, place: ItemPosition) -> None:
         if label.isdigit():
             self.numeric_labels.setdefault((place.block, int(label)), []).append(place.index)
             return
@@ -171,7 +171,7 @@ class Unit:
             return
         self.refuse(place.line, place.text, problem)
 
-    def _assign(self, body: Assignment, place: Place) -> None:
+    def _assign(self, body: Assignment, place: ItemPosition) -> None:
         name, key = body.name, _scoped(body.name, place.block)
         if name in self.constants or name in self.symbols:
             raise Refusal(f"{name!r} is given from outside already", "choose another name")
@@ -260,33 +260,33 @@ class Unit:
 
     # -- names ----------------------------------------------------------------------------------------------------
 
-    def value(self, node: Node, place: Place) -> Value:
+    def value(self, node: Node, place: ItemPosition) -> ExpressionValue:
         """The value of an expression at a place; raises `Refusal` for undefined names."""
         if isinstance(node, Number):
-            return Value(node.value)
+            return ExpressionValue(node.value)
         return evaluate(node, lambda name: self._named(name, place))
 
-    def _named(self, name: str, place: Place) -> Value:
+    def _named(self, name: str, place: ItemPosition) -> ExpressionValue:
         if name == ".":
-            return Value(place.address, 1)
+            return ExpressionValue(place.address, 1)
         if name[0].isdigit():
             return self._numeric(name, place)
         key = _scoped(name, place.block)
         if name in self.constants:
-            return Value(self.constants[name])
+            return ExpressionValue(self.constants[name])
         if name in self.symbols:
-            return Value(self.symbols[name], 1)
+            return ExpressionValue(self.symbols[name], 1)
         if key in self.labels:
-            return Value(self.items[self.labels[key][0]].place.address, 1)
+            return ExpressionValue(self.items[self.labels[key][0]].place.address, 1)
         if key in self.several:
             if key not in place.known:
                 raise Refusal(f"{name!r} is used before its first value, and it has several")
-            return Value(place.known[key])
+            return ExpressionValue(place.known[key])
         if key in self.assignments:
-            return Value(self.known[key]) if key in self.known else self._assigned(key)
+            return ExpressionValue(self.known[key]) if key in self.known else self._assigned(key)
         raise self._undefined(name, place)
 
-    def _assigned(self, key: Scoped) -> Value:
+    def _assigned(self, key: Scoped) -> ExpressionValue:
         if key in self.evaluating:
             raise Refusal(f"{key[1]!r} is defined by itself")
         if len(self.evaluating) > _CHAIN:
@@ -298,17 +298,17 @@ class Unit:
         finally:
             self.evaluating.discard(key)
 
-    def _numeric(self, name: str, place: Place) -> Value:
+    def _numeric(self, name: str, place: ItemPosition) -> ExpressionValue:
         """The address of the nearest local label: `1f` after the statement, `1b` before it."""
         number, forward = name[:-1], name[-1] == "f"
         indexes = self.numeric_labels.get((place.block, int(number) if len(number) < 10 else -1), [])
         position = bisect_left(indexes, place.index) - (not forward)
         if 0 <= position < len(indexes):
-            return Value(self.items[indexes[position]].place.address, 1)
+            return ExpressionValue(self.items[indexes[position]].place.address, 1)
         direction = "after" if forward else "before"
         raise Refusal(f"there is no local label {number}: {direction} this statement in its block")
 
-    def _undefined(self, name: str, place: Place) -> Refusal:
+    def _undefined(self, name: str, place: ItemPosition) -> Refusal:
         visible = [label for block, label in (*self.labels, *self.assignments) if block in (_EVERYWHERE, place.block)]
         near = difflib.get_close_matches(name, [*visible, *self.constants, *self.symbols], 3)
         hint = f"near: {', '.join(near)}" if near else None

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.commands.host_survey import MACHINES, PROGRAMS, Program, Survey, TargetState, Trial
+from harness.commands.host_survey import MACHINES, PROGRAMS, GuestTrial, QemuState, Survey, TargetState
 from harness.qemu.devices import DEVICES
 from harness.report.documents import document
 from harness.run.host_faults import REFERENCE
@@ -42,7 +42,7 @@ def _no(reason: str) -> Text:
     return Text(f"no: {reason}", "yellow")
 
 
-def _show_program(console: Console, found: Program) -> None:
+def _show_program(console: Console, found: QemuState) -> None:
     if found.error:
         console.print(Text.assemble((found.program, "bold"), ": ", ("does not run", "red")), soft_wrap=True)
         console.print(Text(f"  {found.error}"), soft_wrap=True)
@@ -53,7 +53,7 @@ def _show_program(console: Console, found: Program) -> None:
     table.add_column("runs a guest")
     for machine in MACHINES:
         table.add_column(machine, overflow="fold")
-    rows: dict[str, list[Trial]] = {}
+    rows: dict[str, list[GuestTrial]] = {}
     for done in found.runs:
         rows.setdefault(done.accelerator, []).append(done)
     for accelerator, trials in rows.items():
@@ -61,7 +61,7 @@ def _show_program(console: Console, found: Program) -> None:
     console.print(table)
 
 
-def _show_devices(console: Console, programs: Sequence[Program]) -> None:
+def _show_devices(console: Console, programs: Sequence[QemuState]) -> None:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("needs=[…]")
     for program in programs:

@@ -22,7 +22,7 @@ from harness.report.host import host_facts, version
 from harness.report.json_file import SCHEMA
 from harness.run.host_faults import kvm_kind
 
-__all__ = ["MACHINES", "Program", "Survey", "TargetState", "Trial", "survey"]
+__all__ = ["MACHINES", "GuestTrial", "QemuState", "Survey", "TargetState", "survey"]
 
 MACHINES: tuple[MachineType, ...] = ("q35", "pc", "microvm")
 _ACCELERATORS: tuple[Accelerator, ...] = ("tcg", "kvm")
@@ -31,7 +31,7 @@ PROGRAMS = {"setpriv": "ties QEMU's life to ours; from util-linux"}
 
 
 @dataclass(frozen=True)
-class Trial:
+class GuestTrial:
     """Whether a guest runs with one accelerator on one machine type."""
 
     accelerator: str
@@ -43,14 +43,14 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Program:
+class QemuState:
     """One QEMU."""
 
     program: str
     version: str = ""
     sandbox: bool = False
     error: str = ""  # why it does not run at all
-    runs: tuple[Trial, ...] = ()
+    runs: tuple[GuestTrial, ...] = ()
     lacks: Mapping[str, tuple[str, ...]] | None = None  # device of `needs` → QEMU's types that are not built in
 
 
@@ -73,7 +73,7 @@ class Survey:
     """Everything."""
 
     kvm: str
-    qemus: tuple[Program, ...]
+    qemus: tuple[QemuState, ...]
     targets: tuple[TargetState, ...]
     uefi: str
     programs: Mapping[str, str]
@@ -123,22 +123,22 @@ def _programs(targets: Iterable[Target]) -> list[str]:
     return list(found)
 
 
-def _program(program: str) -> Program:
+def _program(program: str) -> QemuState:
     try:
         has = features(program)
     except (QemuError, OSError) as error:
-        return Program(program, error=str(error))
+        return QemuState(program, error=str(error))
     runs = tuple(_trial(has, accelerator, machine) for accelerator in _ACCELERATORS for machine in MACHINES)
     lacks = {name: tuple(kind for kind in device.types if kind not in has.types) for name, device in DEVICES.items()}
-    return Program(program, has.version, has.sandbox, runs=runs, lacks=lacks)
+    return QemuState(program, has.version, has.sandbox, runs=runs, lacks=lacks)
 
 
-def _trial(has: Features, accelerator: Accelerator, machine: MachineType) -> Trial:
+def _trial(has: Features, accelerator: Accelerator, machine: MachineType) -> GuestTrial:
     if machine not in has.machines:
-        return Trial(accelerator, machine, False, "", "", "no such machine type")
+        return GuestTrial(accelerator, machine, False, "", "", "no such machine type")
     done = trial(has.program, accelerator, machine)
     kvm = kvm_kind() if accelerator == "kvm" and done.reason is None else ""
-    return Trial(accelerator, machine, done.reason is None, kvm, done.cpu, done.reason or "")
+    return GuestTrial(accelerator, machine, done.reason is None, kvm, done.cpu, done.reason or "")
 
 
 def _target(target: Target) -> TargetState:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness import abi
-from harness.abi import Status
+from harness.abi import MailboxStatus
 from harness.evidence.failures import HostTrouble, MonitorBroke, RunBroken, RunFailure, Section
 from harness.evidence.guest import Guest
 from harness.evidence.panic import read_panic
@@ -139,18 +139,18 @@ def explain_status(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFailu
 
 def _explain_status(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFailure:
     match mailbox.status:
-        case Status.UNEXPECTED_EXCEPTION:
+        case MailboxStatus.UNEXPECTED_EXCEPTION:
             return _unexpected(machine, built)
-        case Status.TIMEOUT:
+        case MailboxStatus.TIMEOUT:
             return explain_timeout(machine, built, mailbox)
-        case Status.STORM:
+        case MailboxStatus.STORM:
             return RunFailure(
                 f"interrupt storm: vector {mailbox.storm - 1:#04x} came {abi.STORM_LIMIT} times in a row at the same "
                 "instruction; its IO APIC entry was masked (is the source silenced before EOI?)"
             )
-        case Status.STACK_OVERFLOW:
+        case MailboxStatus.STACK_OVERFLOW:
             return explain_overflow(machine, built, mailbox)
-        case Status.NO_CPU:
+        case MailboxStatus.NO_CPU:
             return RunFailure(
                 f"processor {mailbox.wait_cpu} did not start within 200 ms after INIT–SIPI–SIPI", cpu=mailbox.wait_cpu
             )

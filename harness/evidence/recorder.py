@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import abi
-from harness.abi import MAILBOX_STRUCT, RECORD, Flag, Status
+from harness.abi import MAILBOX_STRUCT, RECORD, Flag, MailboxStatus
 from harness.evidence.failures import RunFailure
 from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.hardware.exceptions import EXCEPTIONS
@@ -20,7 +20,7 @@ __all__ = ["Mailbox", "Recording", "last_place", "read_counts", "read_mailbox", 
 class Mailbox:
     """What the guest says of itself."""
 
-    status: Status
+    status: MailboxStatus
     checkpoint: int
     head: int
     tsc_khz: int
@@ -58,7 +58,7 @@ def read_mailbox(ram: memoryview, run_id: int) -> Mailbox:
     field = MAILBOX_STRUCT.read_all(data)
     current = field["RUN_ID"] == run_id
     try:
-        status = Status(field["STATUS"]) if current else Status.BOOTING
+        status = MailboxStatus(field["STATUS"]) if current else MailboxStatus.BOOTING
     except ValueError:
         raise RunFailure(f"the guest's status word is {field['STATUS']:#x}, which means nothing") from None
     return Mailbox(

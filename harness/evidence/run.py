@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from harness import abi
-from harness.abi import Status
+from harness.abi import MailboxStatus
 from harness.evidence.comparisons import compare_hpet, compare_ioapic, compare_lapic, compare_pic
 from harness.evidence.endings import check_flood, checkpoint_name, explain_status, explain_stop
 from harness.evidence.evidence import Evidence
@@ -69,11 +69,11 @@ class Run(Evidence):
             raise explain_stop(self.machine, self.built, stop, self._run_id, traced=self.traced)
         mailbox = self.mailbox
         match mailbox.status:
-            case Status.CHECKPOINT:
+            case MailboxStatus.CHECKPOINT:
                 self._checkpoint = checkpoint_name(self.built.program.checkpoints, mailbox.checkpoint)
                 self._seen.pop(self._checkpoint, None)
-                check_registers(self, self.machine.witness()[1])
-            case Status.DONE:
+                check_registers(self, self.machine.stop_evidence()[1])
+            case MailboxStatus.DONE:
                 self._checkpoint = ""
                 self.ended = True
                 check_flood(self.machine)

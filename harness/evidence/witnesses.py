@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from harness import abi
-from harness.abi import Flag, Status
+from harness.abi import Flag, MailboxStatus
 from harness.evidence.comparisons import compare_registers
 from harness.evidence.console_report import ReportError, parse_report
 from harness.evidence.evidence import Evidence
@@ -25,7 +25,7 @@ __all__ = ["check_registers", "check_seen", "check_witnesses"]
 
 def check_witnesses(run: Evidence) -> None:
     """Raise `WitnessDisagreement` where they differ. Gives what the guest sealed to `run`."""
-    output, cpus = run.machine.witness()
+    output, cpus = run.machine.stop_evidence()
     _check_memory(run)
     _check_counts(run)
     run.seals = Seals(run.machine.ram, _check_console(run, output))
@@ -95,7 +95,7 @@ def _check_console(run: Evidence, output: bytes) -> int:
         raise WitnessDisagreement(f"witnesses disagree: {error}, but memory says that the run ended well") from None
     expected = {
         "run id": (report.run_id, run.mailbox.run_id),
-        "status": (report.status, int(Status.DONE)),
+        "status": (report.status, int(MailboxStatus.DONE)),
         "number of events": (report.head, run.recording.total),
         "time-stamp counter's rate": (report.tsc_khz, run.mailbox.tsc_khz),
         "recorder's CRC-32": (report.record_crc, run.recording.crc),

@@ -13,10 +13,10 @@ __all__ = [
     "SECTOR_SIZE",
     "AtaByte",
     "AtaCommand",
+    "AtaDevice",
     "AtaError",
     "AtaStatus",
     "CommandRegister",
-    "Device",
     "DeviceControl",
 ]
 
@@ -75,7 +75,7 @@ class AtaError(Register, width=8):
     ICRC = Field(7, access="ro")
 
 
-class Device(Register, width=8):
+class AtaDevice(Register, width=8):
     """Device register."""
 
     LBA_27_24 = Field(3, 0)

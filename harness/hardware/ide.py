@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from harness.hardware.ata import AtaByte, AtaError, AtaStatus, CommandRegister, Device, DeviceControl
+from harness.hardware.ata import AtaByte, AtaDevice, AtaError, AtaStatus, CommandRegister, DeviceControl
 from harness.hardware.block import At, Block, Space
 from harness.hardware.pci import CommonHeader, Plain16, Plain32, config_address
 from harness.hardware.register import Field, FieldError, Register
@@ -49,7 +49,7 @@ class TaskFile(Block):
     LBA_LOW = At(3, AtaByte)
     LBA_MID = At(4, AtaByte)
     LBA_HIGH = At(5, AtaByte)
-    DEVICE = At(6, Device)
+    DEVICE = At(6, AtaDevice)
     STATUS = At(7, AtaStatus, access="ro")
     COMMAND = At(7, CommandRegister, access="wo")
 

@@ -19,23 +19,23 @@ __all__ = ["Compiled", "compiled", "known"]
 _CACHE: Final = DiskCache("probes", b"trapgate probe code 1\n")
 _JUDGES: Final = ("assertions.py", "compiled.py", "lint.py", "loader.py")
 
-Shape = Sequence[tuple[str, int, Sequence[str]]]
+ProbeSignatures = Sequence[tuple[str, int, Sequence[str]]]
 """Of each probe: name, line, parameters. What its form was checked against besides the source."""
 
 
 class Compiled:
     """The code of one probe file, and the shape of the probes that were found well formed in it."""
 
-    def __init__(self, name: str | None, code: CodeType, passed: Shape | None = None) -> None:
+    def __init__(self, name: str | None, code: CodeType, passed: ProbeSignatures | None = None) -> None:
         self._name = name
         self.code = code
         self._passed = passed
 
-    def passed(self, probes: Shape) -> bool:
+    def passed(self, probes: ProbeSignatures) -> bool:
         """Whether just these probes of just this source were checked before, and nothing was wrong."""
         return self._passed is not None and _plain(probes) == _plain(self._passed)
 
-    def keep(self, probes: Shape) -> None:
+    def keep(self, probes: ProbeSignatures) -> None:
         """Nothing is wrong with these probes: remember that, and the code."""
         if self._name is not None:
             _CACHE.store(self._name, marshal.dumps((self.code, _plain(probes))))
@@ -55,7 +55,7 @@ def compiled(source: bytes, path: Path) -> Compiled:
     return Compiled(_key(source, path), compile_rewritten(source, str(path)))
 
 
-def _plain(probes: Shape) -> list[tuple[str, int, list[str]]]:
+def _plain(probes: ProbeSignatures) -> list[tuple[str, int, list[str]]]:
     return [(name, line, list(parameters)) for name, line, parameters in probes]
 
 

@@ -47,7 +47,7 @@ class Machine(MachineProcess):
         super().__init__(resources, monitor, program, cpu, placed)
         self._console = Console(resources.com1, monitor)
         self._preparing: asyncio.Task[None] | None = None
-        self._witnessed: tuple[bytes, str] | None = None
+        self._stop_evidence: tuple[bytes, str] | None = None
         self.host_wrote = False  # a cable was used: frames in it survive a reset
         # An interrupt may end the call of `launch` before its caller has the machine.
         self._abandoned = weakref.finalize(self, _abandon, monitor, self._console, resources)
@@ -161,7 +161,7 @@ class Machine(MachineProcess):
         return await coroutine
 
     async def _reset(self) -> None:
-        self._witnessed = None
+        self._stop_evidence = None
         await self._monitor.reset()
         self._console.restart()
         if self._resources.interrupt_log is not None:
@@ -187,7 +187,7 @@ class Machine(MachineProcess):
     async def _resume(self, guest_reset: GuestReset | None) -> None:
         if guest_reset is not None:
             await self._monitor.on_guest_reset(guest_reset)
-        self._witnessed = None
+        self._stop_evidence = None
         await self._monitor.resume(_REGISTERS)
 
     def on_guest_reset(self, what: GuestReset) -> None:
@@ -206,11 +206,11 @@ class Machine(MachineProcess):
             stop = await wait_while_awake(self._monitor, self._dump, timeout)
         else:
             stop = await self._monitor.wait_stop(timeout)
-        if stop.signalled:  # `witness` follows: to wake the caller twice would cost more than the answers do
+        if stop.signalled:  # `stop_evidence` follows: to wake the caller twice would cost more than the commands do
             try:
-                self._witnessed = await self._ask_witnesses()
+                self._stop_evidence = await self._take_stop_evidence()
             except QemuError:
-                pass  # `witness` will raise it, if it is called
+                pass  # `stop_evidence` raises it, if it is called
         return stop
 
     def stop(self) -> None:
@@ -275,12 +275,12 @@ class Machine(MachineProcess):
     async def _dump_registers(self, then: Command | None = None) -> str:
         return str((await self._monitor.execute_all([_REGISTERS], then))[0]).replace("\r\n", "\n")
 
-    def witness(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
+    def stop_evidence(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
         """What each run needs at its stop, together: `serial_output()` and `registers()`. Raises as they do."""
-        output, dump = self._witnessed or self._do(self._ask_witnesses())
+        output, dump = self._stop_evidence or self._do(self._take_stop_evidence())
         return output, parse_registers(dump)
 
-    async def _ask_witnesses(self) -> tuple[bytes, str]:
+    async def _take_stop_evidence(self) -> tuple[bytes, str]:
         dump = await self._dump_registers(self._monitor.reset_begins)
         return self._console.output(), dump
 

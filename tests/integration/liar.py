@@ -77,7 +77,7 @@ class Scene:
         self.machine = Machine.launch(config, built.image.rom)
         self.built = built
         self.stop = self.machine.run_once(built.image.staged(parameters), 10.0)
-        self.output, self.cpus = self.machine.witness()
+        self.output, self.cpus = self.machine.stop_evidence()
         self.dump = str(self.machine.hmp("info registers -a"))
         assert parse_registers(self.dump) == self.cpus
         self.answers: dict[tuple[str, int | None], str] = {}

@@ -278,10 +278,10 @@ def test_icount_gives_the_same_time_every_cold_run() -> None:
 def test_the_witnesses_are_asked_anew_after_a_reset() -> None:
     with Machine.launch(MachineConfig(target("q35-tcg")), guests.SAYS_HELLO) as machine:
         assert machine.run_once().signalled
-        output, (ran,) = machine.witness()
+        output, (ran,) = machine.stop_evidence()
         assert output
         machine.reset()
-        output, (fresh,) = machine.witness()
+        output, (fresh,) = machine.stop_evidence()
         assert (output, fresh.rip) == (b"", 0xFFF0)
         assert fresh != ran
 
@@ -300,11 +300,11 @@ def test_a_command_that_was_only_begun_is_not_carried_out(name: str, caplog: pyt
             assert "paused" in machine.hmp("info status")
             assert machine.registers()[0].rip == 0xFFF0
             assert machine.run_once().signalled
-            machine.witness()
+            machine.stop_evidence()
             machine.resume()
             assert machine.wait_stop().kind is StopKind.RESET, "the reset was lifted for nobody"
             assert machine.registers()[0].rip != 0xFFF0
-            machine.witness()
+            machine.stop_evidence()
             assert "shutdown" in machine.hmp("info status")
             assert machine.registers()[0].rip != 0xFFF0
     assert not caplog.records

@@ -117,3 +117,15 @@ def test_the_document_names_every_room() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     missing = [room for room in ALLOWED if f"harness/{room}" not in text and room not in (*PLUGIN, "cli")]
     assert missing == []
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    """Register maps may use a datasheet's name twice, as Command and Status; any other class has its name alone."""
+    places: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    shared = {name: found for name, found in places.items() if len(found) > 1}
+    wrong = {name: found for name, found in shared.items() if {_room(module) for module in found} != {"hardware"}}
+    assert wrong == {}

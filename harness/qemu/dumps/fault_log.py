@@ -1,22 +1,20 @@
 """QEMU's log of deliveries under TCG (`log int,cpu_reset`): the deliveries that led to a triple fault.
 
-The format is that of do_interrupt_all() and check_exception() in QEMU's target/i386/tcg/excp_helper.c: a line for each
-delivery that is tried, then the registers of the processor, without its number.
+A line for each delivery that begins (`harness.qemu.dumps.delivery_line`) is followed by the registers of the processor,
+without its number; check_exception() in QEMU's target/i386/tcg/excp_helper.c adds the line "Triple fault".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from harness.qemu.dumps.delivery_line import DeliveryLine, parse_delivery_line
 from harness.qemu.dumps.registers import CpuRegisters
 
 __all__ = ["FailedDelivery", "TripleFault", "parse_triple_fault"]
 
-_DELIVERY = re.compile(
-    r" *\d+: v=([0-9a-f]{2}) e=([0-9a-f]{4,8}) i=([01]) cpl=(\d) IP=[0-9a-f]{4}:[0-9a-f]+ pc=([0-9a-f]+)"
-)
 _PAIR = re.compile(r"([A-Z]+\d*) *= *([0-9a-f]+)")
 _COMPARED = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "rip", "cr2", "cr3")
 _LAST = 64  # lines that one delivery takes at most
@@ -24,13 +22,10 @@ _CHAIN = 3  # deliveries that a triple fault is made of: the event, the fault of
 
 
 @dataclass(frozen=True)
-class FailedDelivery:
-    """One event that the processor tried to deliver."""
+class FailedDelivery(DeliveryLine):
+    """One event that the processor could not deliver, and the registers of the processor."""
 
-    vector: int
-    error_code: int
-    pc: int
-    registers: dict[str, int] = field(default_factory=dict)  # by QEMU's names: "RIP", "TR" (selector), …
+    registers: dict[str, int]  # by QEMU's names: "RIP", "TR" (selector), …
 
 
 @dataclass(frozen=True)
@@ -65,13 +60,12 @@ def parse_triple_fault(text: str) -> TripleFault | None:
     found: list[FailedDelivery] = []
     registers: dict[str, int] = {}
     for line in reversed(lines[max(0, end - _LAST * _CHAIN) : end]):
-        match = _DELIVERY.match(line)
-        if match is None:
+        delivery = parse_delivery_line(line)
+        if delivery is None:
             registers = {name: int(value, 16) for name, value in _PAIR.findall(line)} | registers
             continue
-        vector, code, pc = int(match[1], 16), int(match[2], 16), int(match[5], 16)
-        if found and (pc != found[0].pc or len(found) == _CHAIN):
+        if found and (delivery.pc != found[0].pc or len(found) == _CHAIN):
             break
-        found.insert(0, FailedDelivery(vector, code, pc, registers))
+        found.insert(0, FailedDelivery(**vars(delivery), registers=registers))
         registers = {}
     return TripleFault(tuple(found)) if found and found[-1].vector == 8 else None

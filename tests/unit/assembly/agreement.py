@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, cast
 
-from harness.assembly import Assembled, AssemblyError, Origin, Problem, SourceLine, assemble
+from harness.assembly import Assembled, AssemblyError, AssemblyProblem, Origin, SourceLine, assemble
 from harness.assembly.round_trip import decode
 
 __all__ = ["MORE_NAMES", "assembled_each", "assert_same_image", "gnu_text", "same_instruction"]
@@ -17,11 +17,11 @@ MORE_NAMES = re.compile(r"(icebp|retn|sysret|sysretl|sysretd|sysexit|sysexitd)\b
 _WIDE_SELECTOR = re.compile(r"(mov|str|sldt) r\w+(, [c-gs]s)?")
 
 
-def assembled_each(corpus: list[str], mode: int) -> list[bytes | Problem]:
+def assembled_each(corpus: list[str], mode: int) -> list[bytes | AssemblyProblem]:
     """What each statement becomes, or why it is refused: all as one unit, then again without the refused ones."""
     width = cast(Literal[16, 32, 64], mode)
     lines = [SourceLine(statement, Origin("corpus", index)) for index, statement in enumerate(corpus)]
-    results: dict[int, bytes | Problem] = {}
+    results: dict[int, bytes | AssemblyProblem] = {}
     done = None
     while done is None:  # a label can go with a refused line
         try:

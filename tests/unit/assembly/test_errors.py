@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from harness.assembly import AssemblyError, Origin, Problem, SourceLine, assemble, source_from_text
+from harness.assembly import AssemblyError, AssemblyProblem, Origin, SourceLine, assemble, source_from_text
 
 from .helpers import refusal
 
@@ -109,7 +109,7 @@ def test_origin_reads_well() -> None:
 
 
 def test_error_travels_between_processes() -> None:
-    error = AssemblyError([Problem(Origin("f", 1), "nop", "because")])
+    error = AssemblyError([AssemblyProblem(Origin("f", 1), "nop", "because")])
     copy = pickle.loads(pickle.dumps(error))
     assert copy.problems == error.problems and str(copy) == "f:1: `nop`: because"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.assembly import AssemblyError, Problem, assemble, source_from_text
+from harness.assembly import AssemblyError, AssemblyProblem, assemble, source_from_text
 from harness.assembly.mnemonics import KNOWN
 from harness.assembly.registers import REGISTERS
 
@@ -122,7 +122,7 @@ def test_what_is_accepted_of_edited_statements_is_what_gnu_reads(mode: int) -> N
     accepted = [
         (text, made)
         for text, made in zip(mutants, assembled_each(mutants, mode), strict=True)
-        if not isinstance(made, Problem) and not re.search(r"(?<![\w.])\.(?![\w.])|\$", text)
+        if not isinstance(made, AssemblyProblem) and not re.search(r"(?<![\w.])\.(?![\w.])|\$", text)
     ]
     assert 200 < len(accepted) < len(mutants)
     theirs = gnu_statements(mode, [re.sub(r"(#|;|//).*", "", text) for text, _ in accepted])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import abi
-from harness.assembly import AssemblyError, Problem, SourceLine, assemble, source_from_text
+from harness.assembly import AssemblyError, AssemblyProblem, SourceLine, assemble, source_from_text
 
 from .agreement import MORE_NAMES, assembled_each, assert_same_image, gnu_text, same_instruction
 from .corpus import statements
@@ -34,7 +34,7 @@ def test_corpus(mode: int) -> None:
     complaints: list[str] = []
     counts: Counter[str] = Counter()
     for statement, theirs, ours in zip(corpus, gnu_statements(mode, corpus), assembled_each(corpus, mode), strict=True):
-        if isinstance(ours, Problem):
+        if isinstance(ours, AssemblyProblem):
             counts["refused by both" if theirs is None else "refused here only"] += 1
             if theirs is not None and not _STRICTER.search(ours.reason):
                 complaints.append(f"{statement}: GNU as makes {theirs.hex(' ')}, here: {ours.reason}")

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from harness.assembly import Problem
-from harness.assembly.encode import Key, encode
+from harness.assembly import AssemblyProblem
+from harness.assembly.encode import EncodingKey, encode
 from harness.assembly.mnemonics import KNOWN, RELATIVE
 from harness.assembly.no_operands import NO_OPERANDS, no_operand_bytes
 from harness.assembly.registers import REGISTERS
@@ -23,11 +23,11 @@ from .corpus import statements
 def _encodings(mode: int, count: int) -> list[tuple[str, Encoded]]:
     corpus = statements(mode, 0)
     random.Random(mode).shuffle(corpus)
-    wanted: dict[Key, Instruction] = {}
+    wanted: dict[EncodingKey, Instruction] = {}
     for text in corpus[: 3 * count]:
         body = parse_line(text).body
         if isinstance(body, Instruction) and not body.names:
-            wanted[Key(mode, text, ())] = body
+            wanted[EncodingKey(mode, text, ())] = body
     outcomes = encode(wanted)
     made = [(key.text, outcome) for key in wanted if isinstance(outcome := outcomes[key], Encoded)]
     return made[:count]
@@ -128,4 +128,4 @@ def test_every_wrong_form_is_refused_without_a_crash(mode: int) -> None:
         for count in (1, 2, 2, 3, 4)
     ]
     results = assembled_each(corpus, mode)
-    assert sum(isinstance(result, Problem) for result in results) > len(corpus) // 2
+    assert sum(isinstance(result, AssemblyProblem) for result in results) > len(corpus) // 2
