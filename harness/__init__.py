@@ -32,20 +32,23 @@ if TYPE_CHECKING:
     )
     from harness.evidence.interrupts import InterruptRecord, Mark
     from harness.evidence.run import Run
+    from harness.hardware.access import provable
     from harness.hardware.acpi_pm import PM_TIMER_HZ, PowerManagementIo
     from harness.hardware.block import Bound, Value
     from harness.hardware.cpu import BreakpointCondition, BreakpointLength, Dr6, Rflags
     from harness.hardware.descriptors import SegmentType, SystemType, tss_ist_offset, tss_rsp_offset
     from harness.hardware.exceptions import PageFaultErrorCode, SelectorErrorCode, leads_to_double_fault
-    from harness.hardware.ioapic import RedirectionEntry, RemappableEntry
-    from harness.hardware.lapic import DestinationShorthand, Level, X2Apic, X2ApicLdr
+    from harness.hardware.hpet import Hpet
+    from harness.hardware.ioapic import IoApic, RedirectionEntry, RemappableEntry
+    from harness.hardware.lapic import DestinationShorthand, Level, LocalApic, X2Apic, X2ApicLdr
     from harness.hardware.lapic_lvt import DivideValue, TimerMode
     from harness.hardware.message import DeliveryMode, DestinationMode, TriggerMode
     from harness.hardware.msi import MSI_ADDRESS_BASE, MessageAddress, RemappableMessageAddress
     from harness.hardware.pci import CapabilityId, ConfigPorts, HeaderType, bar_size, config_address
     from harness.hardware.pic8259 import EoiCommand, PicMaster, ReadSelect
     from harness.hardware.pit8254 import PIT_FREQUENCY_HZ, AccessMode, CounterMode, ReadBackCommand, SelectCounter
-    from harness.hardware.rtc import RTC_ALARM_WILDCARD, RegisterC, rtc_rate_select
+    from harness.hardware.rtc import RTC_ALARM_WILDCARD, Cmos, RegisterC, rtc_rate_select
+    from harness.kernel.access_proof import AccessProof, ApartProof
     from harness.kernel.builder import Kernel
     from harness.kernel.poll import wait_register
     from harness.kernel.program import Buffer
@@ -79,11 +82,14 @@ __all__ = [
     "TSS",
     "USER_ALIAS",
     "AccessMode",
+    "AccessProof",
+    "ApartProof",
     "Bound",
     "BreakpointCondition",
     "BreakpointLength",
     "Buffer",
     "CapabilityId",
+    "Cmos",
     "ConfigPorts",
     "CounterMode",
     "DeliveryMode",
@@ -94,9 +100,12 @@ __all__ = [
     "Dr6",
     "EoiCommand",
     "HeaderType",
+    "Hpet",
     "InterruptRecord",
+    "IoApic",
     "Kernel",
     "Level",
+    "LocalApic",
     "Mark",
     "MessageAddress",
     "PageFaultErrorCode",
@@ -125,6 +134,7 @@ __all__ = [
     "config_address",
     "leads_to_double_fault",
     "probe",
+    "provable",
     "rtc_rate_select",
     "tss_ist_offset",
     "tss_rsp_offset",
@@ -134,20 +144,23 @@ __all__ = [
 _NAMES_OF_MODULE = {
     "harness.abi": "GDT GDT_SIZE HIGH_ALIAS IDT NO_ERROR_CODE PAGE_TABLES PAGE_WINDOW PER_CPU SEL_CODE SEL_CODE32 "
     "SEL_DATA SEL_SPARE SEL_TSS SEL_USER_CODE SEL_USER_DATA STACKS TSS USER_ALIAS",
+    "harness.hardware.access": "provable",
     "harness.hardware.acpi_pm": "PM_TIMER_HZ PowerManagementIo",
     "harness.hardware.block": "Bound Value",
     "harness.hardware.cpu": "BreakpointCondition BreakpointLength Dr6 Rflags",
     "harness.hardware.descriptors": "SegmentType SystemType tss_ist_offset tss_rsp_offset",
     "harness.hardware.exceptions": "PageFaultErrorCode SelectorErrorCode leads_to_double_fault",
-    "harness.hardware.ioapic": "RedirectionEntry RemappableEntry",
-    "harness.hardware.lapic": "DestinationShorthand Level X2Apic X2ApicLdr",
+    "harness.hardware.hpet": "Hpet",
+    "harness.hardware.ioapic": "IoApic RedirectionEntry RemappableEntry",
+    "harness.hardware.lapic": "DestinationShorthand Level LocalApic X2Apic X2ApicLdr",
     "harness.hardware.lapic_lvt": "DivideValue TimerMode",
     "harness.hardware.message": "DeliveryMode DestinationMode TriggerMode",
     "harness.hardware.msi": "MSI_ADDRESS_BASE MessageAddress RemappableMessageAddress",
     "harness.hardware.pci": "CapabilityId ConfigPorts HeaderType bar_size config_address",
     "harness.hardware.pic8259": "EoiCommand PicMaster ReadSelect",
     "harness.hardware.pit8254": "PIT_FREQUENCY_HZ AccessMode CounterMode ReadBackCommand SelectCounter",
-    "harness.hardware.rtc": "RTC_ALARM_WILDCARD RegisterC rtc_rate_select",
+    "harness.hardware.rtc": "RTC_ALARM_WILDCARD Cmos RegisterC rtc_rate_select",
+    "harness.kernel.access_proof": "AccessProof ApartProof",
     "harness.kernel.builder": "Kernel",
     "harness.kernel.poll": "wait_register",
     "harness.kernel.program": "Buffer",

@@ -2,6 +2,8 @@
 
 Source: Serial ATA AHCI 1.3.1 Specification, sections 3.1 "Generic Host Control", 3.3 "Port Registers", 4.2 "Port Memory
 Usage"; FIS layouts: Serial ATA Revision 3.x, "Register - Host to Device".
+
+Access kinds: the type column of the same sections, which has reserved bits as read-only 0.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ __all__ = [
     "PhysicalRegionDescriptor",
     "PortCommand",
     "PortCommandIssue",
+    "PortCommandListBase",
+    "PortFisBase",
     "PortInterruptEnable",
     "PortInterruptStatus",
     "PortSataControl",
@@ -49,7 +53,7 @@ SIGNATURE_ATA = 0x0000_0101
 SIGNATURE_ATAPI = 0xEB14_0101
 
 
-class Capabilities(Register, width=32):
+class Capabilities(Register, width=32, reserved="zero"):
     """CAP: HBA Capabilities."""
 
     NP = Field(4, 0, access="ro")  # number of ports minus 1
@@ -74,13 +78,13 @@ class Capabilities(Register, width=32):
     S64A = Field(31, access="ro")
 
 
-class GlobalHostControl(Register, width=32):
+class GlobalHostControl(Register, width=32, reserved="zero"):
     """GHC."""
 
-    HR = Field(0)  # HBA reset
+    HR = Field(0, access="w1s", effect="resets the HBA")  # HBA reset
     IE = Field(1)  # interrupt enable
     MRSM = Field(2, access="ro")
-    AE = Field(31)  # AHCI enable
+    AE = Field(31, effect="leaves AHCI mode")  # AHCI enable
 
 
 class InterruptStatus(Register, width=32):
@@ -89,7 +93,7 @@ class InterruptStatus(Register, width=32):
     IPS = Field(31, 0, access="w1c")
 
 
-class PortInterruptStatus(Register, width=32):
+class PortInterruptStatus(Register, width=32, reserved="zero"):
     """PxIS: write 1 to clear (UFS, PCS and PRCS are cleared at their source)."""
 
     DHRS = Field(0, access="w1c")  # device to host register FIS
@@ -111,7 +115,7 @@ class PortInterruptStatus(Register, width=32):
     CPDS = Field(31, access="w1c")  # cold port detect
 
 
-class PortInterruptEnable(Register, width=32):
+class PortInterruptEnable(Register, width=32, reserved="zero"):
     """PxIE: which bits of PxIS raise the port's interrupt."""
 
     DHRE = Field(0)
@@ -121,7 +125,7 @@ class PortInterruptEnable(Register, width=32):
     UFE = Field(4)
     DPE = Field(5)
     PCE = Field(6)
-    DMPE = Field(7)
+    DMPE = Field(7, optional=True)
     PRCE = Field(22)
     IPME = Field(23)
     OFE = Field(24)
@@ -130,37 +134,37 @@ class PortInterruptEnable(Register, width=32):
     HBDE = Field(28)
     HBFE = Field(29)
     TFEE = Field(30)
-    CPDE = Field(31)
+    CPDE = Field(31, optional=True)
 
 
-class PortCommand(Register, width=32):
+class PortCommand(Register, width=32, reserved="zero"):
     """PxCMD."""
 
-    ST = Field(0)  # start the command list
-    SUD = Field(1)
-    POD = Field(2)
-    CLO = Field(3)
-    FRE = Field(4)  # FIS receive enable
+    ST = Field(0, effect="starts the command list")  # start the command list
+    SUD = Field(1, optional=True)
+    POD = Field(2, optional=True)
+    CLO = Field(3, access="w1s", effect="clears BSY and DRQ")
+    FRE = Field(4, effect="starts FIS reception")  # FIS receive enable
     CCS = Field(12, 8, access="ro")
     MPSS = Field(13, access="ro")
     FR = Field(14, access="ro")  # FIS receive running
     CR = Field(15, access="ro")  # command list running
     CPS = Field(16, access="ro")
-    PMA = Field(17)
+    PMA = Field(17, optional=True)
     HPCP = Field(18, access="ro")
     MPSP = Field(19, access="ro")
     CPD = Field(20, access="ro")
     ESP = Field(21, access="ro")
     FBSCP = Field(22, access="ro")
-    APSTE = Field(23)
+    APSTE = Field(23, optional=True)
     ATAPI = Field(24)
     DLAE = Field(25)
-    ALPE = Field(26)
-    ASP = Field(27)
-    ICC = Field(31, 28)
+    ALPE = Field(26, optional=True)
+    ASP = Field(27, optional=True)
+    ICC = Field(31, 28, effect="requests a state of the link")
 
 
-class PortTaskFileData(Register, width=32):
+class PortTaskFileData(Register, width=32, reserved="zero"):
     """PxTFD: the device's status and error."""
 
     STS_ERR = Field(0, access="ro")
@@ -169,7 +173,7 @@ class PortTaskFileData(Register, width=32):
     ERR = Field(15, 8, access="ro")
 
 
-class PortSataStatus(Register, width=32):
+class PortSataStatus(Register, width=32, reserved="zero"):
     """PxSSTS; DET 3: device present and communication established."""
 
     DET = Field(3, 0, access="ro")
@@ -177,18 +181,30 @@ class PortSataStatus(Register, width=32):
     IPM = Field(11, 8, access="ro")
 
 
-class PortSataControl(Register, width=32):
+class PortSataControl(Register, width=32, reserved="zero"):
     """PxSCTL."""
 
-    DET = Field(3, 0)
+    DET = Field(3, 0, effect="initialises the interface")
     SPD = Field(7, 4)
     IPM = Field(11, 8)
+
+
+class PortCommandListBase(Register, width=32, reserved="zero"):
+    """PxCLB: bits 31:10 of the command list's address."""
+
+    CLB = Field(31, 10)
+
+
+class PortFisBase(Register, width=32, reserved="zero"):
+    """PxFB: bits 31:8 of the address for received FISes."""
+
+    FB = Field(31, 8)
 
 
 class PortCommandIssue(Register, width=32):
     """PxCI: bit n issues command slot n; the HBA clears it when the command is complete."""
 
-    CI = Field(31, 0)
+    CI = Field(31, 0, access="w1s", effect="issues the slot's command")
 
 
 class AhciPort(Block):
@@ -196,9 +212,9 @@ class AhciPort(Block):
 
     SPACE = Space.MMIO
 
-    CLB = At(0x00, Plain32)
+    CLB = At(0x00, PortCommandListBase)
     CLBU = At(0x04, Plain32)
-    FB = At(0x08, Plain32)
+    FB = At(0x08, PortFisBase)
     FBU = At(0x0C, Plain32)
     IS = At(0x10, PortInterruptStatus)
     IE = At(0x14, PortInterruptEnable)
@@ -207,8 +223,8 @@ class AhciPort(Block):
     SIG = At(0x24, Plain32, access="ro")
     SSTS = At(0x28, PortSataStatus, access="ro")
     SCTL = At(0x2C, PortSataControl)
-    SERR = At(0x30, Plain32)
-    SACT = At(0x34, Plain32)
+    SERR = At(0x30, Plain32, access="w1c")
+    SACT = At(0x34, Plain32, access="w1s", effect="marks native commands as outstanding")
     CI = At(0x38, PortCommandIssue)
 
 
@@ -223,10 +239,10 @@ class Ahci(Block):
     IS = At(0x08, InterruptStatus)
     PI = At(0x0C, Plain32, access="ro")  # ports implemented
     VS = At(0x10, Plain32, access="ro")
-    CCC_CTL = At(0x14, Plain32)
-    CCC_PORTS = At(0x18, Plain32)
+    CCC_CTL = At(0x14, Plain32, effect="reserved where CAP.CCCS is 0")
+    CCC_PORTS = At(0x18, Plain32, effect="reserved where CAP.CCCS is 0")
     CAP2 = At(0x24, Plain32, access="ro")
-    BOHC = At(0x28, Plain32)
+    BOHC = At(0x28, Plain32, effect="reserved where CAP2.BOH is 0")
     PORT = Array(0x100, AhciPort, count=32, stride=0x80)
 
 

@@ -1,6 +1,8 @@
 """ATA: task file, status, commands; shared by IDE and AHCI.
 
 Source: ATA/ATAPI-6 (T13/1410D), "I/O register descriptions" and "Command descriptions".
+
+Access kinds: the same sections; obsolete and reserved bits are not stated.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class CommandRegister(Register, width=8):
     COMMAND = Field(7, 0, AtaCommand, access="wo")
 
 
-class AtaStatus(Register, width=8):
+class AtaStatus(Register, width=8, reserved="undefined"):
     """Status register; reading it (not the alternate status) lowers INTRQ."""
 
     ERR = Field(0, access="ro")
@@ -75,17 +77,17 @@ class AtaError(Register, width=8):
     ICRC = Field(7, access="ro")
 
 
-class AtaDevice(Register, width=8):
+class AtaDevice(Register, width=8, reserved="undefined"):
     """Device register."""
 
     LBA_27_24 = Field(3, 0)
-    DEV = Field(4)
+    DEV = Field(4, effect="selects the other device")
     LBA = Field(6)
 
 
-class DeviceControl(Register, width=8):
+class DeviceControl(Register, width=8, reserved="undefined"):
     """Device Control register."""
 
     NIEN = Field(1)  # 1: no interrupts
-    SRST = Field(2)
+    SRST = Field(2, effect="resets the devices")
     HOB = Field(7)

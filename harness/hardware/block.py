@@ -101,6 +101,8 @@ class Place(Generic[R]):
     register: type[R]
     name: str
     access: Access = "rw"
+    effect: str = ""
+    volatile: bool = False
 
     @property
     def width(self) -> int:
@@ -191,14 +193,27 @@ class At(Generic[R]):
     """Declares a register at `offset` of a block.
 
     `alias` marks a second view of bytes that another register of the block covers in the same direction: a half of a
-    64-bit register, or one of several command words that share a port.
+    64-bit register, or one of several command words that share a port. `access` is that of a register without fields,
+    and the whole register's where it is `ro`, `wo` or `rc`. `effect`: what each write starts, or each read. `volatile`:
+    the hardware changes the register at any time.
     """
 
-    def __init__(self, offset: int, register: type[R], *, access: Access = "rw", alias: bool = False) -> None:
+    def __init__(
+        self,
+        offset: int,
+        register: type[R],
+        *,
+        access: Access = "rw",
+        alias: bool = False,
+        effect: str = "",
+        volatile: bool = False,
+    ) -> None:
         self.offset = offset
         self.register = register
         self.access: Access = access
         self.alias = alias
+        self.effect = effect
+        self.volatile = volatile
         self.name = "?"
 
     def __set_name__(self, owner: type[Block], name: str) -> None:
@@ -229,7 +244,10 @@ class Block:
 
     def place(self, at: At[R]) -> Place[R]:
         """The place of one of this block's registers."""
-        return Place(self.SPACE, self.base, self.offset + at.offset, at.register, f"{self.name}.{at.name}", at.access)
+        name = f"{self.name}.{at.name}"
+        return Place(
+            self.SPACE, self.base, self.offset + at.offset, at.register, name, at.access, at.effect, at.volatile
+        )
 
     @classmethod
     def registers(cls) -> dict[str, At[Any]]:
@@ -277,14 +295,15 @@ class _Registers(Generic[R]):
         if not 0 <= index < array.count:
             raise FieldError(f"{name}: there are {array.count}, from 0")
         offset = block.offset + array.offset + index * array.stride
-        return Bound(block.bus, Place(block.SPACE, block.base, offset, array.register, name, array.access))
+        place = Place(block.SPACE, block.base, offset, array.register, name, array.access, array.effect, array.volatile)
+        return Bound(block.bus, place)
 
     def __iter__(self) -> Iterator[Bound[R]]:
         return (self[index] for index in range(len(self)))
 
 
 class AtArray(Generic[R]):
-    """Declares `count` equal registers, `stride` apart, from `offset` on."""
+    """Declares `count` equal registers, `stride` apart, from `offset` on; the other arguments are those of `At`."""
 
     def __init__(
         self,
@@ -295,6 +314,8 @@ class AtArray(Generic[R]):
         stride: int,
         access: Access = "rw",
         alias: bool = False,
+        effect: str = "",
+        volatile: bool = False,
     ) -> None:
         self.offset = offset
         self.register = register
@@ -302,6 +323,8 @@ class AtArray(Generic[R]):
         self.stride = stride
         self.access: Access = access
         self.alias = alias
+        self.effect = effect
+        self.volatile = volatile
         self.name = "?"
 
     def __set_name__(self, owner: type[Block], name: str) -> None:

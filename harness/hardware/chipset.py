@@ -4,6 +4,8 @@ Source: Intel 82371SB (PIIX3) datasheet, "PIRQRC[A:D]—PIRQx Route Control Regi
 "Power Management PCI Configuration Registers"; Intel I/O Controller Hub 9 datasheet, "LPC Interface Bridge Registers
 (D31:F0)" and "Chipset Configuration Registers"; Intel 3 Series Express Chipset datasheet, "PCIEXBAR—PCI Express
 Register Range Base Address".
+
+Access kinds: the same sections, which do not state what reserved bits read.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ __all__ = [
 ]
 
 
-class PirqRoute(Register, width=8):
+class PirqRoute(Register, width=8, reserved="undefined"):
     """PIRQx Route Control: 80h at reset."""
 
     IRQ = Field(3, 0)  # 8259 input: 3 to 7, 9 to 12, 14, 15
     DISABLE = Field(7)  # 1: not routed to the 8259
 
 
-class PciExBar(Register, width=32):
+class PciExBar(Register, width=32, reserved="undefined"):
     """PCIEXBAR bits 31:0: where ECAM is (bits 35:32 are in the next dword)."""
 
     ENABLE = Field(0)
@@ -61,11 +63,11 @@ class Q35HostBridge(CommonHeader):
     BASE = config_address(0, 0, 0)
     NAME = "host_bridge"
 
-    PCIEXBAR = At(0x60, PciExBar)
-    PCIEXBAR_UPPER = At(0x64, Plain32)
+    PCIEXBAR = At(0x60, PciExBar, effect="moves ECAM")
+    PCIEXBAR_UPPER = At(0x64, Plain32, effect="moves ECAM")
 
 
-class PmBase(Register, width=32):
+class PmBase(Register, width=32, reserved="undefined"):
     """PMBASE: I/O base of the power management block (128 bytes on ICH9, 64 on PIIX4)."""
 
     SPACE_INDICATOR = Field(0, access="ro")
@@ -94,14 +96,14 @@ class SciSelect(IntEnum):
     IRQ_21 = 5
 
 
-class AcpiControl(Register, width=8):
+class AcpiControl(Register, width=8, reserved="undefined"):
     """ACPI_CNTL of ICH9."""
 
     SCI_IRQ_SEL = Field(2, 0, SciSelect)
-    ACPI_EN = Field(7)  # PMBASE decodes
+    ACPI_EN = Field(7, effect="decodes the power management block")  # PMBASE decodes
 
 
-class RootComplexBase(Register, width=32):
+class RootComplexBase(Register, width=32, reserved="undefined"):
     """RCBA of ICH9: where the chipset configuration registers are."""
 
     EN = Field(0)
@@ -114,14 +116,14 @@ class Ich9Lpc(CommonHeader):
     BASE = config_address(0, 31, 0)
     NAME = "lpc"
 
-    PMBASE = At(0x40, PmBase)
+    PMBASE = At(0x40, PmBase, effect="moves the power management block")
     ACPI_CNTL = At(0x44, AcpiControl)
     PIRQ_A_TO_D = AtArray(0x60, PirqRoute, count=4, stride=1)
     PIRQ_E_TO_H = AtArray(0x68, PirqRoute, count=4, stride=1)
-    RCBA = At(0xF0, RootComplexBase)
+    RCBA = At(0xF0, RootComplexBase, effect="moves the chipset configuration registers")
 
 
-class DeviceInterruptRoute(Register, width=16):
+class DeviceInterruptRoute(Register, width=16, reserved="undefined"):
     """DnnIR: PIRQ (0 is A) of each interrupt pin of device nn; 3210h at reset."""
 
     INTA = Field(2, 0)
@@ -153,10 +155,10 @@ class Piix3Isa(CommonHeader):
     PIRQ_A_TO_D = AtArray(0x60, PirqRoute, count=4, stride=1)
 
 
-class PmRegMisc(Register, width=8):
+class PmRegMisc(Register, width=8, reserved="undefined"):
     """PMREGMISC of PIIX4."""
 
-    PMIOSE = Field(0)  # PMBA decodes
+    PMIOSE = Field(0, effect="decodes the power management block")  # PMBA decodes
 
 
 class Piix4PowerManagement(CommonHeader):
@@ -165,13 +167,13 @@ class Piix4PowerManagement(CommonHeader):
     BASE = config_address(0, 1, 3)
     NAME = "piix4_pm"
 
-    PMBA = At(0x40, PmBase)
+    PMBA = At(0x40, PmBase, effect="moves the power management block")
     PMREGMISC = At(0x80, PmRegMisc)
-    SMBUS_BASE = At(0x90, Plain32)
-    SMBUS_HOST_CONFIG = At(0xD2, Plain8)
+    SMBUS_BASE = At(0x90, Plain32, effect="moves the SMBus host")
+    SMBUS_HOST_CONFIG = At(0xD2, Plain8, effect="enables the SMBus host")
 
 
-class ResetControl(Register, width=8):
+class ResetControl(Register, width=8, reserved="undefined"):
     """RST_CNT: RST_CPU going from 0 to 1 resets."""
 
     SYS_RST = Field(1)  # hard reset
@@ -186,4 +188,4 @@ class ResetControlPort(Block):
     BASE = 0xCF9
     NAME = "reset_control"
 
-    RST_CNT = At(0, ResetControl)
+    RST_CNT = At(0, ResetControl, effect="resets the machine")

@@ -3,6 +3,8 @@
 Source: Intel 64 and IA-32 SDM vol. 3A, "System Architecture Overview": "Control Registers", "Extended Control
 Registers", "System Flags and Fields in the EFLAGS Register"; vol. 3B, "Debug Registers"; vol. 1, "x87 FPU Status
 Register", "x87 FPU Control Word", "MXCSR Control and Status Register".
+
+Access kinds: the same sections; setting a reserved bit of CR3, CR4 and CR8 is #GP, the others are preserved.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ __all__ = [
 ]
 
 
-class Cr0(Register, width=64):
+class Cr0(Register, width=64, reserved="preserve"):
     """CR0. 60000010h at reset."""
 
     PE = Field(0)
@@ -56,7 +58,7 @@ class Cr2(Register, width=64):
     """CR2: the linear address of the last page fault."""
 
 
-class Cr3(Register, width=64):
+class Cr3(Register, width=64, reserved="fault"):
     """CR3 with CR4.PCIDE = 0."""
 
     PWT = Field(3)
@@ -72,7 +74,7 @@ class Cr3Pcid(Register, width=64):
     NO_INVALIDATE = Field(63, access="wo")
 
 
-class Cr4(Register, width=64):
+class Cr4(Register, width=64, reserved="fault"):
     """CR4."""
 
     VME = Field(0)
@@ -103,7 +105,7 @@ class Cr4(Register, width=64):
     LAM_SUP = Field(28)
 
 
-class Cr8(Register, width=64):
+class Cr8(Register, width=64, reserved="fault"):
     """CR8: the task priority class, bits 7:4 of the local APIC's TPR."""
 
     TPL = Field(3, 0)
@@ -180,7 +182,7 @@ class DrAddress(Register, width=64):
     """DR0 to DR3: the linear address of a breakpoint."""
 
 
-class Dr6(Register, width=64):
+class Dr6(Register, width=64, reserved="preserve"):
     """DR6, the debug status register: FFFF0FF0h when nothing happened; software clears what it has read."""
 
     B0 = Field(0)
@@ -194,7 +196,7 @@ class Dr6(Register, width=64):
     RTM = Field(16)  # 0: inside an RTM region
 
 
-class Dr7(Register, width=64):
+class Dr7(Register, width=64, reserved="preserve"):
     """DR7, the debug control register: 400h at reset (bit 10 is always 1)."""
 
     L0 = Field(0)

@@ -2,6 +2,9 @@
 
 Source: Intel 8237A datasheet, "Register Description"; page registers: Intel 82371AB (PIIX4) datasheet, "DMA Registers"
 ("DMA Low Page Registers"). Channels 0 to 3 move bytes, 5 to 7 words; channel 4 is the cascade.
+
+Access kinds: the same sections, which do not state what reserved bits read. The mask register can be read on a PC
+(PIIX4 datasheet, "DMA Registers").
 """
 
 from __future__ import annotations
@@ -75,14 +78,14 @@ class DmaCommand(Register, width=8):
     DACK_ACTIVE_HIGH = Field(7)
 
 
-class DmaRequest(Register, width=8):
+class DmaRequest(Register, width=8, reserved="undefined"):
     """Request register."""
 
     CHANNEL = Field(1, 0)
     SET = Field(2)
 
 
-class DmaSingleMask(Register, width=8):
+class DmaSingleMask(Register, width=8, reserved="undefined"):
     """Write single mask bit."""
 
     CHANNEL = Field(1, 0)
@@ -99,7 +102,7 @@ class DmaMode(Register, width=8):
     MODE = Field(7, 6, TransferMode)
 
 
-class DmaMaskAll(Register, width=8):
+class DmaMaskAll(Register, width=8, reserved="undefined"):
     """Write all mask register bits."""
 
     MASK = Field(3, 0)
@@ -114,8 +117,8 @@ class ChannelRegisters(Block):
 
     SPACE = Space.PORT
 
-    ADDRESS = At(0, DmaByte)
-    COUNT = At(1, DmaByte)  # transfers minus 1
+    ADDRESS = At(0, DmaByte, effect="moves the byte pointer")
+    COUNT = At(1, DmaByte, effect="moves the byte pointer")  # transfers minus 1
 
 
 class WordChannelRegisters(Block):
@@ -123,8 +126,8 @@ class WordChannelRegisters(Block):
 
     SPACE = Space.PORT
 
-    ADDRESS = At(0, DmaByte)
-    COUNT = At(2, DmaByte)
+    ADDRESS = At(0, DmaByte, effect="moves the byte pointer")
+    COUNT = At(2, DmaByte, effect="moves the byte pointer")
 
 
 class Dma8237Slave(Block):
@@ -140,9 +143,9 @@ class Dma8237Slave(Block):
     REQUEST = At(0x09, DmaRequest, access="wo")
     SINGLE_MASK = At(0x0A, DmaSingleMask, access="wo")
     MODE = At(0x0B, DmaMode, access="wo")
-    CLEAR_BYTE_POINTER = At(0x0C, DmaByte, access="wo")
-    MASTER_CLEAR = At(0x0D, DmaByte, access="wo")
-    CLEAR_MASK = At(0x0E, DmaByte, access="wo")
+    CLEAR_BYTE_POINTER = At(0x0C, DmaByte, access="wo", effect="clears the byte pointer")
+    MASTER_CLEAR = At(0x0D, DmaByte, access="wo", effect="resets the controller")
+    CLEAR_MASK = At(0x0E, DmaByte, access="wo", effect="opens every channel")
     MASK_ALL = At(0x0F, DmaMaskAll)
 
 
@@ -159,9 +162,9 @@ class Dma8237Master(Block):
     REQUEST = At(0x12, DmaRequest, access="wo")
     SINGLE_MASK = At(0x14, DmaSingleMask, access="wo")
     MODE = At(0x16, DmaMode, access="wo")
-    CLEAR_BYTE_POINTER = At(0x18, DmaByte, access="wo")
-    MASTER_CLEAR = At(0x1A, DmaByte, access="wo")
-    CLEAR_MASK = At(0x1C, DmaByte, access="wo")
+    CLEAR_BYTE_POINTER = At(0x18, DmaByte, access="wo", effect="clears the byte pointer")
+    MASTER_CLEAR = At(0x1A, DmaByte, access="wo", effect="resets the controller")
+    CLEAR_MASK = At(0x1C, DmaByte, access="wo", effect="opens every channel")
     MASK_ALL = At(0x1E, DmaMaskAll)
 
 

@@ -3,6 +3,9 @@
 Source: Intel 82574 GbE Controller Family datasheet, chapters "Programming Interface" ("Register Summary Table",
 "Interrupt Register Descriptions", "Receive Register Descriptions", "Transmit Register Descriptions") and "Inline
 Functions" ("Legacy Receive Descriptor Format", "Legacy Transmit Descriptor Format").
+
+Access kinds: the same chapters. Reserved bits of the control registers are not stated; those of the ring registers and
+of receive addresses read as 0.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ __all__ = [
     "E1000E_DEVICE_ID",
     "E1000E_VENDOR_ID",
     "RING_ALIGNMENT",
+    "AbsoluteDelay",
+    "AutoClear",
+    "DelayTimer",
     "DescriptorControl",
     "DeviceControl",
     "DeviceStatus",
@@ -30,7 +36,9 @@ __all__ = [
     "ReceiveControl",
     "ReceiveDescriptor",
     "ReceiveRing",
+    "RingBase",
     "RingLength",
+    "RingPointer",
     "TransmitControl",
     "TransmitDescriptor",
     "TransmitRing",
@@ -42,35 +50,35 @@ DESCRIPTOR_SIZE = 16
 RING_ALIGNMENT = 16  # bytes; the length is a multiple of 128
 
 
-class DeviceControl(Register, width=32):
+class DeviceControl(Register, width=32, reserved="undefined"):
     """CTRL."""
 
     FD = Field(0)
-    GIO_MASTER_DISABLE = Field(2)
+    GIO_MASTER_DISABLE = Field(2, effect="stops the card's accesses")
     ASDE = Field(5)
-    SLU = Field(6)  # set link up
+    SLU = Field(6, effect="sets the link up")  # set link up
     SPEED = Field(9, 8)
     FRCSPD = Field(11)
     FRCDPLX = Field(12)
-    RST = Field(26)
+    RST = Field(26, access="w1s", effect="resets the card")
     RFCE = Field(27)
     TFCE = Field(28)
     VME = Field(30)
-    PHY_RST = Field(31)
+    PHY_RST = Field(31, effect="resets the PHY")
 
 
-class DeviceStatus(Register, width=32):
+class DeviceStatus(Register, width=32, reserved="undefined"):
     """STATUS."""
 
     FD = Field(0, access="ro")
-    LU = Field(1, access="ro")  # link up
+    LU = Field(1, access="ro", volatile=True)  # link up
     LAN_ID = Field(3, 2, access="ro")
     TXOFF = Field(4, access="ro")
     SPEED = Field(7, 6, access="ro")
     GIO_MASTER_ENABLE = Field(19, access="ro")
 
 
-class ExtendedControl(Register, width=32):
+class ExtendedControl(Register, width=32, reserved="undefined"):
     """CTRL_EXT."""
 
     EIAME = Field(24)  # extended interrupt auto-mask
@@ -79,7 +87,7 @@ class ExtendedControl(Register, width=32):
     PBA_SUPPORT = Field(31)  # MSI-X: the device clears pending bits as the specification says
 
 
-class InterruptCause(Register, width=32):
+class InterruptCause(Register, width=32, reserved="undefined"):
     """ICS, IMS, IMC: causes to set, to enable, to disable (writing 1s)."""
 
     TXDW = Field(0)
@@ -100,19 +108,29 @@ class InterruptCause(Register, width=32):
     OTHER = Field(24)
 
 
-class InterruptCauseRead(InterruptCause):
+class InterruptCauseRead(InterruptCause, reserved="undefined"):
     """ICR: as above; write 1 to clear, and cleared by reading in most modes."""
 
     INT_ASSERTED = Field(31)
 
 
-class InterruptThrottling(Register, width=32):
+class AutoClear(Register, width=32, reserved="undefined"):
+    """EIAC: the MSI-X causes that a message clears."""
+
+    RXQ0 = Field(20)
+    RXQ1 = Field(21)
+    TXQ0 = Field(22)
+    TXQ1 = Field(23)
+    OTHER = Field(24)
+
+
+class InterruptThrottling(Register, width=32, reserved="undefined"):
     """ITR and EITR: minimum time between interrupts, in units of 256 ns; 0 is off."""
 
     INTERVAL = Field(15, 0)
 
 
-class InterruptVectorAllocation(Register, width=32):
+class InterruptVectorAllocation(Register, width=32, reserved="undefined"):
     """IVAR: MSI-X vector of each cause, each with a valid bit."""
 
     RXQ0 = Field(2, 0)
@@ -128,10 +146,10 @@ class InterruptVectorAllocation(Register, width=32):
     TX_WRITE_BACK = Field(31)  # interrupt on every transmit write-back
 
 
-class ReceiveControl(Register, width=32):
+class ReceiveControl(Register, width=32, reserved="undefined"):
     """RCTL."""
 
-    EN = Field(1)
+    EN = Field(1, effect="starts reception")
     SBP = Field(2)
     UPE = Field(3)
     MPE = Field(4)
@@ -151,10 +169,10 @@ class ReceiveControl(Register, width=32):
     SECRC = Field(26)
 
 
-class TransmitControl(Register, width=32):
+class TransmitControl(Register, width=32, reserved="undefined"):
     """TCTL."""
 
-    EN = Field(1)
+    EN = Field(1, effect="starts transmission")
     PSP = Field(3)
     CT = Field(11, 4)
     COLD = Field(21, 12)
@@ -165,7 +183,7 @@ class TransmitControl(Register, width=32):
     MULR = Field(28)
 
 
-class DescriptorControl(Register, width=32):
+class DescriptorControl(Register, width=32, reserved="undefined"):
     """RXDCTL and TXDCTL: when descriptors are fetched and written back."""
 
     PTHRESH = Field(5, 0)
@@ -175,13 +193,38 @@ class DescriptorControl(Register, width=32):
     LWTHRESH = Field(31, 25)
 
 
-class RingLength(Register, width=32):
+class RingLength(Register, width=32, reserved="zero"):
     """RDLEN and TDLEN: bytes, a multiple of 128."""
 
     LEN = Field(19, 7)  # bytes >> 7
 
 
-class ReceiveAddressHigh(Register, width=32):
+class RingBase(Register, width=32, reserved="zero"):
+    """RDBAL and TDBAL: bits 31:4 of the ring's address."""
+
+    ADDRESS_31_4 = Field(31, 4)
+
+
+class RingPointer(Register, width=32, reserved="zero"):
+    """RDH, RDT, TDH, TDT: a descriptor's number."""
+
+    INDEX = Field(15, 0)
+
+
+class DelayTimer(Register, width=32, reserved="undefined"):
+    """RDTR and TIDV, in units of 1.024 us."""
+
+    DELAY = Field(15, 0)
+    FLUSH = Field(31, access="wz", effect="ends the delay at once")
+
+
+class AbsoluteDelay(Register, width=32, reserved="undefined"):
+    """RADV and TADV, in units of 1.024 us."""
+
+    DELAY = Field(15, 0)
+
+
+class ReceiveAddressHigh(Register, width=32, reserved="zero"):
     """RAHn."""
 
     RAH = Field(15, 0)
@@ -194,11 +237,11 @@ class ReceiveRing(Block):
 
     SPACE = Space.MMIO
 
-    RDBAL = At(0x00, Plain32)
+    RDBAL = At(0x00, RingBase)
     RDBAH = At(0x04, Plain32)
     RDLEN = At(0x08, RingLength)
-    RDH = At(0x10, Plain32)
-    RDT = At(0x18, Plain32)
+    RDH = At(0x10, RingPointer)
+    RDT = At(0x18, RingPointer)
     RXDCTL = At(0x28, DescriptorControl)
 
 
@@ -207,11 +250,11 @@ class TransmitRing(Block):
 
     SPACE = Space.MMIO
 
-    TDBAL = At(0x00, Plain32)
+    TDBAL = At(0x00, RingBase)
     TDBAH = At(0x04, Plain32)
     TDLEN = At(0x08, RingLength)
-    TDH = At(0x10, Plain32)
-    TDT = At(0x18, Plain32)
+    TDH = At(0x10, RingPointer)
+    TDT = At(0x18, RingPointer)
     TXDCTL = At(0x28, DescriptorControl)
 
 
@@ -233,23 +276,23 @@ class E1000e(Block):
     CTRL = At(0x0000, DeviceControl)
     STATUS = At(0x0008, DeviceStatus, access="ro")
     CTRL_EXT = At(0x0018, ExtendedControl)
-    ICR = At(0x00C0, InterruptCauseRead)
+    ICR = At(0x00C0, InterruptCauseRead, access="w1c", effect="a read clears the causes")
     ITR = At(0x00C4, InterruptThrottling)
-    ICS = At(0x00C8, InterruptCause, access="wo")
-    IMS = At(0x00D0, InterruptCause)
+    ICS = At(0x00C8, InterruptCause, access="wo", effect="raises the causes")
+    IMS = At(0x00D0, InterruptCause, access="w1s")
     IMC = At(0x00D8, InterruptCause, access="wo")
-    EIAC = At(0x00DC, InterruptCause)  # causes that MSI-X delivery clears
+    EIAC = At(0x00DC, AutoClear)  # causes that MSI-X delivery clears
     IAM = At(0x00E0, InterruptCause)
     IVAR = At(0x00E4, InterruptVectorAllocation)
     EITR = AtArray(0x00E8, InterruptThrottling, count=5, stride=4)
     RCTL = At(0x0100, ReceiveControl)
     TCTL = At(0x0400, TransmitControl)
-    RDTR = At(0x2820, Plain32)  # receive delay, in units of 1.024 us
-    RADV = At(0x282C, Plain32)
+    RDTR = At(0x2820, DelayTimer)  # receive delay, in units of 1.024 us
+    RADV = At(0x282C, AbsoluteDelay)
     RX = Array(0x2800, ReceiveRing, count=2, stride=0x100)
     TX = Array(0x3800, TransmitRing, count=2, stride=0x100)
-    TIDV = At(0x3820, Plain32)
-    TADV = At(0x382C, Plain32)
+    TIDV = At(0x3820, DelayTimer)
+    TADV = At(0x382C, AbsoluteDelay)
     RECEIVE_ADDRESS = Array(0x5400, ReceiveAddress, count=16, stride=8)
 
 

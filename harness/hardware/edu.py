@@ -1,6 +1,8 @@
 """QEMU's educational PCI device: an interrupt at a write, a factorial, a DMA engine.
 
 Source: QEMU documentation, "EDU device" (docs/specs/edu). Below offset 80h only 32-bit accesses are allowed.
+
+Access kinds: the same page, which does not state what reserved bits read.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class EduValue(Register, width=32):
     """A 32-bit number without fields."""
 
 
-class EduStatus(Register, width=32):
+class EduStatus(Register, width=32, reserved="undefined"):
     """Status register."""
 
     COMPUTING = Field(0, access="ro")
@@ -66,10 +68,10 @@ class EduAddress(Register, width=64):
     """DMA source, destination or count."""
 
 
-class EduDmaCommand(Register, width=64):
+class EduDmaCommand(Register, width=64, reserved="undefined"):
     """DMA command register; START clears itself at the end."""
 
-    START = Field(0)
+    START = Field(0, effect="starts a transfer")
     DIRECTION = Field(1, values=TransferDirection)
     INTERRUPT_ENABLE = Field(2)  # raises interrupt 100h at the end
 
@@ -81,12 +83,12 @@ class Edu(Block):
     NAME = "edu"
 
     IDENTIFICATION = At(0x00, EduIdentification, access="ro")
-    LIVENESS = At(0x04, EduValue)  # reads back inverted
-    FACTORIAL = At(0x08, EduValue)
+    LIVENESS = At(0x04, EduValue, volatile=True)  # reads back inverted
+    FACTORIAL = At(0x08, EduValue, effect="starts a computation")
     STATUS = At(0x20, EduStatus)
     INTERRUPT_STATUS = At(0x24, EduValue, access="ro")
-    INTERRUPT_RAISE = At(0x60, EduValue, access="wo")
-    INTERRUPT_ACKNOWLEDGE = At(0x64, EduValue, access="wo")
+    INTERRUPT_RAISE = At(0x60, EduValue, access="wo", effect="raises an interrupt")
+    INTERRUPT_ACKNOWLEDGE = At(0x64, EduValue, access="wo", effect="clears interrupts")
     DMA_SOURCE = At(0x80, EduAddress)
     DMA_DESTINATION = At(0x88, EduAddress)
     DMA_COUNT = At(0x90, EduAddress)

@@ -1,6 +1,8 @@
 """The 82077AA floppy disk controller, ports 3F0h to 3F7h, IRQ 6, DMA channel 2.
 
 Source: Intel 82077AA datasheet, "Registers" and "Command Set / Descriptions".
+
+Access kinds: the same sections, which do not state what undefined bits read.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ __all__ = [
     "MainStatus",
     "StatusRegister0",
     "StatusRegister1",
+    "TapeDrive",
 ]
 
 IRQ = 6
@@ -65,9 +68,15 @@ class DigitalOutput(Register, width=8):
     """DOR; 1Ch is drive 0, motor on, DMA and interrupt on, not in reset."""
 
     DRIVE_SELECT = Field(1, 0)
-    RESET = Field(2)  # active low
+    RESET = Field(2, effect="resets the controller")  # active low
     DMAGATE = Field(3)  # DMA and interrupt enabled
     MOTOR_ENABLE = Field(7, 4)  # bit n: drive n
+
+
+class TapeDrive(Register, width=8, reserved="undefined"):
+    """TDR."""
+
+    TAPE_SELECT = Field(1, 0)
 
 
 class MainStatus(Register, width=8):
@@ -80,7 +89,7 @@ class MainStatus(Register, width=8):
     RQM = Field(7, access="ro")
 
 
-class DataRateSelect(Register, width=8):
+class DataRateSelect(Register, width=8, reserved="undefined"):
     """DSR."""
 
     DRATE = Field(1, 0)
@@ -89,13 +98,13 @@ class DataRateSelect(Register, width=8):
     SOFTWARE_RESET = Field(7)
 
 
-class DigitalInput(Register, width=8):
+class DigitalInput(Register, width=8, reserved="undefined"):
     """DIR."""
 
     DSKCHG = Field(7, access="ro")
 
 
-class ConfigurationControl(Register, width=8):
+class ConfigurationControl(Register, width=8, reserved="undefined"):
     """CCR; 0 is 500 kbit/s."""
 
     DRATE = Field(1, 0)
@@ -129,12 +138,12 @@ class Floppy(Block):
     BASE = 0x3F0
     NAME = "floppy"
 
-    SRA = At(0, FloppyByte, access="ro")
-    SRB = At(1, FloppyByte, access="ro")
+    SRA = At(0, FloppyByte, access="ro", volatile=True)
+    SRB = At(1, FloppyByte, access="ro", volatile=True)
     DOR = At(2, DigitalOutput)
-    TDR = At(3, FloppyByte)
+    TDR = At(3, TapeDrive)
     MSR = At(4, MainStatus, access="ro")
     DSR = At(4, DataRateSelect, access="wo")
-    FIFO = At(5, FloppyByte)
+    FIFO = At(5, FloppyByte, effect="is a command, a parameter or data")
     DIR = At(7, DigitalInput, access="ro")
     CCR = At(7, ConfigurationControl, access="wo")

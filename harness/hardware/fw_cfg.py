@@ -71,5 +71,5 @@ class FwCfg(Block):
 
     SELECTOR = At(0, FwCfgSelector, access="wo")
     DATA = At(1, FwCfgByte, access="ro")
-    DMA_ADDRESS_HIGH = At(4, FwCfgDmaAddress)
-    DMA_ADDRESS_LOW = At(8, FwCfgDmaAddress)
+    DMA_ADDRESS_HIGH = At(4, FwCfgDmaAddress, volatile=True)
+    DMA_ADDRESS_LOW = At(8, FwCfgDmaAddress, effect="starts a transfer")

@@ -2,6 +2,9 @@
 
 Source: IA-PC HPET (High Precision Event Timers) Specification, revision 1.0a, section 2.3 "Register Model". Registers
 are 64 bit wide; 32-bit accesses to either half are allowed. Names drop the specification's `Tn_` and `_CNF`.
+
+Access kinds: the same section; reserved bits and VAL_SET read as 0: Intel I/O Controller Hub 9 datasheet, "High
+Precision Event Timer Registers".
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ class TimerType(IntEnum):
     PERIODIC = 1
 
 
-class HpetCapabilities(Register, width=64):
+class HpetCapabilities(Register, width=64, reserved="zero"):
     """General Capabilities and ID Register."""
 
     REV_ID = Field(7, 0, access="ro")
@@ -58,14 +61,14 @@ class HpetCapabilities(Register, width=64):
     COUNTER_CLK_PERIOD = Field(63, 32, access="ro")  # femtoseconds per tick
 
 
-class HpetConfiguration(Register, width=64):
+class HpetConfiguration(Register, width=64, reserved="zero"):
     """General Configuration Register."""
 
     ENABLE = Field(0)  # ENABLE_CNF: main counter runs, interrupts allowed
-    LEGACY_ROUTE = Field(1)  # LEG_RT_CNF: timer 0 replaces the PIT, timer 1 the RTC
+    LEGACY_ROUTE = Field(1, optional=True)  # LEG_RT_CNF: timer 0 replaces the PIT, timer 1 the RTC
 
 
-class HpetInterruptStatus(Register, width=64):
+class HpetInterruptStatus(Register, width=64, reserved="zero"):
     """General Interrupt Status Register: bit n is level-triggered timer n; write 1 to clear."""
 
     STATUS = Field(31, 0, access="w1c")
@@ -75,18 +78,18 @@ class MainCounter(Register, width=64):
     """Main Counter Value Register; write it only while the counter is halted."""
 
 
-class TimerConfiguration(Register, width=64):
+class TimerConfiguration(Register, width=64, reserved="zero"):
     """Timer n Configuration and Capability Register."""
 
     INT_TYPE = Field(1, values=InterruptType)
     INT_ENABLE = Field(2)
-    TYPE = Field(3, values=TimerType)
+    TYPE = Field(3, values=TimerType, optional=True)  # read-only where PERIODIC_CAP is 0
     PERIODIC_CAP = Field(4, access="ro")
     SIZE_CAP = Field(5, access="ro")  # 1: 64-bit comparator
-    VAL_SET = Field(6, access="wo")  # the next comparator write sets the accumulator of a periodic timer
-    MODE_32 = Field(8)  # 32MODE: a 64-bit timer works as a 32-bit one
-    ROUTE = Field(13, 9)  # INT_ROUTE: IO APIC pin
-    FSB_ENABLE = Field(14)
+    VAL_SET = Field(6, access="wz")  # the next comparator write sets the accumulator of a periodic timer
+    MODE_32 = Field(8, optional=True)  # 32MODE: a 64-bit timer works as a 32-bit one
+    ROUTE = Field(13, 9, volatile=True)  # INT_ROUTE: IO APIC pin; keeps those that ROUTE_CAP names
+    FSB_ENABLE = Field(14, optional=True)
     FSB_CAP = Field(15, access="ro")  # FSB_INT_DEL_CAP
     ROUTE_CAP = Field(63, 32, access="ro")  # INT_ROUTE_CAP: bit n set: pin n is possible
 
@@ -102,8 +105,8 @@ class TimerComparator(Register, width=64):
 class FsbRoute(Register, width=64):
     """Timer n FSB Interrupt Route Register: an MSI's address and data."""
 
-    VALUE = Field(31, 0)
-    ADDRESS = Field(63, 32)
+    VALUE = Field(31, 0, optional=True)
+    ADDRESS = Field(63, 32, optional=True)
 
 
 class HpetTimer(Block):

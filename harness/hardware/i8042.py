@@ -2,6 +2,8 @@
 
 Source: IBM Personal System/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller"; port
 92h: "System Control Port A".
+
+Access kinds: the same section, which does not state what reserved bits read.
 """
 
 from __future__ import annotations
@@ -81,16 +83,16 @@ class I8042(Block):
     BASE = 0x60
     NAME = "i8042"
 
-    DATA = At(0, I8042Data)
+    DATA = At(0, I8042Data, effect="is data or a parameter")
     STATUS = At(4, ControllerStatus, access="ro")
     COMMAND = At(4, ControllerCommand, access="wo")
 
 
-class SystemControlA(Register, width=8):
+class SystemControlA(Register, width=8, reserved="undefined"):
     """System Control Port A."""
 
-    FAST_RESET = Field(0)
-    A20 = Field(1)
+    FAST_RESET = Field(0, effect="resets the processor")
+    A20 = Field(1, effect="masks address line 20")
 
 
 class SystemControlPortA(Block):

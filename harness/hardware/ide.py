@@ -2,6 +2,8 @@
 
 Source: ATA/ATAPI-6, "I/O register descriptions"; "Programming Interface for Bus Master IDE Controller", revision 1.0;
 Intel 82371SB (PIIX3) datasheet, "IDETIM—IDE Timing Register".
+
+Access kinds: the same sections; reserved bits of the bus master's command and status return 0.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ __all__ = [
     "IdeTiming",
     "Piix3Ide",
     "PrdEntry",
+    "PrdTable",
     "TaskFile",
 ]
 
@@ -42,7 +45,7 @@ class TaskFile(Block):
     BASE = PRIMARY_TASK_FILE
     NAME = "ide"
 
-    DATA = At(0, Plain16)
+    DATA = At(0, Plain16, effect="is the data of a command")
     ERROR = At(1, AtaError, access="ro", alias=True)
     FEATURES = At(1, AtaByte, access="wo", alias=True)
     SECTOR_COUNT = At(2, AtaByte)
@@ -72,14 +75,14 @@ class BusMasterDirection(IntEnum):
     WRITE_MEMORY = 1  # device to memory
 
 
-class BusMasterCommand(Register, width=8):
+class BusMasterCommand(Register, width=8, reserved="zero"):
     """BMICx."""
 
-    SSBM = Field(0)  # start
+    SSBM = Field(0, effect="starts the bus master")  # start
     RWCON = Field(3, values=BusMasterDirection)
 
 
-class BusMasterStatus(Register, width=8):
+class BusMasterStatus(Register, width=8, reserved="zero"):
     """BMISx."""
 
     BMIDEA = Field(0, access="ro")  # active
@@ -90,6 +93,12 @@ class BusMasterStatus(Register, width=8):
     SIMPLEX = Field(7, access="ro")
 
 
+class PrdTable(Register, width=32, reserved="undefined"):
+    """BMIDTPx: bits 31:2 of the descriptor table's address."""
+
+    ADDRESS_31_2 = Field(31, 2)
+
+
 class BusMaster(Block):
     """One channel in BAR 4: primary at 0, secondary at 8."""
 
@@ -98,7 +107,7 @@ class BusMaster(Block):
 
     COMMAND = At(0, BusMasterCommand)
     STATUS = At(2, BusMasterStatus)
-    PRD_TABLE = At(4, Plain32)  # dword-aligned, not crossing 64 KiB
+    PRD_TABLE = At(4, PrdTable)  # dword-aligned, not crossing 64 KiB
 
 
 class PrdEntry(Register, width=64):
@@ -121,7 +130,7 @@ class PrdEntry(Register, width=64):
         return cls.of(BASE=address >> 1, BYTE_COUNT=size >> 1 & 0x7FFF, EOT=last)
 
 
-class IdeTiming(Register, width=16):
+class IdeTiming(Register, width=16, reserved="undefined"):
     """IDETIM."""
 
     IDE_DECODE_ENABLE = Field(15)
@@ -133,6 +142,6 @@ class Piix3Ide(CommonHeader):
     BASE = config_address(0, 1, 1)
     NAME = "piix3_ide"
 
-    BUS_MASTER_BASE = At(0x20, Plain32)
+    BUS_MASTER_BASE = At(0x20, Plain32, effect="moves the bus master registers")
     IDETIM_PRIMARY = At(0x40, IdeTiming)
     IDETIM_SECONDARY = At(0x42, IdeTiming)

@@ -3,6 +3,8 @@
 Source: Intel 82093AA I/O Advanced Programmable Interrupt Controller datasheet, "I/O APIC Registers"; the EOI register
 and version 20h: Intel I/O Controller Hub 9 datasheet, "APIC Indirect Registers"; the remappable form of an entry: Intel
 VT-d specification, "I/OxAPIC Programming".
+
+Access kinds: the same sections of the 82093AA datasheet, which states nothing of what reserved bits read.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ IOAPIC_DEFAULT_BASE = 0xFEC0_0000
 PINS = 24  # of the 82093AA; IoApicVersion.MAXIMUM_REDIRECTION_ENTRY has the real number
 
 
-class IoRegSel(Register, width=32):
+class IoRegSel(Register, width=32, reserved="undefined"):
     """I/O Register Select: which register IOWIN shows."""
 
     REGISTER_INDEX = Field(7, 0)
@@ -43,7 +45,7 @@ class IoWin(Register, width=32):
     """I/O Window: the selected register."""
 
 
-class IoApicEoi(Register, width=32):
+class IoApicEoi(Register, width=32, reserved="undefined"):
     """EOI register (version 20h and later): ends the level interrupt of every entry with this vector."""
 
     VECTOR = Field(7, 0, access="wo")
@@ -57,30 +59,30 @@ class IoApicWindow(Block):
     NAME = "ioapic_window"
 
     IOREGSEL = At(0x00, IoRegSel)
-    IOWIN = At(0x10, IoWin)
-    EOI = At(0x40, IoApicEoi, access="wo")
+    IOWIN = At(0x10, IoWin, effect="reaches the register that IOREGSEL selects")
+    EOI = At(0x40, IoApicEoi, access="wo", effect="ends the level interrupt of a vector")
 
 
-class IoApicId(Register, width=32):
+class IoApicId(Register, width=32, reserved="undefined"):
     """IO APIC Identification Register (index 00h)."""
 
     ID = Field(27, 24)
 
 
-class IoApicVersion(Register, width=32):
+class IoApicVersion(Register, width=32, reserved="undefined"):
     """IO APIC Version Register (index 01h)."""
 
     VERSION = Field(7, 0, access="ro")
     MAXIMUM_REDIRECTION_ENTRY = Field(23, 16, access="ro")  # number of entries minus 1
 
 
-class IoApicArbitration(Register, width=32):
+class IoApicArbitration(Register, width=32, reserved="undefined"):
     """IO APIC Arbitration Register (index 02h)."""
 
     ARBITRATION_ID = Field(27, 24, access="ro")
 
 
-class RedirectionLow(Register, width=32):
+class RedirectionLow(Register, width=32, reserved="undefined"):
     """Bits 31:0 of a redirection table entry."""
 
     VECTOR = Field(7, 0)
@@ -93,13 +95,13 @@ class RedirectionLow(Register, width=32):
     MASK = Field(16)
 
 
-class RedirectionHigh(Register, width=32):
+class RedirectionHigh(Register, width=32, reserved="undefined"):
     """Bits 63:32 of a redirection table entry."""
 
     DESTINATION = Field(31, 24)
 
 
-class RedirectionEntry(Register, width=64):
+class RedirectionEntry(Register, width=64, reserved="undefined"):
     """I/O Redirection Table Register: where and how one input pin's interrupt goes."""
 
     VECTOR = Field(7, 0)
@@ -113,7 +115,7 @@ class RedirectionEntry(Register, width=64):
     DESTINATION = Field(63, 56)
 
 
-class RemappableEntry(Register, width=64):
+class RemappableEntry(Register, width=64, reserved="undefined"):
     """A redirection table entry in VT-d's remappable format: it names an interrupt remapping table entry."""
 
     VECTOR = Field(7, 0)  # must equal the IRTE's, so that the EOI finds the pin

@@ -4,6 +4,10 @@ Source: Intel 64 and IA-32 SDM vol. 3A, "Advanced Programmable Interrupt Control
 Diagram" (register address map), "Issuing Interprocessor Interrupts", "Handling Interrupts", "Extended XAPIC (x2APIC)".
 The local vector table and the timer are in `harness.hardware.lapic_lvt`. Offsets are bytes from the base; every xAPIC
 register is 32 bit wide and aligned to 16 bytes.
+
+Access kinds: the figures and tables of the same sections; "Error Handling" (ESR), "Logical Destination Mode and
+Logical APIC ID" (LDR, DFR: bits 27:0 are all ones), "x2APIC Register Address Space" (reserved bits fault). What
+reserved bits of the xAPIC read is not stated: vol. 1, "Reserved Bits and Software Compatibility".
 """
 
 from __future__ import annotations
@@ -85,7 +89,7 @@ class Level(IntEnum):
     ASSERT = 1
 
 
-class LocalApicId(Register, width=32):
+class LocalApicId(Register, width=32, reserved="undefined"):
     """Local APIC ID Register, xAPIC: 8 bits."""
 
     APIC_ID = Field(31, 24)
@@ -97,7 +101,7 @@ class X2ApicId(Register, width=32):
     APIC_ID = Field(31, 0, access="ro")
 
 
-class LocalApicVersion(Register, width=32):
+class LocalApicVersion(Register, width=32, reserved="undefined"):
     """Local APIC Version Register."""
 
     VERSION = Field(7, 0, access="ro")  # 10h to 15h: integrated APIC
@@ -105,21 +109,21 @@ class LocalApicVersion(Register, width=32):
     EOI_BROADCAST_SUPPRESSION = Field(24, access="ro")
 
 
-class Tpr(Register, width=32):
+class Tpr(Register, width=32, reserved="undefined"):
     """Task Priority Register. CR8 is the class, `PRIORITY_CLASS`, alone."""
 
     PRIORITY_CLASS = Field(7, 4)
     PRIORITY_SUB_CLASS = Field(3, 0)
 
 
-class Apr(Register, width=32):
+class Apr(Register, width=32, reserved="undefined"):
     """Arbitration Priority Register (not on the Pentium 4 and later)."""
 
     PRIORITY_CLASS = Field(7, 4, access="ro")
     PRIORITY_SUB_CLASS = Field(3, 0, access="ro")
 
 
-class Ppr(Register, width=32):
+class Ppr(Register, width=32, reserved="undefined"):
     """Processor Priority Register: what interrupts the processor takes now."""
 
     PRIORITY_CLASS = Field(7, 4, access="ro")
@@ -134,7 +138,7 @@ class RemoteRead(Register, width=32):
     """Remote Read Register (not on current processors)."""
 
 
-class Ldr(Register, width=32):
+class Ldr(Register, width=32, reserved="undefined"):
     """Logical Destination Register, xAPIC. In the cluster model 31:28 is the cluster and 27:24 the member."""
 
     LOGICAL_APIC_ID = Field(31, 24)
@@ -152,7 +156,7 @@ class X2ApicLdr(Register, width=32):
         return cls.of(CLUSTER_ID=apic_id >> 4, LOGICAL_ID=1 << (apic_id & 0xF))
 
 
-class Dfr(Register, width=32):
+class Dfr(Register, width=32, reserved="ones"):
     """Destination Format Register, xAPIC only. The reserved bits are all ones: use `Dfr.model`."""
 
     MODEL = Field(31, 28, DestinationModel)
@@ -163,33 +167,33 @@ class Dfr(Register, width=32):
         return cls.of(0x0FFF_FFFF, MODEL=model)
 
 
-class Svr(Register, width=32):
+class Svr(Register, width=32, reserved="undefined"):
     """Spurious-Interrupt Vector Register; 1FFh enables the APIC with spurious vector FFh."""
 
     VECTOR = Field(7, 0)
-    ENABLE = Field(8)  # APIC software enable
-    FOCUS_PROCESSOR_CHECKING = Field(9)  # 1 disables it; reserved since the Pentium 4
-    EOI_BROADCAST_SUPPRESSION = Field(12)
+    ENABLE = Field(8, effect="software disable sets every mask of the LVT")
+    FOCUS_PROCESSOR_CHECKING = Field(9, optional=True)  # 1 disables it; reserved since the Pentium 4
+    EOI_BROADCAST_SUPPRESSION = Field(12, optional=True)
 
 
 class VectorBits(Register, width=32):
     """A 32-vector slice of ISR, TMR or IRR: bit n of slice i is vector 32 * i + n."""
 
 
-class Esr(Register, width=32):
+class Esr(Register, width=32, reserved="undefined"):
     """Error Status Register: write (any value) before each read, which latches what was seen since the last."""
 
-    SEND_CHECKSUM_ERROR = Field(0)
-    RECEIVE_CHECKSUM_ERROR = Field(1)
-    SEND_ACCEPT_ERROR = Field(2)
-    RECEIVE_ACCEPT_ERROR = Field(3)
-    REDIRECTABLE_IPI = Field(4)
-    SEND_ILLEGAL_VECTOR = Field(5)
-    RECEIVED_ILLEGAL_VECTOR = Field(6)
-    ILLEGAL_REGISTER_ADDRESS = Field(7)
+    SEND_CHECKSUM_ERROR = Field(0, access="ro")
+    RECEIVE_CHECKSUM_ERROR = Field(1, access="ro")
+    SEND_ACCEPT_ERROR = Field(2, access="ro")
+    RECEIVE_ACCEPT_ERROR = Field(3, access="ro")
+    REDIRECTABLE_IPI = Field(4, access="ro")
+    SEND_ILLEGAL_VECTOR = Field(5, access="ro")
+    RECEIVED_ILLEGAL_VECTOR = Field(6, access="ro")
+    ILLEGAL_REGISTER_ADDRESS = Field(7, access="ro")
 
 
-class IcrLow(Register, width=32):
+class IcrLow(Register, width=32, reserved="undefined"):
     """Interrupt Command Register bits 31:0; writing them sends the message."""
 
     VECTOR = Field(7, 0)
@@ -201,13 +205,13 @@ class IcrLow(Register, width=32):
     DESTINATION_SHORTHAND = Field(19, 18, DestinationShorthand)
 
 
-class IcrHigh(Register, width=32):
+class IcrHigh(Register, width=32, reserved="undefined"):
     """Interrupt Command Register bits 63:32, xAPIC."""
 
     DESTINATION = Field(31, 24)
 
 
-class X2Icr(Register, width=64):
+class X2Icr(Register, width=64, reserved="fault"):
     """Interrupt Command Register, x2APIC: one 64-bit MSR, 32-bit destination, no delivery status."""
 
     VECTOR = Field(7, 0)
@@ -219,7 +223,7 @@ class X2Icr(Register, width=64):
     DESTINATION = Field(63, 32)
 
 
-class SelfIpi(Register, width=32):
+class SelfIpi(Register, width=32, reserved="undefined"):
     """SELF IPI Register (x2APIC): sends a fixed edge interrupt to this processor."""
 
     VECTOR = Field(7, 0, access="wo")
@@ -232,22 +236,22 @@ class LocalApic(Block):
     BASE = APIC_DEFAULT_BASE
     NAME = "lapic"
 
-    ID = At(0x20, LocalApicId)
+    ID = At(0x20, LocalApicId, effect="changes the identity by which interrupts find the processor")
     VERSION = At(0x30, LocalApicVersion, access="ro")
     TPR = At(0x80, Tpr)
-    APR = At(0x90, Apr, access="ro")
+    APR = At(0x90, Apr, access="ro", effect="an illegal register address since the Pentium 4")
     PPR = At(0xA0, Ppr, access="ro")
-    EOI = At(0xB0, Eoi, access="wo")
-    RRD = At(0xC0, RemoteRead, access="ro")
+    EOI = At(0xB0, Eoi, access="wo", effect="ends the highest interrupt in service")
+    RRD = At(0xC0, RemoteRead, access="ro", effect="an illegal register address since the Pentium 4")
     LDR = At(0xD0, Ldr)
     DFR = At(0xE0, Dfr)
     SVR = At(0xF0, Svr)
     ISR = AtArray(0x100, VectorBits, count=8, stride=0x10, access="ro")
     TMR = AtArray(0x180, VectorBits, count=8, stride=0x10, access="ro")
     IRR = AtArray(0x200, VectorBits, count=8, stride=0x10, access="ro")
-    ESR = At(0x280, Esr)
-    LVT_CMCI = At(0x2F0, LvtCmci)
-    ICR_LOW = At(0x300, IcrLow)
+    ESR = At(0x280, Esr, effect="latches the errors since the last write")
+    LVT_CMCI = At(0x2F0, LvtCmci, effect="an illegal register address unless the maximum LVT entry is 6")
+    ICR_LOW = At(0x300, IcrLow, effect="sends an interrupt message")
     ICR_HIGH = At(0x310, IcrHigh)
     LVT_TIMER = At(0x320, LvtTimer)
     LVT_THERMAL = At(0x330, LvtThermal)
@@ -256,7 +260,7 @@ class LocalApic(Block):
     LVT_LINT1 = At(0x360, LvtLint)
     LVT_ERROR = At(0x370, LvtError)
     INITIAL_COUNT = At(0x380, InitialCount)
-    CURRENT_COUNT = At(0x390, CurrentCount, access="ro")
+    CURRENT_COUNT = At(0x390, CurrentCount, access="ro", volatile=True)
     DIVIDE_CONFIGURATION = At(0x3E0, DivideConfiguration)
 
 
@@ -271,15 +275,15 @@ class X2Apic(Block):
     VERSION = At(0x03, LocalApicVersion, access="ro")
     TPR = At(0x08, Tpr)
     PPR = At(0x0A, Ppr, access="ro")
-    EOI = At(0x0B, Eoi, access="wo")
+    EOI = At(0x0B, Eoi, access="wo", effect="ends the highest interrupt in service")
     LDR = At(0x0D, X2ApicLdr, access="ro")
     SVR = At(0x0F, Svr)
     ISR = AtArray(0x10, VectorBits, count=8, stride=1, access="ro")
     TMR = AtArray(0x18, VectorBits, count=8, stride=1, access="ro")
     IRR = AtArray(0x20, VectorBits, count=8, stride=1, access="ro")
-    ESR = At(0x28, Esr)
-    LVT_CMCI = At(0x2F, LvtCmci)
-    ICR = At(0x30, X2Icr)
+    ESR = At(0x28, Esr, effect="latches the errors; any value but 0 faults")
+    LVT_CMCI = At(0x2F, LvtCmci, effect="faults unless the maximum LVT entry is 6")
+    ICR = At(0x30, X2Icr, effect="sends an interrupt message")
     LVT_TIMER = At(0x32, LvtTimer)
     LVT_THERMAL = At(0x33, LvtThermal)
     LVT_PERFORMANCE = At(0x34, LvtPerformance)
@@ -287,9 +291,9 @@ class X2Apic(Block):
     LVT_LINT1 = At(0x36, LvtLint)
     LVT_ERROR = At(0x37, LvtError)
     INITIAL_COUNT = At(0x38, InitialCount)
-    CURRENT_COUNT = At(0x39, CurrentCount, access="ro")
+    CURRENT_COUNT = At(0x39, CurrentCount, access="ro", volatile=True)
     DIVIDE_CONFIGURATION = At(0x3E, DivideConfiguration)
-    SELF_IPI = At(0x3F, SelfIpi, access="wo")
+    SELF_IPI = At(0x3F, SelfIpi, access="wo", effect="sends an interrupt")
 
 
 # What a guest may read into a 64-dword snapshot without setting ESR's Illegal Register Address bit. LVT CMCI (2F0h) is

@@ -2,6 +2,8 @@
 
 Source: Intel 64 and IA-32 SDM vol. 3A, "Advanced Programmable Interrupt Controller (APIC)": sections "Local Vector
 Table" and "APIC Timer". `harness.hardware.lapic` has the offsets.
+
+Access kinds: the figures of the same sections; what reserved bits read is not stated.
 """
 
 from __future__ import annotations
@@ -64,16 +66,16 @@ class DivideValue(IntEnum):
         return int(self.name.removeprefix("BY_"))
 
 
-class LvtTimer(Register, width=32):
+class LvtTimer(Register, width=32, reserved="undefined"):
     """LVT Timer Register."""
 
     VECTOR = Field(7, 0)
     DELIVERY_STATUS = Field(12, values=DeliveryStatus, access="ro")
     MASK = Field(16)
-    TIMER_MODE = Field(18, 17, TimerMode)
+    TIMER_MODE = Field(18, 17, TimerMode, optional=True)  # bit 18: where CPUID names the TSC deadline
 
 
-class LvtMonitor(Register, width=32):
+class LvtMonitor(Register, width=32, reserved="undefined"):
     """The common form of the LVT registers for CMCI, thermal monitor and performance counters."""
 
     VECTOR = Field(7, 0)
@@ -94,7 +96,7 @@ class LvtPerformance(LvtMonitor):
     """LVT Performance Counter Register."""
 
 
-class LvtLint(Register, width=32):
+class LvtLint(Register, width=32, reserved="undefined"):
     """LVT LINT0 and LINT1 Registers; 8700h is ExtINT as firmware leaves LINT0 (level bit set, not masked)."""
 
     VECTOR = Field(7, 0)
@@ -106,7 +108,7 @@ class LvtLint(Register, width=32):
     MASK = Field(16)
 
 
-class LvtError(Register, width=32):
+class LvtError(Register, width=32, reserved="undefined"):
     """LVT Error Register."""
 
     VECTOR = Field(7, 0)
@@ -122,7 +124,7 @@ class CurrentCount(Register, width=32):
     """Timer Current Count Register."""
 
 
-class DivideConfiguration(Register, width=32):
+class DivideConfiguration(Register, width=32, reserved="undefined"):
     """Divide Configuration Register (timer); `DivideValue.by(16)` gives the encoding."""
 
     DIVIDE_VALUE = Field(3, 0, DivideValue)

@@ -3,6 +3,9 @@
 Source: PCI Local Bus Specification 3.0, section 6.8.1 "MSI Capability Structure"; address and data: Intel 64 and IA-32
 SDM vol. 3A, "Message Signalled Interrupts" ("Message Address Register Format", "Message Data Register Format"); the
 remappable form: Intel VT-d specification, "Interrupt Requests in Remappable Format".
+
+Access kinds: PCI Local Bus Specification 3.0, section 6.8.1: every bit of address 31:2 and of the data is read/write,
+reserved bits return 0.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ __all__ = [
 MSI_ADDRESS_BASE = 0xFEE0_0000
 
 
-class MessageControl(Register, width=16):
+class MessageControl(Register, width=16, reserved="zero"):
     """Message Control of the MSI capability."""
 
     ENABLE = Field(0)
@@ -39,11 +42,12 @@ class MessageControl(Register, width=16):
     PER_VECTOR_MASKING = Field(8, access="ro")
 
 
-class MessageAddress(Register, width=32):
+class MessageAddress(Register, width=32, reserved="zero"):
     """Message Address: `MessageAddress.to(apic_id)` sets the fixed part FEEh."""
 
     DESTINATION_MODE = Field(2, values=DestinationMode)
     REDIRECTION_HINT = Field(3)
+    SYSTEM_11_4 = Field(11, 4)  # without a meaning for the processor
     DESTINATION_ID = Field(19, 12)
     FIXED = Field(31, 20)  # 0FEEh
 
@@ -81,8 +85,10 @@ class MessageData(Register, width=32):
 
     VECTOR = Field(7, 0)
     DELIVERY_MODE = Field(10, 8, DeliveryMode)
+    SYSTEM_13_11 = Field(13, 11)  # without a meaning for the processor
     LEVEL = Field(14)  # 1: assert; matters for TRIGGER_MODE=LEVEL alone
     TRIGGER_MODE = Field(15, values=TriggerMode)
+    SYSTEM_31_16 = Field(31, 16)
 
 
 class MessageData16(Register, width=16):
@@ -90,12 +96,15 @@ class MessageData16(Register, width=16):
 
     VECTOR = Field(7, 0)
     DELIVERY_MODE = Field(10, 8, DeliveryMode)
+    SYSTEM_13_11 = Field(13, 11)  # without a meaning for the processor
     LEVEL = Field(14)
     TRIGGER_MODE = Field(15, values=TriggerMode)
 
 
 class VectorMask(Register, width=32):
-    """Mask Bits: bit n masks message n."""
+    """Mask Bits: bit n masks message n; the function has those of its messages."""
+
+    MESSAGES = Field(31, 0, optional=True)
 
 
 class Msi32(Block):

@@ -1,6 +1,9 @@
 """MSI-X: capability, vector table, pending bit array.
 
 Source: PCI Local Bus Specification 3.0, section 6.8.2 "MSI-X Capability & Table Structures".
+
+Access kinds: the same section. What a write of the Pending Bit Array does, or one that sets address bits 1:0, is
+undefined.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from harness.hardware.register import Field, Register
 __all__ = [
     "ENTRY_SIZE",
     "MAX_VECTORS",
+    "EntryAddress",
     "MsixCapability",
     "MsixControl",
     "MsixEntry",
@@ -27,7 +31,7 @@ ENTRY_SIZE = 16  # bytes
 MAX_VECTORS = 2048
 
 
-class MsixControl(Register, width=16):
+class MsixControl(Register, width=16, reserved="zero"):
     """Message Control of the MSI-X capability."""
 
     TABLE_SIZE = Field(10, 0, access="ro")  # number of entries minus 1
@@ -59,7 +63,11 @@ class MsixCapability(Block):
     PBA = At(0x08, TableOffset, access="ro")
 
 
-class VectorControl(Register, width=32):
+class EntryAddress(MessageAddress, reserved="preserve"):
+    """Message Address of an entry."""
+
+
+class VectorControl(Register, width=32, reserved="preserve"):
     """Vector Control of one entry; MASK is 1 at reset."""
 
     MASK = Field(0)
@@ -70,7 +78,7 @@ class MsixEntry(Block):
 
     SPACE = Space.MMIO
 
-    ADDRESS = At(0x0, MessageAddress)
+    ADDRESS = At(0x0, EntryAddress)
     ADDRESS_UPPER = At(0x4, Plain32)
     DATA = At(0x8, MessageData)
     CONTROL = At(0xC, VectorControl)
@@ -95,4 +103,6 @@ class MsixPba(Block):
     SPACE = Space.MMIO
     NAME = "msix_pba"
 
-    PENDING = AtArray(0, PendingBits, count=MAX_VECTORS // 64, stride=8, access="ro")
+    PENDING = AtArray(
+        0, PendingBits, count=MAX_VECTORS // 64, stride=8, access="ro", effect="the result of a write is undefined"
+    )

@@ -3,6 +3,8 @@
 Source: Intel 64 and IA-32 SDM vol. 4, "IA-32 Architectural MSRs"; machine-check banks: vol. 3B, "Machine-Check MSRs";
 memory types: vol. 3A, "Memory Type Range Registers (MTRRs)" and "Page Attribute Table (PAT)". All are 64 bit
 wide (EDX:EAX).
+
+Access kinds: the same sections; setting a reserved bit is #GP.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class LinearAddress(Register, width=64):
     """A linear address; a non-canonical one is #GP."""
 
 
-class ApicBase(Register, width=64):
+class ApicBase(Register, width=64, reserved="fault"):
     """IA32_APIC_BASE (1Bh)."""
 
     BSP = Field(8, access="ro")
@@ -74,7 +76,7 @@ class ApicBase(Register, width=64):
         return self.BASE << 12
 
 
-class FeatureControl(Register, width=64):
+class FeatureControl(Register, width=64, reserved="fault"):
     """IA32_FEATURE_CONTROL (3Ah)."""
 
     LOCK = Field(0)
@@ -82,13 +84,13 @@ class FeatureControl(Register, width=64):
     VMX_OUTSIDE_SMX = Field(2)
 
 
-class SysenterCs(Register, width=64):
+class SysenterCs(Register, width=64, reserved="fault"):
     """IA32_SYSENTER_CS (174h)."""
 
     SELECTOR = Field(15, 0)
 
 
-class McgCap(Register, width=64):
+class McgCap(Register, width=64, reserved="fault"):
     """IA32_MCG_CAP (179h)."""
 
     COUNT = Field(7, 0, access="ro")
@@ -99,7 +101,7 @@ class McgCap(Register, width=64):
     SER_P = Field(24, access="ro")
 
 
-class McgStatus(Register, width=64):
+class McgStatus(Register, width=64, reserved="fault"):
     """IA32_MCG_STATUS (17Ah)."""
 
     RIPV = Field(0)
@@ -111,7 +113,7 @@ class MciCtl(Register, width=64):
     """IA32_MCi_CTL."""
 
 
-class MciStatus(Register, width=64):
+class MciStatus(Register, width=64, reserved="fault"):
     """IA32_MCi_STATUS."""
 
     MCA_ERROR_CODE = Field(15, 0)
@@ -133,7 +135,7 @@ class MciMisc(Register, width=64):
     """IA32_MCi_MISC."""
 
 
-class MiscEnable(Register, width=64):
+class MiscEnable(Register, width=64, reserved="fault"):
     """IA32_MISC_ENABLE (1A0h)."""
 
     FAST_STRINGS = Field(0)
@@ -148,7 +150,7 @@ class MiscEnable(Register, width=64):
     XD_BIT_DISABLE = Field(34)
 
 
-class DebugCtl(Register, width=64):
+class DebugCtl(Register, width=64, reserved="fault"):
     """IA32_DEBUGCTL (1D9h)."""
 
     LBR = Field(0)
@@ -159,7 +161,7 @@ class DebugCtl(Register, width=64):
     BTINT = Field(8)
 
 
-class MtrrCap(Register, width=64):
+class MtrrCap(Register, width=64, reserved="fault"):
     """IA32_MTRRCAP (FEh)."""
 
     VCNT = Field(7, 0, access="ro")
@@ -168,21 +170,21 @@ class MtrrCap(Register, width=64):
     SMRR = Field(11, access="ro")
 
 
-class MtrrPhysBase(Register, width=64):
+class MtrrPhysBase(Register, width=64, reserved="fault"):
     """IA32_MTRR_PHYSBASEn."""
 
     TYPE = Field(7, 0, MemoryType)
     PHYS_BASE = Field(51, 12)
 
 
-class MtrrPhysMask(Register, width=64):
+class MtrrPhysMask(Register, width=64, reserved="fault"):
     """IA32_MTRR_PHYSMASKn."""
 
     V = Field(11)
     PHYS_MASK = Field(51, 12)
 
 
-class MtrrDefType(Register, width=64):
+class MtrrDefType(Register, width=64, reserved="fault"):
     """IA32_MTRR_DEF_TYPE (2FFh)."""
 
     TYPE = Field(7, 0, MemoryType)
@@ -190,7 +192,7 @@ class MtrrDefType(Register, width=64):
     E = Field(11)
 
 
-class Pat(Register, width=64):
+class Pat(Register, width=64, reserved="fault"):
     """IA32_PAT (277h). 0007040600070406h at reset."""
 
     PA0 = Field(2, 0, MemoryType)
@@ -203,7 +205,7 @@ class Pat(Register, width=64):
     PA7 = Field(58, 56, MemoryType)
 
 
-class Efer(Register, width=64):
+class Efer(Register, width=64, reserved="fault"):
     """IA32_EFER (C0000080h)."""
 
     SCE = Field(0)
@@ -220,7 +222,7 @@ class Star(Register, width=64):
     SYSRET_CS_SS = Field(63, 48)
 
 
-class TscAux(Register, width=64):
+class TscAux(Register, width=64, reserved="fault"):
     """IA32_TSC_AUX (C0000103h): what RDTSCP and RDPID return; the upper half is reserved."""
 
     AUX = Field(31, 0)

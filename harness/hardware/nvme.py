@@ -2,6 +2,8 @@
 
 Source: NVM Express Base Specification 1.4, sections 3.1 "Register Definition", 4.2 "Submission Queue Entry - Command
 Format", 4.6 "Completion Queue Entry", 5 "Admin Command Set"; 6 "NVM Command Set".
+
+Access kinds: the type column of the same section, by which all reserved bits are read-only 0.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ class FeatureSelect(IntEnum):
     SUPPORTED_CAPABILITIES = 3
 
 
-class ControllerCapabilities(Register, width=64):
+class ControllerCapabilities(Register, width=64, reserved="zero"):
     """CAP."""
 
     MQES = Field(15, 0, access="ro")  # maximum queue entries minus 1
@@ -111,19 +113,19 @@ class InterruptMask(Register, width=32):
     VECTORS = Field(31, 0)
 
 
-class ControllerConfiguration(Register, width=32):
+class ControllerConfiguration(Register, width=32, reserved="zero"):
     """CC."""
 
-    EN = Field(0)
+    EN = Field(0, effect="enables or resets the controller")
     CSS = Field(6, 4)
     MPS = Field(10, 7)  # page size is 4096 << MPS
     AMS = Field(13, 11)
-    SHN = Field(15, 14)
+    SHN = Field(15, 14, effect="begins a shutdown")
     IOSQES = Field(19, 16)  # 6: 64-byte entries
     IOCQES = Field(23, 20)  # 4: 16-byte entries
 
 
-class ControllerStatus(Register, width=32):
+class ControllerStatus(Register, width=32, reserved="zero"):
     """CSTS."""
 
     RDY = Field(0, access="ro")
@@ -133,15 +135,17 @@ class ControllerStatus(Register, width=32):
     PP = Field(5, access="ro")
 
 
-class AdminQueueAttributes(Register, width=32):
+class AdminQueueAttributes(Register, width=32, reserved="zero"):
     """AQA: sizes minus 1."""
 
     ASQS = Field(11, 0)
     ACQS = Field(27, 16)
 
 
-class QueueAddress(Register, width=64):
+class QueueAddress(Register, width=64, reserved="zero"):
     """ASQ or ACQ: page-aligned physical address."""
+
+    ADDRESS_63_12 = Field(63, 12)
 
 
 class Nvme(Block):
@@ -152,11 +156,11 @@ class Nvme(Block):
 
     CAP = At(0x00, ControllerCapabilities, access="ro")
     VS = At(0x08, Plain32, access="ro")
-    INTMS = At(0x0C, InterruptMask)  # write 1 masks
-    INTMC = At(0x10, InterruptMask)  # write 1 unmasks
+    INTMS = At(0x0C, InterruptMask, access="w1s")  # write 1 masks
+    INTMC = At(0x10, InterruptMask, access="w1c")  # write 1 unmasks
     CC = At(0x14, ControllerConfiguration)
     CSTS = At(0x1C, ControllerStatus)
-    NSSR = At(0x20, Plain32)
+    NSSR = At(0x20, Plain32, effect="resets the NVM subsystem")
     AQA = At(0x24, AdminQueueAttributes)
     ASQ = At(0x28, QueueAddress)
     ACQ = At(0x30, QueueAddress)

@@ -4,6 +4,10 @@ Source: PCI Local Bus Specification 3.0, chapter 6 "Configuration Space" ("Type 
 "Command Register", "Status Register", "Base Addresses", "Capabilities List") and 3.2.2.3.2 "Software Generation of
 Configuration Transactions"; PCI-to-PCI Bridge Architecture 1.2, "Type 01h"; PCI Express Base, "PCI Express Enhanced
 Configuration Access Mechanism (ECAM)".
+
+Access kinds: the same sections. Reserved bits are masked by software and preserved (6.1); those of CONFIG_ADDRESS
+read as 0 (3.2.2.3.2). A function implements what it needs of the command register, of cache line size and of latency
+timer.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ __all__ = [
     "Bar",
     "BaseClass",
     "BridgeControl",
+    "BridgeIoWindow",
+    "BridgeMemoryWindow",
     "CapabilityHeader",
     "CapabilityId",
     "ClassCode",
@@ -32,6 +38,8 @@ __all__ = [
     "IoBar",
     "MemoryBar",
     "MemoryType",
+    "OptionalByte",
+    "OptionalDword",
     "Plain8",
     "Plain16",
     "Plain32",
@@ -100,7 +108,19 @@ class Plain32(Register, width=32):
     """A 32-bit number without fields."""
 
 
-class ConfigAddress(Register, width=32):
+class OptionalByte(Register, width=8):
+    """An 8-bit number of which a function implements as many bits as it needs."""
+
+    VALUE = Field(7, 0, optional=True)
+
+
+class OptionalDword(Register, width=32):
+    """A 32-bit number of which a function implements as many bits as it needs."""
+
+    VALUE = Field(31, 0, optional=True)
+
+
+class ConfigAddress(Register, width=32, reserved="zero"):
     """CONFIG_ADDRESS, port CF8h."""
 
     REGISTER_NUMBER = Field(7, 2)  # dword
@@ -118,7 +138,7 @@ class ConfigPorts(Block):
     NAME = "config_ports"
 
     ADDRESS = At(0, ConfigAddress)
-    DATA = At(4, Plain32)
+    DATA = At(4, Plain32, effect="reaches the register that CONFIG_ADDRESS selects")
 
 
 class DeviceIdentity(Register, width=32):
@@ -128,22 +148,22 @@ class DeviceIdentity(Register, width=32):
     DEVICE_ID = Field(31, 16, access="ro")
 
 
-class Command(Register, width=16):
+class Command(Register, width=16, reserved="preserve"):
     """Command Register."""
 
-    IO_SPACE = Field(0)
+    IO_SPACE = Field(0, optional=True)
     MEMORY_SPACE = Field(1)
     BUS_MASTER = Field(2)
-    SPECIAL_CYCLES = Field(3)
-    MEMORY_WRITE_AND_INVALIDATE = Field(4)
-    VGA_PALETTE_SNOOP = Field(5)
-    PARITY_ERROR_RESPONSE = Field(6)
-    SERR_ENABLE = Field(8)
-    FAST_BACK_TO_BACK = Field(9)
+    SPECIAL_CYCLES = Field(3, optional=True)
+    MEMORY_WRITE_AND_INVALIDATE = Field(4, optional=True)
+    VGA_PALETTE_SNOOP = Field(5, optional=True)
+    PARITY_ERROR_RESPONSE = Field(6, optional=True)
+    SERR_ENABLE = Field(8, optional=True)
+    FAST_BACK_TO_BACK = Field(9, optional=True)
     INTERRUPT_DISABLE = Field(10)
 
 
-class Status(Register, width=16):
+class Status(Register, width=16, reserved="preserve"):
     """Status Register; the error bits are write 1 to clear."""
 
     INTERRUPT_STATUS = Field(3, access="ro")
@@ -175,7 +195,7 @@ class HeaderType(Register, width=8):
     MULTI_FUNCTION = Field(7, access="ro")
 
 
-class Bar(Register, width=32):
+class Bar(Register, width=32, reserved="undefined"):
     """A Base Address Register before its kind is known."""
 
     IO = Field(0, access="ro")
@@ -218,15 +238,29 @@ class CapabilityHeader(Register, width=16):
     NEXT = Field(15, 8, access="ro")  # bits 1:0 are to be ignored
 
 
-class BridgeControl(Register, width=16):
+class BridgeControl(Register, width=16, reserved="preserve"):
     """Bridge Control Register of a type 1 header."""
 
-    PARITY_ERROR_RESPONSE = Field(0)
+    PARITY_ERROR_RESPONSE = Field(0, optional=True)
     SERR_ENABLE = Field(1)
-    ISA_ENABLE = Field(2)
-    VGA_ENABLE = Field(3)
-    MASTER_ABORT_MODE = Field(5)
-    SECONDARY_BUS_RESET = Field(6)
+    ISA_ENABLE = Field(2, optional=True)
+    VGA_ENABLE = Field(3, optional=True)
+    MASTER_ABORT_MODE = Field(5, optional=True)
+    SECONDARY_BUS_RESET = Field(6, effect="resets what is behind the bridge")
+
+
+class BridgeIoWindow(Register, width=8):
+    """I/O Base or I/O Limit of a bridge: bits 15:12 of the address."""
+
+    CAPABILITY = Field(3, 0, access="ro")  # 0: 16-bit I/O, 1: 32-bit
+    ADDRESS = Field(7, 4)
+
+
+class BridgeMemoryWindow(Register, width=16):
+    """Memory Base or Memory Limit of a bridge, prefetchable or not: bits 31:20 of the address."""
+
+    CAPABILITY = Field(3, 0, access="ro")  # of a prefetchable window, 1: 64-bit
+    ADDRESS = Field(15, 4)
 
 
 class CommonHeader(Block):
@@ -238,10 +272,10 @@ class CommonHeader(Block):
     COMMAND = At(0x04, Command)
     STATUS = At(0x06, Status)
     CLASS_CODE = At(0x08, ClassCode, access="ro")
-    CACHE_LINE_SIZE = At(0x0C, Plain8)
-    LATENCY_TIMER = At(0x0D, Plain8)
+    CACHE_LINE_SIZE = At(0x0C, OptionalByte)
+    LATENCY_TIMER = At(0x0D, OptionalByte)
     HEADER_TYPE = At(0x0E, HeaderType, access="ro")
-    BIST = At(0x0F, Plain8)
+    BIST = At(0x0F, Plain8, effect="starts the self test")
     CAPABILITIES_POINTER = At(0x34, Plain8, access="ro")
     INTERRUPT_LINE = At(0x3C, Plain8)  # software's note; it routes nothing
     INTERRUPT_PIN = At(0x3D, Plain8, access="ro")  # 0 none, 1 INTA#
@@ -252,10 +286,10 @@ class Type0Header(CommonHeader):
 
     NAME = "pci"
 
-    BAR = AtArray(0x10, Bar, count=6, stride=4)
+    BAR = AtArray(0x10, Bar, count=6, stride=4, effect="moves what the function decodes")
     CARDBUS_CIS_POINTER = At(0x28, Plain32, access="ro")
     SUBSYSTEM = At(0x2C, DeviceIdentity, access="ro")
-    EXPANSION_ROM = At(0x30, Plain32)
+    EXPANSION_ROM = At(0x30, Plain32, effect="moves the expansion ROM")
     MIN_GNT = At(0x3E, Plain8, access="ro")
     MAX_LAT = At(0x3F, Plain8, access="ro")
 
@@ -265,21 +299,21 @@ class Type1Header(CommonHeader):
 
     NAME = "pci_bridge"
 
-    BAR = AtArray(0x10, Bar, count=2, stride=4)
+    BAR = AtArray(0x10, Bar, count=2, stride=4, effect="moves what the function decodes")
     PRIMARY_BUS = At(0x18, Plain8)
-    SECONDARY_BUS = At(0x19, Plain8)
-    SUBORDINATE_BUS = At(0x1A, Plain8)
-    SECONDARY_LATENCY_TIMER = At(0x1B, Plain8)
-    IO_BASE = At(0x1C, Plain8)
-    IO_LIMIT = At(0x1D, Plain8)
+    SECONDARY_BUS = At(0x19, Plain8, effect="renumbers buses")
+    SUBORDINATE_BUS = At(0x1A, Plain8, effect="renumbers buses")
+    SECONDARY_LATENCY_TIMER = At(0x1B, OptionalByte)
+    IO_BASE = At(0x1C, BridgeIoWindow)
+    IO_LIMIT = At(0x1D, BridgeIoWindow)
     SECONDARY_STATUS = At(0x1E, Status)
-    MEMORY_BASE = At(0x20, Plain16)
-    MEMORY_LIMIT = At(0x22, Plain16)
-    PREFETCHABLE_BASE = At(0x24, Plain16)
-    PREFETCHABLE_LIMIT = At(0x26, Plain16)
-    PREFETCHABLE_BASE_UPPER = At(0x28, Plain32)
-    PREFETCHABLE_LIMIT_UPPER = At(0x2C, Plain32)
-    EXPANSION_ROM = At(0x38, Plain32)
+    MEMORY_BASE = At(0x20, BridgeMemoryWindow)
+    MEMORY_LIMIT = At(0x22, BridgeMemoryWindow)
+    PREFETCHABLE_BASE = At(0x24, BridgeMemoryWindow)
+    PREFETCHABLE_LIMIT = At(0x26, BridgeMemoryWindow)
+    PREFETCHABLE_BASE_UPPER = At(0x28, OptionalDword)
+    PREFETCHABLE_LIMIT_UPPER = At(0x2C, OptionalDword)
+    EXPANSION_ROM = At(0x38, Plain32, effect="moves the expansion ROM")
     BRIDGE_CONTROL = At(0x3E, BridgeControl)
 
 

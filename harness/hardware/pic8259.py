@@ -4,6 +4,8 @@ Source: Intel 8259A Programmable Interrupt Controller datasheet, "Programming th
 Words", "Operation Command Words"; ELCR: Intel 82371AB (PIIX4) datasheet, "ELCR1/ELCR2—Edge/Level Control Register".
 Several command words share a port: bits 4 and 3 and the order of the writes distinguish them. The
 word classes set those bits themselves in `command()`, so that a forgotten one cannot turn an OCW3 into an OCW2.
+
+Access kinds: the same sections; the reserved bits of the ELCR read as 0, those of the words are not stated.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ class ReadSelect(IntEnum):
     ISR = 0b11
 
 
-class Icw1(Register, width=8):
+class Icw1(Register, width=8, reserved="undefined"):
     """Initialization Command Word 1: starts the sequence; bit 4 must be 1. 11h is the PC's."""
 
     IC4 = Field(0)  # ICW4 follows
@@ -90,13 +92,13 @@ class Icw3Master(Register, width=8):
     SLAVES = Field(7, 0)
 
 
-class Icw3Slave(Register, width=8):
+class Icw3Slave(Register, width=8, reserved="undefined"):
     """Initialization Command Word 3 of the slave: the master's input it drives (02h on a PC)."""
 
     ID = Field(2, 0)
 
 
-class Icw4(Register, width=8):
+class Icw4(Register, width=8, reserved="undefined"):
     """Initialization Command Word 4; 01h is the PC's."""
 
     UPM = Field(0)  # 8086 mode
@@ -120,7 +122,7 @@ class Ocw2(Register, width=8):
     COMMAND = Field(7, 5, EoiCommand)
 
 
-class Ocw3(Register, width=8):
+class Ocw3(Register, width=8, reserved="undefined"):
     """Operation Command Word 3: read select, poll, special mask. 0Ah selects the IRR, 0Bh the ISR."""
 
     READ = Field(1, 0, ReadSelect)
@@ -141,20 +143,20 @@ class Inputs(Register, width=8):
     BITS = Field(7, 0, access="ro")
 
 
-class PollWord(Register, width=8):
+class PollWord(Register, width=8, reserved="undefined"):
     """What the read after a poll command gives: 80h + the highest-priority level that requests service."""
 
     LEVEL = Field(2, 0, access="ro")
     INTERRUPT = Field(7, access="ro")
 
 
-class ElcrMaster(Register, width=8):
+class ElcrMaster(Register, width=8, reserved="zero"):
     """ELCR1: a set bit makes its input level-triggered: IRQ 3 to 7; IRQ 0, 1 and 2 are reserved and read 0."""
 
     LEVEL_7_3 = Field(7, 3)
 
 
-class ElcrSlave(Register, width=8):
+class ElcrSlave(Register, width=8, reserved="zero"):
     """ELCR2: IRQ 9 to 12, 14 and 15; IRQ 8 and 13 are reserved and read 0."""
 
     LEVEL_12_9 = Field(4, 1)

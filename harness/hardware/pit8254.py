@@ -2,6 +2,8 @@
 
 Source: Intel 8254 Programmable Interval Timer datasheet, "Programming the 8254": "Control Word Format", "Read-Back
 Command", "Status Byte"; port 61h: Intel I/O Controller Hub datasheet, "NMI_SC—NMI Status and Control Register".
+
+Access kinds: the same sections.
 """
 
 from __future__ import annotations
@@ -69,13 +71,13 @@ class PitControlWord(Register, width=8):
     SC = Field(7, 6, SelectCounter)
 
 
-class LatchCommand(Register, width=8):
+class LatchCommand(Register, width=8, reserved="undefined"):
     """Counter Latch Command: RW = 00."""
 
     SC = Field(7, 6, SelectCounter)
 
 
-class ReadBackCommand(Register, width=8):
+class ReadBackCommand(Register, width=8, reserved="undefined"):
     """Read-Back Command: SC = 11. COUNT and STATUS are active low: 0 latches. E2h is the status of counter 0 alone."""
 
     COUNTER_0 = Field(1)
@@ -115,8 +117,8 @@ class NmiStatusControl(Register, width=8):
     SPKR_DAT_EN = Field(1)
     PCI_SERR_EN = Field(2)  # 0 enables
     IOCHK_NMI_EN = Field(3)  # 0 enables
-    REF_TOGGLE = Field(4, access="ro")
-    TMR2_OUT_STS = Field(5, access="ro")  # OUT of channel 2
+    REF_TOGGLE = Field(4, access="ro", volatile=True)
+    TMR2_OUT_STS = Field(5, access="ro", volatile=True)  # OUT of channel 2
     IOCHK_NMI_STS = Field(6, access="ro")
     SERR_NMI_STS = Field(7, access="ro")
 
@@ -128,7 +130,7 @@ class Pit8254(Block):
     BASE = 0x40
     NAME = "pit"
 
-    COUNTER = AtArray(0, CounterByte, count=3, stride=1)
+    COUNTER = AtArray(0, CounterByte, count=3, stride=1, effect="loads the counter; the byte follows the access mode")
     STATUS = AtArray(0, StatusByte, count=3, stride=1, access="ro", alias=True)
     CONTROL_WORD = At(3, PitControlWord, access="wo")
     COUNTER_LATCH = At(3, LatchCommand, access="wo", alias=True)

@@ -1,6 +1,8 @@
 """The pvpanic device: one byte by which a guest reports its end to its monitor.
 
 Source: QEMU documentation, "PVPANIC DEVICE" (docs/specs/pvpanic). Reading gives the events that the device knows.
+
+Access kinds: the same page.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ __all__ = ["PVPANIC_PORT", "PvPanic", "PvPanicEvents"]
 PVPANIC_PORT = 0x505
 
 
-class PvPanicEvents(Register, width=8):
+class PvPanicEvents(Register, width=8, reserved="undefined"):
     """Events; PANICKED makes QEMU send GUEST_PANICKED."""
 
     PANICKED = Field(0)
@@ -28,4 +30,4 @@ class PvPanic(Block):
     BASE = PVPANIC_PORT
     NAME = "pvpanic"
 
-    EVENTS = At(0, PvPanicEvents)
+    EVENTS = At(0, PvPanicEvents, effect="reports an event to the monitor")

@@ -18,9 +18,10 @@ import difflib
 from enum import IntEnum
 from typing import ClassVar, Literal, Self, overload
 
-__all__ = ["Access", "Field", "FieldError", "Register"]
+__all__ = ["Access", "Field", "FieldError", "Register", "Reserved"]
 
-Access = Literal["rw", "ro", "wo", "w1c", "rc"]
+Access = Literal["rw", "ro", "wo", "wz", "w1c", "w1s", "rc"]
+Reserved = Literal["zero", "ones", "preserve", "undefined", "fault"]
 
 
 class FieldError(ValueError):
@@ -31,7 +32,11 @@ class Field:
     """Bits `high`:`low` of a register (both inclusive; one bit where `low` is left out).
 
     `values` names the encodings that the manual names. `access` is the manual's: `rw`, `ro` (writes ignored),
-    `wo`, `w1c` (write 1 to clear), `rc` (cleared by reading).
+    `wo` (what it reads is not stated), `wz` (written, but reads as 0), `w1c` (write 1 to clear), `w1s` (write 1 to
+    set), `rc` (cleared by reading). `optional`: an implementation may leave the field out, which then is read-only.
+    `volatile`: what it reads after a write is not known from the map, because the hardware changes it or keeps only
+    values that it supports. `effect`: what a write that changes the field starts; a proof of the access kinds never
+    changes such a field.
     """
 
     def __init__(
@@ -41,11 +46,17 @@ class Field:
         values: type[IntEnum] | None = None,
         *,
         access: Access = "rw",
+        optional: bool = False,
+        volatile: bool = False,
+        effect: str = "",
     ) -> None:
         self.high = high
         self.low = high if low is None else low
         self.values = values
         self.access: Access = access
+        self.optional = optional
+        self.volatile = volatile
+        self.effect = effect
         self.name = "?"
         if not 0 <= self.low <= self.high:
             raise FieldError(f"field bits {high}:{low} are not a range")
@@ -91,14 +102,22 @@ class Field:
 
 
 class Register(int):
-    """A register's value; subclasses declare its `Field`s. The width is in bits."""
+    """A register's value; subclasses declare its `Field`s. The width is in bits.
+
+    `reserved` is what the manual states of the bits that no field covers: `zero` or `ones` (read so whatever is
+    written), `preserve` (software writes back what it read), `undefined` (nothing is stated of a read), `fault`
+    (setting one is an exception). A register of a block that has such bits states it.
+    """
 
     WIDTH: ClassVar[int] = 32
     FIELDS: ClassVar[dict[str, Field]] = {}
+    RESERVED: ClassVar[Reserved | None] = None
 
-    def __init_subclass__(cls, *, width: int | None = None) -> None:
+    def __init_subclass__(cls, *, width: int | None = None, reserved: Reserved | None = None) -> None:
         if width is not None:
             cls.WIDTH = width
+        if reserved is not None:
+            cls.RESERVED = reserved
         own = {name: item for name, item in vars(cls).items() if isinstance(item, Field)}
         cls.FIELDS = {**cls.FIELDS, **own}
         used = 0

@@ -3,6 +3,8 @@
 Source: Motorola MC146818 datasheet, "Address Map", "Register A" to "Register D"; the NMI mask in port 70h: Intel I/O
 Controller Hub datasheet, "NMI_EN—NMI Enable (and Real Time Clock Index) Register"; the century byte: ACPI
 specification, FADT field CENTURY (32h on QEMU's PC machines).
+
+Access kinds: MC146818 datasheet, "Register A" to "Register D" (in C and D the unused bits read as 0).
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ class RegisterA(Register, width=8):
 
     RS = Field(3, 0)  # rate select: 0 none, 3 to 15 give 32768 >> (RS - 1) Hz
     DV = Field(6, 4, DividerSelect)
-    UIP = Field(7, access="ro")
+    UIP = Field(7, access="ro", volatile=True)
 
 
 class RegisterB(Register, width=8):
@@ -75,19 +77,19 @@ class RegisterB(Register, width=8):
     UIE = Field(4)  # update-ended interrupt
     AIE = Field(5)  # alarm interrupt
     PIE = Field(6)  # periodic interrupt
-    SET = Field(7)  # stops updates
+    SET = Field(7, effect="stops the clock and clears UIE")
 
 
-class RegisterC(Register, width=8):
+class RegisterC(Register, width=8, reserved="zero"):
     """Register C: the flags; reading clears them and lowers IRQ 8."""
 
-    UF = Field(4, access="rc")
-    AF = Field(5, access="rc")
-    PF = Field(6, access="rc")
-    IRQF = Field(7, access="rc")
+    UF = Field(4, access="rc", volatile=True)
+    AF = Field(5, access="rc", volatile=True)
+    PF = Field(6, access="rc", volatile=True)
+    IRQF = Field(7, access="rc", volatile=True)
 
 
-class RegisterD(Register, width=8):
+class RegisterD(Register, width=8, reserved="zero"):
     """Register D."""
 
     VRT = Field(7, access="ro")  # valid RAM and time
@@ -101,7 +103,7 @@ class CmosPorts(Block):
     NAME = "cmos_ports"
 
     INDEX = At(0, CmosIndex)
-    DATA = At(1, CmosData)
+    DATA = At(1, CmosData, effect="reaches the byte that the index selects")
 
 
 class Cmos(Block):
@@ -110,22 +112,22 @@ class Cmos(Block):
     SPACE = Space.CMOS
     NAME = "rtc"
 
-    SECONDS = At(0x00, CmosByte)
+    SECONDS = At(0x00, CmosByte, volatile=True)
     SECONDS_ALARM = At(0x01, CmosByte)
-    MINUTES = At(0x02, CmosByte)
+    MINUTES = At(0x02, CmosByte, volatile=True)
     MINUTES_ALARM = At(0x03, CmosByte)
-    HOURS = At(0x04, CmosByte)
+    HOURS = At(0x04, CmosByte, volatile=True)
     HOURS_ALARM = At(0x05, CmosByte)
-    DAY_OF_WEEK = At(0x06, CmosByte)
-    DATE_OF_MONTH = At(0x07, CmosByte)
-    MONTH = At(0x08, CmosByte)
-    YEAR = At(0x09, CmosByte)
+    DAY_OF_WEEK = At(0x06, CmosByte, volatile=True)
+    DATE_OF_MONTH = At(0x07, CmosByte, volatile=True)
+    MONTH = At(0x08, CmosByte, volatile=True)
+    YEAR = At(0x09, CmosByte, volatile=True)
     A = At(0x0A, RegisterA)
     B = At(0x0B, RegisterB)
     C = At(0x0C, RegisterC, access="ro")
     D = At(0x0D, RegisterD, access="ro")
     SHUTDOWN_STATUS = At(0x0F, CmosByte)
-    CENTURY = At(0x32, CmosByte)
+    CENTURY = At(0x32, CmosByte, volatile=True)
 
 
 def rtc_rate_select(hertz: int) -> int:

@@ -1,6 +1,8 @@
 """The 16550A UART (COM1 at 3F8h, IRQ 4; COM2 at 2F8h, IRQ 3).
 
 Source: National Semiconductor PC16550D datasheet, "Registers".
+
+Access kinds: the same section: the unused bits of IER, IIR and MCR are 0.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class UartByte(Register, width=8):
     """Data, divisor half or scratch byte."""
 
 
-class InterruptEnable(Register, width=8):
+class InterruptEnable(Register, width=8, reserved="zero"):
     """Interrupt Enable Register."""
 
     ERBFI = Field(0)  # received data available
@@ -65,7 +67,7 @@ class InterruptEnable(Register, width=8):
     EDSSI = Field(3)  # modem status
 
 
-class InterruptIdentification(Register, width=8):
+class InterruptIdentification(Register, width=8, reserved="zero"):
     """Interrupt Identification Register; 01h: none pending."""
 
     NO_INTERRUPT = Field(0, access="ro")
@@ -73,7 +75,7 @@ class InterruptIdentification(Register, width=8):
     FIFOS_ENABLED = Field(7, 6, access="ro")
 
 
-class FifoControl(Register, width=8):
+class FifoControl(Register, width=8, reserved="undefined"):
     """FIFO Control Register."""
 
     FIFO_ENABLE = Field(0)
@@ -95,7 +97,7 @@ class LineControl(Register, width=8):
     DLAB = Field(7)
 
 
-class ModemControl(Register, width=8):
+class ModemControl(Register, width=8, reserved="zero"):
     """Modem Control Register; OUT2 gates the interrupt on a PC."""
 
     DTR = Field(0)

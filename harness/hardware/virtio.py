@@ -4,6 +4,8 @@ Source: OASIS Virtual I/O Device (VIRTIO) 1.2, sections 2.1 "Device Status Field
 "Virtio Over PCI Bus" ("Virtio Structure PCI Capabilities", "Common configuration structure layout", "ISR status
 capability", "Legacy Interfaces: A Note on PCI Device Layout"), 5 "Device Types". Queues are in `virtqueue`, devices in
 `virtio_devices`.
+
+Access kinds: the same sections; reserved bits are not stated.
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ class VirtioFeature(IntFlag):
     RING_RESET = 1 << 40
 
 
-class DeviceStatus(Register, width=8):
+class DeviceStatus(Register, width=8, reserved="undefined"):
     """device_status; writing 0 resets."""
 
     ACKNOWLEDGE = Field(0)
@@ -104,7 +106,7 @@ class DeviceStatus(Register, width=8):
     FAILED = Field(7)
 
 
-class IsrStatus(Register, width=8):
+class IsrStatus(Register, width=8, reserved="undefined"):
     """ISR status: reading it clears it and lowers INTx."""
 
     QUEUE_INTERRUPT = Field(0, access="rc")
@@ -153,7 +155,7 @@ class PciCfgCapability(Block):
     BAR = At(0x04, Plain8)
     OFFSET = At(0x08, Plain32)
     LENGTH = At(0x0C, Plain32)
-    PCI_CFG_DATA = At(0x10, Plain32)
+    PCI_CFG_DATA = At(0x10, Plain32, effect="reaches what the window selects")
 
 
 class CommonConfiguration(Block):
@@ -165,21 +167,21 @@ class CommonConfiguration(Block):
     DEVICE_FEATURE_SELECT = At(0x00, Plain32)
     DEVICE_FEATURE = At(0x04, Plain32, access="ro")
     DRIVER_FEATURE_SELECT = At(0x08, Plain32)
-    DRIVER_FEATURE = At(0x0C, Plain32)
-    CONFIG_MSIX_VECTOR = At(0x10, Plain16)
+    DRIVER_FEATURE = At(0x0C, Plain32, volatile=True)
+    CONFIG_MSIX_VECTOR = At(0x10, Plain16, volatile=True)
     NUM_QUEUES = At(0x12, Plain16, access="ro")
-    DEVICE_STATUS = At(0x14, DeviceStatus)
+    DEVICE_STATUS = At(0x14, DeviceStatus, effect="initialises, starts or resets the device")
     CONFIG_GENERATION = At(0x15, Plain8, access="ro")
     QUEUE_SELECT = At(0x16, Plain16)
-    QUEUE_SIZE = At(0x18, Plain16)
-    QUEUE_MSIX_VECTOR = At(0x1A, Plain16)
-    QUEUE_ENABLE = At(0x1C, Plain16)
+    QUEUE_SIZE = At(0x18, Plain16, volatile=True)
+    QUEUE_MSIX_VECTOR = At(0x1A, Plain16, volatile=True)
+    QUEUE_ENABLE = At(0x1C, Plain16, effect="starts the queue")
     QUEUE_NOTIFY_OFF = At(0x1E, Plain16, access="ro")
     QUEUE_DESC = At(0x20, Plain64)
     QUEUE_DRIVER = At(0x28, Plain64)  # available ring
     QUEUE_DEVICE = At(0x30, Plain64)  # used ring
     QUEUE_NOTIFY_DATA = At(0x38, Plain16, access="ro")  # with NOTIF_CONFIG_DATA
-    QUEUE_RESET = At(0x3A, Plain16)  # with RING_RESET
+    QUEUE_RESET = At(0x3A, Plain16, effect="resets the queue")  # with RING_RESET
 
 
 class IsrStatusBlock(Block):
@@ -198,20 +200,20 @@ class LegacyHeader(Block):
     NAME = "virtio_legacy"
 
     DEVICE_FEATURES = At(0x00, Plain32, access="ro")
-    DRIVER_FEATURES = At(0x04, Plain32)
-    QUEUE_ADDRESS = At(0x08, Plain32)
+    DRIVER_FEATURES = At(0x04, Plain32, volatile=True)
+    QUEUE_ADDRESS = At(0x08, Plain32, effect="gives the queue its memory; 0 resets the device")
     QUEUE_SIZE = At(0x0C, Plain16, access="ro")
     QUEUE_SELECT = At(0x0E, Plain16)
-    QUEUE_NOTIFY = At(0x10, Plain16)
-    DEVICE_STATUS = At(0x12, DeviceStatus)
+    QUEUE_NOTIFY = At(0x10, Plain16, effect="notifies the queue")
+    DEVICE_STATUS = At(0x12, DeviceStatus, effect="initialises, starts or resets the device")
     ISR_STATUS = At(0x13, IsrStatus, access="rc")
 
 
 class LegacyHeaderMsix(LegacyHeader):
     """The same with MSI-X enabled; the device's configuration follows at 18h."""
 
-    CONFIG_MSIX_VECTOR = At(0x14, Plain16)
-    QUEUE_MSIX_VECTOR = At(0x16, Plain16)
+    CONFIG_MSIX_VECTOR = At(0x14, Plain16, volatile=True)
+    QUEUE_MSIX_VECTOR = At(0x16, Plain16, volatile=True)
 
 
 _TRANSITIONAL = {

@@ -132,7 +132,7 @@ class NetFeature(IntFlag):
     CTRL_MAC_ADDR = 1 << 23
 
 
-class NetStatus(Register, width=16):
+class NetStatus(Register, width=16, reserved="undefined"):
     """status of the network device, with the STATUS feature."""
 
     LINK_UP = Field(0, access="ro")

@@ -2,6 +2,9 @@
 
 Source: Intel Virtualization Technology for Directed I/O Architecture Specification, revision 3.x, chapter "Register
 Descriptions". Structures in memory are in `vtd_structures`.
+
+Access kinds: the same chapter. Reserved bits are read-only zero (RsvdP, RsvdZ); of addresses the hardware implements
+the bits that it needs.
 """
 
 from __future__ import annotations
@@ -10,13 +13,14 @@ from enum import IntEnum
 
 from harness.hardware.block import At, Block, Space
 from harness.hardware.msi import MessageAddress, MessageData
-from harness.hardware.pci import Plain32
+from harness.hardware.pci import OptionalDword
 from harness.hardware.register import Field, Register
 
 __all__ = [
     "VTD_DEFAULT_BASE",
     "Capability",
     "ContextCommand",
+    "EventData",
     "ExtendedCapability",
     "FaultEventControl",
     "FaultStatus",
@@ -39,14 +43,14 @@ __all__ = [
 VTD_DEFAULT_BASE = 0xFED9_0000  # hw/i386/intel_iommu: Q35_HOST_BRIDGE_IOMMU_ADDR; the DMAR table has it
 
 
-class VtdVersion(Register, width=32):
+class VtdVersion(Register, width=32, reserved="zero"):
     """VER_REG."""
 
     MIN = Field(3, 0, access="ro")
     MAX = Field(7, 4, access="ro")
 
 
-class Capability(Register, width=64):
+class Capability(Register, width=64, reserved="zero"):
     """CAP_REG."""
 
     ND = Field(2, 0, access="ro")  # 2 ** (4 + 2 * ND) domains
@@ -70,7 +74,7 @@ class Capability(Register, width=64):
     FL5LP = Field(60, access="ro")
 
 
-class ExtendedCapability(Register, width=64):
+class ExtendedCapability(Register, width=64, reserved="zero"):
     """ECAP_REG."""
 
     C = Field(0, access="ro")
@@ -90,7 +94,7 @@ class ExtendedCapability(Register, width=64):
     FLTS = Field(47, access="ro")
 
 
-class GlobalCommand(Register, width=32):
+class GlobalCommand(Register, width=32, reserved="undefined"):
     """GCMD_REG: one bit a write, the others as GSTS_REG has them; wait for GSTS_REG."""
 
     CFI = Field(23, access="wo")  # compatibility format interrupts pass
@@ -104,7 +108,7 @@ class GlobalCommand(Register, width=32):
     TE = Field(31, access="wo")  # translation enable
 
 
-class GlobalStatus(Register, width=32):
+class GlobalStatus(Register, width=32, reserved="zero"):
     """GSTS_REG."""
 
     CFIS = Field(23, access="ro")
@@ -126,22 +130,22 @@ class TranslationTableMode(IntEnum):
     ABORT_DMA = 3
 
 
-class RootTableAddress(Register, width=64):
+class RootTableAddress(Register, width=64, reserved="zero"):
     """RTADDR_REG."""
 
-    TTM = Field(11, 10, TranslationTableMode)
-    RTA = Field(63, 12)  # physical address >> 12
+    TTM = Field(11, 10, TranslationTableMode, optional=True)
+    RTA = Field(63, 12, optional=True)  # physical address >> 12
 
 
-class ContextCommand(Register, width=64):
+class ContextCommand(Register, width=64, reserved="zero"):
     """CCMD_REG: register-based context cache invalidation."""
 
     DID = Field(15, 0)
     SID = Field(31, 16)
     FM = Field(33, 32)
-    CAIG = Field(60, 59, access="ro")
+    CAIG = Field(60, 59, access="ro", volatile=True)
     CIRG = Field(62, 61)  # 1 global, 2 domain, 3 device
-    ICC = Field(63)
+    ICC = Field(63, access="w1s", effect="invalidates context entries")
 
 
 class IotlbInvalidate(Register, width=64):
@@ -155,7 +159,7 @@ class IotlbInvalidate(Register, width=64):
     IVT = Field(63)
 
 
-class FaultStatus(Register, width=32):
+class FaultStatus(Register, width=32, reserved="zero"):
     """FSTS_REG."""
 
     PFO = Field(0, access="w1c")  # overflow
@@ -166,46 +170,52 @@ class FaultStatus(Register, width=32):
     FRI = Field(15, 8, access="ro")  # index of the first pending record
 
 
-class FaultEventControl(Register, width=32):
+class FaultEventControl(Register, width=32, reserved="zero"):
     """FECTL_REG."""
 
     IP = Field(30, access="ro")
     IM = Field(31)
 
 
-class InvalidationQueuePointer(Register, width=64):
+class InvalidationQueuePointer(Register, width=64, reserved="zero"):
     """IQH_REG and IQT_REG: descriptor number, of 16 bytes each."""
 
     OFFSET = Field(18, 4)
 
 
-class InvalidationQueueAddress(Register, width=64):
+class InvalidationQueueAddress(Register, width=64, reserved="zero"):
     """IQA_REG."""
 
     QS = Field(2, 0)  # 2 ** QS pages
-    DW = Field(11)  # 1: 256-bit descriptors
-    IQA = Field(63, 12)  # physical address >> 12
+    DW = Field(11, optional=True)  # 1: 256-bit descriptors
+    IQA = Field(63, 12, optional=True)  # physical address >> 12
 
 
-class InvalidationCompletionStatus(Register, width=32):
+class InvalidationCompletionStatus(Register, width=32, reserved="zero"):
     """ICS_REG."""
 
     IWC = Field(0, access="w1c")
 
 
-class InvalidationEventControl(Register, width=32):
+class InvalidationEventControl(Register, width=32, reserved="zero"):
     """IECTL_REG."""
 
     IP = Field(30, access="ro")
     IM = Field(31)
 
 
-class InterruptRemappingTableAddress(Register, width=64):
+class InterruptRemappingTableAddress(Register, width=64, reserved="zero"):
     """IRTA_REG."""
 
     S = Field(3, 0)  # 2 ** (S + 1) entries
-    EIME = Field(11)
-    IRTA = Field(63, 12)  # physical address >> 12
+    EIME = Field(11, optional=True)
+    IRTA = Field(63, 12, optional=True)  # physical address >> 12
+
+
+class EventData(MessageData):
+    """FEDATA_REG and IEDATA_REG; the upper half is there with extended message data only."""
+
+    SYSTEM_31_16 = Field(31, 16, optional=True)
 
 
 class VtdUnit(Block):
@@ -218,23 +228,23 @@ class VtdUnit(Block):
     VER = At(0x00, VtdVersion, access="ro")
     CAP = At(0x08, Capability, access="ro")
     ECAP = At(0x10, ExtendedCapability, access="ro")
-    GCMD = At(0x18, GlobalCommand, access="wo")
+    GCMD = At(0x18, GlobalCommand, access="wo", effect="switches the unit's functions")
     GSTS = At(0x1C, GlobalStatus, access="ro")
     RTADDR = At(0x20, RootTableAddress)
     CCMD = At(0x28, ContextCommand)
     FSTS = At(0x34, FaultStatus)
     FECTL = At(0x38, FaultEventControl)
-    FEDATA = At(0x3C, MessageData)
+    FEDATA = At(0x3C, EventData)
     FEADDR = At(0x40, MessageAddress)
-    FEUADDR = At(0x44, Plain32)
+    FEUADDR = At(0x44, OptionalDword)
     IQH = At(0x80, InvalidationQueuePointer, access="ro")
     IQT = At(0x88, InvalidationQueuePointer)
     IQA = At(0x90, InvalidationQueueAddress)
     ICS = At(0x9C, InvalidationCompletionStatus)
     IECTL = At(0xA0, InvalidationEventControl)
-    IEDATA = At(0xA4, MessageData)
+    IEDATA = At(0xA4, EventData)
     IEADDR = At(0xA8, MessageAddress)
-    IEUADDR = At(0xAC, Plain32)
+    IEUADDR = At(0xAC, OptionalDword)
     IRTA = At(0xB8, InterruptRemappingTableAddress)
 
 

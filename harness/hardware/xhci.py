@@ -3,6 +3,8 @@
 Source: Intel eXtensible Host Controller Interface for USB 1.2, chapter 5 "Register Interface" ("Host Controller
 Capability Registers", "Host Controller Operational Registers", "Host Controller Runtime Registers") and 6.5 "Event Ring
 Segment Table".
+
+Access kinds: the same chapter; software preserves reserved bits, and what they read is not stated.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from harness.hardware.register import Field, Register
 __all__ = [
     "ERST_ALIGNMENT",
     "TRB_SIZE",
+    "Configure",
     "EventRingDequeuePointer",
     "EventRingSegment",
     "EventRingSegmentTableSize",
+    "EventRingTableBase",
     "InterrupterManagement",
     "InterrupterModeration",
     "InterrupterRegisters",
@@ -33,7 +37,7 @@ TRB_SIZE = 16  # bytes
 ERST_ALIGNMENT = 64  # bytes, of the segment table and of each segment
 
 
-class StructuralParameters1(Register, width=32):
+class StructuralParameters1(Register, width=32, reserved="preserve"):
     """HCSPARAMS1."""
 
     MAX_SLOTS = Field(7, 0, access="ro")
@@ -41,7 +45,7 @@ class StructuralParameters1(Register, width=32):
     MAX_PORTS = Field(31, 24, access="ro")
 
 
-class RuntimeOffset(Register, width=32):
+class RuntimeOffset(Register, width=32, reserved="preserve"):
     """RTSOFF: the runtime registers' distance from the base, in units of 32 bytes."""
 
     OFFSET = Field(31, 5, access="ro")
@@ -60,16 +64,16 @@ class XhciCapability(Block):
     RTSOFF = At(0x18, RuntimeOffset, access="ro")
 
 
-class UsbCommand(Register, width=32):
+class UsbCommand(Register, width=32, reserved="preserve"):
     """USBCMD."""
 
-    RS = Field(0)  # run
-    HCRST = Field(1)  # 0 again when the reset is done
+    RS = Field(0, effect="runs the controller")  # run
+    HCRST = Field(1, effect="resets the controller")  # 0 again when the reset is done
     INTE = Field(2)
-    HSEE = Field(3)
+    HSEE = Field(3, optional=True)
 
 
-class UsbStatus(Register, width=32):
+class UsbStatus(Register, width=32, reserved="preserve"):
     """USBSTS."""
 
     HCH = Field(0, access="ro")  # halted
@@ -78,6 +82,12 @@ class UsbStatus(Register, width=32):
     PCD = Field(4, access="w1c")
     CNR = Field(11, access="ro")  # not ready
     HCE = Field(12, access="ro")
+
+
+class Configure(Register, width=32, reserved="preserve"):
+    """CONFIG."""
+
+    MAX_SLOTS_EN = Field(7, 0)
 
 
 class XhciOperational(Block):
@@ -89,10 +99,10 @@ class XhciOperational(Block):
     USBCMD = At(0x00, UsbCommand)
     USBSTS = At(0x04, UsbStatus)
     PAGESIZE = At(0x08, Plain32, access="ro")
-    CONFIG = At(0x38, Plain32)
+    CONFIG = At(0x38, Configure)
 
 
-class InterrupterManagement(Register, width=32):
+class InterrupterManagement(Register, width=32, reserved="preserve"):
     """IMAN."""
 
     IP = Field(0, access="w1c")
@@ -103,13 +113,19 @@ class InterrupterModeration(Register, width=32):
     """IMOD, in units of 250 ns; 4000 after reset."""
 
     IMODI = Field(15, 0)
-    IMODC = Field(31, 16)
+    IMODC = Field(31, 16, volatile=True)
 
 
-class EventRingSegmentTableSize(Register, width=32):
+class EventRingSegmentTableSize(Register, width=32, reserved="preserve"):
     """ERSTSZ: segments."""
 
     SIZE = Field(15, 0)
+
+
+class EventRingTableBase(Register, width=32, reserved="preserve"):
+    """ERSTBA, low half."""
+
+    ADDRESS_31_6 = Field(31, 6)
 
 
 class EventRingDequeuePointer(Register, width=32):
@@ -128,8 +144,8 @@ class InterrupterRegisters(Block):
     IMAN = At(0x00, InterrupterManagement)
     IMOD = At(0x04, InterrupterModeration)
     ERSTSZ = At(0x08, EventRingSegmentTableSize)
-    ERSTBA_LOW = At(0x10, Plain32)
-    ERSTBA_HIGH = At(0x14, Plain32)
+    ERSTBA_LOW = At(0x10, EventRingTableBase)
+    ERSTBA_HIGH = At(0x14, Plain32, effect="loads the event ring segment table")
     ERDP_LOW = At(0x18, EventRingDequeuePointer)
     ERDP_HIGH = At(0x1C, Plain32)
 
@@ -140,7 +156,7 @@ class XhciRuntime(Block):
     SPACE = Space.MMIO
     NAME = "xhci_runtime"
 
-    MFINDEX = At(0x00, Plain32, access="ro")
+    MFINDEX = At(0x00, Plain32, access="ro", volatile=True)
     INTERRUPTER = Array(0x20, InterrupterRegisters, count=1023, stride=0x20)
 
 

@@ -1,0 +1,62 @@
+"""The access kinds of the register bits of the HPET and the RTC, bit by bit as the register maps state them."""
+
+from harness import AccessProof, ApartProof, Cmos, Deviation, Hpet, Kernel, ProbeBody, probe, provable
+
+TIMERS = 3  # the least that the specification allows
+HPET = provable(Hpet, TIMER=TIMERS)
+RTC = provable(Cmos)
+HPET_SPEC = "IA-PC HPET 1.0a, Register Model"
+VAL_SET_KEPT = (
+    r"(?m)^(hpet\.TIMER\[[012]\]\.CONFIG bit 6 \(VAL_SET, wz\): 1 where 0 is expected, "
+    r"first after a write of 0x40(; |$)){3}"
+)
+
+
+@probe.each(register=HPET)
+@probe(
+    spec=HPET_SPEC,
+    needs=["hpet"],
+    covers=["timers.hpet-access-kinds"],
+    deviation=Deviation(
+        targets="*",
+        cases="TIMER",
+        versions="*",
+        kind="bug",
+        sees=VAL_SET_KEPT,
+        ref="docs/deviations/timers-hpet-val-set.md",
+    ),
+)
+def hpet_bits_behave(k: Kernel, register: str) -> ProbeBody:
+    """With the counter halted each bit holds 0 and 1 for itself, or keeps its value, as the specification states."""
+    k.cli()
+    bits = k.trigger(AccessProof, k, k.hpet, *HPET[register])
+
+    run = yield
+
+    differences = bits.differences(run)
+    assert not differences, differences
+
+
+@probe(spec=HPET_SPEC, needs=["hpet"], covers=["timers.hpet-access-kinds"])
+def hpet_registers_are_apart(k: Kernel) -> ProbeBody:
+    """Each register holds what was written to it, whatever is written to the others, and no read changes one."""
+    k.cli()
+    everything = [name for names in HPET.values() for name in names if not name.endswith("CONFIG")]
+    registers = k.trigger(ApartProof, k, k.hpet, *everything)
+
+    run = yield
+
+    differences = registers.differences(run)
+    assert not differences, differences
+
+
+@probe(spec="MC146818, Address Map; Register A to Register D", covers=["timers.rtc-access-kinds"])
+def rtc_bits_behave(k: Kernel) -> ProbeBody:
+    """Each bit of the alarm bytes and of registers A to D holds 0 and 1 for itself, or keeps its value, as stated."""
+    k.cli()
+    bits = k.trigger(AccessProof, k, k.rtc, *(name for names in RTC.values() for name in names))
+
+    run = yield
+
+    differences = bits.differences(run)
+    assert not differences, differences
