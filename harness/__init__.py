@@ -37,16 +37,34 @@ if TYPE_CHECKING:
     from harness.hardware.block import Bound, Value
     from harness.hardware.cpu import BreakpointCondition, BreakpointLength, Dr6, Rflags
     from harness.hardware.descriptors import SegmentType, SystemType, tss_ist_offset, tss_rsp_offset
+    from harness.hardware.dma8237 import Dma8237Master, Dma8237Slave, DmaPages
     from harness.hardware.exceptions import PageFaultErrorCode, SelectorErrorCode, leads_to_double_fault
     from harness.hardware.hpet import Hpet
     from harness.hardware.ioapic import IoApic, RedirectionEntry, RemappableEntry
     from harness.hardware.lapic import DestinationShorthand, Level, LocalApic, X2Apic, X2ApicLdr
     from harness.hardware.lapic_lvt import DivideValue, TimerMode
     from harness.hardware.message import DeliveryMode, DestinationMode, TriggerMode
-    from harness.hardware.msi import MSI_ADDRESS_BASE, MessageAddress, RemappableMessageAddress
-    from harness.hardware.pci import CapabilityId, ConfigPorts, HeaderType, bar_size, config_address
-    from harness.hardware.pic8259 import EoiCommand, PicMaster, ReadSelect
-    from harness.hardware.pit8254 import PIT_FREQUENCY_HZ, AccessMode, CounterMode, ReadBackCommand, SelectCounter
+    from harness.hardware.msi import MSI_ADDRESS_BASE, MessageAddress, Msi32Masked, Msi64, RemappableMessageAddress
+    from harness.hardware.msix import MsixCapability, MsixEntry
+    from harness.hardware.pci import (
+        CapabilityId,
+        ConfigPorts,
+        HeaderType,
+        Type0Header,
+        Type1Header,
+        bar_size,
+        config_address,
+    )
+    from harness.hardware.pcie import ErrorReporting, ExpressCapability
+    from harness.hardware.pic8259 import EoiCommand, PicMaster, PicSlave, ReadSelect
+    from harness.hardware.pit8254 import (
+        PIT_FREQUENCY_HZ,
+        AccessMode,
+        CounterMode,
+        ReadBackCommand,
+        SelectCounter,
+        SystemControl,
+    )
     from harness.hardware.rtc import RTC_ALARM_WILDCARD, Cmos, RegisterC, rtc_rate_select
     from harness.kernel.access_proof import AccessProof, ApartProof
     from harness.kernel.builder import Kernel
@@ -97,8 +115,13 @@ __all__ = [
     "DestinationShorthand",
     "Deviation",
     "DivideValue",
+    "Dma8237Master",
+    "Dma8237Slave",
+    "DmaPages",
     "Dr6",
     "EoiCommand",
+    "ErrorReporting",
+    "ExpressCapability",
     "HeaderType",
     "Hpet",
     "InterruptRecord",
@@ -108,8 +131,13 @@ __all__ = [
     "LocalApic",
     "Mark",
     "MessageAddress",
+    "Msi32Masked",
+    "Msi64",
+    "MsixCapability",
+    "MsixEntry",
     "PageFaultErrorCode",
     "PicMaster",
+    "PicSlave",
     "PowerManagementIo",
     "ProbeBody",
     "ReadBackCommand",
@@ -123,9 +151,12 @@ __all__ = [
     "SegmentType",
     "SelectCounter",
     "SelectorErrorCode",
+    "SystemControl",
     "SystemType",
     "TimerMode",
     "TriggerMode",
+    "Type0Header",
+    "Type1Header",
     "Value",
     "Window",
     "X2Apic",
@@ -155,11 +186,14 @@ _NAMES_OF_MODULE = {
     "harness.hardware.lapic": "DestinationShorthand Level LocalApic X2Apic X2ApicLdr",
     "harness.hardware.lapic_lvt": "DivideValue TimerMode",
     "harness.hardware.message": "DeliveryMode DestinationMode TriggerMode",
-    "harness.hardware.msi": "MSI_ADDRESS_BASE MessageAddress RemappableMessageAddress",
-    "harness.hardware.pci": "CapabilityId ConfigPorts HeaderType bar_size config_address",
-    "harness.hardware.pic8259": "EoiCommand PicMaster ReadSelect",
-    "harness.hardware.pit8254": "PIT_FREQUENCY_HZ AccessMode CounterMode ReadBackCommand SelectCounter",
+    "harness.hardware.msi": "MSI_ADDRESS_BASE MessageAddress RemappableMessageAddress Msi32Masked Msi64",
+    "harness.hardware.pci": "CapabilityId ConfigPorts HeaderType bar_size config_address Type0Header Type1Header",
+    "harness.hardware.pic8259": "EoiCommand PicMaster ReadSelect PicSlave",
+    "harness.hardware.pit8254": "PIT_FREQUENCY_HZ AccessMode CounterMode ReadBackCommand SelectCounter SystemControl",
     "harness.hardware.rtc": "RTC_ALARM_WILDCARD Cmos RegisterC rtc_rate_select",
+    "harness.hardware.msix": "MsixCapability MsixEntry",
+    "harness.hardware.pcie": "ErrorReporting ExpressCapability",
+    "harness.hardware.dma8237": "Dma8237Slave Dma8237Master DmaPages",
     "harness.kernel.access_proof": "AccessProof ApartProof",
     "harness.kernel.builder": "Kernel",
     "harness.kernel.poll": "wait_register",

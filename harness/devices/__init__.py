@@ -22,12 +22,13 @@ from harness.devices.virtio_legacy import LegacyQueue, LegacyVirtio
 from harness.devices.virtqueue import Part, SplitQueue
 from harness.devices.vtd import Domain, RemappingUnit
 from harness.devices.xhci import XHCI_INTERRUPTERS, XhciMsi
+from harness.hardware.ahci import Ahci, AhciPort
 from harness.hardware.ata import AtaCommand
 from harness.hardware.dma8237 import TransferType
-from harness.hardware.e1000e import InterruptCause, InterruptThrottling, ReceiveDescriptor, TransmitDescriptor
+from harness.hardware.e1000e import E1000e, InterruptCause, InterruptThrottling, ReceiveDescriptor, TransmitDescriptor
 from harness.hardware.edu import EDU_BUFFER_OFFSET, EDU_BUFFER_SIZE, EDU_DMA_INTERRUPT, Edu, TransferDirection
-from harness.hardware.floppy import FloppyCommand
-from harness.hardware.ide import PrdEntry
+from harness.hardware.floppy import Floppy, FloppyCommand
+from harness.hardware.ide import BusMaster, PrdEntry, TaskFile
 from harness.hardware.nvme import (
     AdminOpcode,
     AsynchronousEvent,
@@ -39,10 +40,11 @@ from harness.hardware.nvme import (
     FeatureSelect,
     InterruptCoalescing,
     InterruptVectorConfiguration,
+    Nvme,
     NvmOpcode,
 )
 from harness.hardware.pcie import AER_CAPABILITY_ID
-from harness.hardware.virtio import VIRTIO_NO_VECTOR, LegacyHeader, VirtioFeature
+from harness.hardware.virtio import VIRTIO_NO_VECTOR, CommonConfiguration, LegacyHeader, VirtioFeature
 from harness.hardware.virtio_devices import (
     ENTROPY_REQUESTQ,
     NET_HEADER_SIZE,
@@ -57,7 +59,9 @@ from harness.hardware.virtio_devices import (
     NetFeature,
 )
 from harness.hardware.virtqueue import EventFlags, EventSuppression, SplitQueueLayout
+from harness.hardware.vtd import VtdUnit
 from harness.hardware.vtd_structures import FaultReason, SourceValidation
+from harness.hardware.xhci import InterrupterRegisters, XhciCapability, XhciOperational
 
 __all__ = [
     "AER_CAPABILITY_ID",
@@ -76,18 +80,23 @@ __all__ = [
     "VIRTIO_NO_VECTOR",
     "XHCI_INTERRUPTERS",
     "AdminOpcode",
+    "Ahci",
     "AhciDisk",
+    "AhciPort",
     "AsynchronousEvent",
     "AtaCommand",
     "BlockConfiguration",
     "BlockOperation",
     "BlockRequest",
     "BlockStatus",
+    "BusMaster",
+    "CommonConfiguration",
     "ConsoleQueue",
     "CreateCompletionQueueDword11",
     "CreateQueueDword10",
     "CreateSubmissionQueueDword11",
     "Domain",
+    "E1000e",
     "E1000eCard",
     "E1000eSource",
     "Edu",
@@ -99,6 +108,7 @@ __all__ = [
     "FeatureCapabilities",
     "FeatureId",
     "FeatureSelect",
+    "Floppy",
     "FloppyCommand",
     "FloppyDrive",
     "IdeDisk",
@@ -106,6 +116,7 @@ __all__ = [
     "InterruptCoalescing",
     "InterruptThrottling",
     "InterruptVectorConfiguration",
+    "InterrupterRegisters",
     "LegacyHeader",
     "LegacyQueue",
     "LegacyVirtio",
@@ -114,6 +125,7 @@ __all__ = [
     "NetConfiguration",
     "NetFeature",
     "NvmOpcode",
+    "Nvme",
     "NvmeController",
     "NvmeQueue",
     "PackedQueue",
@@ -126,12 +138,16 @@ __all__ = [
     "SourceValidation",
     "SplitQueue",
     "SplitQueueLayout",
+    "TaskFile",
     "TransferDirection",
     "TransferType",
     "TransmitDescriptor",
     "VirtioDisk",
     "VirtioFeature",
     "VirtioPci",
+    "VtdUnit",
+    "XhciCapability",
     "XhciMsi",
+    "XhciOperational",
     "message_source",
 ]

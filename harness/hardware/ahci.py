@@ -168,7 +168,9 @@ class PortTaskFileData(Register, width=32, reserved="zero"):
     """PxTFD: the device's status and error."""
 
     STS_ERR = Field(0, access="ro")
+    STS_COMMAND_SPECIFIC_2_1 = Field(2, 1, access="ro")
     STS_DRQ = Field(3, access="ro")
+    STS_COMMAND_SPECIFIC_6_4 = Field(6, 4, access="ro")
     STS_BSY = Field(7, access="ro")
     ERR = Field(15, 8, access="ro")
 

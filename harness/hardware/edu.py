@@ -92,4 +92,4 @@ class Edu(Block):
     DMA_SOURCE = At(0x80, EduAddress)
     DMA_DESTINATION = At(0x88, EduAddress)
     DMA_COUNT = At(0x90, EduAddress)
-    DMA_COMMAND = At(0x98, EduDmaCommand)
+    DMA_COMMAND = At(0x98, EduDmaCommand, volatile=True)  # keeps what was written with START

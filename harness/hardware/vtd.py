@@ -3,8 +3,8 @@
 Source: Intel Virtualization Technology for Directed I/O Architecture Specification, revision 3.x, chapter "Register
 Descriptions". Structures in memory are in `vtd_structures`.
 
-Access kinds: the same chapter. Reserved bits are read-only zero (RsvdP, RsvdZ); of addresses the hardware implements
-the bits that it needs.
+Access kinds: the same chapter. Reserved bits are read-only zero (RsvdP, RsvdZ), but later revisions define more
+capabilities; of addresses the hardware implements the bits that it needs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class VtdVersion(Register, width=32, reserved="zero"):
     MAX = Field(7, 4, access="ro")
 
 
-class Capability(Register, width=64, reserved="zero"):
+class Capability(Register, width=64, reserved="undefined"):
     """CAP_REG."""
 
     ND = Field(2, 0, access="ro")  # 2 ** (4 + 2 * ND) domains
@@ -74,7 +74,7 @@ class Capability(Register, width=64, reserved="zero"):
     FL5LP = Field(60, access="ro")
 
 
-class ExtendedCapability(Register, width=64, reserved="zero"):
+class ExtendedCapability(Register, width=64, reserved="undefined"):
     """ECAP_REG."""
 
     C = Field(0, access="ro")
@@ -141,8 +141,8 @@ class ContextCommand(Register, width=64, reserved="zero"):
     """CCMD_REG: register-based context cache invalidation."""
 
     DID = Field(15, 0)
-    SID = Field(31, 16)
-    FM = Field(33, 32)
+    SID = Field(31, 16, access="wo")
+    FM = Field(33, 32, access="wo")
     CAIG = Field(60, 59, access="ro", volatile=True)
     CIRG = Field(62, 61)  # 1 global, 2 domain, 3 device
     ICC = Field(63, access="w1s", effect="invalidates context entries")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.hardware.access import (
@@ -11,34 +12,130 @@ from harness.hardware.access import (
     named_register,
     register_differences,
 )
-from harness.hardware.block import Block, Place
+from harness.hardware.block import Block, Place, Space, Value
 from harness.kernel.builder import Kernel
+from harness.kernel.bus import slot
 from harness.kernel.window import ReadsMemory
 
 __all__ = ["AccessProof", "ApartProof"]
 
 _DONE = 0xACCE55
+_BY_ADDRESS = (Space.MMIO, Space.PORT, Space.CONFIG)  # where one routine reaches every register of a width
+
+_Work = tuple[int, tuple[int, ...]]  # a register's number, and what is written to it
 
 
 class _Proof:
-    """Some registers of a block, the kinds of their bits, and the guest's memory for what it reads of them."""
+    """Some registers of a block, the kinds of their bits, and the guest's memory for what it reads of them.
 
-    def __init__(self, block: Block, names: tuple[str, ...], rest: dict[str, int]) -> None:
+    Registers that the same instructions reach share one routine: a processor that is emulated translates each
+    instruction that reaches a device on its own.
+    """
+
+    def __init__(self, k: Kernel, block: Block, names: tuple[str, ...], rest: dict[str, int]) -> None:
+        self._k = k
         self._places: list[Place[Any]] = [named_register(block, name).place for name in names]
         self._kinds = [BitKinds.of(place) for place in self._places]
         self._rest = []
         for place in self._places:
             fields = {name: value for name, value in rest.items() if name in place.register.FIELDS}
             self._rest.append(int(place.register.of(**fields)))
+        self._routines: dict[tuple[object, ...], str] = {}
 
-    def _reserve(self, k: Kernel, words: int) -> int:
-        """Memory for what the guest reads; returns its address."""
-        self._buffer = k.program.add_buffer(k.program.unique("access_proof"), 8 * words, 16)
-        return self._buffer.address
+    def _reserve(self, works: Sequence[_Work]) -> None:
+        """Memory for what the guest reads: of each register one word before the writes, one after each, and a mark."""
+        words = sum(len(writes) + 2 for _, writes in works)
+        self._buffer = self._k.program.add_buffer(self._k.program.unique("access_proof"), 8 * words, 16)
 
-    def _words(self, run: ReadsMemory) -> list[int]:
+    def _stage(self, works: Sequence[_Work], done: int = 0) -> int:
+        """Do these works in order, and keep what is read from word `done` of the buffer on. Returns the next word."""
+        k = self._k
+        while works:
+            key = self._key(works[0][0])
+            count = next((n for n, (number, _) in enumerate(works) if self._key(number) != key), len(works))
+            mine, works = works[:count], works[count:]
+            words = [word for number, writes in mine for word in self._entry(number, writes)]
+            table = k.program.add_data(b"".join(word.to_bytes(8, "little") for word in words))
+            k.program.step(
+                "prove the access kinds of " + ", ".join(self._places[number].name for number, _ in mine),
+                *(f"push {register}" for register in ("rbx", "r8", "r9", "r10", "r11", "r12")),
+                f"mov ebx, {self._buffer.address + 8 * done:#x}",
+                f"lea r8, [rip+{table}]",
+                f"lea r12, [r8+{8 * len(words)}]",
+                f"call {self._routine(mine[0][0])}",
+                *(f"pop {register}" for register in ("r12", "r11", "r10", "r9", "r8", "rbx")),
+            )
+            done += sum(len(writes) + 2 for _, writes in mine)
+        return done
+
+    def _key(self, number: int) -> tuple[object, ...]:
+        """What registers have in common that one routine reaches."""
+        place = self._places[number]
+        if place.space not in _BY_ADDRESS:
+            return place.space, place.width, number
+        return place.space, place.width, place.offset & 3 if place.space is Space.CONFIG else 0
+
+    def _entry(self, number: int, writes: tuple[int, ...]) -> list[int]:
+        """A register in the routine's table: its distance from the base, what it keeps, how often it is written."""
+        place = self._places[number]
+        low = place.offset & 3 if place.space is Space.CONFIG else 0
+        return [place.offset - low, self._kinds[number].kept, len(writes), *writes]
+
+    def _routine(self, number: int) -> str:
+        """The label of the routine that works on the registers of a table from R8 to R12, results from RBX on."""
+        key = self._key(number)
+        if key in self._routines:
+            return self._routines[key]
+        k, place = self._k, self._places[number]
+        cursor: Value[int] = k.program.add_value(k.program.fresh_value_name("access_proof_at"), int)
+        low = place.offset & 3 if place.space is Space.CONFIG else 0
+        moving: Place[Any] = Place(place.space, cursor, low, place.register, place.name)
+        used = moving if place.space in _BY_ADDRESS else place
+        base = f"mov rcx, {slot(place.base)}" if isinstance(place.base, Value) else f"movabs rcx, {int(place.base):#x}"
+        label, again, done = (k.program.unique(f"access_proof_{part}") for part in ("routine", "again", "done"))
+        with k.program.elsewhere(label):
+            k.program.plain(
+                "mov rax, qword ptr [r8]",
+                base,
+                "add rax, rcx",
+                f"mov {slot(cursor)}, rax",
+                "mov r9, qword ptr [r8+8]",
+                "mov r10, qword ptr [r8+16]",
+                "add r8, 24",
+                "mov r11, rbx",
+                f"{again}:",
+                *k.bus.load(used),
+                "mov qword ptr [rbx], rax",
+                "add rbx, 8",
+                "test r10, r10",
+                f"jz {done}",
+                "dec r10",
+                "mov rax, qword ptr [r8]",
+                "add r8, 8",
+                "mov rcx, qword ptr [r11]",
+                "and rcx, r9",
+                "or rax, rcx",
+                *k.bus.store(used),
+                f"jmp {again}",
+                f"{done}:",
+                f"mov qword ptr [rbx], {_DONE:#x}",
+                "add rbx, 8",
+                "cmp r8, r12",
+                f"jb {label}",
+            )
+        self._routines[key] = label
+        return label
+
+    def _results(self, run: ReadsMemory, works: Sequence[_Work]) -> list[tuple[int, list[int]]]:
+        """Of each work the register's number and what was read; nothing where the guest did not do it."""
         memory = run.memory(self._buffer)
-        return [int.from_bytes(memory[at : at + 8], "little") for at in range(0, len(memory), 8)]
+        words = [int.from_bytes(memory[at : at + 8], "little") for at in range(0, len(memory), 8)]
+        found = []
+        for number, writes in works:
+            *reads, done = words[: len(writes) + 2]
+            del words[: len(writes) + 2]
+            found.append((number, reads if done == _DONE else []))
+        return found
 
 
 class AccessProof(_Proof):
@@ -49,53 +146,21 @@ class AccessProof(_Proof):
     """
 
     def __init__(self, k: Kernel, block: Block, *names: str, **rest: int) -> None:
-        super().__init__(block, names, rest)
+        super().__init__(k, block, names, rest)
         pairs = zip(self._kinds, self._rest, strict=True)
-        self._writes = [access_proof_writes(kinds, quiet) for kinds, quiet in pairs]
-        address = self._reserve(k, sum(len(writes) + 2 for writes in self._writes))
-        for place, kinds, writes in zip(self._places, self._kinds, self._writes, strict=True):
-            self._stage(k, place, kinds.kept, writes, address)
-            address += 8 * (len(writes) + 2)
-
-    def _stage(self, k: Kernel, place: Place[Any], kept: int, writes: tuple[int, ...], results: int) -> None:
-        """One register: the first read, then for each value of the table a write and a read, then the mark."""
-        table = k.program.add_data(b"".join(value.to_bytes(8, "little") for value in writes))
-        again, done = k.program.unique("access_proof_loop"), k.program.unique("access_proof_done")
-        keep = [f"movabs rcx, {kept:#x}", f"and rcx, qword ptr [{results:#x}]", "or rax, rcx"] if kept else []
-        k.program.step(
-            f"prove the access kinds of {place.name}",
-            "push rbx",
-            "push r8",
-            f"mov ebx, {results:#x}",
-            f"lea r8, [rip+{table}]",
-            f"{again}:",
-            *k.bus.load(place),
-            "mov qword ptr [rbx], rax",
-            "add rbx, 8",
-            f"cmp rbx, {results + 8 * (len(writes) + 1):#x}",
-            f"je {done}",
-            "mov rax, qword ptr [r8]",
-            *keep,
-            "add r8, 8",
-            *k.bus.store(place),
-            f"jmp {again}",
-            f"{done}:",
-            f"mov qword ptr [rbx], {_DONE:#x}",
-            "pop r8",
-            "pop rbx",
-        )
+        self._works = [(n, access_proof_writes(kinds, quiet)) for n, (kinds, quiet) in enumerate(pairs)]
+        self._reserve(self._works)
+        self._stage(self._works)
 
     def differences(self, run: ReadsMemory) -> str:
         """What did not behave as the map states: register, bits, field, kind, what was expected and what was read."""
-        words = self._words(run)
         found: list[str] = []
-        for place, kinds, writes in zip(self._places, self._kinds, self._writes, strict=True):
-            first, *reads, done = words[: len(writes) + 2]
-            del words[: len(writes) + 2]
-            if done == _DONE:
-                found += register_differences(place.name, kinds, first, writes, reads)
+        for (number, writes), (_, reads) in zip(self._works, self._results(run, self._works), strict=True):
+            name = self._places[number].name
+            if reads:
+                found += register_differences(name, self._kinds[number], reads[0], writes, reads[1:])
             else:
-                found.append(f"{place.name} was not written")
+                found.append(f"{name} was not written")
         return "; ".join(found)
 
 
@@ -106,33 +171,30 @@ class ApartProof(_Proof):
     """
 
     def __init__(self, k: Kernel, block: Block, *names: str, **rest: int) -> None:
-        super().__init__(block, names, rest)
+        super().__init__(k, block, names, rest)
         self._values = distinct_values(self._kinds, self._rest)
-        count = len(self._places)
-        address = self._reserve(k, 2 * count)
-        for number, (place, kinds) in enumerate(zip(self._places, self._kinds, strict=True)):
-            lines = [f"movabs rcx, {kinds.kept:#x}", "and rax, rcx"] if kinds.kept else ["xor eax, eax"]
-            lines += [f"movabs rcx, {self._values[number]:#x}", "or rax, rcx"]
-            if kinds.rw & ~kinds.kept:
-                k.program.step(
-                    f"write {place.name}", *(k.bus.load(place) if kinds.kept else []), *lines, *k.bus.store(place)
-                )
-        order = [*range(count), *reversed(range(count))]
-        for at, number in enumerate(order):
-            place = self._places[number]
-            k.program.step(f"read {place.name}", *k.bus.load(place), f"mov qword ptr [{address + 8 * at:#x}], rax")
+        order = range(len(self._places))
+        writable = [number for number in order if self._kinds[number].rw & ~self._kinds[number].kept]
+        writes: list[_Work] = [(number, (self._values[number],)) for number in writable]
+        reads: list[_Work] = [(number, ()) for number in (*order, *reversed(order))]
+        self._works = [*writes, *reads]
+        self._reserve(self._works)
+        self._stage(reads, self._stage(writes))
 
     def differences(self, run: ReadsMemory) -> str:
         """Each register that does not hold its own value, or holds another one after the reads of the others."""
-        words = self._words(run)
         count = len(self._places)
-        first, second = words[:count], words[count:][::-1]
+        results = self._results(run, self._works)[-2 * count :]
         found = []
         for number, (place, kinds) in enumerate(zip(self._places, self._kinds, strict=True)):
+            first, second = results[number][1], results[-1 - number][1]
+            if not first or not second:
+                found.append(f"{place.name} was not read")
+                continue
             judged = kinds.rw & ~kinds.kept & ~kinds.optional
             expected = self._values[number] & judged
-            if first[number] & judged != expected:
-                found.append(f"{place.name}: {first[number] & judged:#x} where {expected:#x} was written")
-            if (second[number] ^ first[number]) & kinds.compared:
-                found.append(f"{place.name}: {first[number]:#x}, and {second[number]:#x} when it is read again")
+            if first[0] & judged != expected:
+                found.append(f"{place.name}: {first[0] & judged:#x} where {expected:#x} was written")
+            if (second[0] ^ first[0]) & kinds.compared:
+                found.append(f"{place.name}: {first[0]:#x}, and {second[0]:#x} when it is read again")
         return "; ".join(found)

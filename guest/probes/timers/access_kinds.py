@@ -1,11 +1,15 @@
 """The access kinds of the register bits of the HPET and the RTC, bit by bit as the register maps state them."""
 
-from harness import AccessProof, ApartProof, Cmos, Deviation, Hpet, Kernel, ProbeBody, probe, provable
+from harness import AccessProof, ApartProof, Cmos, Deviation, Hpet, Kernel, ProbeBody, SystemControl, probe, provable
 
 TIMERS = 3  # the least that the specification allows
 HPET = provable(Hpet, TIMER=TIMERS)
 RTC = provable(Cmos)
 HPET_SPEC = "IA-PC HPET 1.0a, Register Model"
+ENABLES_MISSING = (
+    r"(?m)^system_control\.NMI_SC bit 2 \(PCI_SERR_EN, rw\): 0 where 1 is expected, first after a write of 0x4; "
+    r"system_control\.NMI_SC bit 3 \(IOCHK_NMI_EN, rw\): 0 where 1 is expected, first after a write of 0x8$"
+)
 VAL_SET_KEPT = (
     r"(?m)^(hpet\.TIMER\[[012]\]\.CONFIG bit 6 \(VAL_SET, wz\): 1 where 0 is expected, "
     r"first after a write of 0x40(; |$)){3}"
@@ -55,6 +59,29 @@ def rtc_bits_behave(k: Kernel) -> ProbeBody:
     """Each bit of the alarm bytes and of registers A to D holds 0 and 1 for itself, or keeps its value, as stated."""
     k.cli()
     bits = k.trigger(AccessProof, k, k.rtc, *(name for names in RTC.values() for name in names))
+
+    run = yield
+
+    differences = bits.differences(run)
+    assert not differences, differences
+
+
+@probe(
+    spec="Intel I/O Controller Hub 9 datasheet, NMI_SC",
+    covers=["timers.port-61-access-kinds"],
+    deviation=Deviation(
+        targets="*",
+        versions="*",
+        kind="unimplemented",
+        sees=ENABLES_MISSING,
+        ref="docs/deviations/timers-port-61-enables.md",
+    ),
+)
+def bits_of_port_61_behave(k: Kernel) -> ProbeBody:
+    """The four control bits of port 61h hold 0 and 1 for themselves, and the status bits cannot be written."""
+    if not k.platform.has_port_61:
+        k.unsupported(f"{k.platform.name} has no port 61h")
+    bits = k.trigger(AccessProof, k, SystemControl(k.bus), *provable(SystemControl))
 
     run = yield
 

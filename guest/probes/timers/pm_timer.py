@@ -1,9 +1,24 @@
 """The ACPI power management timer, and all clocks of the machine against each other."""
 
-from harness import PIT_FREQUENCY_HZ, PM_TIMER_HZ, Kernel, PowerManagementIo, ProbeBody, config_address, probe
+from harness import (
+    PIT_FREQUENCY_HZ,
+    PM_TIMER_HZ,
+    AccessProof,
+    Deviation,
+    Kernel,
+    PowerManagementIo,
+    ProbeBody,
+    config_address,
+    probe,
+    provable,
+)
 
 TIMER = "ACPI, Power Management Timer"
 PM_BASE = 0x600
+RESERVED_KEPT = (
+    r"(?m)^(pm\.PM1_EN bits? (4:1|7:6|13:11|15) \(reserved, zero\): 1 where 0 is expected, "
+    r"first after a write of 0x[248]0*(; |$)){4}"
+)
 SCI_VECTOR, SCI_PIN = 0x59, 9  # on both machine types at reset
 
 
@@ -113,3 +128,26 @@ def all_clocks_agree(k: Kernel) -> ProbeBody:
     assert min(spans.values()) > 19e6, spans
     slack = 2000 if k.deterministic else max(spans.values()) / 5
     assert max(spans.values()) - min(spans.values()) <= slack, spans
+
+
+@probe.each(register=provable(PowerManagementIo))
+@probe(
+    spec="ACPI, PM1 Event Registers; PM1 Control Registers",
+    covers=["timers.pm-access-kinds"],
+    deviation=Deviation(
+        targets="*",
+        cases="PM1_EN",
+        versions="*",
+        kind="bug",
+        sees=RESERVED_KEPT,
+        ref="docs/deviations/timers-pm1-enable-reserved.md",
+    ),
+)
+def power_management_bits_behave(k: Kernel, register: str) -> ProbeBody:
+    """Each bit of a PM1 register holds 0 and 1 for itself, or keeps its value; reserved status and enables read 0."""
+    bits = k.trigger(AccessProof, k, power_management(k), register)
+
+    run = yield
+
+    differences = bits.differences(run)
+    assert not differences, differences

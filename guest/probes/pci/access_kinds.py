@@ -1,0 +1,143 @@
+"""The access kinds of configuration space and of message tables, bit by bit as the register maps state them."""
+
+from collections.abc import Sequence
+
+from harness import (
+    AccessProof,
+    ApartProof,
+    CapabilityId,
+    ErrorReporting,
+    ExpressCapability,
+    Kernel,
+    Msi32Masked,
+    Msi64,
+    MsixCapability,
+    MsixEntry,
+    ProbeBody,
+    Run,
+    Type0Header,
+    Type1Header,
+    config_address,
+    probe,
+    provable,
+)
+from harness.devices import RootPort
+
+DEVICES = ["virtio-blk", "nvme", "xhci", "hda", "pci-testdev"]
+WITH_MSI = ["hda", "xhci-msi"]
+WITH_MSIX = ["virtio-rng", "nvme", "xhci"]
+
+HEADER = provable(Type0Header)
+BRIDGE = provable(Type1Header)
+MSI = provable(Msi64)
+MSI_MASKED = provable(Msi32Masked)
+MSIX = provable(MsixCapability)
+ENTRY = provable(MsixEntry)
+EXPRESS = provable(ExpressCapability)
+ERRORS = provable(ErrorReporting)
+
+
+def _all(registers: dict[str, tuple[str, ...]]) -> list[str]:
+    return [name for names in registers.values() for name in names]
+
+
+def _together(proofs: Sequence[AccessProof | ApartProof], run: Run) -> str:
+    return "; ".join(filter(None, (proof.differences(run) for proof in proofs)))
+
+
+@probe(
+    spec="PCI Local Bus Specification 3.0, Configuration Space Organization",
+    needs=DEVICES,
+    covers=["pci.access-kinds"],
+)
+def header_bits_behave(k: Kernel) -> ProbeBody:
+    """Each bit of a function's header holds 0 and 1 for itself, or keeps its value, as the specification states."""
+    with k.trigger():
+        proofs = [AccessProof(k, k.pci.device(device), *_all(HEADER)) for device in DEVICES]
+
+    run = yield
+
+    differences = _together(proofs, run)
+    assert not differences, differences
+
+
+@probe(spec="PCI Local Bus Specification 3.0, MSI Capability Structure", needs=WITH_MSI, covers=["msi.access-kinds"])
+def msi_bits_behave(k: Kernel) -> ProbeBody:
+    """Each bit of the MSI capability holds 0 and 1 for itself, or keeps its value, as the specification states."""
+    with k.trigger():
+        proofs = []
+        for device in WITH_MSI:
+            capability = k.pci.device(device).capability(CapabilityId.MSI)
+            proofs.append(AccessProof(k, Msi64(k.bus, capability, name=f"{device}.msi"), *_all(MSI)))
+
+    run = yield
+
+    differences = _together(proofs, run)
+    assert not differences, differences
+
+
+@probe(
+    spec="PCI Local Bus Specification 3.0, MSI-X Capability & Table Structures",
+    needs=WITH_MSIX,
+    covers=["msix.access-kinds"],
+)
+def msix_bits_behave(k: Kernel) -> ProbeBody:
+    """Each bit of the MSI-X capability and of two table entries holds 0 and 1 for itself, or keeps its value."""
+    proofs = []
+    for device in WITH_MSIX:
+        function = k.pci.device(device)
+        function.enable()
+        msix = function.msix()
+        with k.trigger():
+            proofs.append(AccessProof(k, msix.capability, *_all(MSIX)))
+            proofs += [AccessProof(k, msix.table.ENTRY[index], *_all(ENTRY), MASK=1) for index in (0, 1)]
+
+    run = yield
+
+    differences = _together(proofs, run)
+    assert not differences, differences
+
+
+@probe(
+    spec="PCI Local Bus Specification 3.0, MSI-X Capability & Table Structures",
+    needs=WITH_MSIX,
+    covers=["msix.access-kinds"],
+)
+def msix_entries_are_apart(k: Kernel) -> ProbeBody:
+    """Each entry of an MSI-X table holds what was written to it, whatever is written to the others."""
+    proofs = []
+    for device in WITH_MSIX:
+        function = k.pci.device(device)
+        function.enable()
+        msix = function.msix()
+        names = [f"ENTRY[{index}].{name}" for index in range(min(msix.entries or 2, 5)) for name in _all(ENTRY)]
+        proofs.append(k.trigger(ApartProof, k, msix.table, *names, MASK=1))
+
+    run = yield
+
+    differences = _together(proofs, run)
+    assert not differences, differences
+
+
+@probe(
+    spec="PCI-to-PCI Bridge Architecture 1.2, Type 01h; PCI Express Base Specification 4.0, Capability Structures",
+    needs=["root-port"],
+    covers=["pci.bridge-access-kinds"],
+)
+def root_port_bits_behave(k: Kernel) -> ProbeBody:
+    """Each bit of a root port's header and capabilities holds 0 and 1 for itself, or keeps its value, as stated."""
+    port = RootPort(k)
+    bridge = Type1Header(k.bus, int(config_address(0, port.function.device, 0)), name="root_port")
+    with k.trigger():
+        proofs = [
+            AccessProof(k, bridge, *_all(BRIDGE)),
+            AccessProof(k, port.msi, *_all(MSI_MASKED)),
+            AccessProof(k, port.express, *_all(EXPRESS)),
+        ]
+        if k.platform.ecam_base is not None:
+            proofs.append(AccessProof(k, port.report_errors(), *_all(ERRORS)))
+
+    run = yield
+
+    differences = _together(proofs, run)
+    assert not differences, differences
