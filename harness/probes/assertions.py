@@ -21,6 +21,7 @@ from _pytest.assertion.rewrite import rewrite_asserts
 
 from harness.evidence.failures import RunBroken
 from harness.evidence.vectors import explain_vectors
+from harness.probes.excuse import make_excusable
 
 if TYPE_CHECKING:
     from _pytest.config import Config
@@ -33,6 +34,7 @@ def compile_rewritten(source: bytes, path: str) -> CodeType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the lint says it, with the line
         tree = ast.parse(source, path)
+        make_excusable(tree)
         rewrite_asserts(tree, source, path)
     return compile(tree, path, "exec", dont_inherit=True, optimize=0)
 

@@ -17,7 +17,7 @@ from harness.disk_cache import DiskCache
 __all__ = ["Compiled", "compiled", "known"]
 
 _CACHE: Final = DiskCache("probes", b"trapgate probe code 1\n")
-_JUDGES: Final = ("assertions.py", "compiled.py", "lint.py", "loader.py")
+_JUDGES: Final = ("assertions.py", "compiled.py", "excuse.py", "lint.py", "loader.py")
 
 ProbeSignatures = Sequence[tuple[str, int, Sequence[str]]]
 """Of each probe: name, line, parameters. What its form was checked against besides the source."""

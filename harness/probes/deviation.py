@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from fnmatch import fnmatch
@@ -25,7 +26,9 @@ class Deviation:
 
     `targets` is a glob over kinds of target, machine-accelerator[-rt] as `q35-tcg` or `pc-tcg-rt` (several separated
     by spaces); the name that somebody gave the target does not count. `sees` is a regular expression that the
-    failure message must match: any other failure on the same target stays a `fail`. `ref` is the upstream issue, the
+    failure message must match: any other failure on the same target stays a `fail`. The judgement goes on behind an
+    assertion that it excuses, so where the same cause makes later assertions fail, `sees` is a list with an expression
+    for each of them, and each must be seen. `ref` is the upstream issue, the
     commit, or the anchor in `docs/deviations.md`. `kind` is one of `KINDS`: "bug" and "unimplemented" are faults of the
     target, of which "unimplemented" leaves the whole function out; "by design" is a choice that its authors state.
     `versions` are those of QEMU that have it: "*" for all, else specifier sets as packages have them, with "or"
@@ -34,7 +37,7 @@ class Deviation:
     """
 
     targets: str
-    sees: str
+    sees: str | Sequence[str]
     ref: str
     kind: Kind
     versions: str
@@ -45,17 +48,28 @@ class Deviation:
         """Raise `ProbeError` for a field of a wrong type or content."""
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            if not isinstance(value, str) or not value.strip():
+            if name == "sees" and isinstance(value, list | tuple) and value:
+                texts: Sequence[object] = value
+            else:
+                texts = [value]
+            if not all(isinstance(text, str) and text.strip() for text in texts):
                 raise ProbeError(f"Deviation({name}={value!r}): expected a text that is not empty")
         if self.kind not in KINDS:
             near = get_close_matches(self.kind, KINDS, n=1, cutoff=0.3)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ProbeError(f"Deviation(kind={self.kind!r}): no such kind{hint} Expected one of {', '.join(KINDS)}")
-        try:
-            re.compile(self.sees)
-        except re.error as error:
-            raise ProbeError(f"Deviation(sees={self.sees!r}): is no regular expression: {error}") from error
+        object.__setattr__(self, "sees", self.sees if isinstance(self.sees, str) else tuple(self.sees))
+        for pattern in self.patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ProbeError(f"Deviation(sees={pattern!r}): is no regular expression: {error}") from error
         _ = self._branches
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The regular expressions of `sees`."""
+        return (self.sees,) if isinstance(self.sees, str) else tuple(self.sees)
 
     @cached_property
     def _branches(self) -> tuple[SpecifierSet, ...]:
@@ -93,6 +107,6 @@ class Deviation:
         """Whether the deviation is claimed for this version of QEMU."""
         return not self._branches or any(branch.contains(version, prereleases=True) for branch in self._branches)
 
-    def matches(self, reason: str) -> bool:
-        """Whether this failure is the one that was recorded."""
-        return re.search(self.sees, reason) is not None
+    def matching(self, reason: str) -> tuple[str, ...]:
+        """Which of `patterns` this failure matches; none where it is not what was recorded."""
+        return tuple(pattern for pattern in self.patterns if re.search(pattern, reason))

@@ -24,6 +24,7 @@ from harness.image.elf import elf
 from harness.image.image import Parameters
 from harness.kernel.program import ProgramError, TargetLacks
 from harness.one_line import one_line
+from harness.probes.excuse import Excuse
 from harness.probes.probe import Case
 from harness.probes.probe_code import ProbeExit
 from harness.probes.probe_error import ProbeError
@@ -35,13 +36,14 @@ from harness.qemu.pool import MachinePool
 from harness.qemu.stop import GuestReset
 from harness.qemu.target import Target
 from harness.run.build import Built, build
+from harness.run.excuses import Excuses
 from harness.run.held_up import held_up
 from harness.run.host_faults import faults_for
 from harness.run.judge import failure_detail, fault_in, judge
 from harness.run.known import KnownDifferences
 from harness.run.leftovers import leaves_state, stage
 from harness.run.options import RunOptions
-from harness.run.reasons import reason_of, start_detail, start_reason
+from harness.run.reasons import start_detail, start_reason
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
 from harness.run.rerun import rerun_command
 from harness.run.sticky_writes import reads_clock
@@ -198,16 +200,17 @@ class Executor:
         if case.boot == "rom":
             pieces = stage(machine, built.image, parameters, Boots.ALWAYS if held else Boots.ONCE)
         started = time.perf_counter()
-        verdict, error = _come_to_a_verdict(run, built, pieces, watchdog_s)
-        reason = "" if error is None else reason_of(error)
-        detail = FailureDetail() if error is None else failure_detail(case, error, run)
+        excuses = Excuses(self._known, case)
+        verdict, error = _come_to_a_verdict(run, built, pieces, watchdog_s, excuses)
+        outcome = excuses.outcome(run, verdict, error)
+        shown = excuses.first if outcome.verdict is Verdict.DEVIATION and excuses.first is not None else error
+        detail = FailureDetail() if shown is None else failure_detail(case, shown, run, excuses.note)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
         snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
         if run.ended and not options.cold and machine.config.reusable and leaves_state(run, snapshot) is None:
             self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
-        outcome = self._known.judge(case, verdict, reason, error)
         if not self.target.deterministic or parameters.paced:
             denied = machine.deprivation
             outcome = held_up(
@@ -284,7 +287,7 @@ def _host_paced(built: Built, config: MachineConfig) -> bool:
 
 
 def _come_to_a_verdict(
-    run: Run, built: Built, pieces: list[tuple[int, bytes]], watchdog_s: float
+    run: Run, built: Built, pieces: list[tuple[int, bytes]], watchdog_s: float, excuse: Excuse
 ) -> tuple[Verdict, BaseException | None]:
     """Boot, observe, judge: a verdict, and what spoke for it. Raises `QemuKilled` and `ResetUnseen` alone."""
     try:
@@ -295,7 +298,7 @@ def _come_to_a_verdict(
         stop = run.machine.run_once(pieces, watchdog_s, guest_reset=guest_reset, until_asleep=True)
         run.guest_ms = (time.perf_counter() - started) * 1e3
         run.stopped(stop)
-        judge(run, built)
+        judge(run, built, excuse)
     except (RunFailure, AssertionError) as error:
         return Verdict.FAIL, error
     except TargetLacks as error:

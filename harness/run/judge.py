@@ -12,6 +12,7 @@ from harness.evidence.run import Run
 from harness.hardware.exceptions import EXCEPTIONS
 from harness.kernel.program import ProgramError
 from harness.probes.assertions import explained_comparisons
+from harness.probes.excuse import Excuse, excusing
 from harness.probes.mistakes import MISTAKES, explain_mistake
 from harness.probes.probe import Case
 from harness.probes.probe_code import ProbeExit, probe_code
@@ -25,9 +26,9 @@ _SERIAL_FIRST, _SERIAL_LAST = 24, 8  # lines of the console that a report shows
 _SERIAL_WIDTH = 400  # characters of one line
 
 
-def judge(run: Run, built: Built) -> None:
-    """Let the probe judge. Raises whatever it raises."""
-    with explained_comparisons(), probe_code():
+def judge(run: Run, built: Built, excuse: Excuse) -> None:
+    """Let the probe judge. Raises whatever it raises, but for the assertions that `excuse` takes."""
+    with explained_comparisons(), excusing(excuse), probe_code():
         try:
             built.judgement.send(run)
         except StopIteration:
@@ -69,8 +70,13 @@ def fault_in(case: Case, error: BaseException | None) -> AtFault:
     return AtFault.PROBE if own else AtFault.HARNESS
 
 
-def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> FailureDetail:
-    """The report's sections: the assertion, the console, the controllers; and the probe's line."""
+def failure_detail(
+    case: Case, error: BaseException, run: Run | None = None, note: Section | None = None
+) -> FailureDetail:
+    """The report's sections: the assertion, the console, the controllers; and the probe's line.
+
+    `note`: about the assertions behind one that a recorded deviation excuses.
+    """
     sections: list[Section] = []
     path, line = "", 0
     for frame in traceback.extract_tb(error.__traceback__):
@@ -89,6 +95,8 @@ def failure_detail(case: Case, error: BaseException, run: Run | None = None) -> 
     else:
         text = "".join(traceback.format_exception(error, limit=-4))
         sections.append(Section("Error", text, SectionKind.FINDING))
+    if note is not None:
+        sections.append(note)
     if run is not None:
         sections += _evidence(run, with_registers=isinstance(error, AssertionError))
     return FailureDetail(tuple(sections), path, line)

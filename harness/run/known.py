@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.evidence.failures import MonitorBroke
+from harness.probes.deviation import Deviation
 from harness.probes.own_records import OwnRecord
 from harness.probes.probe import Case
 from harness.qemu.errors import QemuDied
@@ -15,7 +17,14 @@ from harness.run.host_faults import REFERENCE, fault_of, kvm_is_software
 from harness.run.outcome import Outcome, recorded
 from harness.run.record import Verdict
 
-__all__ = ["KnownDifferences"]
+__all__ = ["KnownDifferences", "Seen"]
+
+
+class Seen(NamedTuple):
+    """One expression of a recorded deviation, matched by a failed assertion."""
+
+    deviation: Deviation
+    pattern: str
 
 
 @dataclass(frozen=True)
@@ -33,31 +42,60 @@ class KnownDifferences:
     def judge(self, case: Case, verdict: Verdict, reason: str, error: BaseException | None) -> Outcome:
         """The outcome: a deviation where the failure is recorded, a `fail` where a recorded deviation is gone."""
         outcome = Outcome(verdict, reason)
-        if verdict in (Verdict.PASS, Verdict.FAIL) or isinstance(error, MonitorBroke | QemuDied):
-            outcome = self._deviation(case, verdict, reason)
+        if verdict is Verdict.FAIL or isinstance(error, MonitorBroke | QemuDied):
+            outcome = self._deviation(case, reason) or outcome
+        return self._of_host(case, outcome, error)
+
+    def _of_host(self, case: Case, outcome: Outcome, error: BaseException | None) -> Outcome:
+        """A fault of this host's software KVM, where it is recorded as one."""
         excusable = outcome.verdict is Verdict.FAIL or isinstance(error, MonitorBroke)
         if self.software_kvm and excusable and fault_of(case, outcome.reason) is not None:
             return recorded(outcome.reason, REFERENCE)
         return outcome
 
-    def _deviation(self, case: Case, verdict: Verdict, reason: str) -> Outcome:
-        """With the deviations of this target: of a failure, or of a QEMU that the guest ends."""
+    def excuse(self, case: Case, reason: str) -> Sequence[Seen]:
+        """What a failed assertion shows of recorded deviations; if anything, the judgement goes on behind it.
+
+        A KVM without hardware behind it excuses nothing here: what it breaks, it breaks for all that follows.
+        """
+        if self.software_kvm:
+            return ()
+        return [
+            Seen(deviation, pattern)
+            for deviation, _ in self._applicable(case)
+            for pattern in deviation.matching(reason)
+        ]
+
+    def gone(self, case: Case, seen: Container[Seen], now: Callable[[], str]) -> Outcome | None:
+        """A `fail` where something that is recorded of this case was not `seen`. `now`: what was seen instead."""
+        for deviation, whose in self._applicable(case):
+            missing = [pattern for pattern in deviation.patterns if Seen(deviation, pattern) not in seen]
+            if missing:
+                part = " in part" if len(missing) < len(deviation.patterns) else ""
+                text = (
+                    f"the recorded deviation has disappeared{part}: {', '.join(map(repr, missing))} on "
+                    f"{deviation.targets} ({deviation.ref}); remove it from the {whose}, or bound it by `versions`. "
+                    f"Seen now: {now()}"
+                )
+                return self._of_host(case, Outcome(Verdict.FAIL, text, deviation.ref), None)
+        return None
+
+    def _deviation(self, case: Case, reason: str) -> Outcome | None:
+        """The recorded deviation that a failure is, or a QEMU that the guest ends."""
+        for deviation, _ in self._applicable(case):
+            if deviation.matching(reason):
+                return recorded(reason, deviation.ref)
+        return None
+
+    def _applicable(self, case: Case) -> Iterator[tuple[Deviation, str]]:
+        """The deviations that are claimed for a case on this target, with the place that holds them."""
         own = [record.deviation for record in self.own if record.covers(case.probe.id)]
         if not case.probe.deviations and not own:
-            return Outcome(verdict, reason)
+            return
         version = features(str(self.target.find_binary())).version
-        for deviation in (*case.probe.deviations, *own):
-            if not deviation.applies(self.target.kind, case.label, version):
-                continue
-            if deviation.vendor != "*" and not deviation.of_vendor(cpu_vendor(self.target)):
-                continue
-            if verdict is not Verdict.PASS and deviation.matches(reason):
-                return recorded(reason, deviation.ref)
-            if verdict is Verdict.PASS:
-                return Outcome(
-                    Verdict.FAIL,
-                    f"the recorded deviation has disappeared: {deviation.sees!r} on {deviation.targets} "
-                    f"({deviation.ref}); remove it from the {'file of records' if deviation in own else 'probe'}",
-                    deviation.ref,
-                )
-        return Outcome(verdict, reason)
+        for whose, deviations in (("probe", case.probe.deviations), ("file of records", own)):
+            for deviation in deviations:
+                if not deviation.applies(self.target.kind, case.label, version):
+                    continue
+                if deviation.vendor == "*" or deviation.of_vendor(cpu_vendor(self.target)):
+                    yield deviation, whose

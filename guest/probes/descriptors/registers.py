@@ -111,7 +111,7 @@ def umip_keeps_the_tables_from_ring_3(k: Kernel, instruction: str) -> ProbeBody:
         targets="*-tcg*",
         versions="*",
         kind="unimplemented",
-        sees=r"'0x(800000000000|ffff7fffffffffff)' == '0x20[68]000'",
+        sees=["'0x(800000000000|ffff7fffffffffff)' == '0x20[68]000'", r"\[\] == \[13\]"],
         ref="docs/deviations/descriptors-non-canonical-base.md",
     ),
 )

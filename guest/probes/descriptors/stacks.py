@@ -250,7 +250,7 @@ CASES = {
         cases="null",
         versions="*",
         kind="bug",
-        sees="'0x0' == '0x40'",
+        sees=["'0x0' == '0x40'", r"\[\] == \[13\]"],
         ref="docs/deviations/descriptors-ltr-null.md",
     ),
 )

@@ -65,7 +65,7 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
         targets="*",
         versions="*",
         kind="unimplemented",
-        sees="the chain was not served",
+        sees=["the chain was not served", "the disk is empty"],
         ref="docs/deviations/dma-virtio-indirect-behind.md",
     ),
 )

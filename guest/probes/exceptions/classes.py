@@ -130,7 +130,7 @@ TRAPS = {
         cases="icebp",
         versions="<9.1",
         kind="bug",
-        sees=r"\[6\] == \[1\]",
+        sees=[r"\[6\] == \[1\]", r"(\d+) == \(\1 \+ 1\)"],
         ref="docs/deviations/exceptions-icebp.md",
     ),
 )

@@ -108,7 +108,7 @@ ERRORS = {
         cases="denormal",
         versions="<10.1",
         kind="unimplemented",
-        sees=r"\[\] == \[16\]",
+        sees=[r"\[\] == \[16\]", r"& 128\) == 128", r"& 2\) == 2", "no #MF came in the block"],
         ref="docs/deviations/exceptions-denormal.md",
     ),
 )
@@ -203,7 +203,7 @@ SSE = {
             cases="denormal*",
             versions="<10.1",
             kind="unimplemented",
-            sees=r"== 2$|& 2\)",
+            sees=[r"== 2$|& 2\)", r"\[\] == \[(19|6)\]"],
             ref="docs/deviations/exceptions-denormal.md",
         ),
     ],

@@ -65,7 +65,7 @@ UNDEFINED = [
         cases="mov_cs",
         versions=">=9.1,<10.0.7 or >=10.1,<10.1.3",
         kind="bug",
-        sees=r"\['tried', 13\]",
+        sees=[r"\['tried', 13\]", r"\d+ is None"],
         ref="docs/deviations/exceptions-ud-mov-cs.md",
     ),
 ]

@@ -74,7 +74,7 @@ def vector_and_mask_read_back(k: Kernel, register: str, vector: int) -> ProbeBod
             cases="fixed",
             versions="*",
             kind="bug",
-            sees=r"\[0x55, 0x47\] == \[0x47\]",
+            sees=[r"\[0x55, 0x47\] == \[0x47\]", r"BITS=0x0> == \(1 << 5\)", "BITS=0x20> == 0"],
             ref="docs/deviations/lapic-lint0-fixed.md",
         ),
         Deviation(

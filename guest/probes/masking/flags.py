@@ -210,7 +210,7 @@ def cr8_and_tpr_are_one_register(k: Kernel, value: int) -> ProbeBody:
         targets="*-tcg*",
         versions="*",
         kind="unimplemented",
-        sees="'0x0' == '0x70'",
+        sees=["'0x0' == '0x70'", r"\[\] == \[13\]"],
         ref="docs/deviations/masking-cr8-reserved.md",
     ),
 )

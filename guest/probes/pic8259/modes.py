@@ -31,7 +31,7 @@ def serve(k: Kernel, irq: int) -> None:
             cases="*-mask",
             versions="*",
             kind="bug",
-            sees="did not come",
+            sees=["did not come", r"BITS=0x(..)> == \((32|16) \|"],
             ref="docs/deviations/pic8259-special-mask-at-once.md",
         ),
         Deviation(
@@ -220,7 +220,7 @@ def initialize_sfnm(k: Kernel) -> None:
         cases="irq[37]",
         versions="*",
         kind="bug",
-        sees="First difference at 1",
+        sees=["First difference at 1", r"BITS=0x0> >> \([37] & 7"],
         ref="docs/deviations/pic8259-special-fully-nested.md",
     ),
 )

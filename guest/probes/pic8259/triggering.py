@@ -128,7 +128,7 @@ def elcr_keeps_the_system_inputs_edge(k: Kernel) -> ProbeBody:
         targets="*",
         versions="*",
         kind="bug",
-        sees=r"BITS=0x(20|10)> == 0",
+        sees=[r"BITS=0x(20|10)> == 0", r"\[0x(55|74)\] in \("],
         ref="docs/deviations/pic8259-withdrawn-edge.md",
     ),
 )

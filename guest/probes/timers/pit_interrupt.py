@@ -57,7 +57,7 @@ def mode_0_interrupts_once(k: Kernel, count: int) -> ProbeBody:
             cases="mode3*",
             versions="*",
             kind="bug",
-            sees="more than once in a period",
+            sees=["more than once in a period", "gaps of", "the period drifts"],
             ref="docs/deviations/ioapic-repeated-edge.md",
         ),
         Deviation(
