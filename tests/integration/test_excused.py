@@ -9,7 +9,8 @@ import pytest
 
 from harness.probes.loader import load_file
 from harness.qemu.target import target
-from harness.run.execute import Executor, RunOptions
+from harness.run.execute import Executor
+from harness.run.options import RunOptions
 from harness.run.record import RunRecord, Verdict
 
 HEAD = '''
