@@ -27,7 +27,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="trapgate",
-    help="Boot tiny x86_64 guests on real QEMU and check every interrupt against what the manuals say.",
+    help="Boot tiny x86_64 guests on real QEMU and check every interrupt against the manuals.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -82,6 +82,6 @@ def _run() -> int:
         return 130
     except Exception:  # code 1 would mean that a probe failed
         traceback.print_exc()
-        print("trapgate: this is a defect of Trapgate; please report it with the lines above", file=sys.stderr)
+        print("trapgate: an internal error, shown above. Please report it with these lines", file=sys.stderr)
         return 3
     return 0

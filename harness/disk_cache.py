@@ -1,4 +1,4 @@
-"""Entries on disk that save work done before: sealed, safe under parallel processes, and missing where they cannot be.
+"""A cache on disk. Entries have a checksum; parallel processes may share it.
 
 `TRAPGATE_CACHE` names the folder; an empty value turns it off. An entry that is damaged, or a folder that cannot be
 used (full, read-only), is as if there were no entry. Entries may be code, so a folder or an entry that another user
@@ -92,7 +92,7 @@ class DiskCache:
         return payload
 
     def store(self, name: str | None, payload: bytes) -> None:
-        """Keep a payload; where that fails nothing is kept."""
+        """Store a payload; a failure to write is ignored."""
         place = self.folder
         if name is None or place is None:
             return
@@ -114,7 +114,7 @@ class DiskCache:
 
 
 def _foreign(status: os.stat_result) -> bool:
-    """Whether somebody else may have written it."""
+    """Whether another user may have written it."""
     return status.st_uid != os.geteuid() or bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 

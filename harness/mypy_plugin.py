@@ -41,7 +41,7 @@ VERBS = {
 
 
 def _fields(info: TypeInfo) -> list[str] | None:
-    """The names of the fields that a register declares; `None` where mypy does not know them yet."""
+    """The names of the fields that a register declares; `None` where mypy has not analysed it yet."""
     names: dict[str, None] = {}
     for base in reversed(info.mro):
         for name, symbol in base.names.items():

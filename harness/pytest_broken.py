@@ -19,7 +19,7 @@ class NotLoadedError(Exception):
 
 
 class BrokenFileItem(pytest.Item):
-    """Stands for all probes of the file. No expression deselects it: what it would have held is not known."""
+    """Represents all probes of the file. No expression deselects it: its probes are not known."""
 
     trapgate_broken = True  # for the plugin, which does not import this module
 

@@ -82,8 +82,8 @@ class ProbeFile(pytest.File):
             probes = load_file(self.path)
         except LoadError as error:
             if (
-                self.config.getoption("collectonly") or self._is_asked_for_one()
-            ):  # by a name that the item does not have
+                self.config.getoption("collectonly") or self._is_named_in_part()
+            ):  # with a name that the item does not have
                 raise self.CollectError(str(error)) from error
             yield BrokenFileItem.from_parent(self, name="not_loaded", error=error, target=targets[0])
             return
@@ -97,11 +97,11 @@ class ProbeFile(pytest.File):
                 for target in targets:
                     label = "-".join(part for part in (case.label, target.name) if part)
                     name = f"{found.name}[{label}]"
-                    # the id as a string: pytest then knows the brackets for parameters, as --lf and xdist expect
+                    # the id as a string: pytest then takes the brackets for parameters, as --lf and xdist expect
                     node = {"name": name, "nodeid": f"{self.nodeid}::{name}"}
                     yield ProbeItem.from_parent(self, **node, case=case, target=target, executors_of=self._executors_of)
 
-    def _is_asked_for_one(self) -> bool:
+    def _is_named_in_part(self) -> bool:
         """Whether the command line names a probe of this file."""
         words = [argument.partition("::") for argument in self.config.args]
         folder = self.config.invocation_params.dir
@@ -163,17 +163,17 @@ class ProbeItem(pytest.Item):
         if record is None or report.when != ("setup" if record.verdict is Verdict.ERROR else "call"):
             return
         if record.verdict is Verdict.ERROR:
-            report.longrepr = _representation(record, self)  # pytest asks repr_failure only about calls
+            report.longrepr = _representation(record, self)  # pytest calls repr_failure for calls only
         report.trapgate_record = record.to_json()  # type: ignore[attr-defined]
 
 
 def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
-    """pytest's own structure, so that it survives the way from an xdist worker."""
+    """pytest's own structure, which xdist can transfer from a worker."""
     detail = record.detail
     path, line = (detail.path, detail.line) if detail.line else (str(item.path), item.case.probe.line)
     excerpt = source_excerpt(path, line)
-    kept = [section for section in explain(record) if section.text != excerpt]
-    found = next((each.text for each in kept if each.kind is SectionKind.VERDICT), printable(record.reason))
+    sections = [section for section in explain(record) if section.text != excerpt]
+    found = next((each.text for each in sections if each.kind is SectionKind.VERDICT), printable(record.reason))
     lines = [f"E   {text}" for text in found.splitlines()]
     if excerpt:
         lines = [_source_line(text) for text in excerpt.splitlines()] + lines
@@ -182,7 +182,7 @@ def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
     entry = ReprEntry(lines, None, None, ReprFileLocation(shown, line, kind), "long")
     first = printable(one_line(record.reason)) if record.reason else str(record.verdict)
     representation = ReprExceptionInfo(ReprTraceback([entry], None, "long"), ReprFileLocation(shown, line, first))
-    for section in kept:
+    for section in sections:
         if section.text != found:
             representation.addsection(section.title, section.text, "-")
     representation.addsection("Run it again with pytest", _rerun(item), "-")
@@ -281,7 +281,7 @@ class _Listener:
         self._lost: list[str] = []
 
     def cause(self, session: pytest.Session, exitstatus: int) -> str:
-        """Why the report does not hold every probe that was asked for; empty if it does."""
+        """Why the report does not have every selected probe; empty if it has."""
         if session.shouldfail or session.shouldstop:
             return str(session.shouldfail or session.shouldstop)
         if self._lost:

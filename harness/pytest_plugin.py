@@ -158,7 +158,8 @@ def _is_probe_file(path: Path, session: pytest.Session) -> bool:
 
 
 def _holds_probe(path: Path, *, unreadable: bool) -> bool:
-    """Whether a file defines probes; `unreadable` is the answer where it cannot be parsed and somebody must say so."""
+    """Whether a file defines probes; `unreadable` is the result where it cannot be parsed: True lets the loader report
+    the error."""
     try:
         source = path.read_bytes()
         if b"probe" not in source or b"harness" not in source:
@@ -175,12 +176,12 @@ def _holds_probe(path: Path, *, unreadable: bool) -> bool:
 def _is_in_probe_folder(path: Path, config: pytest.Config) -> bool:
     if _is_below(path, _roots(config)):
         return True
-    # a folder on the command line may hold probes too, but what looks like a test module there is one
+    # a folder on the command line may hold probes too, but a file whose name is that of a test module is one
     return _is_below(path, _named_folders(config)) and not _is_test_module(path, config)
 
 
 def _is_below(path: Path, folders: tuple[Path, ...]) -> bool:
-    """Whether a path is in one of the folders, and in none that `trapgate run` leaves out."""
+    """Whether a path is in one of the folders, and in none that `trapgate run` excludes."""
     for folder in folders:
         if path.is_relative_to(folder):
             return not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
@@ -244,7 +245,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Keep the files that cannot be loaded, whatever is deselected: what they hold is not known."""
+    """Keep the files that cannot be loaded, whatever is deselected: their probes are not known."""
     broken = [item for item in items if getattr(item, "trapgate_broken", False)]
     items[:] = [item for item in items if item not in broken]
     yield
@@ -305,7 +306,7 @@ def trapgate_target(request: pytest.FixtureRequest) -> Target:
 def machine(request: pytest.FixtureRequest, trapgate_target: Target) -> Iterator[Machine]:
     """A fresh machine (`harness.qemu.Machine`), paused before its first instruction; ended after the test.
 
-    `@pytest.mark.trapgate(image=…)` says what it boots. A target that lacks what is asked for skips the test.
+    `@pytest.mark.trapgate(image=…)` names what it boots. A target that lacks what the marker requests skips the test.
     """
     from harness.pytest_items import launch
 

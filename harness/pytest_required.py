@@ -1,4 +1,4 @@
-"""What `pytest --trapgate-require` adds at the end of a session: a required target that nothing ran on is an error."""
+"""`pytest --trapgate-require`: at the end of a session, a required target without a run is an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RequiredRuns:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """A session that would end well ends with wrong usage instead."""
+        """Change the exit status of a session without failures to that of wrong usage."""
         if session.config.getoption("collectonly"):
             self._unchecked.clear()
         if self._unchecked and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):

@@ -1,1 +1,1 @@
-"""Many runs to one answer."""
+"""Campaigns: one answer from many runs."""

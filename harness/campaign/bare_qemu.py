@@ -1,4 +1,4 @@
-"""QEMU without us: started as a plain process that ends by itself. What everything else is held against."""
+"""QEMU without Trapgate: a plain process that exits on its own. Other figures are compared with its time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EXIT_AT_ONCE = """
 
 
 class BareQemuError(Exception):
-    """The plain process did not end as it should."""
+    """The plain process did not end with the expected status."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The scores that were reached before, as docs/vacuity.json keeps them: no case's may fall."""
+"""The scores of an earlier run, stored in docs/vacuity.json: the score of no case may fall."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class BaselineError(Exception):
 
 @dataclass(frozen=True)
 class Baseline:
-    """Target, and of each case its score, between 0 and 1, and the number of steps that it did not notice."""
+    """The target; for each case its score, from 0 to 1, and the number of removed steps that it did not notice."""
 
     target: str
     cases: Mapping[str, float]
     green: Mapping[str, int] = field(default_factory=dict)
 
     def fallen(self, scores: Iterable[CaseScore]) -> list[tuple[CaseScore, float]]:
-        """The cases whose score is below what it was, with that, because more steps go unnoticed.
+        """The cases whose score has fallen because more removed steps go unnoticed, each with its earlier score.
 
-        A step that turned a case red and now breaks its run is noticed: without `k.smp.join` a processor may record
-        an interrupt before or after the end, which is a fail or an error.
+        A step whose removal turned a case red and now breaks its run still counts as noticed: without `k.smp.join` a
+        processor may record an interrupt before or after the end, which is a fail or an error.
 
-        A step that the host held up is taken as one that turns the case red. Where the host has a part in the run one
-        step more or less is no fall: whether it is noticed is by chance.
+        A step whose runs the host delayed counts as one that turns the case red. Where the host acts in the run, a
+        difference of one step is not a fall: the result depends on host timing.
         """
         return [
             (score, before)
@@ -43,23 +43,27 @@ class Baseline:
         ]
 
     def without(self, scores: Iterable[CaseScore]) -> list[str]:
-        """Cases that were examined and have no score here yet."""
+        """Cases that were examined and have no score in this baseline."""
         return [score.case for score in scores if score.case not in self.cases]
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read one. Raises BaselineError."""
+    """Read a baseline file. Raises BaselineError."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         cases = {name: float(entry["score"]) for name, entry in data["cases"].items()}
         if data["schema"] != _SCHEMA:
-            raise BaselineError(f"{path}: schema {data['schema']} is not known; write it anew with --write-baseline")
+            raise BaselineError(
+                f"{path}: schema {data['schema']} is not supported. To fix: write the file again with --write-baseline"
+            )
         green = {name: int(entry["removable"]) - int(entry["red"]) for name, entry in data["cases"].items()}
         return Baseline(str(data["target"]), cases, green)
     except OSError as error:
         raise BaselineError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BaselineError(f"{path}: is no vacuity baseline ({error}); write it anew with --write-baseline") from error
+        raise BaselineError(
+            f"{path}: is not a vacuity baseline ({error}). To fix: write the file again with --write-baseline"
+        ) from error
 
 
 def _fell(score: CaseScore, before: float, green: int) -> bool:
@@ -76,9 +80,9 @@ def total_score(scores: Iterable[CaseScore]) -> tuple[int, int]:
     return sum(score.red for score in chosen), sum(score.removable for score in chosen)
 
 
-def document(target: str, scores: Iterable[CaseScore], kept: Mapping[str, Any]) -> str:
-    """The file's text. `kept`: entries of cases that were not examined this time."""
-    entries = {**kept, **{score.case: _entry(score) for score in scores}}
+def document(target: str, scores: Iterable[CaseScore], unchanged: Mapping[str, Any]) -> str:
+    """The text of the file. `unchanged`: entries of cases that were not examined in this run."""
+    entries = {**unchanged, **{score.case: _entry(score) for score in scores}}
     red = sum(entry["red"] for entry in entries.values())
     removable = sum(entry["removable"] for entry in entries.values())
     head = {

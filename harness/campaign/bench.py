@@ -1,7 +1,7 @@
-"""How long things take, so that the answers can be compared: ratios from one session, medians of interleaved samples.
+"""Benchmark of runs: ratios of one session, from medians of interleaved samples.
 
-Absolute times belong to one host at one moment. Two figures that are divided by each other are measured in turns, so
-that whatever else the host does weighs on both.
+Absolute times belong to one host at one moment. Two figures of one ratio are sampled alternately, so that other load of
+the host affects both.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ __all__ = ["Bench", "BenchError", "measure"]
 Figures = dict[str, float]
 
 WARM_RUNS = 20
-"""Warm runs for each cold one: a warm machine serves many runs in a row, and is slower just after the host was busy."""
+"""Warm runs for each cold one: a warm machine serves many runs in a row, and is slower directly after other load."""
 
 
 class BenchError(Exception):
-    """A run that should only be fast did not pass: its time would mean nothing."""
+    """A measured run did not pass, so its time is meaningless."""
 
 
 @dataclass
@@ -132,7 +132,7 @@ def _runs(bench: Bench, reference: Case, target: Target, samples: int) -> None:
 
 
 def _steps(bench: Bench, reference: Case, target: Target, samples: int) -> None:
-    """A warm run taken apart: what each step costs when it is waited for by itself."""
+    """The steps of a warm run, each measured separately."""
     times: dict[str, list[float]] = {}
 
     @contextmanager
@@ -174,7 +174,7 @@ def _assembler(bench: Bench, reference: Case, target: Target, samples: int) -> N
     def one(name: str, action: Callable[[], object]) -> None:
         bench.assembler_ms[f"{name}, from the cache"] = median(_elapsed(action) for _ in range(samples))
         with _no_cache():
-            bench.assembler_ms[f"{name}, anew"] = median(_elapsed(action) for _ in range(max(3, samples // 4)))
+            bench.assembler_ms[f"{name}, not cached"] = median(_elapsed(action) for _ in range(max(3, samples // 4)))
 
     one("runtime", lambda: assemble(runtime, address=abi.RUNTIME, mode=32, constants=abi.constants()))
     one("reference probe", program.finish)
@@ -225,7 +225,7 @@ def _cold_and_warm(reference: Case, target: Target, samples: int) -> Figures:
 
 
 def _rates(bench: Bench, reference: Case, target: Target, runs: int) -> None:
-    """Runs per second while one worker or two are at work: their start is not counted."""
+    """Runs per second with one worker or two, without their start."""
     for workers in (1, 2):
         times = []
         for _, record in run_cases([(target, reference)] * runs, RunOptions(cold=False), workers):
@@ -237,7 +237,7 @@ def _rates(bench: Bench, reference: Case, target: Target, runs: int) -> None:
 
 
 def _catalogue(bench: Bench, catalogue: Sequence[Case], target: Target) -> None:
-    """All cores, warm; besides a quarter and a half of the cases: the time must grow in proportion."""
+    """The catalogue on all cores, warm; also a quarter and a half of the cases: the time must grow in proportion."""
     cores = len(os.sched_getaffinity(0))
     order = shuffled(catalogue, seed=1)
     for part in (4, 2, 1):

@@ -1,4 +1,4 @@
-"""What two runs of one case must have in common, and in what they may differ for reasons that are no defect."""
+"""Compares two runs of one case. Differences that are not a defect are listed with their reasons."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["LEFT_BY_RESET", "Difference", "first_difference", "host_timed", "war
 LEFT_BY_RESET = {
     "PIT": "counts, outputs and access modes: pit_reset() in QEMU's hw/timer/i8254.c starts the channels, whose phase "
     "is that of virtual time, and leaves rw_mode alone (mode and BCD are compared)",
-    "TSC": "virtual time goes on through a reset, so that absolute ticks differ",
+    "TSC": "virtual time continues through a reset, so that absolute ticks differ",
     "VALID": "it holds the number of the run",
 }
-"""What of a guest's frozen state may differ between a warm and a fresh machine, and why."""
+"""Fields of the frozen state that may differ between a warm and a fresh machine, with the reason."""
 
 _WAITING = re.compile(r"^waiting at |guest/runtime/time\.asm")  # one of the runtime's loops was interrupted
 _TIMER_COUNT = f"LAPIC[{0x390 // 16}]"
@@ -31,14 +31,14 @@ _HPET_WORDS = 13  # capabilities, configuration, status, counter, 3 × (configur
 
 @dataclass(frozen=True)
 class Difference:
-    """How a run differs from the first. `timing`: only in when, not in what."""
+    """The difference of a run from the first one. `timing`: only the times differ."""
 
     text: str
     timing: bool = False
 
 
 def host_timed(case: Case) -> bool:
-    """Whether a device of the case answers when the host's threads do, so that virtual time is not exact.
+    """Whether a device of the case depends on the host's threads, so that virtual time is not exact.
 
     Those are disks (their backends work in threads), networks and entropy.
     """
@@ -80,7 +80,7 @@ def warm_difference(case: Case, cold: RunRecord, warm: RunRecord) -> str | None:
     """The first difference in evidence between a run on a fresh machine and one on a warm machine, or None.
 
     Compared: verdict; each interrupt's vector, processor, error code and RIP (where both interrupted a wait of the
-    runtime, its loop's exact instruction is chance); the guest's frozen state but for `LEFT_BY_RESET`.
+    runtime, the exact instruction of its loop is host-dependent); the guest's frozen state but for `LEFT_BY_RESET`.
     """
     if cold.verdict is not warm.verdict:
         return f"the verdict is {_verdict(warm)}, cold {_verdict(cold)}"
@@ -93,7 +93,7 @@ def warm_difference(case: Case, cold: RunRecord, warm: RunRecord) -> str | None:
     if len(cold.interrupts) != len(warm.interrupts):
         return f"{len(warm.interrupts)} interrupts came, cold {len(cold.interrupts)}"
     mine_, theirs_ = _state(cold.snapshot), _state(warm.snapshot)
-    if cold.host_acted or warm.host_acted:  # QEMU may leap to the next timer's time when a guest goes on
+    if cold.host_acted or warm.host_acted:  # QEMU may advance to the next timer when a guest continues
         for state in (mine_, theirs_):
             state.pop(_TIMER_COUNT, None)
     for name in mine_.keys() | theirs_.keys():
@@ -103,7 +103,7 @@ def warm_difference(case: Case, cold: RunRecord, warm: RunRecord) -> str | None:
 
 
 def _state(snapshot: bytes) -> dict[str, int]:
-    """Every number of a snapshot that a reset decides about, by name."""
+    """Every number of a snapshot that a reset determines, by name."""
     state: dict[str, int] = {}
     if not snapshot:
         return state
@@ -121,7 +121,7 @@ def _state(snapshot: bytes) -> dict[str, int]:
 
 
 def _ordered(case: Case, record: RunRecord) -> list[InterruptRecord]:
-    """The sequence to compare. Which of two processors a device of the host's time serves first is chance."""
+    """The sequence to compare. Which of two processors a host-paced device serves first depends on the host."""
     if host_timed(case):
         return sorted(record.interrupts, key=lambda interrupt: interrupt.cpu)
     return list(record.interrupts)

@@ -1,6 +1,7 @@
-"""Guest programs that write all they can reach, each a part of the machine: what a reset must restore.
+"""Guest programs that write everything they can reach. Each attacks one part of the machine, which a reset must
+restore.
 
-A part can be split, for a guest that writes too much at once does not come to its end.
+A part can be split, because a guest that writes too much at once does not reach its end.
 """
 
 from __future__ import annotations
@@ -40,19 +41,20 @@ class Attack:
             yield text
 
     def parts(self, allowed: Callable[[str], bool]) -> tuple[Attack, ...]:
-        """The items that `allowed` is true of, and the others, apart: a machine that is not used again hides leaks."""
+        """The items for which `allowed` is true, and the others, as two attacks: a machine that is not used again hides
+        leaks."""
         groups = [[item for item in self.items if allowed(item[1]) is wanted] for wanted in (True, False)]
         return tuple(Attack(self.kind, tuple(items), self.pattern) for items in groups if items)
 
     def halves(self) -> tuple[Attack, ...]:
-        """Two attacks that do the same; none where it is one item only."""
+        """Two attacks that together do the same; none where there is only one item."""
         middle = len(self.items) // 2
         parts = (self.items[:middle], self.items[middle:]) if middle else ()
         return tuple(Attack(self.kind, part, self.pattern) for part in parts)
 
 
 def attacks(platform: Platform, devices: Sequence[str], ports: Iterable[int]) -> Iterator[Attack]:
-    """Every attack on a machine with these devices. `ports`: those of its I/O space that something answers."""
+    """Every attack on a machine with these devices. `ports`: the I/O ports that a device decodes."""
     ports = sorted(ports)
     for pattern in _PATTERNS:
         for start in range(0, len(ports), 4):
@@ -189,7 +191,7 @@ _CHANGES = (("inverted", "not eax\nnot edx"), ("low byte", "xor eax, 0x5A"), ("b
 
 
 def _msrs() -> Iterator[Attack]:
-    """Each MSR with all writable bits turned, at once and one by one, as far as the processor lets it."""
+    """Each MSR with all writable bits inverted, together and one by one, as far as the processor accepts it."""
     items = []
     for msr in dict.fromkeys(_MSRS):
         for what, change in (

@@ -1,9 +1,9 @@
-"""Finds by machine what outlives `system_reset`: state that a guest leaves to the next guest of a warm machine.
+"""Finds state that survives `system_reset`, so that one guest of a warm machine would affect the next.
 
 A hostile guest writes a part of the machine. Then the machine is reset as between two runs, and a second guest is held
 at its first instruction. The state of all devices, as QEMU would migrate it, is compared with that of machines whose
-first guest was harmless. Fields that differ between harmless machines too (clocks, counters) are not compared; they are
-named.
+first guest was harmless. Fields that also differ between harmless machines (clocks, counters) are listed and not
+compared.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _SPEC = "none: what is left behind is compared with a fresh machine"
 _IO_RANGE = re.compile(r"^\s+([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, i/o\): (?!io\b)(\S+)", re.MULTILINE)
 _WHOLE = 8  # bytes of a field that is compared as one
 UNOBSERVABLE: Mapping[re.Pattern[str], str] = {
-    re.compile(r"^i8254/channels\[\d\]/(write_latch|status)$"): "used only after the guest has written it anew",
-    re.compile(r"^ps2(kbd|mouse)/.*queue\.data\+"): "bytes that have left the queue",
+    re.compile(r"^i8254/channels\[\d\]/(write_latch|status)$"): "used only after the guest has written it again",
+    re.compile(r"^ps2(kbd|mouse)/.*queue\.data\+"): "bytes that were removed from the queue",
     re.compile(r"^fdc/.*fifo(\[\d+\])?(\+|$)"): "read only while a result is there, which the controller writes",
     re.compile(r"^iommu-intel/intr_size$"): "set with the table's pointer, which must be set before it is used",
     re.compile(r"^mc146818rtc/"): "a guest that reads the RTC or CMOS runs on a fresh machine",
@@ -63,7 +63,7 @@ class Leftover:
 
     @property
     def leak(self) -> bool:
-        """Whether the next guest gets the machine."""
+        """Whether the difference reaches the next guest."""
         return not self.reason
 
 
@@ -85,7 +85,7 @@ class Leaks:
 
 
 def find_leaks(
-    target: Target, devices: Iterable[str] = (), *, kinds: Iterable[str] = (), tell: Callable[[str], object] = str
+    target: Target, devices: Iterable[str] = (), *, kinds: Iterable[str] = (), report: Callable[[str], object] = str
 ) -> Leaks:
     """Attack every part of a machine with these devices (of `kinds` alone, where there are any), a QEMU for each guest.
 
@@ -107,7 +107,7 @@ def find_leaks(
     waiting.reverse()
     while waiting:
         attack = waiting.pop()
-        tell(f"{attack.kind}: {attack.name}")
+        report(f"{attack.kind}: {attack.name}")
         if not finder.attack(attack, fresh):
             halves = attack.halves()
             waiting += reversed(halves)
@@ -124,7 +124,7 @@ class _Finder:
         self._victim = self._build(_victim)
 
     def harmless(self) -> dict[str, bytes]:
-        """The state that the second guest has after first guests that do no harm; learns what varies by itself."""
+        """The state that the second guest has after harmless first guests; also collects the fields that vary."""
         states = [self._after(self._build(first))[0] for first in (_idle, _idle, _waits, _waits_long, _busy)]
         first = states[0]
         for other in states[1:]:
@@ -132,7 +132,7 @@ class _Finder:
         return self._constant(first)
 
     def attack(self, attack: Attack, fresh: Mapping[str, bytes]) -> bool:
-        """Make one attack; gives whether its guest came to its end, or is so small that nothing can be left out."""
+        """Make one attack; returns whether its guest reached its end, or cannot be split further."""
         self.found.attacks += 1
         try:
             state, reason = self._after(self._build(_hostile, attack=attack))
@@ -149,7 +149,7 @@ class _Finder:
         return {path: data for path, data in state.items() if path not in self.found.varying}
 
     def ports(self) -> set[int]:
-        """The ports that a device answers."""
+        """The ports that a device decodes."""
         with Machine.launch(self._config, self._victim.image.rom) as machine:
             text = machine.hmp("info mtree -f")
         ports: set[int] = set()
@@ -184,7 +184,7 @@ class _Finder:
 
 
 def _by_bytes(state: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """The state with each byte of a long field by itself, since some of them may be clocks (CMOS)."""
+    """The state with each byte of a long field as a field of its own, because some may be clocks (CMOS)."""
     for path, data in state.items():
         if len(data) <= _WHOLE:
             yield path, data

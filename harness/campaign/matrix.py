@@ -1,4 +1,4 @@
-"""Behaviours × targets: where do targets differ?"""
+"""Compares the verdicts of targets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether a case has another verdict on one target than on another, those that lack something aside."""
+        """Whether the verdict of a case differs between targets; `unsupported` does not count."""
         for same in zip(*self.cells, strict=True):
             verdicts = {record.verdict for record in same} - {Verdict.UNSUPPORTED}
             if len(verdicts) > 1:
@@ -51,7 +51,7 @@ class Row:
 
 
 def columns(targets: Iterable[Target], binaries: Sequence[str]) -> list[Column]:
-    """Each target on its own QEMU, and on each of `binaries` besides. Raises QemuNotFound, QemuError."""
+    """Each target on its own QEMU, and on each of `binaries` as well. Raises QemuNotFound, QemuError."""
     found = []
     for target in targets:
         programs = [str(target.find_binary()), *binaries]

@@ -1,7 +1,7 @@
 """Cases × targets over worker processes; results as they come.
 
-Probes travel by their place: each worker loads the file again. Runs that need equal machines go to the same worker, so
-that warm machines are used again.
+A worker gets the file and the name of a probe, and loads the file itself. Runs that need equal machines go to the same
+worker, so that warm machines are used again.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class CaseJob:
         found = _load(self.path, self.root).get(self.probe)
         cases = found.cases() if found is not None else ()
         if self.index >= len(cases) or cases[self.index].id != self.case:
-            raise LookupError(f"{self.path} has changed: {self.case} is not in it any more")
+            raise LookupError(f"{self.path} has changed: {self.case} is no longer in it")
         return cases[self.index]
 
 

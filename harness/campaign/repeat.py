@@ -40,8 +40,8 @@ def repeat_cases(
 ) -> Iterator[tuple[int, RunRecord]]:
     """Run everything `repeats.rounds` times, round after round; one record for each position, when its last is done.
 
-    A difference makes it a `fail` that shows the first one. Where warm runs differ in time alone, cold runs decide.
-    `starting`: see `for_each_case`. Raises WorkerPoolError.
+    A case whose runs differ is a `fail` that shows the first difference. Where warm runs differ in time alone, cold
+    runs decide. `starting`: see `for_each_case`. Raises WorkerPoolError.
     """
     positions = [
         position

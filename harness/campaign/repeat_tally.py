@@ -1,4 +1,4 @@
-"""The tally of many rounds."""
+"""Counts over many rounds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["Repeats"]
 
 @dataclass
 class Repeats:
-    """What many rounds showed, while they run and afterwards."""
+    """Counts over the rounds so far."""
 
     rounds: int
     cases: int
     runs: int = 0
-    other_phase: int = 0  # cases that differ in time when warm and not at all from power-on
+    other_phase: int = 0  # cases whose times differ in warm runs, and nothing in cold ones
     different: int = 0
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How a plan is divided: its parts, its order, its workers."""
+"""Divides a plan: parts, order, number of workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Shard", "default_workers", "shuffled"]
 
 T = TypeVar("T")
 
-_WORTH_A_WORKER = 16  # runs: fewer are done before a second process is up
+_WORTH_A_WORKER = 16  # runs: fewer are finished before a second process has started
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Shard:
         """From `2/3`. Raises ValueError with what is wrong."""
         first, slash, second = text.partition("/")
         if not (slash and first.isdecimal() and second.isdecimal()):
-            raise ValueError(f"{text!r} is no part of a whole; write I/N, such as 1/3")
+            raise ValueError(f"{text!r} is not a part. Expected: I/N, such as 1/3")
         index, count = int(first), int(second)
         if not 1 <= index <= count:
             raise ValueError(f"{text!r}: the part must be between 1 and {max(count, 1)}")
@@ -52,5 +52,5 @@ def shuffled(items: Sequence[T], seed: int | None) -> list[T]:
 
 
 def default_workers(runs: int) -> int:
-    """How many workers are worth while: the cores that this process may use, fewer for a short plan."""
+    """The default number of workers: the cores that this process may use, fewer for a short plan."""
     return max(1, min(len(os.sched_getaffinity(0)), runs // _WORTH_A_WORKER))

@@ -1,6 +1,6 @@
-"""Vacuity: take the steps of a probe's guest program away, one at a time, and see whether the probe notices.
+"""Vacuity: removes the steps of a probe's guest program, one at a time, and checks whether the probe fails.
 
-A probe that stays green without the cause of what it judges proves nothing. So removing what is marked as the trigger
+A probe that passes without the cause of what it judges proves nothing. So removing what is marked as the trigger
 (`with k.trigger():`, `run.trigger(…)`) must give `fail`; and the share of all steps whose removal turns the probe red
 is its score, which may not fall from one change to the next.
 """
@@ -31,28 +31,29 @@ __all__ = [
 ]
 
 LONGEST_WAIT_MS = 250.0
-"""Milliseconds of guest time after which each wait of a mutant gives up: most mutants wait for what does not come."""
+"""Milliseconds of guest time after which each wait of a mutant gives up: most mutants wait for an event that never
+comes."""
 
 WATCHDOG_S = 0.75
 WATCHDOG_RUNS = 10
-"""Seconds that a mutant may be silent, or as many times the whole run. Waits end by themselves in guest time; what does
-not is an endless loop, or a processor that never wakes."""
+"""Seconds that a mutant may be silent, or as many times the whole run. Waits have a deadline in guest time; a mutant
+that is silent for longer is in an endless loop, or its processor never wakes."""
 
 
 class Effect(StrEnum):
     """What the removal of one step did to the verdict."""
 
     RED = "red"  # the probe failed: it depends on the step
-    GREEN = "green"  # the probe passed all the same
-    BROKEN = "broken"  # without it the program cannot be assembled or the judgement cannot run: counts for nothing
-    CHANCE = "chance"  # not removed: whether the host was done without that wait is by chance; counts for nothing
-    HELD_UP = "held up"  # the host held up each run without it; counts for nothing
+    GREEN = "green"  # the probe still passed
+    BROKEN = "broken"  # without it the program cannot be assembled or the judgement cannot run: excluded
+    HOST_DEPENDENT = "host-dependent"  # not removed: the result depends on host timing; excluded
+    HELD_UP = "held up"  # the host delayed each run without it; excluded
 
 
 class TriggerFinding(StrEnum):
     """What removing the triggers showed."""
 
-    FAIL = "fail"  # as it must be
+    FAIL = "fail"  # as required
     NO_TRIGGER = "no trigger is marked"
     STILL_GREEN = "still green without its trigger"
     ERROR = "error instead of fail without its trigger"
@@ -72,7 +73,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class CaseVacuity:
-    """What one case showed on one target. `apart`: its verdict there is not `pass`, so there is nothing to turn red."""
+    """The result of one case on one target. `apart`: its verdict there is not `pass`, so it is not examined."""
 
     case: str
     probe: str
@@ -82,7 +83,7 @@ class CaseVacuity:
     trigger: TriggerFinding | None = None
     trigger_reason: str = ""
     host_trigger: bool = False
-    host_part: bool = False  # the host acts in the run, or a device works in its time: not every removal ends the same
+    host_part: bool = False  # the host acts in the run, or a device is host-paced: a removal can have different results
     removals: tuple[Removal, ...] = ()
 
     @property
@@ -114,11 +115,11 @@ class CaseScore:
     red: int
     removable: int
     host_part: bool = False
-    held_up: int = 0  # steps of which nothing is known, because the host held up the runs without them
+    held_up: int = 0  # steps without a result, because the host delayed the runs without them
 
     @property
     def score(self) -> float:
-        """`red / removable`, rounded as the baseline keeps it."""
+        """`red / removable`, rounded as in the baseline."""
         return round(self.red / self.removable, 4) if self.removable else 0.0
 
 
@@ -133,10 +134,10 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     found = CaseVacuity(case.id, case.probe.id, target.name, whole.verdict, one_line(whole.reason))
     if found.apart:
         return found
-    built = build(case, target)  # it has just been built, so it can be
+    built = build(case, target)  # the case was just built, so this cannot fail
     steps, paced = tuple(built.program.steps), executor.host_paced(case, built)
     short = replace(options, longest_wait_ms=LONGEST_WAIT_MS)
-    if executor.run(case, short).verdict is Verdict.PASS:  # else it waits for long, and not in vain
+    if executor.run(case, short).verdict is Verdict.PASS:  # else this probe needs its long waits
         options = short
     patience_s = max(WATCHDOG_S, WATCHDOG_RUNS * whole.ms / 1e3)
     options = replace(options, watchdog_s=min(patience_s, case.probe.watchdog_s))
@@ -154,7 +155,7 @@ def examine(executor: Executor, case: Case, *, triggers_only: bool = False) -> C
     )
 
 
-_MORE = 3  # runs of a mutant whose outcome shows nothing
+_MORE = 3  # runs of a mutant whose outcome is not conclusive
 
 
 def _held_up(record: RunRecord) -> bool:
@@ -164,7 +165,7 @@ def _held_up(record: RunRecord) -> bool:
 def _run(
     executor: Executor, case: Case, options: RunOptions, again: Callable[[RunRecord], bool] = _held_up
 ) -> RunRecord:
-    """Run a mutant, at most 1 + `_MORE` times: once more where the outcome (`again`) shows nothing about its steps."""
+    """Run a mutant, at most 1 + `_MORE` times: again where the outcome is not conclusive (`again`)."""
     record = executor.run(case, options)
     for _ in range(_MORE):
         if not again(record):
@@ -178,8 +179,8 @@ def _without_triggers(
 ) -> tuple[TriggerFinding, str]:
     """A device that works in the host's time may act without its trigger: one red run of four shows the dependence.
 
-    QEMU reads a virtqueue by itself when it starts the queue and when a stopped machine goes on, some time later.
-    VIRTIO 1.2, "Driver Notifications", allows that.
+    QEMU reads a virtqueue without a notification when it starts the queue and, some time later, when a stopped machine
+    continues. VIRTIO 1.2, "Driver Notifications", allows that.
     """
     marked = frozenset(step.index for step in steps if step.trigger)
     if not marked and not whole.host_triggered:
@@ -204,7 +205,7 @@ def _without_triggers(
 
 def _without(executor: Executor, case: Case, options: RunOptions, step: Step, *, paced: bool) -> Removal:
     if step.waits and paced:
-        return Removal(step.what, str(step.origin), step.trigger, Effect.CHANCE)
+        return Removal(step.what, str(step.origin), step.trigger, Effect.HOST_DEPENDENT)
     record = _run(executor, case, replace(options, omit=frozenset({step.index})))
     effects = {Verdict.FAIL: Effect.RED, Verdict.ERROR: Effect.BROKEN}
     effect = Effect.HELD_UP if _held_up(record) else effects.get(record.verdict, Effect.GREEN)

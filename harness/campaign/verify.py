@@ -1,4 +1,5 @@
-"""Repeats runs of warm machines on fresh ones: what differs is an error, for then a machine was not fresh."""
+"""Repeats runs of warm machines on fresh ones. A difference is an error: the warm machine held state of an earlier
+run."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ __all__ = ["a_second_moved_the_turns", "run_verified"]
 
 
 def run_verified(executor: Executor, case: Case) -> RunRecord:
-    """One run, and where it passed (or deviated as recorded) one more on a fresh machine, with QEMU's own
-    log of the interrupts as a second source under TCG.
+    """One run; where it passed or deviated as recorded, a second one on a fresh machine, under TCG with QEMU's own log
+    of the interrupts as a second source.
 
     An error where the two differ in verdict, interrupts or, where virtual time counts instructions, in frozen state.
     """
@@ -51,10 +52,10 @@ def _difference(executor: Executor, case: Case, cold: RunRecord, warm: RunRecord
 
 
 def a_second_moved_the_turns(executor: Executor, case: Case, cold: RunRecord) -> bool:
-    """Whether warm runs agree with the cold one after all, but for one in three at most.
+    """Whether at least two of three further warm runs equal the cold one.
 
-    The RTC's seconds go on through a reset (rtc_reset() in QEMU's hw/rtc/mc146818rtc.c), so that one may end in a warm
-    run: QEMU then gives the next processor its turn early, and several processors meet in another order.
+    The RTC's seconds continue through a reset (rtc_reset() in QEMU's hw/rtc/mc146818rtc.c), so that one may end in a
+    warm run: QEMU then schedules the next processor earlier, and several processors run in another order.
     """
     if case.probe.cpus == 1 or not executor.target.deterministic:
         return False

@@ -1,4 +1,4 @@
-"""The inside of a worker process: answers jobs that come over an inherited socket until that is closed.
+"""The code of a worker process: it executes jobs that come over an inherited socket until that is closed.
 
 A worker cannot outlive its parent: the kernel kills it when the parent's thread that started it ends, and the closed
 socket ends it as well. Its QEMU processes end with it in the same way.
@@ -23,7 +23,8 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 @dataclass(frozen=True)
 class Answer:
-    """A worker's message: that it is ready (`number` is -1), or the result of a job, or how the job's code broke."""
+    """A worker's message: that it is ready (`number` is -1), or the result of a job, or the exception of the job's
+    code."""
 
     number: int
     result: Any = None
@@ -31,10 +32,10 @@ class Answer:
 
 
 def serve(descriptor: int, parent: int) -> None:
-    """Answer jobs until the socket ends. The first message is the way: a callable that gives a context manager that
-    gives a callable from job to result."""
+    """Execute jobs until the socket is closed. The first message is a callable that returns a context manager around
+    the function from job to result."""
     _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which then ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and ends this process
     connection = Connection(descriptor)
     with connection.recv()() as do:
         try:
@@ -56,5 +57,5 @@ def _answer(number: int, job: Any, do: Callable[[Any], Any]) -> Answer:
 def _die_with(parent: int) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:  # it ended before the kernel knew
+    if os.getppid() != parent:  # the parent ended before prctl
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""Worker processes that share jobs. A worker that dies takes nothing with it that was finished."""
+"""Worker processes that share jobs. If a worker dies, finished results are not lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ATTEMPTS = 2
 _FAILED_STARTS = 3
 _GRACE_S = 30.0  # for a worker to end its machines, after its last job
 
-# The worker finds what we find, and does not run our own main module again as multiprocessing's children do.
+# The worker has the same sys.path, and does not run the main module again as multiprocessing's children do.
 _BOOT = "import sys; sys.path[:] = {path!r}; from harness.campaign.worker import serve; serve({fd}, {parent})"
 
 
@@ -42,7 +42,7 @@ class Done(Generic[R]):
 
     number: int
     result: R | None = None
-    lost: str = ""  # how the worker ended, or how the job's code broke
+    lost: str = ""  # how the worker ended, or the exception of the job's code
     attempts: int = 1
 
 
@@ -55,7 +55,7 @@ class _Task(Generic[J]):
 
 
 class _Worker(Generic[J]):
-    """One process and what it has been given."""
+    """One process and its jobs."""
 
     def __init__(self, opener: Opener[J, Any]) -> None:
         ours, theirs = Pipe(duplex=True)
@@ -65,7 +65,7 @@ class _Worker(Generic[J]):
                 [sys.executable, "-c", boot],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                process_group=0,  # Ctrl-C reaches us alone, and we end it in order
+                process_group=0,  # Ctrl-C reaches only the parent, which ends the workers in order
             )
         finally:
             theirs.close()
@@ -76,7 +76,7 @@ class _Worker(Generic[J]):
         try:
             ours.send(opener)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has died already; the next read reports it
+            pass  # it has ended; the next read reports it
 
     def give(self, task: _Task[J]) -> None:
         self.given.append(task)
@@ -100,10 +100,10 @@ class _Worker(Generic[J]):
 
 
 class WorkerPool(Generic[J, R]):
-    """Up to `size` workers. A context manager: leaving it ends them, by force where it is left by an exception.
+    """Up to `size` workers. A context manager: leaving it ends them, by SIGKILL where an exception leaves it.
 
-    `opener` runs in each worker and must be picklable, as jobs and results must: it gives a context manager around the
-    callable that turns a job into a result.
+    `opener` runs in each worker and must be picklable, as jobs and results must: it returns a context manager around
+    the function from job to result.
     """
 
     def __init__(self, size: int, opener: Opener[J, R]) -> None:
@@ -141,7 +141,7 @@ class WorkerPool(Generic[J, R]):
                 yield Done(task.number, answer.result, answer.broke, task.attempts + 1)
 
     def _fill(self, worker: _Worker[J]) -> None:
-        """Give it a job, and one ahead if there are enough for everybody."""
+        """Give it a job, and one ahead if there are enough for all workers."""
         while len(worker.given) < _AHEAD:
             if worker.given and sum(map(len, self._groups)) < self._size:
                 return
@@ -162,7 +162,7 @@ class WorkerPool(Generic[J, R]):
         return self._groups[chosen].popleft()
 
     def _bury(self, worker: _Worker[J]) -> Iterator[Done[R]]:
-        """Take a dead worker's jobs back; only the first of them can have been its death."""
+        """Take a dead worker's jobs back; only the first of them can have ended it."""
         self._workers.remove(worker)
         returncode = worker.end(grace=_GRACE_S)
         ending = f"the worker process {describe_exit(returncode)}"
@@ -184,7 +184,7 @@ class WorkerPool(Generic[J, R]):
             self._groups[task.group].appendleft(task)
 
     def close(self, *, by_force: bool = False) -> None:
-        """End all workers: after their job in hand, or at once."""
+        """End all workers: after their current job, or at once (`by_force`)."""
         workers, self._workers = self._workers, []
         for worker in workers:
             if by_force:

@@ -1,4 +1,4 @@
-"""`trapgate asm`: assemble a text and show what became of every line."""
+"""`trapgate asm`: assemble a text and print a listing."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def _number(text: str) -> int:
     try:
         value = int(text, 0)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number; write it as 4096 or 0x1000") from None
+        raise typer.BadParameter(f"{text!r} is not a number. Expected: 4096 or 0x1000") from None
     if not 0 <= value < 1 << 64:
-        raise typer.BadParameter(f"{text} is not an address of 64 bits")
+        raise typer.BadParameter(f"{text} is not a 64-bit address")
     return value
 
 

@@ -1,4 +1,4 @@
-"""`trapgate bench`: how fast it is, against a bare QEMU; what devices get done; two tables, and bench.json."""
+"""`trapgate bench`: times of runs against a bare QEMU, and throughput of devices; two tables, and bench.json."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_command"]
 
-_REFERENCE = "lapic/self_ipi.py::request_collapses_in_the_irr"  # interrupts, then 1 ms of quiet: a probe like most
+_REFERENCE = "lapic/self_ipi.py::request_collapses_in_the_irr"  # interrupts, then 1 ms of quiet: a typical probe
 _WAITING = "timers/hpet.py::one_shot_fires_once"  # waits for 1 ms, then for 5 ms of quiet
 _OTHERS = ("q35-tcg-rt", "pc-tcg", "microvm-tcg", "q35-kvm")
-_THROUGHPUT = ("q35-tcg", "q35-tcg-rt", "pc-tcg", "q35-kvm")  # microvm has no PCI: hardly any of the devices
+_THROUGHPUT = ("q35-tcg", "q35-tcg-rt", "pc-tcg", "q35-kvm")  # microvm has no PCI, so it lacks most of these devices
 
 # Key, what it means, goal: (comparison, number) or None.
 _ROWS: tuple[tuple[str, str, tuple[str, float] | None], ...] = (
@@ -50,38 +50,44 @@ _ROWS: tuple[tuple[str, str, tuple[str, float] | None], ...] = (
     ("warm_waiting_ms", "warm run of a probe that waits for 6 ms of guest time", None),
     ("cold_over_floor", "cold run over bare QEMU", ("<=", 1.5)),
     ("cold_over_warm", "cold run over warm run", (">=", 15.0)),
-    ("python_overhead_ms", "what a cold run adds to the same guest on bare QEMU", ("<=", 15.0)),
+    ("python_overhead_ms", "time that a cold run adds to the same guest on bare QEMU", ("<=", 15.0)),
     ("runs_per_second_1", "warm runs per second, one process", None),
     ("runs_per_second_2", "warm runs per second, two processes", None),
     ("two_over_one", "two processes over one", None),
     ("catalogue_cases", "cases in the catalogue", None),
     ("catalogue_s", "the catalogue, warm, on all cores, in seconds", None),
     ("catalogue_case_median_ms", "median case of the catalogue", None),
-    ("catalogue_linearity", "time a case of its second half adds, over one of its second quarter", None),
+    ("catalogue_linearity", "time per case of its second half over that of its second quarter", None),
 )
 
 
 @selecting
 def bench_command(
     selection: Selection,
-    samples: Annotated[int, typer.Option("--samples", metavar="N", min=3, help="Cold runs to take a median of.")] = 15,
-    output: Annotated[Path, typer.Option("--json", metavar="FILE", help="Where the figures go.")] = Path("bench.json"),
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="N", min=3, help="Number of cold runs for the medians.")
+    ] = 15,
+    output: Annotated[Path, typer.Option("--json", metavar="FILE", help="The file for the figures.")] = Path(
+        "bench.json"
+    ),
     reference: Annotated[
-        str, typer.Option("--reference", metavar="CASE", help="The probe that is run alone.")
+        str, typer.Option("--reference", metavar="CASE", help="The reference case, which is measured alone.")
     ] = _REFERENCE,
-    no_catalogue: Annotated[bool, typer.Option("--no-catalogue", help="Leave the whole catalogue out.")] = False,
+    no_catalogue: Annotated[bool, typer.Option("--no-catalogue", help="Do not run the catalogue.")] = False,
     no_throughput: Annotated[
-        bool, typer.Option("--no-throughput", help="Leave the throughput of devices out.")
+        bool, typer.Option("--no-throughput", help="Do not measure the throughput of devices.")
     ] = False,
-    only_throughput: Annotated[bool, typer.Option("--only-throughput", help="Measure nothing else.")] = False,
+    only_throughput: Annotated[
+        bool, typer.Option("--only-throughput", help="Measure the throughput of devices only.")
+    ] = False,
 ) -> None:
-    """Measure cold and warm runs against a bare QEMU, where the time goes, and what devices get done in a second.
+    """Measure cold and warm runs against a bare QEMU, the steps of a run, and the throughput of devices.
 
-    Absolute times are this host's, now. Ratios are of samples taken in turns. Goals are shown, not enforced.
+    Absolute times depend on this host and its load; ratios are of interleaved samples. Goals are shown, not enforced.
 
-    Names, -k and --probes choose the probes that are run whole, in place of the catalogue.
+    Names, -k and --probes choose the probes that are run in place of the catalogue.
 
-    Exit codes: 0 · 2 wrong usage · 3 a run did not pass, so that its time means nothing.
+    Exit codes: 0 · 2 wrong usage · 3 a measured run did not pass.
     """
     from harness.campaign.bare_qemu import BareQemuError
     from harness.campaign.bench import BenchError, measure
@@ -90,7 +96,7 @@ def bench_command(
     console, log = make_console(), make_console(stderr=True)
     started = time.monotonic()
     if no_throughput and only_throughput:
-        usage_error("--no-throughput and --only-throughput leave nothing to measure")
+        usage_error("--no-throughput and --only-throughput: nothing is left to measure")
     chosen, chosen_cases = selection.plan_on_one_target()
     catalogue = [] if no_catalogue or only_throughput else chosen_cases
     try:

@@ -1,4 +1,4 @@
-"""What a shell offers for the names of probes and targets: `trapgate --install-completion`."""
+"""Shell completion of the names of probes and targets: `trapgate --install-completion`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def end_word_at_colons(environment: MutableMapping[str, str]) -> None:
 
 
 def complete_targets(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The targets that begin so, of those that ship and of `--target-file`; the last one of a comma list."""
+    """The targets with this prefix, of those that ship and of `--target-file`; in a comma list for the last name."""
     try:
         known = load_targets(ctx.params.get("target_file"))
     except QemuError:
@@ -46,7 +46,7 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]
 
 
 def _before_colons(names: Iterable[str], incomplete: str) -> str:
-    """What bash took for words of their own: it ends a word at `::`, so that `a.py::p` is three words."""
+    """The part of a name that bash splits off: it ends a word at `::`, so that `a.py::p` is three words."""
     words = [*names]
     if words and words[-1] == incomplete:
         words.pop()
@@ -56,7 +56,7 @@ def _before_colons(names: Iterable[str], incomplete: str) -> str:
 
 
 def _names(probes: Iterable[Probe], text: str) -> Iterator[tuple[str, str]]:
-    """Every name of the kind that the text has come to, once."""
+    """Each name of the kind that the text has reached, once."""
     seen: set[str] = set()
     for probe in probes:
         if "[" in text:

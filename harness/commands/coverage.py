@@ -1,4 +1,4 @@
-"""What `trapgate list --coverage` shows: the catalogue's bullets against the probes that answer them."""
+"""`trapgate list --coverage`: the catalogue's bullets with the probes that cover them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def show_coverage(cases: Iterable[Case], areas: Sequence[str], *, totals_only: b
 
 def _print_area(console: Console, area: str, answers: Sequence[CoverageAnswer]) -> None:
     table = Table(title=Text(area, "bold"), title_justify="left", show_edge=False, pad_edge=False, expand=True)
-    # an id is for pasting: never cut, and the text gets what is left
+    # ids are never cut, so that they can be pasted; the text gets the rest of the width
     table.add_column("bullet", no_wrap=True, min_width=max(len(answer.bullet.id) for answer in answers))
     table.add_column("what it states", overflow="fold", ratio=1)
     table.add_column("answered by", overflow="fold", max_width=18)

@@ -67,7 +67,7 @@ def _show_devices(console: Console, programs: Sequence[QemuState]) -> None:
     for program in programs:
         table.add_column(f"QEMU {program.version}")
     table.add_column("on")
-    table.add_column("what it is", style="dim")
+    table.add_column("device", style="dim")
     for name, device in sorted(DEVICES.items()):
         lacking = [", ".join((program.lacks or {}).get(name, ())) for program in programs]
         cells = [_no(types) if types else _yes("") for types in lacking]
@@ -92,7 +92,7 @@ def _show_host(console: Console, found: Survey) -> None:
     table.add_row("KVM", _kvm(found.kvm))
     table.add_row("UEFI firmware", found.uefi or Text("none: install ovmf", "yellow"))
     for program, path in found.programs.items():
-        table.add_row(program, path or Text(f"missing: it {PROGRAMS[program]}", "red"))
+        table.add_row(program, path or Text(f"missing: {PROGRAMS[program]}", "red"))
     for package, number in found.packages.items():
         table.add_row(package, number or Text("missing", "red"))
     table.add_row("kernel", platform.release())

@@ -27,7 +27,7 @@ __all__ = ["MACHINES", "GuestTrial", "QemuState", "Survey", "TargetState", "surv
 MACHINES: tuple[MachineType, ...] = ("q35", "pc", "microvm")
 _ACCELERATORS: tuple[Accelerator, ...] = ("tcg", "kvm")
 _PACKAGES = ("capstone", "keystone-engine", "pexpect", "pyelftools", "pytest", "qemu.qmp", "rich", "typer", "jinja2")
-PROGRAMS = {"setpriv": "ties QEMU's life to ours; from util-linux"}
+PROGRAMS = {"setpriv": "ends QEMU when Trapgate ends; from util-linux"}
 
 
 @dataclass(frozen=True)

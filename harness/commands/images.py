@@ -21,7 +21,7 @@ __all__ = ["images_command"]
 @selecting
 def images_command(
     selection: Selection,
-    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files go.")] = Path("images"),
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="The folder for the files.")] = Path("images"),
 ) -> None:
     """Write the ROM and, for each probe, a multiboot ELF, a PVH ELF, the ROM's staging area and a listing."""
     from harness.image.files import write_image, write_rom  # loads the assembler: not for --help
@@ -45,7 +45,7 @@ def images_command(
 
 
 def _one_of_each_file(cases: list[Case]) -> list[Case]:
-    """The first case of each file: enough to try every board feature by hand, quick to make."""
+    """The first case of each file: enough to try every feature of the board by hand."""
     first: dict[str, Case] = {}
     for case in cases:
         first.setdefault(case.probe.relative, case)

@@ -1,4 +1,4 @@
-"""`trapgate leaks`: find by machine what one guest leaves to the next guest of a warm machine."""
+"""`trapgate leaks`: find state that one guest leaves to the next guest of a warm machine."""
 
 from __future__ import annotations
 
@@ -33,16 +33,18 @@ def leaks_command(
     ] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option("--kind", metavar="KIND", help="Only attacks of this kind, as port, MSR, BAR (repeatable)."),
+        typer.Option(
+            "--kind", metavar="KIND", help="Only attacks of this kind, such as port, MSR or BAR (repeatable)."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write what was found as JSON (docs/json.md)."),
+        typer.Option("--json", metavar="FILE", help="Write the findings as JSON (docs/json.md)."),
     ] = None,
 ) -> None:
-    """Let hostile guests write all they can reach, and compare the next guest's machine with a fresh one.
+    """Run hostile guests that write everything they can reach, and compare the next guest's machine with a fresh one.
 
-    Exit codes: 0 nothing reaches the next guest; 1 something does; 2 wrong usage; 3 a machine could not be compared.
+    Exit codes: 0 no leak; 1 a leak: state reaches the next guest; 2 wrong usage; 3 no machine could be compared.
     """
     from harness.campaign.leaks import find_leaks  # loads the assembler and QMP: not for --help
     from harness.commands.leaks_report import leaks_document, print_leaks
@@ -64,7 +66,7 @@ def leaks_command(
             kinds = tuple(kind or ()) or (("BAR", "PCI configuration", "VT-d") if devices else ())
             with console.status(name) as status:
                 try:
-                    found = find_leaks(chosen, devices, kinds=kinds, tell=lambda text: status.update(Text(text)))
+                    found = find_leaks(chosen, devices, kinds=kinds, report=lambda text: status.update(Text(text)))
                 except (VmStateError, QemuError) as error:
                     problems.append(f"{name}: not compared: {error}")
                     console.print(Text(problems[-1], "yellow"), soft_wrap=True)

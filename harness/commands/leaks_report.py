@@ -1,4 +1,4 @@
-"""What `trapgate leaks` prints, and its JSON document."""
+"""The output of `trapgate leaks`, and its JSON document."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def print_leaks(name: str, found: Leaks) -> None:
     leaks = len({_family(finding.path) for finding in found.leaks})
     console.print(
         f"{name}, QEMU {version}: {found.attacks} guests, {found.fields} fields compared, "
-        f"{len(found.varying)} vary by themselves, {len(found.broken)} guests did not end in order"
+        f"{len(found.varying)} vary between harmless runs, {len(found.broken)} guests did not end in order"
     )
     table = Table(show_edge=False, pad_edge=False, box=None)
     table.add_column("survives a reset", overflow="fold", ratio=3)
     table.add_column("fields", justify="right")
-    table.add_column("what is done", overflow="fold", ratio=3)
+    table.add_column("consequence", overflow="fold", ratio=3)
     for family, findings in _families(found.findings):
         leak = next((finding for finding in findings if finding.leak), None)
         done = (

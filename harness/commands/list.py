@@ -1,4 +1,4 @@
-"""`trapgate list`: what there is to run, and which rule each probe states."""
+"""`trapgate list`: the probes and the rule of each."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def list_command(
     areas: Annotated[bool, typer.Option("--areas", help="Only the areas, with their counts.")] = False,
     coverage: Annotated[
         bool,
-        typer.Option("--coverage", help="The bullets that the catalogue is meant to state, against the probes."),
+        typer.Option("--coverage", help="Compare the coverage bullets of the catalogue with its probes."),
     ] = False,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write the list as JSON (docs/json.md); - is stdout."),
     ] = None,
 ) -> None:
-    """List probes by area: id, rule, cited source, cases. With -k those that one of the targets would run.
+    """List probes by area: id, rule, cited source, cases. With -k only those that a target would run.
 
-    Exit codes: 0, or 2 where a name is unknown or a probe file cannot be loaded. With --coverage 1 where a bullet is
-    missing or twice there, or a probe names an unknown one.
+    Exit codes: 0, or 2 where a name is unknown or a probe file cannot be loaded. With --coverage 1 where a bullet has
+    no probe or is defined twice, or a probe names an unknown one.
     """
     if coverage:
         _coverage(selection, [*(selection.names or ()), *(area or ())], areas, json_file)
@@ -55,7 +55,7 @@ def list_command(
         unknown = set(area) - {case.probe.area for case in cases}
         if unknown:
             known = ", ".join(sorted({case.probe.area for case in cases}))
-            usage_error(f"no area is named {', '.join(sorted(unknown))}; there are {known}")
+            usage_error(f"no area is named {', '.join(sorted(unknown))}. Known: {known}")
         cases = [case for case in cases if case.probe.area in area]
     families = _families(cases)
     if json_file is not None:

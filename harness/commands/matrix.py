@@ -1,4 +1,4 @@
-"""`trapgate matrix`: every target that this host can run, side by side."""
+"""`trapgate matrix`: compare all targets that this host can run."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def matrix_command(
     ] = None,
     jobs: Jobs = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Show each probe, not only those that targets disagree about.")
+        bool, typer.Option("--all", help="Show each probe, not only those whose verdicts differ.")
     ] = False,
 ) -> None:
-    """Run probes on every target (or those of --target) and every QEMU, and show where they differ.
+    """Run probes on every target (or those of --target) and every QEMU, and show the differences.
 
-    Each --qemu is one more QEMU (repeatable); without it those of TRAPGATE_QEMU, or all
+    Each --qemu is one more QEMU (repeatable); without it those of TRAPGATE_QEMU (paths separated by colons), else all
     that `make qemu-all` put into qemus/.
 
-    Exit codes: as of `trapgate run`.
+    Exit codes: those of `trapgate run`.
     """
     from harness.campaign.matrix import columns, rows
 
@@ -138,7 +138,7 @@ def _show(found: Sequence[Column], table_rows: Sequence[Row], *, everything: boo
 
 
 def _table(found: Sequence[Column], chosen: Sequence[Row]) -> Table:
-    """A column for each group of targets that agree about every row, named by a letter that is explained below."""
+    """A column for each group of targets with equal verdicts, named by a letter that the caption explains."""
     groups: dict[tuple[tuple[Verdict, ...], ...], list[int]] = {}
     for number in range(len(found)):
         groups.setdefault(tuple(tuple(r.verdict for r in row.cells[number]) for row in chosen), []).append(number)
@@ -181,7 +181,7 @@ def _cell(records: Sequence[RunRecord]) -> Text:
 
 
 def _explain(found: Sequence[Column], row: Row) -> None:
-    """For each target that has any: each kind of reason, with the number of cases."""
+    """Each reason once, with the targets that have it."""
     console = make_console()
     console.print(Text(row.probe, "bold"), soft_wrap=True)
     reasons: dict[tuple[Verdict, str], list[str]] = {}

@@ -34,7 +34,9 @@ R = TypeVar("R")
 
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", metavar="N", min=1, help="Worker processes; else one a core, for a short plan one."),
+    typer.Option(
+        "--jobs", "-j", metavar="N", min=1, help="Worker processes; default: one for each core, fewer for a short plan."
+    ),
 ]
 
 
@@ -57,7 +59,7 @@ class TargetSelection:
             "--target",
             "-t",
             metavar="NAME",
-            help=f"Target, comma list or 'all' (repeatable); else {DEFAULT_TARGET}.",
+            help=f"Target, comma list or 'all' (repeatable); default: {DEFAULT_TARGET}.",
             autocompletion=complete_targets,
         ),
     ] = None
@@ -83,7 +85,7 @@ class TargetSelection:
 
 @dataclass(frozen=True)
 class Selection(TargetSelection):
-    """Which probes as well."""
+    """The targets, the QEMU program and the probes."""
 
     names: Annotated[
         list[str] | None,
@@ -110,12 +112,12 @@ class Selection(TargetSelection):
 
     @property
     def qemu_args(self) -> tuple[str, ...]:
-        """What QEMU's command line ends with."""
+        """The last arguments of QEMU's command line."""
         return tuple(self.qemu_arg or ())
 
     @property
     def whole(self) -> bool:
-        """Whether neither names nor an expression make the choice smaller."""
+        """Whether neither names nor an expression select a part."""
         return not self.names and not self.keyword
 
     @property
@@ -142,7 +144,8 @@ class Selection(TargetSelection):
         *,
         qemu: bool = True,
     ) -> Choice:
-        """What is chosen; `default` replaces the default target. Ends the command with code 2 where that is nothing.
+        """The chosen cases and targets; `default` replaces the default target. Exits with code 2 where nothing is
+        chosen.
 
         `qemu=False` leaves each target its own QEMU program.
         """

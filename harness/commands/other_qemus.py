@@ -1,4 +1,4 @@
-"""The QEMUs that `make qemu-all` puts beside that of the distribution."""
+"""The QEMUs that `make qemu-all` installs in addition to that of the distribution."""
 
 from __future__ import annotations
 

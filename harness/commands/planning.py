@@ -1,4 +1,4 @@
-"""From the command line's words to cases and targets."""
+"""Finds the cases and targets that the command line names."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["check_programs", "find_cases", "usage_error"]
 
 
 def usage_error(message: str) -> NoReturn:
-    """Print what was wrong with the call, and leave with exit code 2."""
+    """Print the usage error, and exit with code 2."""
     make_console(stderr=True).print(Text.assemble(("trapgate: ", "bold red"), message), soft_wrap=True)
     raise typer.Exit(2)
 
 
 def check_programs(targets: Iterable[Target]) -> None:
     """Refuse a QEMU program that cannot serve any run: once, before the first run. Raises QemuError."""
-    from harness.qemu.features import features  # starts QEMU where its answer is not known yet
+    from harness.qemu.features import features  # starts QEMU where the answer is not cached
 
     for target in {target.binary: target for target in targets}.values():
         wanted = Path(target.binary or "")
@@ -53,11 +53,11 @@ def find_cases(
     *,
     catalogue: bool = False,
 ) -> list[Case]:
-    """The cases that the names mean: files and folders on disk first, then what is in `folders`, or in the catalogue.
+    """The cases that the names select: files and folders on disk first, then what is in `folders`, or in the catalogue.
 
     `catalogue` adds the catalogue to `folders`. A probe file that cannot be loaded ends the command (exit code 2),
-    unless the names have nothing to do with it, or `broken` is a list and other cases are left: then the problems are
-    added to it. Raises SelectionError and LoadError.
+    unless the names cannot select it, or `broken` is a list and other cases are left: then the problems are added to
+    the list. Raises SelectionError and LoadError.
     """
     roots = [folder.resolve() for folder in folders]
     if catalogue or not roots:
@@ -81,15 +81,15 @@ def find_cases(
         broken += concerned
         try:
             return select(found.probes, names, keywords)
-        except SelectionError as error:  # what a name means may be in the broken file
+        except SelectionError as error:  # the broken file may hold what a name selects
             raise LoadError(concerned) from error
     return select(found.probes, names, keywords)
 
 
 def _place(name: str, roots: Sequence[Path], *, own: bool) -> Path | None:
-    """The file or folder that holds all that a name means, where the name has one: no other is loaded.
+    """The file or folder that holds everything a name can select, where there is one; no other is loaded.
 
-    What exists at that path goes before what a root has of that name; a folder does only if it may hold a probe.
+    A path that exists has priority over the same name below a root; a folder has it only if it may hold a probe.
     """
     text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
     inside = [place for root in roots if text and (place := (root / text).resolve()).exists()]
@@ -105,7 +105,7 @@ def _place(name: str, roots: Sequence[Path], *, own: bool) -> Path | None:
 
 
 def _concerns(problem: LoadProblem, places: Mapping[str, Path | None], roots: Sequence[Path]) -> bool:
-    """Whether a broken file may hold what one of the names means; a name without a place may mean any file."""
+    """Whether a broken file may hold what one of the names selects; a name without a place may be in any file."""
     for name, known in places.items():
         text = name.partition("[")[0].partition("::")[0].rstrip("/").removeprefix("./")
         found = [known] if known is not None else [root / text for root in roots if text and (root / text).exists()]

@@ -61,7 +61,7 @@ class Stopped(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to run, target by target, and what to do with the results."""
+    """The runs, by target, and the options of their reports."""
 
     runs: Sequence[tuple[Target, Sequence[Case]]]
     stream: Stream
@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many records it makes."""
+        """The number of records."""
         return sum(len(cases) for _, cases in self.runs) + len(self.broken)
 
 
@@ -87,7 +87,7 @@ def run_command(
         typer.Option(
             "--require",
             metavar="NAME",
-            help="Target, comma list or 'all': a run that this host cannot make there is a fail (repeatable).",
+            help="Target, comma list or 'all': a run that this host cannot make on it is a fail (repeatable).",
         ),
     ] = None,
     json_file: Annotated[
@@ -95,13 +95,16 @@ def run_command(
         typer.Option("--json", metavar="FILE", help="Write every record as JSON (docs/json.md)."),
     ] = None,
     junit_file: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for GitLab, Jenkins and the like.")
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for example for GitLab or Jenkins.")
     ] = None,
     first_failure: Annotated[bool, typer.Option("--exitfirst", "-x", help="Stop at the first fail or error.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every run, also on a terminal.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print a line for every run, also on a terminal.")
+    ] = False,
     jobs: Jobs = None,
     shard: Annotated[
-        str | None, typer.Option("--shard", metavar="I/N", help="Only part I of N, by the ids: for several CI jobs.")
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Run only part I of N, chosen by the ids: for several CI jobs."),
     ] = None,
     repeat: Annotated[
         int, typer.Option("--repeat", metavar="N", min=1, help="Run all N times; any difference is a fail.")
@@ -115,19 +118,20 @@ def run_command(
     ] = False,
     verify_warm: Annotated[
         bool,
-        typer.Option("--verify-warm", help="Each pass once more on a fresh QEMU; a difference is an error."),
+        typer.Option("--verify-warm", help="Repeat each pass on a fresh QEMU; a difference is an error."),
     ] = False,
     random_order: Annotated[
-        bool, typer.Option("--random-order", help="Run in a random order; the report keeps the plan's.")
+        bool, typer.Option("--random-order", help="Run in a random order; the report is in the order of the plan.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="The random order of that number, which the note shows.")
+        int | None,
+        typer.Option("--seed", metavar="N", help="The random order of this number, which the last lines show."),
     ] = None,
     deviations: Annotated[
         Path | None, typer.Option("--deviations", metavar="TOML", help="Records of your own deviations (docs/ci.md).")
     ] = None,
     record_file: Annotated[
-        Path | None, typer.Option("--record", metavar="TOML", help="Write each fail as a draft of such a record.")
+        Path | None, typer.Option("--record", metavar="TOML", help="Write a draft of a record for each fail.")
     ] = None,
 ) -> None:
     """Boot probes on targets and print their verdicts; each failure is explained."""
@@ -145,7 +149,9 @@ def run_command(
     runs = choice.runs
     unchecked = ",".join(target.name for target, chosen in runs if target.name in required and not chosen)
     if unchecked:
-        usage_error(f"--require {unchecked}: -k {selection.keyword!r} leaves no run on it, so it would not be checked")
+        usage_error(
+            f"--require {unchecked}: -k {selection.keyword!r} leaves no run on it, so that it would not be checked"
+        )
     if verify_warm and (cold or repeat > 1):
         usage_error(f"--verify-warm: cannot be combined with {'--cold' if cold else '--repeat'}")
     if part is not None:
@@ -155,7 +161,9 @@ def run_command(
     errors = broken_records(broken, choice.targets[0].name)
     own = _own_records(selection, deviations) if deviations is not None else ()
     if record_file is not None and record_file.exists():
-        usage_error(f"--record {record_file}: exists. To fix: name a new file, and move what you keep to your own")
+        usage_error(
+            f"--record {record_file}: exists already. To fix: name a new file, and copy finished records to yours"
+        )
     options = selection.run_options(
         cold=cold, second_source=second_source, verify_warm=verify_warm, records=own, records_file=deviations
     )
@@ -189,7 +197,7 @@ def _own_records(selection: Selection, path: Path) -> tuple[OwnRecord, ...]:
 def _part_of(
     runs: Sequence[tuple[Target, list[Case]]], part: Shard, broken: Sequence[LoadProblem]
 ) -> list[tuple[Target, list[Case]]]:
-    """What one CI job of several runs. A job that would run nothing is wrong usage: its success would mean nothing."""
+    """The runs of one CI job of several. A job without runs is wrong usage: its success would prove nothing."""
     held = [(target, [case for case in chosen if part.holds(case.id)]) for target, chosen in runs]
     if not broken and not any(chosen for _, chosen in held):
         planned = {case.id for _, chosen in runs for case in chosen}
@@ -198,7 +206,7 @@ def _part_of(
 
 
 def execute(plan: Plan) -> int:
-    """Run a plan and report it; gives the exit code. Reports are written whatever happens."""
+    """Run a plan and report it; returns the exit code. Reports are written in every case."""
     terminal = Terminal(make_console(), plan.size, verbose=plan.verbose)
     started = time.monotonic()
     report = _open_json(plan)
@@ -214,7 +222,7 @@ def execute(plan: Plan) -> int:
         note, code = f"interrupted by {signal.Signals(number).name}", 128 + number
     except WorkerPoolError as error:
         note, code = str(error), 3
-    finally:  # also after a defect: the report has what is known
+    finally:  # also after an exception: the report has the results so far
         cause = "" if complete else note or f"the command broke: {sys.exc_info()[1]!r}"
         problems = _write_reports(plan, terminal, report, cause)
     notes = [note, str(repeats) if repeats is not None else ""]
@@ -229,16 +237,16 @@ def execute(plan: Plan) -> int:
 
 
 def _note_on_kvm(plan: Plan, results: Sequence[Result]) -> str:
-    """What a fail under KVM is worth where the processor has no virtualisation."""
+    """The note on a fail under KVM where the processor has no virtualisation."""
     names = {target.name for target, _ in plan.runs if target.accelerator == "kvm"}
     failed = any(result.record.verdict is Verdict.FAIL and result.record.target in names for result in results)
     if not failed or kvm_kind() != "software":
         return ""
-    return f"KVM without hardware virtualisation: a fail there may be this host's own fault. See {document(REFERENCE)}"
+    return f"KVM without hardware virtualisation: a fail may be caused by this host. See {document(REFERENCE)}"
 
 
 def _run_all(plan: Plan, terminal: Terminal, report: JsonReport | None, repeats: Repeats | None) -> bool:
-    """Whether everything that was planned ran."""
+    """Run the plan; returns whether all of it ran."""
     runs = [(target, case) for target, cases in plan.runs for case in cases]
     positions: dict[int, Result] = {}
 
@@ -300,12 +308,12 @@ def _binary(target: Target) -> Path | str:
 
 
 def _write_reports(plan: Plan, terminal: Terminal, report: JsonReport | None, cause: str) -> list[str]:
-    """What could not be written."""
+    """Write the reports; returns the errors."""
     problems = []
     if report is not None:
         report.close(cause=cause)
         if report.problem is not None:
-            problems.append(f"--json {report.path}: {report.problem.strerror}; it holds the results up to then")
+            problems.append(f"--json {report.path}: {report.problem.strerror}; the file has the results up to then")
     if plan.junit_file is not None:
         properties = {"trapgate": version(), "complete": str(not cause).lower(), **({"cause": cause} if cause else {})}
         try:
@@ -337,7 +345,7 @@ def _failures(plan: Plan, results: Sequence[Result]) -> Iterator[tuple[str, str,
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the run as Ctrl-C does: reports written, machines closed.
+    """SIGTERM and SIGHUP end the run as Ctrl-C does: reports are written, machines are closed.
 
     The handler also distinguishes Ctrl-C from a KeyboardInterrupt that a probe raises.
     """

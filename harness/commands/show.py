@@ -1,4 +1,4 @@
-"""`trapgate show`: the guest program of a probe, source line by source line."""
+"""`trapgate show`: list the guest program of a probe by source lines."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _REGISTERS_AT = 70  # column of the names of registers
 
 @selecting
 def show_command(selection: Selection) -> None:
-    """Show what a probe's guest program becomes: address, bytes and assembly below each line of its source.
+    """List the guest program of a probe: address, bytes and assembly below each line of its source.
 
     A comment names the registers at addresses, ports and MSR numbers.
 
     Exit codes: 0; 1 where the program cannot be assembled; 2 where the name is unknown or means several probes.
     """
     if selection.whole:
-        usage_error("show takes one probe: name it, as `trapgate list` shows it")
+        usage_error("show: expected the name of one probe, as `trapgate list` prints it")
     target, cases = selection.plan_on_one_target()
     if len({case.probe.id for case in cases}) > 1:
         listed = "\n".join(f"  {identity}" for identity in dict.fromkeys(case.probe.id for case in cases))
-        usage_error(f"{' '.join(selection.names or ())!r} means several probes; show takes one of\n{listed}")
+        usage_error(f"{' '.join(selection.names or ())!r} selects several probes. Expected: one of\n{listed}")
     from harness.assembly import AssemblyError
     from harness.run.execute import build
 
@@ -80,7 +80,7 @@ def _listing(console: Console, lines: Sequence[ListingLine]) -> None:
 
 
 def _statement(console: Console, line: ListingLine, registers: str) -> None:
-    """One statement; what has no bytes (a label, a directive) shows its address only."""
+    """One statement; a label or a directive without bytes has its address only."""
     chunks = [line.data[i : i + _BYTES_A_LINE] for i in range(0, len(line.data), _BYTES_A_LINE)] or [b""]
     for index, chunk in enumerate(chunks):
         text = Text(f"  {line.address + index * _BYTES_A_LINE:08x}  ", "dim")

@@ -1,4 +1,4 @@
-"""The records of a plan as they come: here or in worker processes, once or many times."""
+"""Runs a plan in this process or in worker processes, once or several times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Stream"]
 
 @dataclass(frozen=True)
 class Stream:
-    """How a plan is carried out. `jobs`: worker processes; 0 lets the length of the plan decide."""
+    """How a plan is executed. `jobs`: worker processes; 0 lets the length of the plan decide."""
 
     options: RunOptions
     jobs: int = 0
@@ -28,7 +28,7 @@ class Stream:
     seed: int | None = None  # of the random order
 
     def workers(self, runs: int) -> int:
-        """How many processes run so many runs."""
+        """The number of processes for this number of runs."""
         return self.jobs or default_workers(runs)
 
     def records(

@@ -1,4 +1,4 @@
-"""Throughput figures for a person and for a program: a table for each unit, and the key `throughput` of bench.json."""
+"""The throughput figures as tables, one for each unit, and as the key `throughput` of bench.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trapgate vacuity`: would the probes notice if what they test were gone?"""
+"""`trapgate vacuity`: do the probes fail if a step of their program is missing?"""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ _RUNS_A_CASE = 10  # about: for the number of workers
 @selecting
 def vacuity_command(
     selection: Selection,
-    triggers: Annotated[bool, typer.Option("--triggers", help="Remove the triggers only, not each step.")] = False,
+    triggers: Annotated[bool, typer.Option("--triggers", help="Remove only the triggers, not each step.")] = False,
     first: Annotated[
-        bool, typer.Option("--first", help="Of each probe only the first case: minutes instead of an hour.")
+        bool, typer.Option("--first", help="Examine only the first case of each probe: minutes instead of an hour.")
     ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every removal and its effect as JSON.")
     ] = None,
     check: Annotated[
         Path | None,
-        typer.Option("--check", metavar="BASELINE", help="Fail where a score is below this file's."),
+        typer.Option("--check", metavar="BASELINE", help="Fail where a score is below that of this file."),
     ] = None,
     write: Annotated[
-        Path | None, typer.Option("--write-baseline", metavar="FILE", help="Keep the scores in this file.")
+        Path | None, typer.Option("--write-baseline", metavar="FILE", help="Write the scores to this file.")
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail also where the host held up each run without a trigger.")
@@ -61,7 +61,7 @@ def vacuity_command(
         bool, typer.Option("--verbose", "-v", help="Name each step whose removal goes unnoticed.")
     ] = False,
 ) -> None:
-    """Remove the steps of each guest program and see whether its probe turns red.
+    """Remove the steps of each guest program one at a time, and check whether its probe fails.
 
     Without its triggers a probe must `fail`. Its score is the share of its steps whose removal turns it red.
 
@@ -72,7 +72,7 @@ def vacuity_command(
     from harness.campaign.vacuity import case_scores
 
     if triggers and (check or write):
-        usage_error("--triggers gives no scores, so it cannot be used with --check or --write-baseline")
+        usage_error("--triggers: makes no scores, so that it cannot be combined with --check or --write-baseline")
     target, cases = selection.plan_on_one_target()
     try:
         check_programs([target])
@@ -80,7 +80,7 @@ def vacuity_command(
     except (QemuError, BaselineError) as error:
         usage_error(str(error))
     if baseline is not None and baseline.target != target.name:
-        usage_error(f"--check {check}: is of {baseline.target}, this is {target.name}")
+        usage_error(f"--check {check}: is a baseline of {baseline.target}. Expected: one of {target.name}")
     if first:
         firsts: dict[str, Case] = {}
         for case in cases:
@@ -102,7 +102,7 @@ def vacuity_command(
 def _examine(
     target: Target, cases: Sequence[Case], options: RunOptions, triggers: bool, jobs: int | None
 ) -> list[CaseVacuity]:
-    """Every case, in the order of `cases`."""
+    """Examine every case; the results are in the order of `cases`."""
     from harness.campaign.parallel import for_each_case
     from harness.campaign.vacuity import CaseVacuity, examine
     from harness.run.record import Verdict
@@ -161,7 +161,7 @@ def _show(found: Sequence[CaseVacuity], scores: Sequence[CaseScore], *, verbose:
     apart = Counter(str(case.verdict) for case in found if case.apart and case.verdict != "error")
     if apart:
         shown = ", ".join(f"{number} {verdict}" for verdict, number in apart.items())
-        console.print(f"Set apart, because there is no pass to turn red: {shown}.", soft_wrap=True)
+        console.print(f"Not examined, because their verdict is not pass: {shown}.", soft_wrap=True)
     examined = [case for case in found if not case.apart]
     good = sum(case.trigger == "fail" for case in examined)
     console.print(f"Triggers: {good} of {plural(len(examined), 'case')} fail without theirs.", soft_wrap=True)
@@ -190,20 +190,20 @@ def _table(found: Sequence[CaseVacuity], scores: Mapping[str, CaseScore]) -> Tab
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         header_style="bold",
-        caption="red: the probe fails without that step · green: it does not notice · cannot go: the program does not "
-        "run without it · by chance: it waits for what the host does in its own time and is not removed, or the host "
-        "held up each run without it; both count for nothing · each probe by its worst case",
+        caption="red: the probe fails without that step · green: it passes without that step · required: the program "
+        "does not run without it · host-dependent: the result depends on host timing; both are excluded from the "
+        "score · each probe by its worst case",
         caption_justify="left",
     )
     table.add_column("probe", overflow="fold")
-    for title in ("cases", "red", "green", "cannot go", "by chance", "score"):
+    for title in ("cases", "red", "green", "required", "host-dependent", "score"):
         table.add_column(title, justify="right")
     worst = {case.case: case for case in found}
     number = Counter(case.probe for case in found if not case.apart)
     for name, score in scores.items():
         case = worst[score.case]
         style = "red" if score.score < 0.25 else "yellow" if score.score < 0.5 else "green"
-        chance = case.count(Effect.CHANCE) + case.count(Effect.HELD_UP)
+        chance = case.count(Effect.HOST_DEPENDENT) + case.count(Effect.HELD_UP)
         cells = [str(case.count(effect)) for effect in (Effect.RED, Effect.GREEN, Effect.BROKEN)] + [str(chance)]
         table.add_row(name, str(number[name]), *cells, Text(f"{100 * score.score:.0f} %", style))
     return table
@@ -227,7 +227,7 @@ def _show_baseline(fallen: Sequence[tuple[CaseScore, float]], new: Sequence[str]
         console.print(Text(text, "bold red"), soft_wrap=True)
     if new:
         console.print(
-            f"{plural(len(new), 'case')} not in the baseline yet: --write-baseline adds them.", soft_wrap=True
+            f"{plural(len(new), 'case')} not in the baseline. To fix: --write-baseline adds them.", soft_wrap=True
         )
 
 
@@ -250,16 +250,16 @@ def _plain(case: CaseVacuity) -> dict[str, Any]:
 
 
 def _baseline_text(path: Path, target: str, scores: Sequence[CaseScore], *, whole: bool) -> str:
-    """Cases that were not selected keep their scores; those that have gone from the catalogue lose them."""
+    """The scores of cases that were not selected are unchanged; those of removed cases are dropped."""
     from harness.campaign.baseline import document
 
-    kept: dict[str, Any] = {}
+    unchanged: dict[str, Any] = {}
     if not whole and path.exists():
         try:
-            kept = dict(json.loads(path.read_text(encoding="utf-8"))["cases"])
+            unchanged = dict(json.loads(path.read_text(encoding="utf-8"))["cases"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            usage_error(f"--write-baseline {path}: is no vacuity baseline ({error}); remove it first")
-    return document(target, scores, kept)
+            usage_error(f"--write-baseline {path}: is not a vacuity baseline ({error}). To fix: remove the file")
+    return document(target, scores, unchanged)
 
 
 def _write(path: Path | None, text: str) -> None:

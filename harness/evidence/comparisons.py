@@ -1,8 +1,8 @@
-"""What the guest froze of its controllers and its processor, compared with what QEMU shows of them afterwards.
+"""Compares the guest's frozen copy of its controllers and its processor with QEMU's dumps of them.
 
 Each difference that time or QEMU's dump can make is allowed here, with its reason; any other is a WitnessDisagreement.
-After the guest's stop virtual time may jump to the next timer deadline: a request may have come since, none may have
-gone.
+After the guest's stop virtual time may jump to the next timer deadline: a request may have been added since, none may
+have been removed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ NOT_COMPARED = {
     "lapic.ldr in x2APIC mode": "the dump shows the xAPIC register, which that mode does not have",
     "lapic.dfr in x2APIC mode": "the register does not exist in that mode",
     "lapic.current_count under KVM": "QEMU 7.2 shows the initial count there",
-    "lapic.current_count, periodic": "it begins anew as often as virtual time wants; it is at most the initial count",
+    "lapic.current_count, periodic": "it is reloaded as virtual time advances; it is at most the initial count",
     "lapic.tmr of idle vectors": "the dump shows the trigger mode of vectors in ISR and IRR only",
-    "ioapic.entries: delivery status": "bit 12 is the state of a moment",
+    "ioapic.entries: delivery status": "bit 12 changes with each delivery",
     "ioapic.irr": "the dump shows it; no register does",
     "hpet.timers.comparator, periodic": "the comparator moves at each period",
     "pic.base, priority_add, special_mask, auto_eoi, read_isr": "no register gives them to the guest",
@@ -36,7 +36,7 @@ NOT_COMPARED = {
     "cpu: general registers": "the guest printed its report since the snapshot",
     "pit": "QEMU has no dump of it",
 }
-"""What is left out, and why."""
+"""The fields that are not compared, with the reason."""
 
 _DELIVERY_STATUS = 1 << 12
 _REMOTE_IRR = 1 << 14
@@ -106,7 +106,7 @@ def compare_pic(frozen: PicPairState, dumped: PicPairState) -> None:
 
 
 def compare_hpet(frozen: HpetState, dumped: HpetState) -> None:
-    """Compare the HPET; a counter that runs may have gone on. Raises WitnessDisagreement."""
+    """Compare the HPET; a counter that runs may have advanced. Raises WitnessDisagreement."""
     _compare_equal("HPET", ("capabilities", "config"), frozen, dumped)
     if frozen.interrupt_status & ~dumped.interrupt_status:
         raise _differ("HPET", "interrupt_status", frozen.interrupt_status, dumped.interrupt_status)

@@ -49,7 +49,7 @@ class ConsoleReport:
 def parse_report(output: bytes) -> ConsoleReport:
     """Parse the console of one run.
 
-    Raises `ReportError`: no report, no end (truncated), a line that is none, or a checksum that is wrong.
+    Raises `ReportError`: no report, no end (truncated), a damaged line, or a wrong checksum.
     """
     start = output.rfind(b"@run ")
     if start < 0:

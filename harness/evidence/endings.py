@@ -1,4 +1,4 @@
-"""The ways in which a run ends other than as it should, each with its own words and the registers."""
+"""Explains each kind of end of a run other than the regular one, with the registers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.evidence.stacks import explain_overflow, stack_of_guard
 from harness.evidence.timeouts import explain_timeout
 from harness.hardware.exceptions import EXCEPTIONS, PageFaultErrorCode, SelectorErrorCode
 from harness.image.image import Image
-from harness.qemu.errors import QemuError, describe_exit, ended_from_outside, said_in_short
+from harness.qemu.errors import QemuError, describe_exit, ended_from_outside, shortened
 from harness.qemu.stop import Stop, StopKind
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class QemuKilled(RunBroken):
 def explain_stop(
     machine: Machine, built: Guest, stop: Stop, run_id: int, *, traced: bool = False
 ) -> RunFailure | RunBroken:
-    """What a stop that is not the guest's signal means. `traced`: QEMU logged what it delivered."""
+    """The failure that a stop other than the guest's signal means. `traced`: QEMU logged what it delivered."""
     if stop.kind is StopKind.DIED:
         return _died(machine, stop)
     if stop.kind is StopKind.NOT_RUN:
-        machine.kill()  # it would answer nothing else either
+        machine.kill()  # it would not answer other commands either
         return HostTrouble(str(stop))
     if stop.host_shutdown:
         return _shut_down(machine, stop)
@@ -63,19 +63,19 @@ def explain_stop(
         case StopKind.SUSPENDED | StopKind.WATCHDOG:
             return RunFailure(f"{stop}; {where}", sections)
         case StopKind.INTERNAL_ERROR:
-            said = Section("QEMU said", machine.stderr())
-            return MonitorBroke(f"internal-error: the monitor could not go on; {where}", (said, *sections))
+            output = Section("Output of QEMU", machine.stderr())
+            return MonitorBroke(f"internal-error: the monitor could not go on; {where}", (output, *sections))
         case _:
             return RunBroken(f"{stop}; {where}", sections)
 
 
 def check_flood(machine: Machine) -> None:
-    """Raise RunFailure where the guest sent so much to COM1 that its report, which comes last, was dropped."""
-    kept = machine.serial_overflow()
-    if kept is not None:
+    """Raise RunFailure where the guest sent so much to COM1 that its report, which comes last, was lost."""
+    limit = machine.serial_overflow()
+    if limit is not None:
         raise RunFailure(
-            f"the guest sent more than {kept:,} bytes to COM1, which is all that is kept of a run: the report at their "
-            "end, which is the second witness, was lost"
+            f"the guest sent more than {limit:,} bytes to COM1, the limit of one run: the report at the end, "
+            "which is the second witness, was lost"
         )
 
 
@@ -88,7 +88,7 @@ def checkpoint_name(names: Sequence[str], number: int) -> str:
 
 
 def killed_from_outside(machine: Machine, returncode: int | None) -> bool:
-    """Whether somebody ended QEMU by a signal: it says so on its standard error, or over QMP, if it has the time."""
+    """Whether a signal ended QEMU: it reports that on its standard error, or over QMP, if it has the time."""
     shutdowns = (event.get("data", {}) for event in machine.events if event["event"] == "SHUTDOWN")
     return ended_from_outside(returncode, machine.stderr()) or any(
         data.get("reason") == "host-signal" for data in shutdowns
@@ -96,28 +96,28 @@ def killed_from_outside(machine: Machine, returncode: int | None) -> bool:
 
 
 def _died(machine: Machine, stop: Stop) -> RunBroken:
-    said = stop.stderr.strip()
-    sections = (Section("QEMU said", said),) if said else ()
+    text = stop.stderr.strip()
+    sections = (Section("Output of QEMU", text),) if text else ()
     when = "during the run" if machine.executed else "before the guest ran"
     ending = f"QEMU {describe_exit(stop.returncode)} {when}"
     if killed_from_outside(machine, stop.returncode):
-        return QemuKilled(f"{ending}: {said_in_short(said)}" if said else ending, sections)
-    return MonitorBroke(f"{ending}: {said_in_short(said)}" if said else ending, sections)
+        return QemuKilled(f"{ending}: {shortened(text)}" if text else ending, sections)
+    return MonitorBroke(f"{ending}: {shortened(text)}" if text else ending, sections)
 
 
 def _shut_down(machine: Machine, stop: Stop) -> RunBroken:
     if killed_from_outside(machine, None):
         return QemuKilled(f"{stop}: a signal ended it")
-    return RunBroken(str(stop), (Section("QEMU said", machine.stderr()),))
+    return RunBroken(str(stop), (Section("Output of QEMU", machine.stderr()),))
 
 
 _LITTLE = 0.1  # of the time: a guest that does not halt keeps one processor busy all the time
 
 
 def _held(machine: Machine, stop: Stop) -> HostTrouble | None:
-    """The host's doing, where the guest was silent, had not halted, and QEMU all the same took next to no time.
+    """The error of a host that did not run QEMU: the guest was silent and not halted, and QEMU used almost no time.
 
-    A frozen control group, for one, shows in no thread's state.
+    The state of a thread does not show, for example, a frozen control group.
     """
     assert stop.seconds is not None
     if stop.ran >= _LITTLE * stop.seconds or any(cpu.halted for cpu in machine.registers()):
@@ -129,7 +129,7 @@ def _held(machine: Machine, stop: Stop) -> HostTrouble | None:
 
 
 def explain_status(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFailure:
-    """What a signal with this status means."""
+    """The failure that a signal with this status means."""
     failure = _explain_status(machine, built, mailbox)
     damage = overwritten(machine.ram, built.image)
     if not damage:
@@ -157,14 +157,14 @@ def _explain_status(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFail
         case _:
             where, sections = _where(machine, built.image)
             return RunFailure(
-                f"the guest signalled while its status was {mailbox.status.name}: it never got to the program's end, "
+                f"the guest signalled while its status was {mailbox.status.name}: it did not reach the program's end, "
                 f"or wrote over its mailbox; {where}",
                 sections,
             )
 
 
 def _where(machine: Machine, image: Image) -> tuple[str, tuple[Section, ...]]:
-    """Where each processor stands, and all registers."""
+    """The place of each processor, and all registers."""
     try:
         cpus = machine.registers()
     except QemuError as error:
@@ -192,7 +192,7 @@ def _unexpected(machine: Machine, built: Guest) -> RunFailure:
 
 
 def _bad_gate(machine: Machine, image: Image, number: int, index: int) -> str:
-    """Name the gate that an error code blames, if the IDT shows it: QEMU gives twice the vector in 64-bit mode."""
+    """The gate that an error code names, if the IDT shows it: QEMU gives twice the vector in 64-bit mode."""
     try:
         cpu = machine.registers()[number]
         for vector in (index, index // 2):

@@ -1,4 +1,4 @@
-"""`Evidence`: what a guest left at its present stop: the recorder, values, memory and frozen controllers."""
+"""`Evidence`: the state of a guest at its present stop: the recorder, values, memory and frozen controllers."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Evidence:
         self._recording: Recording | None = None
         self._snapshots: dict[str, Snapshot] = {}
         self.seals: Seals | None = None  # of a run that has ended
-        self._seen: dict[str, Snapshot] = {}  # snapshots that were read while the guest stood at their checkpoint
+        self._seen: dict[str, Snapshot] = {}  # snapshots that were read while the guest was stopped at their checkpoint
         self._seen_recording: Recording | None = None  # the last one that was read at a checkpoint
 
     # --- the recorder ---
 
     @property
     def mailbox(self) -> Mailbox:
-        """What the guest says of itself."""
+        """The guest's mailbox."""
         if self._mailbox is None:
             self._mailbox = read_mailbox(self.machine.ram, self._run_id)
         return self._mailbox
@@ -65,7 +65,7 @@ class Evidence:
         recording = self.recording
         if recording.overflowed:
             raise RunFailure(
-                f"the recorder overflowed: {recording.total} events, {abi.RECORDS} kept in order; "
+                f"the recorder overflowed: {recording.total} events, {abi.RECORDS} stored in order; "
                 "judge run.count(vector), which is exact, or let the program cause less"
             )
         return Records(recording.events)
@@ -117,7 +117,7 @@ class Evidence:
         found = self._value(value) if isinstance(value, str) else value
         raw = self.raw(found)
         if raw is None:
-            raise RunFailure(f"the value {found.name!r} was never written: the guest did not get there")
+            raise RunFailure(f"the value {found.name!r} was never written: the guest did not reach that step")
         if issubclass(found.type, Register):
             return found.type(raw & ((1 << found.type.WIDTH) - 1))
         return raw
@@ -133,10 +133,9 @@ class Evidence:
         return None if content == abi.canary(value.index) else content
 
     def address(self, label: str) -> int:
-        """The run address of a label of the program or the runtime, in bytes: what RIP is there.
+        """The run address of a label of the program or the runtime, in bytes: the value of RIP there.
 
-        A label that went with the steps that `trapgate vacuity` left out is at -1, where no RIP is: the comparison
-        fails, and the probe notices.
+        A label in a step that `trapgate vacuity` removed is at -1, which no RIP equals, so that the comparison fails.
         """
         if label not in self.built.symbols:
             if self.built.program.omit:
@@ -156,7 +155,7 @@ class Evidence:
             length = where.size if length is None else length
             where = where.address
         if length is None:
-            raise TypeError("run.memory(address, length): say how many bytes")
+            raise TypeError("run.memory(address): the length is missing. To fix: run.memory(address, length), in bytes")
         if self.seals is not None and abi.BUFFERS <= where < abi.BUFFERS_END:
             self.seals.check_buffers(self.built.program.buffers.values(), where, where + length)
         return self.machine.memory(where, length)
@@ -164,7 +163,7 @@ class Evidence:
     # --- frozen controllers ---
 
     def at(self, name: str = "") -> Snapshot:
-        """The guest's frozen copy at a checkpoint it has passed; without a name, at its present stop."""
+        """The guest's frozen copy at a checkpoint that it has passed; without a name, at its present stop."""
         what = f"checkpoint {name!r}" if name else "the end of the run"
         if name and name not in self.built.program.checkpoints:
             raise ProbeBroken(unknown("checkpoint", name, self.built.program.checkpoints))

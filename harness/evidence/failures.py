@@ -1,4 +1,4 @@
-"""Why a run did not end well: `RunFailure` is the guest's (or the target's) doing, `RunBroken` is ours or QEMU's."""
+"""Why a run did not end well: `RunFailure` is caused by the guest or the target, `RunBroken` by the harness or QEMU."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ RESET_BY_GUEST = "the guest reset the machine"
 class SectionKind(StrEnum):
     """What a section of a report is for; the order of the members is that of the report, but for `CONTEXT`."""
 
-    VERDICT = "verdict"  # what the verdict rests on: the assertion, or the reason
-    FINDING = "finding"  # what was found besides: causes, values, the Python error
-    EVIDENCE = "evidence"  # registers, console, controllers, the words of QEMU
+    VERDICT = "verdict"  # the basis of the verdict: the assertion, or the reason
+    FINDING = "finding"  # further findings: causes, values, the Python error
+    EVIDENCE = "evidence"  # registers, console, controllers, the output of QEMU
     CONTEXT = "context"  # the rule, the source, how to run it again
 
 
@@ -47,7 +47,7 @@ class Section:
 
 
 class RunFailure(Exception):  # noqa: N818
-    """The run came to a `fail`.
+    """The verdict of the run is `fail`.
 
     `sections` add to the report. `origin`: the place in the probe. `cpu`: the processor that failed, where one did.
     `by_reset`: the guest reset the machine.
@@ -71,7 +71,7 @@ class RunFailure(Exception):  # noqa: N818
 
 
 class RunBroken(Exception):  # noqa: N818
-    """The run came to an `error`: it says nothing about the rule."""
+    """The verdict of the run is `error`: nothing follows about the rule."""
 
     def __init__(self, reason: str, sections: tuple[Section, ...] = ()) -> None:
         super().__init__(reason)
@@ -88,18 +88,18 @@ class ProbeBroken(RunBroken):
 
 
 class ResetUnseen(RunBroken):
-    """The guest reset a machine that does not stand still then: its registers are lost, all else must be asked anew."""
+    """Unexpected reset on a warm machine: its registers are lost, so the run is repeated cold."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"{RESET_BY_GUEST} ({why})")
 
 
 class MonitorBroke(RunBroken):
-    """QEMU itself broke: it died, or stopped with an internal error. The only error that may be a known deviation."""
+    """QEMU failed: it ended, or stopped with an internal error. The only error that may be a known deviation."""
 
 
 class HostTrouble(RunBroken):
-    """The host did not let QEMU run, or held it up, so that what the guest did or not says nothing about the rule."""
+    """The host did not let QEMU run, or delayed it, so that nothing follows from what the guest did."""
 
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> str:

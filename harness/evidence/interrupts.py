@@ -10,7 +10,7 @@ __all__ = ["InterruptRecord", "Mark"]
 
 @dataclass(frozen=True)
 class InterruptRecord:
-    """One interrupt or exception, as the guest's recorder saw it."""
+    """One interrupt or exception of the guest's recorder."""
 
     seq: int
     cpu: int

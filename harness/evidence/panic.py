@@ -1,4 +1,4 @@
-"""The registers that the guest froze where it ended the run itself: at an exception, or at a wait that gave up."""
+"""The registers that the guest stored when it ended the run: at an exception, or at a wait that timed out."""
 
 from __future__ import annotations
 

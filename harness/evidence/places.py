@@ -1,4 +1,4 @@
-"""Where each processor is, by the program's lines; and what of the runtime the guest destroyed."""
+"""The place of each processor in the program's source; and a check of the runtime's code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROM = 0xFFFF_0000
 
 
 def overwritten(ram: memoryview, image: Image) -> str:
-    """Where the runtime's code is not what it was, or an empty text."""
+    """The bytes of the runtime's code that were changed; empty without any."""
     code = image.runtime.code
     found = bytes(ram[abi.RUNTIME : abi.RUNTIME + len(code)])
     if found == code:
@@ -30,7 +30,7 @@ def overwritten(ram: memoryview, image: Image) -> str:
 
 
 def places(ram: memoryview, cpus: Sequence[CpuRegisters], image: Image, online: int = -1) -> str:
-    """Where each processor is, but for those whose bit in `online` says that they were not started."""
+    """The place of each processor that was started, by its bit in `online`."""
     shown = [cpu for cpu in cpus if online >> cpu.cpu & 1] or list(cpus)
     texts = [f"processor {cpu.cpu} {_place(ram, cpu, image)}" for cpu in shown[:_PROCESSORS]]
     left_out = len(shown) - _PROCESSORS

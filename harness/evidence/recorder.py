@@ -18,7 +18,7 @@ __all__ = ["Mailbox", "Recording", "last_place", "read_counts", "read_mailbox", 
 
 @dataclass(frozen=True)
 class Mailbox:
-    """What the guest says of itself."""
+    """The guest's mailbox."""
 
     status: MailboxStatus
     checkpoint: int
@@ -39,7 +39,7 @@ class Mailbox:
 
 @dataclass(frozen=True)
 class Recording:
-    """The recorder decoded. `events` are interrupts and marks in order; `total` counts those that no longer fit too."""
+    """The recorder decoded. `events` are interrupts and marks in order; `total` also counts those that did not fit."""
 
     events: tuple[InterruptRecord | Mark, ...]
     total: int
@@ -53,14 +53,14 @@ class Recording:
 
 
 def read_mailbox(ram: memoryview, run_id: int) -> Mailbox:
-    """The mailbox; a status of an earlier run counts as none."""
+    """The mailbox; the status of an earlier run is ignored."""
     data = bytes(ram[abi.MAILBOX : abi.MAILBOX + MAILBOX_STRUCT.size])
     field = MAILBOX_STRUCT.read_all(data)
     current = field["RUN_ID"] == run_id
     try:
         status = MailboxStatus(field["STATUS"]) if current else MailboxStatus.BOOTING
     except ValueError:
-        raise RunFailure(f"the guest's status word is {field['STATUS']:#x}, which means nothing") from None
+        raise RunFailure(f"the guest's status word is {field['STATUS']:#x}, which is not a defined value") from None
     return Mailbox(
         status=status,
         checkpoint=field["CHECKPOINT"],
@@ -81,10 +81,10 @@ def read_mailbox(ram: memoryview, run_id: int) -> Mailbox:
 
 
 def read_recording(ram: memoryview, mailbox: Mailbox, image: Image, marks: Sequence[str]) -> Recording:
-    """Decode every entry that is kept. Raises `RunFailure` for an entry that was reserved and never completed."""
+    """Decode every entry that was stored. Raises `RunFailure` for an entry that was reserved and never completed."""
     head = mailbox.head
-    kept = min(head, abi.RECORDS + abi.TAIL)
-    data = bytes(ram[abi.RECORDER : abi.RECORDER + kept * RECORD.size])
+    stored = min(head, abi.RECORDS + abi.TAIL)
+    data = bytes(ram[abi.RECORDER : abi.RECORDER + stored * RECORD.size])
     order = list(range(min(head, abi.RECORDS)))
     if head > abi.RECORDS:
         first = max(abi.RECORDS, head - abi.TAIL)
@@ -103,7 +103,7 @@ def _where(image: Image, rip: int, wait: int, vector: int) -> str:
 
 
 def last_place(ram: memoryview, mailbox: Mailbox, image: Image) -> str:
-    """What the last interrupt whose entry is complete interrupted; empty without one. The last entry may be in work."""
+    """The place that the last complete entry interrupted; empty without one. The last entry may be incomplete."""
     for seq in range(mailbox.head - 1, max(mailbox.head - 3, -1), -1):
         slot = seq if seq < abi.RECORDS else abi.RECORDS + (seq & (abi.TAIL - 1))
         field = RECORD.read_all(ram, abi.RECORDER + slot * RECORD.size)
@@ -132,7 +132,7 @@ def _entry(data: bytes, at: int, mailbox: Mailbox, image: Image, marks: Sequence
         slot = at // RECORD.size
         raise RunFailure(
             f"recorder entry {slot} was reserved but never completed: its commit word is {field['COMMIT']:#x} "
-            "(the guest died in the middle of an interrupt, or wrote over its recorder)"
+            "(the guest ended in the middle of an interrupt, or wrote over its recorder)"
         )
     vector, flags = field["VECTOR"], field["FLAGS"]
     tsc = (field["TSC"] - mailbox.tsc_start) & ((1 << 64) - 1)

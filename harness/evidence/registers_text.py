@@ -1,4 +1,4 @@
-"""Registers and controller state as a person reads them."""
+"""Registers and controller state as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reset by the guest: a triple fault, of which processor and how; or a port."""
+"""Explains a reset by the guest: a triple fault with its processor and exceptions, or a port."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CODES = frozenset(row.vector for row in EXCEPTIONS.values() if row.has_error_co
 
 
 def explain_reset(machine: Machine, built: Guest, stop: Stop, *, traced: bool) -> RunFailure:
-    """What a reset by the guest means. `traced`: QEMU logged the deliveries."""
+    """The failure that a reset by the guest means. `traced`: QEMU logged the deliveries."""
     head = f"{RESET_BY_GUEST} ({stop.reason})"
     if damage := overwritten(machine.ram, built.image):
         head += f"; {damage}"
@@ -45,11 +45,11 @@ def explain_reset(machine: Machine, built: Guest, stop: Stop, *, traced: bool) -
         if traced and "Triple fault" not in machine.stderr():
             cause = "no triple fault, but port CF9h, port 92h or the keyboard controller"
         if len(cpus) > 1:
-            cause += "; which processor did it is not known"
+            cause += "; the processor is not known"
         return RunFailure(f"{head}: {cause}; {places(machine.ram, cpus, image)}", sections, by_reset=True)
     line = image.line_at(fault.deliveries[0].pc % abi.USER_ALIAS)
     return RunFailure(
-        f"{head}: {_told(fault, culprit, cpus, image)}",
+        f"{head}: {_triple_fault_text(fault, culprit, cpus, image)}",
         sections,
         origin=line.origin if line else None,
         cpu=culprit,
@@ -57,8 +57,8 @@ def explain_reset(machine: Machine, built: Guest, stop: Stop, *, traced: bool) -
     )
 
 
-def _told(fault: TripleFault, culprit: int | None, cpus: tuple[CpuRegisters, ...], image: Image) -> str:
-    who = f"processor {culprit}" if culprit is not None else f"one of {len(cpus)} processors, it is not known which"
+def _triple_fault_text(fault: TripleFault, culprit: int | None, cpus: tuple[CpuRegisters, ...], image: Image) -> str:
+    who = f"processor {culprit}" if culprit is not None else f"one of {len(cpus)} processors (not known which)"
     first, *later = fault.deliveries
     text = f"triple fault of {who}: {_event(first.vector, first.error_code)} at {image.symbolise(first.pc)}"
     return f"{text} could not be delivered" + "".join(f", nor {_event(d.vector, d.error_code)}" for d in later)

@@ -1,4 +1,4 @@
-"""`run`: what a probe judges, below the `yield`; and how the host acts in the middle of a run."""
+"""`run`: the evidence that a probe judges below the `yield`; and the host's actions in the middle of a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Run(Evidence):
-    """One run. At the `yield` the guest has booted and come to its first stop: a checkpoint, or its end."""
+    """One run. At the `yield` the guest has booted and reached its first stop: a checkpoint, or its end."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Run(Evidence):
         traced: bool = False,
     ) -> None:
         super().__init__(machine, built, run_id)
-        self.acted = False  # the host held, asked or changed the machine before its end: virtual time is not exact
+        self.acted = False  # the host stopped, read or changed the machine before its end: virtual time is not exact
         self.triggered = False  # the probe called `trigger`
         self.changed_machine = False  # in a way that a reset may not undo
         self._timeout_s = timeout_s
@@ -61,7 +61,7 @@ class Run(Evidence):
     # --- where the guest is ---
 
     def stopped(self, stop: Stop) -> None:
-        """Take note of a stop. Raises `RunFailure` or `RunBroken` for any that is neither checkpoint nor end."""
+        """Register a stop. Raises `RunFailure` or `RunBroken` for any that is neither checkpoint nor end."""
         self._forget()
         if not self.held and self.machine.guest_resets:
             raise ResetUnseen(self.machine.guest_resets[0])
@@ -87,16 +87,16 @@ class Run(Evidence):
                 raise explain_status(self.machine, self.built, mailbox)
 
     def reached(self, name: str) -> None:
-        """Fail unless the guest stands at this checkpoint."""
+        """Fail unless the guest is stopped at this checkpoint."""
         if name not in self.built.program.checkpoints:
             raise ProbeBroken(unknown("checkpoint", name, self.built.program.checkpoints))
         if self._checkpoint != name:
-            where = "the run has ended" if self.ended else f"the guest stands at {self._checkpoint!r}"
+            where = "the run has ended" if self.ended else f"the guest is at {self._checkpoint!r}"
             raise RunFailure(f"checkpoint {name!r} was not reached: {where}")
 
     @contextmanager
     def stopped_at(self, name: str) -> Iterator[None]:
-        """What the host does and judges while the guest stands at this checkpoint; at the block's end it goes on.
+        """A block in which the guest is stopped at this checkpoint; at the block's end it continues.
 
         Fails where the guest is not there, as `reached` does.
         """
@@ -108,33 +108,36 @@ class Run(Evidence):
         """Let the guest run on to its next checkpoint or its end.
 
         `guest_reset="continue"`: a guest that resets the machine boots again in this run; `run.machine.guest_resets`
-        says why it did.
+        has the reasons of the resets.
         """
         self.stopped(self._run_on(guest_reset))
 
     def resume_until_reset(self) -> Stop:
-        """Let the guest run on until it resets the machine, which stands still there: the run has ended.
+        """Let the guest run until it resets the machine, which then stops: the run has ended.
 
-        Fails by name where the guest does anything else.
+        Fails where the guest does anything else.
         """
         self.hold_reset()
         stop = self._run_on()
         if stop.kind is not StopKind.RESET:
             self.stopped(stop)
-            raise RunFailure("the guest did not reset the machine: it went on to its next checkpoint or its end")
+            raise RunFailure("the guest did not reset the machine: it reached its next checkpoint or its end")
         self._forget()
         self._checkpoint = ""
         self.ended = True
         return stop
 
     def hold_reset(self) -> None:
-        """From now on a reset by the guest holds the machine as it is: where the host causes it, say so before."""
+        """From now on a reset by the guest stops the machine, with its registers. Call this before the host causes a
+        reset."""
         self.held = True
         self.machine.on_guest_reset("stop")
 
     def _run_on(self, guest_reset: GuestReset | None = None) -> Stop:
         if self.ended:
-            raise ProbeBroken("run.resume(): the run has ended already. To fix: a k.checkpoint for each run.resume()")
+            raise ProbeBroken(
+                "run.resume(): the run has ended already. To fix: write a k.checkpoint for each run.resume()"
+            )
         if guest_reset is not None:
             self.held = True
             self.machine.ram[abi.STAGING_BOOTS] = abi.Boots.ALWAYS
@@ -146,7 +149,7 @@ class Run(Evidence):
         return self.machine.wait_stop(self._timeout_s, until_asleep=True)
 
     def _forget(self) -> None:
-        """What was read belongs to the guest's last stop."""
+        """Drop what was read at the guest's last stop."""
         self._mailbox = self._recording = None
         self._snapshots.clear()
         self._compared.clear()
@@ -154,7 +157,7 @@ class Run(Evidence):
     def trigger(self, action: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Do something that causes what the probe judges: `run.trigger(run.qmp, "inject-nmi")`.
 
-        `trapgate vacuity` leaves it out, and the probe must turn red.
+        `trapgate vacuity` omits it, and the probe must then fail.
         """
         self.acted = self.triggered = True
         return action(*args, **kwargs) if self._act else None
@@ -175,7 +178,8 @@ class Run(Evidence):
         return self.machine.serial
 
     def unsupported(self, reason: str) -> NoReturn:
-        """End the judgement with the verdict `unsupported`: the guest found that the target lacks the thing."""
+        """End the judgement with the verdict `unsupported`: the guest found that the target lacks what the probe
+        tests."""
         raise TargetLacks(reason)
 
     def backing(self, device: str) -> memoryview:
@@ -183,9 +187,10 @@ class Run(Evidence):
         return self.machine.backings[device]
 
     def fill_disk(self, device: str, at: str = "disk") -> bytes:
-        """Put random bytes on a device's disk while the guest stands at that checkpoint, and let it go on; gives them.
+        """Write random bytes to a device's disk while the guest is stopped at that checkpoint, and let it continue;
+        returns them.
 
-        They are other ones for each device, and the same in every run.
+        They differ between devices, and are the same in every run.
         """
         self.reached(at)
         disk = self.backing(device)
@@ -203,12 +208,14 @@ class Run(Evidence):
         return state
 
     def lapic_of(self, cpu: int) -> LapicState:
-        """Another processor's local APIC, as it froze it at the end of its last routine; checked against QMP's dump."""
+        """Another processor's local APIC, frozen at the end of its last routine; checked against QMP's dump."""
         if cpu == 0:
             return self.lapic
         address = abi.CPU_SNAPSHOTS + cpu * abi.SNAPSHOT.size
         frozen = self._snapshot(address, 0, f"the end of processor {cpu}'s last routine")
-        if not abi.PERCPU.read(self.machine.ram, "WORK", abi.PER_CPU + cpu * abi.PERCPU.size):  # it has no other since
+        if not abi.PERCPU.read(
+            self.machine.ram, "WORK", abi.PER_CPU + cpu * abi.PERCPU.size
+        ):  # it has run no other routine since
             self._once(f"lapic {cpu}", lambda: self._compare_lapic(frozen, cpu))
         return frozen.lapic
 
@@ -237,7 +244,7 @@ class Run(Evidence):
 
     @property
     def hpet(self) -> HpetState:
-        """The HPET's registers, frozen; checked against what they read through QMP."""
+        """The HPET's registers, frozen; checked against their values over QMP."""
         state = self.frozen.hpet
         self._once("hpet", lambda: compare_hpet(state, self.machine.hpet()))
         return state

@@ -1,4 +1,4 @@
-"""The state of a machine whose guest waited and got nothing, gathered for `why_none_came`."""
+"""The state of a machine whose guest waited in vain, collected for `why_none_came`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def scene_of(
     """The scene of a wait for `vector` on processor `waiter`.
 
     Its local APIC is the guest's frozen copy where the guest ended the wait itself; `rflags` are those of the wait, or
-    `None` for those that QMP shows. `online`: bit n says that processor n was started. Raises QemuError.
+    `None` for those that QMP shows. `online`: bit n is 1 if processor n was started. Raises QemuError.
     """
     frozen = _frozen(machine, run_id)
     processors = []
@@ -70,7 +70,7 @@ def _controllers(machine: Machine) -> tuple[IoApicState | None, tuple[PicState, 
 
 
 def gate_of(machine: Machine, image: Image, cpu: CpuRegisters, vector: int) -> GateState | None:
-    """The vector's gate in the processor's IDT; `None` where its address cannot be told."""
+    """The vector's gate in the processor's IDT; `None` where its address cannot be determined."""
     if vector * 16 + 15 > cpu.idt.limit:
         return GateState(beyond=True)
     base = next(cpu.idt.base - alias for alias in _ALIASES if cpu.idt.base >= alias)

@@ -23,7 +23,7 @@ def buffer_crc(content: bytes) -> int:
     """The CRC-32 of a buffer as the guest calculates it (`seal_buffers` in guest/runtime/seal.asm)."""
     whole = len(content) // abi.BUFFER_BLOCK * abi.BUFFER_BLOCK
     fold = int.from_bytes(content[:whole], "little")
-    for width in (256, 128, _COLUMNS):  # all blocks at once: what comes from the next block stays above the columns
+    for width in (256, 128, _COLUMNS):  # all blocks at once: carries from the next block stay above the columns
         fold ^= fold >> 8 * width
     folded = fold.to_bytes(whole, "little")
     crc = 0

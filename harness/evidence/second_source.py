@@ -1,11 +1,11 @@
 """The interrupts that the guest recorded, compared with those that QEMU logged when its processors took them.
 
-The guest writes its own record: one that it forges passes every other check. For each processor QEMU's log must have
+The guest writes its own record: a forged record passes every other check. For each processor QEMU's log must have
 the same interrupts in the same order: vector, error code, CS:RIP, SS:RSP, and CR2 of a page fault. It may have more:
 
-- a delivery that failed: the exception that came of it has the same CS:RIP and SS:RSP and comes next;
+- a delivery that failed: the exception that it raised has the same CS:RIP and SS:RSP and comes next;
 - one through a gate that the program itself wrote, which need not lead to the recorder, and not to that of its vector;
-- what came before the guest reset the machine, for then the recorder began anew.
+- deliveries before a reset by the guest, which restarts the recorder.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def check_second_source(run: Evidence) -> None:
     for delivery in run.machine.deliveries():
         log[(delivery.tr - abi.SEL_TSS) >> 4].append(delivery)
     gates = gates_written(run.built.program.statements())
-    anew = bool(run.machine.guest_resets)
+    restarted = bool(run.machine.guest_resets)
     if run.recording.overflowed:
         _check_counts(run, log, gates)
         return
@@ -64,13 +64,13 @@ def check_second_source(run: Evidence) -> None:
         if isinstance(event, InterruptRecord):
             records[event.cpu].append(event)
     for cpu in sorted(log.keys() | records.keys()):
-        _Comparison(run, cpu, gates, anew).check(log[cpu], records[cpu])
+        _Comparison(run, cpu, gates, restarted).check(log[cpu], records[cpu])
 
 
 class _Comparison:
     """The records of one processor against its part of the log."""
 
-    def __init__(self, run: Evidence, cpu: int, gates: frozenset[int], anew: bool) -> None:
+    def __init__(self, run: Evidence, cpu: int, gates: frozenset[int], restarted: bool) -> None:
         symbols = run.built.image.runtime.symbols
         stubs = symbols["stubs"]
         self._before_record = (
@@ -79,10 +79,11 @@ class _Comparison:
         )
         self._cpu = cpu
         self._gates = gates
-        self._anew = anew
+        self._restarted = restarted
 
     def check(self, log: Sequence[Delivery], records: Sequence[InterruptRecord]) -> None:
-        """Raise WitnessDisagreement unless each entry of either has its like in the other, or a reason."""
+        """Raise WitnessDisagreement unless each entry of one has an equal entry in the other, or a reason to lack
+        it."""
         taken = 0
         interrupted: list[Delivery] = []  # whose stub was interrupted before it recorded
         for index, delivery in enumerate(log):
@@ -115,7 +116,7 @@ class _Comparison:
 
     def _may_lack(self, delivery: Delivery) -> bool:
         """Whether the recorder may lack a delivery that did not fail."""
-        return delivery.vector in self._gates or self._anew
+        return delivery.vector in self._gates or self._restarted
 
     def _differ(self, number: int, record: InterruptRecord | None, delivery: Delivery | None) -> WitnessDisagreement:
         mine = theirs = "no more"
@@ -135,7 +136,7 @@ class _Comparison:
 
 
 def _failed(delivery: Delivery, after: Delivery | None) -> bool:
-    """Whether a delivery failed, so that `after`, the next one, is the exception that came of it."""
+    """Whether a delivery failed, so that `after`, the next one, is the exception that it raised."""
     return (
         after is not None
         and not after.software

@@ -1,4 +1,4 @@
-"""A guest that gave no sign: where each processor is, and what keeps it there."""
+"""Explains a guest that gave no sign: the place of each processor, and the cause."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_silence"]
 
-_STORM = 1000  # arrivals of one vector that explain why a guest gets nowhere
+_STORM = 1000  # arrivals of one vector that count as an interrupt storm
 _PERIODIC = 1
 
 
@@ -42,7 +42,7 @@ def explain_silence(machine: Machine, built: Guest, stop: Stop, mailbox: Mailbox
         first = started[0]
         line = image.line_at((first.pc - 1) % abi.USER_ALIAS) if image.covers(first.pc - 1) else None
         text = places(machine.ram, started, image, mailbox.online)
-        reason = f"{text}, and nothing can wake it any more" if stop.asleep else f"{head}: {text}"
+        reason = f"{text}, and nothing can wake it" if stop.asleep else f"{head}: {text}"
         return RunFailure(reason, sections, origin=line.origin if line else None)
     try:
         halt = explain_halt(machine, built, mailbox, cpus)
@@ -61,7 +61,7 @@ def explain_silence(machine: Machine, built: Guest, stop: Stop, mailbox: Mailbox
 
 
 def _storm(machine: Machine, built: Guest, mailbox: Mailbox) -> str:
-    """The vector that takes all of the guest's time, the timer that sends it, and the place that it interrupts."""
+    """The vector of an interrupt storm, the timer that sends it, and the place that it interrupts."""
     counts = read_counts(machine.ram)
     (cpu, vector), number = max(counts.items(), key=lambda item: item[1], default=((0, 0), 0))
     if number < _STORM:

@@ -37,12 +37,12 @@ class Snapshot:
         self.data = data
 
     def check_unchanged(self, seen: Snapshot) -> None:
-        """Raise WitnessDisagreement unless it is what the host read of it at its checkpoint."""
+        """Raise WitnessDisagreement unless it equals the copy that the host read at its checkpoint."""
         for at, (mine, theirs) in enumerate(zip(self.data, seen.data, strict=True)):
             if mine != theirs:
                 raise WitnessDisagreement(
                     f"witnesses disagree about the snapshot at {self.what}: the byte at offset {at:#x} was "
-                    f"{theirs:#04x} when the guest stood there, and is {mine:#04x} at the end. Expected: equal"
+                    f"{theirs:#04x} at the checkpoint, and is {mine:#04x} at the end. Expected: equal"
                 )
 
     def read(self, name: str) -> int:
@@ -88,7 +88,7 @@ class Snapshot:
         start = SNAPSHOT.offset("HPET")
         words = list(memoryview(self.data)[start : start + 104].cast("Q"))
         if not words[0]:
-            raise RunFailure("the target has no HPET: say needs=['hpet']")
+            raise RunFailure("the target has no HPET. To fix: @probe(needs=['hpet'])")
         timers = tuple(HpetTimerState(*words[at : at + 3]) for at in (4, 7, 10))
         return HpetState(words[0], words[1], words[2], words[3], timers)
 

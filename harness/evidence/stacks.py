@@ -23,7 +23,7 @@ _EMPTY = bytes(_PAGE)
 
 
 def explain_overflow(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFailure:
-    """What a signal with the status STACK_OVERFLOW means."""
+    """The failure that the status STACK_OVERFLOW means."""
     panic = read_panic(machine.ram)
     image = built.image
     at = abi.PER_CPU + abi.PERCPU.size * panic.cpu + abi.PERCPU.offset("DEPTH")

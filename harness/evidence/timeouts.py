@@ -1,4 +1,4 @@
-"""A wait of the guest that gave up: what it waited for, why that did not come, and the program's registers."""
+"""Explains a wait of the guest that timed out: what it waited for, why that did not come, and the registers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ANY = 0xFFFF_FFFF  # MB_WAIT_VECTOR of a wait for something else than a vector
 
 
 def explain_timeout(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFailure:
-    """What a signal with the status TIMEOUT means."""
+    """The failure that the status TIMEOUT means."""
     panic = read_panic(machine.ram)
     image = built.image
     line = image.line_at(panic.frame["RIP"] - 1)  # RIP is behind the call
@@ -74,11 +74,11 @@ def _causes(
     try:
         return why_none_came(scene_of(machine, image, mailbox.run_id, vector, mailbox.online, waiter, rflags))
     except QemuError as error:
-        return [one_line(f"no cause is known, as QEMU gave no state: {error}")]
+        return [one_line(f"no cause is known, because QEMU's state could not be read: {error}")]
 
 
 def _content(machine: Machine, built: Guest, wait: WaitPoint | None) -> list[str]:
-    """What the quadword holds that the program waited for."""
+    """The content of the quadword that the program waited for."""
     if wait is None or not 0 < wait.address <= len(machine.ram) - 8:
         return []
     content = int.from_bytes(machine.memory(wait.address, 8), "little")

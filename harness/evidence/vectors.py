@@ -1,4 +1,4 @@
-"""Interrupt vectors as people read them: exceptions by their number, all others in hexadecimal."""
+"""Interrupt vectors as text: exceptions by their number, all others in hexadecimal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.evidence.failures import ProbeBroken
 
 __all__ = ["Records", "Vectors", "explain_vectors"]
 
-_MANY = 5  # from so many equal ones in a row on, their number is shown
+_MANY = 5  # runs of at least this many equal entries are collapsed
 _MOST = 24  # entries that are shown of one list
 _EXCEPTIONS = 32  # vectors below are exceptions and the NMI (SDM vol. 3A, "Exception and Interrupt Vectors")
 
@@ -60,7 +60,7 @@ def _shown(item: object) -> str:
 
 
 def explain_vectors(op: str, left: object, right: object) -> list[str] | None:
-    """What a failed `==` of two lists says where one of them is `Vectors`; `None` for anything else.
+    """The explanation of a failed `==` of two lists where one of them is `Vectors`; else `None`.
 
     The form is that of pytest's hook `pytest_assertrepr_compare`: the comparison, then its differences.
     """

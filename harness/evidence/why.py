@@ -1,4 +1,4 @@
-"""Why an interrupt that the guest waits for did not come, in sentences, from controller state alone."""
+"""Why an interrupt that the guest waits for did not come, as sentences, from controller state alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = 6  # other vectors that are named
 
 @dataclass(frozen=True)
 class GateState:
-    """What the IDT of a processor holds for the vector: `present`, and the place that it leads to.
+    """The IDT entry of a processor for the vector: `present`, and the place that it leads to.
 
     `leads_to` is empty where that is the recorder's stub. `beyond`: the IDT ends before the vector.
     """
@@ -38,14 +38,14 @@ class Processor:
     number: int
     interrupts_on: bool  # IF
     lapic: LapicState | None
-    gate: GateState | None = None  # None: unknown, for instance with page tables of the probe's own
+    gate: GateState | None = None  # None: unknown, for example with page tables of the probe
     started: bool = True
     waits: bool = False  # it ran the wait
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that decides. `counts`: (processor, vector) → number of arrivals since the start."""
+    """The state that the causes follow from. `counts`: (processor, vector) → number of arrivals since the start."""
 
     vector: int
     processors: tuple[Processor, ...]
@@ -56,14 +56,14 @@ class Scene:
 
 
 def why_none_came(scene: Scene) -> list[str]:
-    """Sentences, the one that decides first; none of them ends with a full stop.
+    """Sentences without a full stop, the decisive one first.
 
-    A request that is held back decides, then the way that a request takes, from the processor to the source; then
-    what else came.
+    A request that is held back comes first; then the path of a request, from the processor to the source; then other
+    vectors that came.
     """
     found = [*_held(scene), *_gates(scene), *_in_service(scene), *_disabled(scene)]
     routes = [*_lvt(scene), *_io_apic(scene)]
-    # Vectors of the 8259s may be used by other sources: what they hold counts only if nothing else explains it.
+    # Vectors of the 8259s may be used by other sources: their state counts only if there is no other explanation.
     found += routes or ([] if found else list(_8259(scene)))
     if not any("(IF=0)" in text for text in found):
         found += [
@@ -83,7 +83,7 @@ def _not_requested(scene: Scene) -> str:
     if scene.ioapic is not None:
         ways += [f"IO APIC pin {entry.pin}" for entry in scene.ioapic.entries if entry.vector == vector]
     if ways:
-        return f"vector {vector:#04x} was not requested; {ways[0]} has it and is not masked: its source gave no signal"
+        return f"vector {vector:#04x} was not requested; {ways[0]} has it and is not masked: its source sent no request"
     return f"vector {vector:#04x} was not requested: no local APIC, LVT entry, IO APIC entry or 8259 has it"
 
 
@@ -94,7 +94,7 @@ def _live(scene: Scene) -> Iterator[tuple[Processor, LapicState]]:
 
 
 def _held(scene: Scene) -> Iterator[str]:
-    """The vector is requested, and something holds it back."""
+    """Causes where the vector is requested and held back."""
     vector = scene.vector
     for cpu, lapic in _live(scene):
         if vector not in lapic.irr:
@@ -113,16 +113,16 @@ def _held(scene: Scene) -> Iterator[str]:
         if reasons:
             yield f"{head}, but {' and '.join(reasons)}"
         else:
-            yield f"{head}, and nothing holds it back: it came when the wait had ended"
+            yield f"{head}, and nothing holds it back: it came after the end of the wait"
 
 
 def _in_service(scene: Scene) -> Iterator[str]:
     for cpu, lapic in _live(scene):
         if scene.vector in lapic.isr and scene.vector not in lapic.irr:
-            kept = "; its handler has eoi=False, so that the probe must send it" if scene.keeps_eoi else ""
+            sender = "; its handler has eoi=False, so that the probe must send it" if scene.keeps_eoi else ""
             yield (
                 f"vector {scene.vector:#04x} is still in service on processor {cpu.number} (ISR): "
-                f"no EOI was sent for its last delivery{kept}"
+                f"no EOI was sent for its last delivery{sender}"
             )
 
 
@@ -208,7 +208,7 @@ def _8259(scene: Scene) -> Iterator[str]:
 
 
 def _not_taken(scene: Scene) -> str:
-    """Why processor 0 does not take the 8259's request."""
+    """Why processor 0 does not accept the request of the 8259."""
     first = scene.processors[0]
     if first.lapic is not None:
         lint0 = first.lapic.lvt.get("LINT0", 0)
@@ -218,7 +218,7 @@ def _not_taken(scene: Scene) -> str:
             return "but LVT LINT0 of processor 0, through which it comes, is not in the mode ExtINT"
     if not first.interrupts_on:
         return "but interrupts are off on processor 0 (IF=0)"
-    return "and nothing holds it back: it came when the wait had ended"
+    return "and nothing holds it back: it came after the end of the wait"
 
 
 def _others(scene: Scene) -> str:

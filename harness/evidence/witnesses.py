@@ -1,4 +1,4 @@
-"""Three witnesses, one story: memory, console and QMP are compared at the end of every run."""
+"""Compares the three witnesses, memory, console and QMP, at the end of every run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["check_registers", "check_seen", "check_witnesses"]
 
 
 def check_witnesses(run: Evidence) -> None:
-    """Raise `WitnessDisagreement` where they differ. Gives what the guest sealed to `run`."""
+    """Raise `WitnessDisagreement` where they differ. Stores the sealed CRCs in `run`."""
     output, cpus = run.machine.stop_evidence()
     _check_memory(run)
     _check_counts(run)
@@ -44,21 +44,21 @@ def _check_memory(run: Evidence) -> None:
 
 
 def check_seen(run: Evidence, seen: Recording) -> None:
-    """What was recorded when the guest stood at a checkpoint against the recorder at the end, which is sealed."""
+    """Compare what was read of the recorder at a checkpoint with the sealed recorder at the end."""
     if run.recording.overflowed:
         return
     last = run.recording
     for number, (mine, theirs) in enumerate(zip_longest(seen.events, last.events[: len(seen.events)])):
         if mine != theirs:
             raise WitnessDisagreement(
-                f"witnesses disagree about recorder entry {number}: it was {_event(mine)} when the guest stood at a "
+                f"witnesses disagree about recorder entry {number}: it was {_event(mine)} at a "
                 f"checkpoint, and is {_event(theirs)} at the end of the run. Expected: equal"
             )
     for (cpu, vector), count in seen.counts.items():
         if count > last.counts.get((cpu, vector), 0):
             raise WitnessDisagreement(
-                f"witnesses disagree about vector {vector:02x}h of processor {cpu}: its count was {count} when the "
-                f"guest stood at a checkpoint, and is {last.counts.get((cpu, vector), 0)} at the end of the run"
+                f"witnesses disagree about vector {vector:02x}h of processor {cpu}: its count was {count} at a "
+                f"checkpoint, and is {last.counts.get((cpu, vector), 0)} at the end of the run"
             )
 
 
@@ -83,16 +83,16 @@ def _check_counts(run: Evidence) -> None:
         cpu, vector = min(key for key in records.keys() | counts.keys() if records[key] != counts[key])
         raise WitnessDisagreement(
             f"witnesses disagree about vector {vector:02x}h of processor {cpu}: the recorder has "
-            f"{records[cpu, vector]}, the counts say {counts[cpu, vector]}. Expected: equal"
+            f"{records[cpu, vector]}, the counts have {counts[cpu, vector]}. Expected: equal"
         )
 
 
 def _check_console(run: Evidence, output: bytes) -> int:
-    """Compare what the console repeats; gives the mailbox's CRC-32 that it prints."""
+    """Compare the values that the console repeats; returns its CRC-32 of the mailbox."""
     try:
         report = parse_report(output)
     except ReportError as error:
-        raise WitnessDisagreement(f"witnesses disagree: {error}, but memory says that the run ended well") from None
+        raise WitnessDisagreement(f"witnesses disagree: {error}, but in memory the run ended well") from None
     expected = {
         "run id": (report.run_id, run.mailbox.run_id),
         "status": (report.status, int(MailboxStatus.DONE)),
@@ -106,7 +106,7 @@ def _check_console(run: Evidence, output: bytes) -> int:
     for what, (console, memory) in expected.items():
         if console != memory:
             raise WitnessDisagreement(
-                f"witnesses disagree about the {what}: the console says {_short(console)}, memory {_short(memory)}"
+                f"witnesses disagree about the {what}: the console has {_short(console)}, memory {_short(memory)}"
             )
     return report.mailbox_crc
 

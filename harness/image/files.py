@@ -16,7 +16,7 @@ ROM_NAME = "trapgate-rom.bin"
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """What was written for one image."""
+    """The files of one image."""
 
     elf: Path
     pvh: Path

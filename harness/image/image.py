@@ -139,7 +139,7 @@ class Image:
         return f"{name} ({line.origin})" if line is not None else name
 
     def covers(self, address: int) -> bool:
-        """Whether an address belongs to the code of runtime or program, by itself or by an alias."""
+        """Whether an address belongs to the code of runtime or program, directly or through an alias."""
         for base in (abi.USER_ALIAS, abi.HIGH_ALIAS):
             if base <= address < base + (1 << 32):
                 address -= base

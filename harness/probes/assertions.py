@@ -32,7 +32,7 @@ __all__ = ["compile_rewritten", "explained_comparisons"]
 def compile_rewritten(source: bytes, path: str) -> CodeType:
     """Code of a module whose `assert` statements explain themselves. Raises SyntaxError."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the lint says it, with the line
+        warnings.simplefilter("ignore")  # the lint reports it, with the line
         tree = ast.parse(source, path)
         make_excusable(tree)
         rewrite_asserts(tree, source, path)
@@ -54,7 +54,7 @@ def explained_comparisons() -> Iterator[None]:
 
 
 def _explain(op: str, left: object, right: object) -> str | None:
-    """What pytest's comparison hook says. Raises RunBroken where it fails, for then no text can be matched."""
+    """The text of pytest's comparison hook. Raises RunBroken where the hook fails: then no text can be matched."""
     if (ours := explain_vectors(op, left, right)) is not None:
         return _joined(ours)
     try:
@@ -68,16 +68,16 @@ def _explain(op: str, left: object, right: object) -> str | None:
 
 
 def _joined(lines: list[str]) -> str:
-    # the rewriter formats the result with %, and gives a new line a meaning of its own
-    kept = [line.replace("\n", "\\n") for line in lines if "Use -v" not in line]
-    while len(kept) > 1 and not kept[-1].strip():
-        kept.pop()
-    return "\n~".join(kept).replace("%", "%%")
+    # the rewriter formats the result with %, and interprets new lines
+    shown = [line.replace("\n", "\\n") for line in lines if "Use -v" not in line]
+    while len(shown) > 1 and not shown[-1].strip():
+        shown.pop()
+    return "\n~".join(shown).replace("%", "%%")
 
 
 @cache
 def _config() -> Config:
-    """A bare pytest configuration that serves the comparison hook; made at the first failing comparison only."""
+    """A minimal pytest configuration for the comparison hook; made at the first failing comparison only."""
     from _pytest.config import get_config
 
     options = ["--noconftest", "-c", os.devnull, "-p", "no:cacheprovider", "--capture=no", "--assert=plain"]

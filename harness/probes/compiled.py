@@ -1,4 +1,4 @@
-"""Probe files that were checked and compiled before: the code is kept under the digest of all that it depends on."""
+"""A cache of checked and compiled probe files, by a digest of everything that the code depends on."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _CACHE: Final = DiskCache("probes", b"trapgate probe code 1\n")
 _JUDGES: Final = ("assertions.py", "compiled.py", "excuse.py", "lint.py", "loader.py")
 
 ProbeSignatures = Sequence[tuple[str, int, Sequence[str]]]
-"""Of each probe: name, line, parameters. What its form was checked against besides the source."""
+"""Name, line and parameters of each probe, with which its form was checked."""
 
 
 class Compiled:
-    """The code of one probe file, and the shape of the probes that were found well formed in it."""
+    """The code of one probe file, and the signatures of the probes that were checked in it."""
 
     def __init__(self, name: str | None, code: CodeType, passed: ProbeSignatures | None = None) -> None:
         self._name = name
@@ -32,17 +32,17 @@ class Compiled:
         self._passed = passed
 
     def passed(self, probes: ProbeSignatures) -> bool:
-        """Whether just these probes of just this source were checked before, and nothing was wrong."""
+        """Whether exactly these probes of this source were checked before without a finding."""
         return self._passed is not None and _plain(probes) == _plain(self._passed)
 
     def keep(self, probes: ProbeSignatures) -> None:
-        """Nothing is wrong with these probes: remember that, and the code."""
+        """Store the code, and that these probes have no finding."""
         if self._name is not None:
             _CACHE.store(self._name, marshal.dumps((self.code, _plain(probes))))
 
 
 def known(source: bytes, path: Path) -> Compiled | None:
-    """The code of a file that was well formed when it was last seen, with this source, at this path."""
+    """The cached code of a file with this source at this path; None if there is none."""
     name = _key(source, path)
     payload = _CACHE.load(name)
     return None if payload is None else Compiled(name, *marshal.loads(payload))

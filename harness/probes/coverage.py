@@ -1,4 +1,4 @@
-"""What the catalogue is meant to state, bullet by bullet, held against the probes that name the bullets."""
+"""Compares the bullets of the coverage files with the probes that name them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CoverageError(Exception):
 
 
 class State(StrEnum):
-    """What there is for a bullet."""
+    """The state of a bullet."""
 
     COVERED = "covered"
     UNSUPPORTED = "unsupported"
@@ -36,10 +36,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Bullet:
-    """One thing that the catalogue is meant to state.
+    """One fact that the catalogue must state.
 
-    `id` is a topic, a dot and a slug. `citation` names a manual and the section's title. `unsupported` is empty, or
-    says what was tried and why no target here can show it.
+    `id` is a topic, a dot and a slug. `citation` names a manual and the section's title. `unsupported` is empty, or has
+    what was tried and why no target here can show it.
     """
 
     id: str
@@ -69,7 +69,7 @@ class CoverageAnswer:
 
     @property
     def state(self) -> State:
-        """A bullet with a probe is covered, whatever else its entry says."""
+        """A bullet with a probe is covered, also if its entry has `unsupported`."""
         if self.cases:
             return State.COVERED
         return State.UNSUPPORTED if self.bullet.unsupported else State.MISSING
@@ -140,7 +140,7 @@ def _fault(entry: Any) -> str:
         return "a bullet is a table with id, text and citation"
     for name in entry:
         if name not in (*_REQUIRED, *_OPTIONAL):
-            return f"unknown field {name!r}; a bullet has {', '.join(_REQUIRED)} and perhaps {', '.join(_OPTIONAL)}"
+            return f"unknown field {name!r}. Expected: {', '.join(_REQUIRED)} and perhaps {', '.join(_OPTIONAL)}"
     for name in _REQUIRED:
         if name not in entry:
             return f"{name} is missing"
@@ -153,7 +153,7 @@ def _fault(entry: Any) -> str:
 
 
 def measure(bullets: Sequence[Bullet], cases: Iterable[Case], areas: Sequence[str] = ()) -> Coverage:
-    """Hold the probes against the bullets; with `areas`, only theirs.
+    """Compare the probes with the bullets; with `areas`, only theirs.
 
     Problems are: an id that two bullets share, a probe that names an unknown id, a bullet that is neither covered nor
     unsupported, and one that is both. Raises CoverageError for an area without bullets.
@@ -186,7 +186,9 @@ def measure(bullets: Sequence[Bullet], cases: Iterable[Case], areas: Sequence[st
         bullet = answer.bullet
         place = f"{shown(bullet.path)}:{bullet.line}: {bullet.id}"
         if answer.state is State.MISSING:
-            problems.append(f"{place} is missing: no probe covers it, and it does not say why it is unsupported")
+            problems.append(f"{place} is missing: no probe covers it, and it has no reason in `unsupported`")
         elif answer.cases and bullet.unsupported:
-            problems.append(f"{place} is called unsupported, yet {answer.probes[0]} covers it; remove one of the two")
+            problems.append(
+                f"{place} is unsupported by its entry, and {answer.probes[0]} covers it. To fix: remove one of the two"
+            )
     return Coverage(answers, tuple(problems))

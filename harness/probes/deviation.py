@@ -25,8 +25,8 @@ class Deviation:
     """A known difference between a target and the manual: strict, so its disappearance is a failure.
 
     `targets` is a glob over kinds of target, machine-accelerator[-rt] as `q35-tcg` or `pc-tcg-rt` (several separated
-    by spaces); the name that somebody gave the target does not count. `sees` is a regular expression that the
-    failure message must match: any other failure on the same target stays a `fail`. The judgement goes on behind an
+    by spaces); the name of the target does not count. `sees` is a regular expression that the
+    failure message must match: any other failure on the same target stays a `fail`. The judgement continues after an
     assertion that it excuses, so where the same cause makes later assertions fail, `sees` is a list with an expression
     for each of them, and each must be seen. `ref` is the upstream issue, the
     commit, or the anchor in `docs/deviations.md`. `kind` is one of `KINDS`: "bug" and "unimplemented" are faults of the
@@ -63,7 +63,7 @@ class Deviation:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ProbeError(f"Deviation(sees={pattern!r}): is no regular expression: {error}") from error
+                raise ProbeError(f"Deviation(sees={pattern!r}): is not a regular expression: {error}") from error
         _ = self._branches
 
     @property

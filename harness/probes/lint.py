@@ -1,4 +1,4 @@
-"""What a probe function must look like, checked on its syntax tree before anything boots.
+"""Checks the form of a probe function on its syntax tree, before anything boots.
 
 A probe that breaks one of these rules would be judged too early, too late or not at all: it is refused when loaded.
 """
@@ -63,7 +63,7 @@ def module_findings(tree: ast.Module) -> list[LintFinding]:
 
 
 def holds_probe(tree: ast.Module) -> bool:
-    """Whether the file defines a probe at its top level: text in a string that looks like one does not count."""
+    """Whether the file defines a probe at its top level: the text of a probe in a string does not count."""
     names = _decorator_names(tree)
     functions = (node for node in tree.body if isinstance(node, FunctionNode))
     return any(_is_probe(decorator, names) for node in functions for decorator in node.decorator_list)
@@ -147,7 +147,7 @@ def _body(node: FunctionNode) -> Iterator[LintFinding]:
         if isinstance(inner.test, ast.Constant) or (isinstance(inner.test, ast.Tuple) and inner.test.elts):
             yield LintFinding(
                 inner.lineno,
-                f"{name}: this assertion tests a constant, so it says nothing about the run; compare evidence",
+                f"{name}: this assertion tests a constant, so it does not judge the run; compare evidence",
             )
     if not below:
         yield LintFinding(

@@ -64,7 +64,7 @@ class LoadError(ProbeError):
 
 @dataclass(frozen=True)
 class Discovery:
-    """What some paths hold: the probes that are well formed, and the problems of the files that are not."""
+    """The probes of some paths, and the problems of the files that cannot be loaded."""
 
     probes: tuple[Probe, ...]
     problems: tuple[LoadProblem, ...]
@@ -160,7 +160,7 @@ def _load_path(given: Path, name: str, root: Path | None, problems: list[LoadPro
 
 
 def same_id(found: Probe, other: Probe) -> str:
-    """What is wrong with two probes of one id: it would not tell whose verdict is meant."""
+    """The problem of two probes with one id: the id would not identify the verdict."""
     return (
         f"has the id {found.id}, as {shown(other.path)}:{other.line} has. To fix: rename one, or run the folders one "
         "at a time, or name their common folder in pytest's ini option trapgate_probes"
@@ -168,11 +168,11 @@ def same_id(found: Probe, other: Probe) -> str:
 
 
 def mentions_probe(path: Path) -> bool:
-    """Whether the text can hold a probe at all: a helper module in a probe folder is not run for nothing."""
+    """Whether the text can hold a probe at all: a helper module in a probe folder is not executed."""
     try:
         return b"probe" in path.read_bytes()
     except OSError:
-        return True  # let the loader say why
+        return True  # the loader reports why
 
 
 def load_file(path: Path, root: Path | None = None) -> list[Probe]:
@@ -211,7 +211,7 @@ def load_file(path: Path, root: Path | None = None) -> list[Probe]:
 
 
 def _compiled(source: bytes, path: Path) -> Compiled:
-    """The file's code. What cannot run safely is refused before it is run."""
+    """The file's code. A file with a forbidden form is refused before it is executed."""
     found = known(source, path)
     if found is not None:
         return found
@@ -220,7 +220,7 @@ def _compiled(source: bytes, path: Path) -> Compiled:
         raise LoadError([LoadProblem(path, finding.line, finding.text) for finding in findings])
     try:
         return compiled(source, path)
-    except SyntaxError as error:  # one that only the compiler finds, such as `return` outside of a function
+    except SyntaxError as error:  # an error that only the compiler finds, such as `return` outside of a function
         raise LoadError([LoadProblem(path, error.lineno or 0, f"{type(error).__name__}: {error.msg}")]) from error
 
 
@@ -254,7 +254,7 @@ def _findings(tree: ast.Module, path: Path, probes: Sequence[Probe]) -> list[Loa
 def _parse(source: bytes, path: Path) -> ast.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # the lint says it better
+            warnings.simplefilter("ignore", SyntaxWarning)  # the lint reports it, with a remedy
             return ast.parse(source, str(path))
     except SyntaxError as error:
         text = f"{type(error).__name__}: {error.msg}"
@@ -272,7 +272,7 @@ def _execute(code: CodeType, path: Path, root: Path) -> ModuleType:
     module.__package__ = name.rpartition(".")[0]
     module.__spec__ = importlib.util.spec_from_file_location(name, path)
     before = sys.modules.get(name)
-    sys.modules[name] = module  # dataclasses and typing look their module up
+    sys.modules[name] = module  # dataclasses and typing need the module there
     try:
         with probe_code():
             exec(code, module.__dict__)
@@ -286,7 +286,7 @@ def _execute(code: CodeType, path: Path, root: Path) -> ModuleType:
 
 
 def _import_problem(error: BaseException, path: Path) -> LoadProblem:
-    """The file's own failure, told from the file's own line on."""
+    """The exception of the file, with the traceback from the file's own line on."""
     frames = traceback.extract_tb(error.__traceback__)
     own = next((i for i, frame in enumerate(frames) if frame.filename == str(path)), None)
     if own is None:

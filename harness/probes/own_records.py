@@ -1,4 +1,4 @@
-"""Records of deviations that users keep in a file of their own, beside those of the probes.
+"""Records of deviations that users have in a file of their own, in addition to those of the probes.
 
     [[deviation]]
     probes = "timers/hpet.py::one_shot_*"
@@ -60,7 +60,7 @@ def load_records(path: Path, probes: Collection[str] | None = None) -> tuple[tup
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecordsError(f"{path}: is no TOML: {error}") from error
+        raise RecordsError(f"{path}: is not TOML: {error}") from error
     tables = document.get("deviation", [])
     if set(document) - {"deviation"} or not isinstance(tables, list):
         names = ", ".join(sorted(set(document) - {"deviation"})) or "deviation"

@@ -103,7 +103,7 @@ class Case:
 
     @cached_property
     def label(self) -> str:
-        """What stands in the id's brackets: `pin20`, `vector0x50`, `divide128-q`; empty without parameters."""
+        """The text in the id's brackets: `pin20`, `vector0x50`, `divide128-q`; empty without parameters."""
         parts = [_label(name, value) for name, value in self.params.items()]
         if len(self.probe.boots) > 1 or self.boot != "rom":
             parts.append(self.boot)
@@ -126,7 +126,7 @@ def _label(name: str, value: object) -> str:
 
 
 def _texts(option: str, given: object) -> tuple[str, ...]:
-    """A list of different texts. Raises ProbeError for anything else: a single text would be read letter by letter."""
+    """A list of different texts. Raises ProbeError for anything else: a single text would be taken letter by letter."""
     entries = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else None
     if entries is None or not all(isinstance(entry, str) for entry in entries):
         raise ProbeError(f"{option}={given!r}: expected a list of texts, as {option}=[{str(given)!r}]")
@@ -155,7 +155,7 @@ class _Decorator:
 
         `spec` cites document and section title. `needs` names devices (see `trapgate doctor`), `cpus` is 1 to 8.
         `covers` names the coverage ids that the probe answers. `interactive` gives the guest a COM1 that the host can
-        write to. `cold` boots a QEMU of its own, where what is tested would notice what a reset leaves behind.
+        write to. `cold` boots a QEMU of its own, where the test could be affected by state that survives a reset.
         """
         deviations = (deviation,) if isinstance(deviation, Deviation) else tuple(deviation)
         for entry in deviations:

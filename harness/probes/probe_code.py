@@ -20,7 +20,7 @@ _owner = 0  # the process that runs code of a probe at present; 0 outside of `pr
 
 
 class ProbeExit(Exception):  # noqa: N818
-    """Code of a probe tried to end the process, or raised what is not an `Exception`."""
+    """Code of a probe tried to end the process, or raised an exception that is not an `Exception`."""
 
 
 class _Interrupt(KeyboardInterrupt):
@@ -74,7 +74,7 @@ def probe_code() -> Iterator[None]:
     refuse: Any = _refusing(os.getpid(), before[0])
     os._exit = posix._exit = refuse
     outer, _owner = _owner, os.getpid()
-    # A KeyboardInterrupt of the probe is told from Ctrl-C by its type.
+    # The type distinguishes a KeyboardInterrupt of the probe from Ctrl-C.
     handled = threading.current_thread() is threading.main_thread()
     handled = handled and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if handled:

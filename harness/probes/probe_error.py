@@ -6,4 +6,4 @@ __all__ = ["ProbeError"]
 
 
 class ProbeError(Exception):
-    """A probe that is not well formed: says where, what was expected and what to do."""
+    """A probe that is not well formed; the text has the place, what was expected and what to do."""

@@ -91,7 +91,7 @@ def _from_ini(path: Path, section: str) -> list[str]:
     try:
         return shlex.split(IniConfig(str(path)).get(section, _SETTING) or "")
     except (OSError, ValueError, ParseError):
-        return []  # pytest reports what is wrong with its own file
+        return []  # pytest reports errors of its own file
 
 
 def _from_toml(path: Path, tables: tuple[tuple[str, ...], ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which probes a person means: names, suffixes, globs, case brackets and `-k` expressions."""
+"""Finds the probes that names select: suffixes, globs, case brackets and `-k` expressions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _named(cases: Sequence[Case], name: str) -> list[Case]:
     here = _below(cases, name)
     if here is not None:
         return here
-    if name.startswith((".", "/")):  # a path, and no id: it must not mean the catalogue
+    if name.startswith((".", "/")):  # a path, not an id: it must not select from the catalogue
         raise SelectionError(f"{name}: holds no probe. Expected: a file of probes, or a folder with some below it")
     plain, bracket, label = name.partition("[")
     form = plain.rstrip("/")
@@ -121,7 +121,7 @@ def _exact(cases: Sequence[Case], name: str) -> list[Case]:
 
 
 def _suffix(cases: Sequence[Case], plain: str, name: str) -> list[Case]:
-    """The probes of the one file, or the one probe, that a name ends."""
+    """The probes of the one file, or the one probe, whose id ends with the name."""
     if not plain or re.search(r"[*?]", name):
         return []
     found: dict[str, list[Case]] = {}
@@ -134,7 +134,7 @@ def _suffix(cases: Sequence[Case], plain: str, name: str) -> list[Case]:
     if len(found) > 1:
         listed = "\n".join(f"  {identity}" for identity in sorted(found))
         raise SelectionError(
-            f"{name!r} could be any of\n{listed}\nwrite more of the one you mean, or a glob for all of them"
+            f"{name!r} is ambiguous:\n{listed}\nTo fix: write a longer name, or a glob for all of them"
         )
     return next(iter(found.values()), [])
 
@@ -163,7 +163,7 @@ def _glob(cases: Sequence[Case], pattern: str) -> list[Case]:
 
 
 def name_of(case: Case) -> str:
-    """A name that means this case here: its id if it is of the catalogue, else its file's path."""
+    """A name that selects this case here: its id if it is of the catalogue, else its file's path."""
     probe = case.probe
     here = name_on_disk(case.id)
     if probe.root == shipped_root() and (here is None or here[0] == probe.path):

@@ -18,7 +18,7 @@ __all__ = [
     "Unsupported",
     "describe_exit",
     "ended_from_outside",
-    "said_in_short",
+    "shortened",
 ]
 
 
@@ -55,7 +55,7 @@ class QemuStartError(QemuError):
         self.command_line = command_line
         self.from_outside = ended_from_outside(returncode, stderr)
         # in one line, without the command line
-        self.summary = f"{what} {said_in_short(stderr)}" if stderr.strip() or what.endswith(":") else what
+        self.summary = f"{what} {shortened(stderr)}" if stderr.strip() or what.endswith(":") else what
         said = stderr.strip() or "(nothing on stderr)"
         super().__init__(f"{what}\n{said}\nThe command line was:\n{command_line}")
 
@@ -112,7 +112,7 @@ class DumpError(QemuError):
 _SHORT = 500
 
 
-def said_in_short(stderr: str) -> str:
+def shortened(stderr: str) -> str:
     """QEMU's message in one line, without warnings if it has more; of a long text the beginning and the end."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     lines = [line for line in lines if ": warning: " not in line] or lines

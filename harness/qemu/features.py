@@ -17,7 +17,7 @@ from harness.qemu.answer_cache import AnswerCache
 from harness.qemu.command import SANDBOX, qemu_arguments
 from harness.qemu.devices import DEVICES
 from harness.qemu.engine import engine
-from harness.qemu.errors import QemuError, QemuStartError, QmpCommandError, Unsupported, said_in_short
+from harness.qemu.errors import QemuError, QemuStartError, QmpCommandError, Unsupported, shortened
 from harness.qemu.firmware import find_uefi
 from harness.qemu.machine_config import MachineConfig
 from harness.qemu.monitor import Monitor
@@ -312,7 +312,7 @@ async def _held(config: MachineConfig, sandbox: bool) -> AsyncIterator[Monitor]:
 
 def _in_short(error: QemuError) -> str:
     said = error.stderr.strip() if isinstance(error, QemuStartError) else str(error)
-    return said_in_short(said) if said else one_line(str(error))
+    return shortened(said) if said else one_line(str(error))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Everything a person needs to understand a run that did not pass, as titled sections of plain text.
+"""The explanation of a run that did not pass, as titled sections of plain text.
 
 The command line, the pytest plugin and the JUnit file show the same sections.
 """
@@ -22,7 +22,7 @@ _BEFORE = 4  # lines of source above the one at fault
 
 
 def explain(record: RunRecord, width: int = 100) -> tuple[Section, ...]:
-    """The sections in reading order: rule, what was found and where, evidence, and how to do it again.
+    """The sections in reading order: rule, finding and place, evidence, and the command that repeats the run.
 
     `width`: columns that a table may take.
     """
@@ -43,7 +43,7 @@ def explain(record: RunRecord, width: int = 100) -> tuple[Section, ...]:
         sections.append(Section("Interrupts", interrupt_table(record.interrupts, record.marks, width)))
     sections += [section for section in detail if section.kind is SectionKind.EVIDENCE]
     if record.attempts > 1:
-        again = f"{record.attempts}: QEMU was killed from outside and started once more"
+        again = f"{record.attempts}: another process killed QEMU, which was started once more"
         sections.append(Section("Attempts", again, SectionKind.CONTEXT))
     if record.command_line:
         sections.append(Section("QEMU command line", record.command_line, SectionKind.CONTEXT))
@@ -57,7 +57,7 @@ def _tidy(text: str) -> str:
 
 
 def source_excerpt(path: str, line: int) -> str:
-    """The lines that lead to the one at fault, numbered, that one marked; empty where there is no source."""
+    """The numbered source lines up to the one at fault, which is marked; empty where there is no source."""
     if not path or line < 1:
         return ""
     linecache.checkcache(path)

@@ -1,4 +1,4 @@
-"""The table of what a guest's recorder saw: interrupts, exceptions and marks, bounded in lines and columns."""
+"""The table of a guest's recorder: interrupts, exceptions and marks, bounded in lines and columns."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from harness.report.text import printable
 __all__ = ["interrupt_table"]
 
 _FIRST, _LAST = 24, 8  # lines that a long table shows
-_LIKE = (
-    4  # events in a row that differ in number and time only, from which on the ones between first and last are left out
-)
-_DEEPEST = 4  # handlers that a row is indented by; more are shown as a number
-_LEAST = 16  # columns that a place keeps, however narrow the terminal is
+_LIKE = 4  # runs of at least this many equal events are collapsed to the first and the last
+_DEEPEST = 4  # maximum depth of indentation; a greater depth is shown as a number
+_LEAST = 16  # minimum columns of a place
 _MARK_NAME = 60  # characters of a mark's name
 
 _HEAD = ("#", "CPU", "vector", "error", "CS:RIP", "TSC", "in service", "where")
@@ -26,7 +24,7 @@ Row = tuple[str, ...]
 
 
 def interrupt_table(interrupts: Sequence[InterruptRecord], marks: Sequence[Mark] = (), width: int = 100) -> str:
-    """What the recorder saw in order, an event a line, in at most `width` columns where the places can be shortened.
+    """The events of the recorder in order, one a line, in at most `width` columns where the places can be shortened.
 
     Columns: sequence number, CPU, vector with its architectural name (indented by the handlers that it interrupted) or
     a mark's name, error code, CS:RIP, TSC ticks since the guest's start, whether the local APIC had the vector in

@@ -57,7 +57,7 @@ class JsonReport:
             self._write(_NOT_ENDED)
 
     def close(self, *, cause: str = "") -> None:
-        """Write the last state; `cause`: why not everything that was planned ran; empty if all ran."""
+        """Write the last state; `cause`: why a part of the plan did not run; empty if all ran."""
         self._write(cause)
 
     def _write(self, cause: str) -> None:

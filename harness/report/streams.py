@@ -1,4 +1,4 @@
-"""Standard output and error that do not end a run: full, closed, or too poor for the characters of a report."""
+"""Standard output and error that cannot end a run where they are full or closed, or lack characters of a report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ codecs.register_error("trapgate", _replace)
 
 
 class GuardedStream:
-    """A text stream that takes whatever is written, whether it can get rid of it or not."""
+    """A text stream that accepts every text, also where the stream below fails."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self.problem: OSError | None = None  # the first failure to write; all later output is dropped
@@ -65,7 +65,7 @@ class GuardedStream:
     def _give_up(self, error: OSError) -> None:
         self.problem = error
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, self._stream.fileno())  # what is still in the buffer goes there, now or when Python ends
+        os.dup2(null, self._stream.fileno())  # the rest of the buffer is written there, now or when Python ends
         os.close(null)
 
     def __getattr__(self, name: str) -> Any:
@@ -79,7 +79,7 @@ class GuardedStream:
         if self.problem.errno == errno.EPIPE:
             return code or _READER_LEFT
         if self._name == "standard output":
-            text = f"trapgate: {self._name}: {self.problem.strerror}: what was printed is not complete"
+            text = f"trapgate: {self._name}: {self.problem.strerror}: the output is not complete"
             print(text, file=sys.stderr)
         return _FAILED
 

@@ -65,7 +65,7 @@ def verdict_table(results: Sequence[Result]) -> Table:
 
 
 def headline(results: Sequence[Result], planned: int, elapsed_ms: float) -> Text:
-    """The last line: one word, and what it rests on."""
+    """The last line: one word, and the counts that it follows from."""
     counts = Counter(result.record.verdict for result in results)
     worst = {3: Verdict.ERROR, 1: Verdict.FAIL, 0: Verdict.PASS}[exit_code(result.record for result in results)]
     if len(results) < planned and worst is Verdict.PASS:

@@ -1,4 +1,4 @@
-"""What `trapgate run` shows: progress while it works, each failure explained, the verdict table."""
+"""The output of `trapgate run`: progress, an explanation of each failure, the verdict table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXPLAINED = (Verdict.FAIL, Verdict.ERROR)
 
 
 class _Console(Console):
-    """A console whose tables are never cut: text goes on in the next line, numbers keep their column."""
+    """A console that never cuts tables: text continues in the next line, numbers keep their column."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         for table in objects:
@@ -41,7 +41,7 @@ class _Console(Console):
 
 
 def make_console(*, stderr: bool = False, file: IO[str] | None = None, markup: bool = False) -> Console:
-    """A console that wraps nothing and colours nothing by guess; 100 columns where there is no terminal."""
+    """A console that neither wraps nor highlights text; 100 columns where there is no terminal."""
     stream = file or (sys.stderr if stderr else sys.stdout)
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
     return _Console(file=stream, width=width, highlight=False, emoji=False, markup=markup, soft_wrap=False)
@@ -85,7 +85,7 @@ class Terminal:
         self._progress.update(self._task, description=f"{case}  {target}")
 
     def finished(self, result: Result) -> None:
-        """Take one result: explain it if it needs that."""
+        """Add one result; a fail or an error is explained at once."""
         self.results.append(result)
         record = result.record
         counts = Counter(done.record.verdict for done in self.results if not done.record.ok)
@@ -121,7 +121,7 @@ class Terminal:
         console.print()
 
     def summary(self, note: str, elapsed_ms: float) -> None:
-        """The verdict table, what was not green in one line each, a note on why it ended early, and the headline."""
+        """Print the verdict table, one line for each run that is not green, a note, and the headline."""
         console = self._console
         if self.results:
             console.print(verdict_table(self.results))

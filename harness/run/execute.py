@@ -1,4 +1,4 @@
-"""One run, from case to record. Nothing is ever run again to turn a fail into a pass."""
+"""Executes one run, from case to record. A fail is never run again to make it a pass."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class Executor:
         attempts = 1
         try:
             record = self._attempt(case, chosen)
-            if record is None:  # QEMU was killed from outside: once more, on a fresh process
+            if record is None:  # another process killed QEMU: repeated once, on a fresh QEMU
                 attempts = 2
                 record = self._attempt(case, replace(chosen, cold=True), last=True)
                 assert record is not None
-        except Exception as error:  # of ours: the other runs go on
+        except Exception as error:  # of the harness: the other runs continue
             reason = one_line(f"the harness raised {type(error).__name__}: {error}")
             detail = FailureDetail((Section("Error", traceback.format_exc(), SectionKind.FINDING),))
             record = self._record(case, AtFault.HARNESS, reason=reason, detail=detail)
@@ -101,7 +101,7 @@ class Executor:
     # --- one attempt ---
 
     def _attempt(self, case: Case, options: RunOptions, *, last: bool = False) -> RunRecord | None:
-        """One attempt; `None` where QEMU was killed from outside and it may be made again."""
+        """One attempt; `None` where another process killed QEMU and the attempt may be repeated."""
         if case.probe.cold:
             options = replace(options, cold=True)
         try:
@@ -132,10 +132,10 @@ class Executor:
                     machine = stack.enter_context(self._pool.lend(config, built.image.rom))
             except Unsupported as error:
                 unsupported = self._record(case, Verdict.UNSUPPORTED, reason=str(error))
-                return replace(unsupported, lacking="host")  # what the target never has is found above
+                return replace(unsupported, lacking="host")  # what the target can never have was checked above
             except (QemuError, OSError) as error:
                 if not last and isinstance(error, QemuStartError) and error.from_outside:
-                    return None  # nothing has run yet
+                    return None  # no guest has run yet
                 detail, fault = start_detail(error), AtFault.QEMU if isinstance(error, QemuError) else AtFault.HOST
                 return self._record(case, fault, reason=start_reason(error), detail=detail)
             record = unseen = None
@@ -147,14 +147,15 @@ class Executor:
             except ResetUnseen as error:
                 unseen = error
             lost_idle = machine.lost_idle
-        if lost_idle:  # nothing of this run has run; the pool has no such machine any more, and starts one
+        if lost_idle:  # the guest has not run; the pool starts a new machine
             return self._attempt(case, options, last=last)
         if unseen is not None:
             return self._see_reset(case, options, unseen)
         return self._see_fault(case, options, record)
 
     def _see_reset(self, case: Case, options: RunOptions, unseen: ResetUnseen) -> RunRecord:
-        """Once more on a fresh machine, which a reset holds with its registers. The verdict stays that of a reset."""
+        """Repeat the run on a fresh machine, which a reset stops with its registers. The verdict stays that of a
+        reset."""
         record = self._traced(case, options)
         if record.ended_by_reset:
             return record
@@ -163,7 +164,8 @@ class Executor:
         return replace(record, verdict=outcome.verdict, reason=outcome.reason, deviation=outcome.deviation)
 
     def _see_fault(self, case: Case, options: RunOptions, record: RunRecord | None) -> RunRecord | None:
-        """A run in which the guest reset the machine once more, for the log of its faults; any other as it is."""
+        """Repeat a run that ended with a reset by the guest, for the log of its faults; any other record is
+        unchanged."""
         if record is None or options.trace_faults or record.verdict is not Verdict.FAIL:
             return record
         if self.target.accelerator != "tcg" or not record.ended_by_reset:
@@ -172,21 +174,21 @@ class Executor:
         return again if again.verdict is Verdict.FAIL and again.ended_by_reset else record
 
     def _traced(self, case: Case, options: RunOptions) -> RunRecord:
-        """Once more on a fresh machine that logs its faults."""
+        """Repeat the run on a fresh machine that logs its faults."""
         record = self._attempt(case, replace(options, cold=True, trace_faults=True, second_source=False), last=True)
         assert record is not None
         return record
 
     @staticmethod
     def _file(case: Case, built: Built, parameters: Parameters) -> bytes:
-        """What the boot path starts from."""
+        """The file that the boot path starts from."""
         match case.boot:
             case "rom":
                 return built.image.rom
             case "multiboot" | "pvh":
                 return elf(built.image, parameters, case.boot)
             case _:
-                raise Unsupported(f"there is no boot path {case.boot!r}: rom, multiboot, pvh")
+                raise Unsupported(f"there is no boot path {case.boot!r}. Expected: rom, multiboot or pvh")
 
     def _observe(
         self, case: Case, options: RunOptions, built: Built, machine: Machine, parameters: Parameters
@@ -201,14 +203,14 @@ class Executor:
             pieces = stage(machine, built.image, parameters, Boots.ALWAYS if held else Boots.ONCE)
         started = time.perf_counter()
         excuses = Excuses(self._known, case)
-        verdict, error = _come_to_a_verdict(run, built, pieces, watchdog_s, excuses)
+        verdict, error = _boot_and_judge(run, built, pieces, watchdog_s, excuses)
         outcome = excuses.outcome(run, verdict, error)
         shown = excuses.first if outcome.verdict is Verdict.DEVIATION and excuses.first is not None else error
         detail = FailureDetail() if shown is None else failure_detail(case, shown, run, excuses.note)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
         snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
         if run.ended and not options.cold and machine.config.reusable and leaves_state(run, snapshot) is None:
-            self._pool.keep(machine)  # anything that did not end in order gets a fresh process next time
+            self._pool.keep(machine)  # after any other end the next run gets a fresh process
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
         if not self.target.deterministic or parameters.paced:
@@ -241,7 +243,7 @@ class Executor:
     def _config(self, case: Case, options: RunOptions) -> MachineConfig:
         probe = case.probe
         if options.second_source and self.target.accelerator != "tcg":
-            raise Unsupported("there is no second source of interrupts: only TCG has an interrupt log")
+            raise Unsupported("no second source of interrupts: only TCG has an interrupt log")
         config = MachineConfig(
             self.target,
             cpus=probe.cpus,
@@ -286,10 +288,10 @@ def _host_paced(built: Built, config: MachineConfig) -> bool:
     return built.program.host_paced or config.host_paced
 
 
-def _come_to_a_verdict(
+def _boot_and_judge(
     run: Run, built: Built, pieces: list[tuple[int, bytes]], watchdog_s: float, excuse: Excuse
 ) -> tuple[Verdict, BaseException | None]:
-    """Boot, observe, judge: a verdict, and what spoke for it. Raises `QemuKilled` and `ResetUnseen` alone."""
+    """Boot, observe, judge: the verdict and its exception. Raises `QemuKilled` and `ResetUnseen` alone."""
     try:
         if run.traced:
             run.machine.hmp(TRACE_FAULTS)
@@ -309,7 +311,7 @@ def _come_to_a_verdict(
         if not isinstance(error, QemuHung) and killed_from_outside(run.machine, error.returncode):
             raise QemuKilled(str(error)) from None
         return Verdict.ERROR, error
-    except Exception as error:  # ours, QEMU's, or the probe's own code below the yield
+    except Exception as error:  # of the harness, of QEMU, or of the probe's code below the yield
         return Verdict.ERROR, error
     return Verdict.PASS, None
 
@@ -317,5 +319,5 @@ def _come_to_a_verdict(
 def _events(run: Run) -> tuple[InterruptRecord | Mark, ...]:
     try:
         return run.recording.events
-    except RunFailure:  # entries that were never completed: the verdict has said so already
+    except RunFailure:  # entries that were never completed: the verdict reports them
         return ()

@@ -1,4 +1,4 @@
-"""Verdicts of runs in real time whose QEMU the host held up."""
+"""Verdicts of runs in real time whose QEMU the host delayed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.run.record import Verdict
 
 __all__ = ["held_up"]
 
-_STALL_MS = 2.0  # a fail in real time is not the guest's, where a thread of QEMU waited that long for a processor
+_STALL_MS = 2.0  # a fail in real time is not conclusive where a thread of QEMU waited that long for a processor
 _PACED_SHARE = 0.2  # and that share of the guest's whole time: ordinary delays of a long wait add up
 _PACED_STALL_MS = 100.0  # the same, where only a device works in real time: its guest waits for a second or more
 
@@ -24,12 +24,12 @@ def held_up(
     quiet_ms: float = math.inf,
     guest_ms: float = 0.0,
 ) -> Outcome:
-    """An error, where the host did not let QEMU run as the verdict supposes; else what it was.
+    """An error where the host delayed QEMU so that the verdict is not conclusive; else the outcome unchanged.
 
-    A stop of the whole process makes any verdict doubtful: a timer that is due meanwhile may come after the guest has
-    ceased to wait. The delay of a thread makes a fail doubtful, for its bounds suppose a host that has time. A
-    deviation has failed just as it is recorded. A pass is doubtful where the timers of QEMU's devices stood still as
-    long as the guest was quiet (`quiet_ms`): what was not to come may have been late. `paced_only`: the guest's own
+    A stop of the whole process makes any verdict doubtful: a timer that is due meanwhile may expire after the guest has
+    stopped waiting. The delay of a thread makes a fail doubtful, because its bounds require an idle host. A deviation
+    has failed exactly as recorded. A pass is doubtful where the timers of QEMU's devices did not run for as long as the
+    guest was quiet (`quiet_ms`): an interrupt that must not come may have been late. `paced_only`: the guest's own
     clock is not the host's.
     """
     verdict, reason = outcome.verdict, outcome.reason
@@ -47,5 +47,5 @@ def held_up(
         )
         return Outcome(Verdict.ERROR, text)
     first = one_line(reason)
-    text = f"{denied} while its guest ran in real time, so that the outcome says nothing about the rule: {verdict}"
+    text = f"{denied} while its guest ran in real time, so that the outcome is not conclusive: {verdict}"
     return Outcome(Verdict.ERROR, f"{text} {first}".rstrip())

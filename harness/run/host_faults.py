@@ -1,4 +1,5 @@
-"""Faults of the host's own KVM, where it executes guests in software: they say nothing about KVM elsewhere.
+"""Faults of the host's own KVM, where it executes guests in software: nothing follows from them about KVM on other
+hosts.
 
 A folder of probes may hold `software_kvm.toml`, a list of faults:
 
@@ -43,7 +44,7 @@ REFERENCE = "docs/software-kvm.md"
 
 @dataclass(frozen=True)
 class HostFault:
-    """One fault: what is wrong, and where it is seen."""
+    """One fault, and the probes that show it."""
 
     title: str
     why: str
@@ -56,7 +57,8 @@ class HostFault:
 
 @cache
 def kvm_is_software(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this host's processor has no virtualization (neither VMX nor SVM), so that its KVM must do without."""
+    """Whether this host's processor has no virtualization (neither VMX nor SVM), so that its KVM executes guests in
+    software."""
     try:
         text = cpuinfo.read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -74,7 +76,7 @@ def kvm_kind(device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinf
 
 @cache
 def host_faults(root: Path) -> tuple[HostFault, ...]:
-    """The faults that this folder of probes knows; none without the file. Raises ProbeError where it is malformed."""
+    """The faults that the file of this folder lists; none without the file. Raises ProbeError where it is malformed."""
     path = root / FILE_NAME
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -92,20 +94,22 @@ def _fault(path: Path, number: int, table: Mapping[str, Any]) -> HostFault:
     if set(table) != {"title", "why", "seen"}:
         raise ProbeError(f"{where}: has {', '.join(sorted(table))}; expected title, why and seen")
     if not isinstance(table["seen"], dict) or not table["seen"]:
-        raise ProbeError(f"{where}: seen is empty; write the probes' ids, each with what its failure says")
+        raise ProbeError(
+            f"{where}: seen is empty. Expected: the probes' ids, each with a regular expression for its failure"
+        )
     seen = []
     for glob, text in table["seen"].items():
         if not isinstance(text, str) or not text:
-            raise ProbeError(f"{where}: {glob}: write what the failure says as a regular expression")
+            raise ProbeError(f"{where}: {glob}: expected a regular expression for the message of the failure")
         try:
             seen.append((glob, re.compile(text)))
         except re.error as error:
-            raise ProbeError(f"{where}: {glob}: {text!r} is no regular expression: {error}") from error
+            raise ProbeError(f"{where}: {glob}: {text!r} is not a regular expression: {error}") from error
     return HostFault(str(table["title"]), str(table["why"]), tuple(seen))
 
 
 def faults_for(case: Case) -> tuple[HostFault, ...]:
-    """What the nearest `software_kvm.toml` says, from the folder of the case's file up to the root of its probes.
+    """The faults of the nearest `software_kvm.toml`, from the folder of the case's file up to the root of its probes.
 
     Raises ProbeError for a malformed file.
     """

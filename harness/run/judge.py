@@ -1,4 +1,4 @@
-"""The judgement: what follows the `yield`, and what a person needs to know when it fails."""
+"""The judgement: the code below the `yield`, and the explanation of its failure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def judge(run: Run, built: Built, excuse: Excuse) -> None:
         else:
             raise ProbeBroken("the probe has a second yield")
     if not run.ended:
-        raise ProbeBroken("the judgement ended while the guest stood at a checkpoint: call run.resume()")
+        raise ProbeBroken("the judgement ended while the guest was stopped at a checkpoint. To fix: call run.resume()")
     _check_faults(run)
 
 
@@ -57,7 +57,7 @@ def _check_faults(run: Run) -> None:
 
 
 def fault_in(case: Case, error: BaseException | None) -> AtFault:
-    """What broke, for a run that came to an error; without one the host kept QEMU from running."""
+    """What broke in a run whose verdict is `error`; without an exception it is the host, which did not let QEMU run."""
     match error:
         case None | HostTrouble() | AssertionError() | RunFailure():
             return AtFault.HOST
@@ -84,9 +84,9 @@ def failure_detail(
             path, line = frame.filename, frame.lineno or 0
     if isinstance(error, AssertionError):
         sections.append(Section("Assertion", str(error) or "assert failed", SectionKind.VERDICT))
-    elif isinstance(error, AssemblyError):  # its text, which is the reason, says everything
+    elif isinstance(error, AssemblyError):  # its text is the reason already
         path, line = error.problems[0].origin.file, error.problems[0].origin.line
-    elif isinstance(error, ProgramError):  # the same
+    elif isinstance(error, ProgramError):  # likewise
         pass
     elif isinstance(error, RunFailure | RunBroken):
         sections += error.sections
@@ -112,7 +112,7 @@ def _console_text(output: bytes) -> str:
 
 
 def _evidence(run: Run, *, with_registers: bool) -> list[Section]:
-    """What the machine still tells. A machine that cannot be asked any more tells nothing."""
+    """The state of the machine, as far as it can still be read."""
     sections: list[Section] = []
     values = [(value.name, value, run.raw(value)) for value in run.built.program.values]
     if values:
@@ -129,6 +129,6 @@ def _evidence(run: Run, *, with_registers: bool) -> list[Section]:
         sections.append(Section("Local APIC", lapic_text(run.machine.lapic(0))))
         ioapic, master, slave = run.machine.pics()
         sections.append(Section("IO APIC and 8259s", "\n".join([ioapic_text(ioapic), pic_text(master, slave)])))
-    except Exception as error:  # the report must come out, whatever QEMU does now
-        sections.append(Section("Evidence", f"no more could be had: {error}"))
+    except Exception as error:  # the report must not depend on QEMU any more
+        sections.append(Section("Evidence", f"no more could be read: {error}"))
     return sections

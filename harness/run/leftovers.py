@@ -1,4 +1,4 @@
-"""What a run can leave in a machine that a reset does not take away: such a machine gets no second run."""
+"""State of a run that survives a reset: a machine that may hold it serves no further run."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _PINS = 24
 
 
 def stage(machine: Machine, image: Image, parameters: Parameters, boots: Boots) -> list[tuple[int, bytes]]:
-    """Empty the machine's RAM and disks as a fresh one has them; gives what the next run's RAM must hold.
+    """Empty the machine's RAM and disks as a fresh one has them; returns the content that the next run's RAM must have.
 
-    The runtime stays: the ROM copies it only if it was changed, or QEMU would translate it anew each time.
+    The runtime stays: the ROM copies it only if it was changed, else QEMU would translate it again in each run.
     """
     machine.clear(keep=(abi.RUNTIME, abi.RUNTIME + len(image.runtime.code)))
     return image.staged(parameters, boots=boots, ram=machine.ram)
 
 
 def outlives_reset(snapshot: bytes) -> bool:
-    """Whether what the guest left behind would reach the next guest, through a reset of the machine.
+    """Whether an interrupt that the guest left pending would reach the next guest through the reset.
 
     QEMU resets processors first and controllers later. A line that rises meanwhile (the 8254's output does, in
     `pit_reset()` of hw/timer/i8254.c) still finds the old redirection entry, or the old LVT LINT0: as NMI, SMI or INIT
-    it waits for the processor that has just been reset, and takes it away before its first instruction.
+    it is pending at the processor that has just been reset, and is delivered before its first instruction.
     """
     at = SNAPSHOT.offset("IOAPIC")
     words = memoryview(snapshot)[at : at + 4 * (_REDIRECTION_TABLE + 2 * _PINS)].cast("I")
@@ -59,5 +59,5 @@ def leaves_state(run: Run, snapshot: bytes) -> str | None:
     if run.machine.config.interactive:
         return "COM1 keeps what the host sent and the guest did not read"
     if outlives_reset(snapshot):
-        return "an entry of the interrupt controllers would deliver during the reset"
+        return "an entry of the interrupt controllers would deliver an interrupt during the reset"
     return sticky_write(run.built.program.statements(), run.machine.config.target.machine)

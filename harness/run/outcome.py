@@ -1,4 +1,4 @@
-"""The outcome of a run before it is a record: the verdict, its reason and what it is held against."""
+"""The outcome of a run before it is a record: the verdict, its reason and the recorded deviation."""
 
 from __future__ import annotations
 

@@ -14,13 +14,13 @@ __all__ = ["AtFault", "FailureDetail", "RunRecord", "Verdict"]
 
 
 class Verdict(StrEnum):
-    """What a run came to."""
+    """The result of a run."""
 
     PASS = "pass"
     FAIL = "fail"
     DEVIATION = "deviation"  # a recorded difference between target and manual, seen again exactly
-    UNSUPPORTED = "unsupported"  # the target lacks what the probe needs; the reason says what
-    ERROR = "error"  # the probe's code, QEMU, the host or the harness broke: says nothing about the rule
+    UNSUPPORTED = "unsupported"  # the target lacks what the probe needs; the reason names it
+    ERROR = "error"  # the probe's code, QEMU, the host or the harness broke: nothing follows about the rule
 
 
 class AtFault(StrEnum):
@@ -34,7 +34,7 @@ class AtFault(StrEnum):
 
 @dataclass(frozen=True)
 class FailureDetail:
-    """Everything that a person needs to understand a run that did not pass: titled sections of plain text, in order."""
+    """The explanation of a run that did not pass: titled sections of plain text, in order."""
 
     sections: tuple[Section, ...] = ()
     path: str = ""  # file and line of the assertion or of the guest instruction at fault
@@ -56,12 +56,12 @@ class RunRecord:
     interrupts: tuple[InterruptRecord, ...] = ()
     detail: FailureDetail = field(default_factory=FailureDetail)
     command_line: str = ""  # of QEMU, ready to paste
-    rerun: str = ""  # `trapgate run …` that does it again
+    rerun: str = ""  # the `trapgate run …` that repeats it
     marks: tuple[Mark, ...] = ()
     values: Mapping[str, int | None] = field(default_factory=dict)  # None: never written
     parts_ms: Mapping[str, float] = field(default_factory=dict)  # build, assemble, start, run, dumps, judge
     snapshot: bytes = field(default=b"", repr=False)  # `SNAPSHOT` of harness/abi.py at the end of a run that had one
-    host_acted: bool = False  # the host held, asked or changed the machine in the middle of the run
+    host_acted: bool = False  # the host stopped, read or changed the machine in the middle of the run
     host_triggered: bool = False  # the probe called run.trigger
     at_fault: AtFault | None = None  # of an `error`
     deviation: str = ""  # the reference of the deviation that is seen again, or of a `fail` since it disappeared
@@ -71,7 +71,7 @@ class RunRecord:
 
     @property
     def ok(self) -> bool:
-        """Whether CI should be content."""
+        """Whether the verdict is a success for CI."""
         return self.verdict in (Verdict.PASS, Verdict.DEVIATION, Verdict.UNSUPPORTED)
 
     def to_json(self) -> dict[str, Any]:

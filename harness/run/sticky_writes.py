@@ -1,8 +1,8 @@
 """Finds programs that may write state which survives `system_reset`: their machine serves no further run.
 
 The check reads the text of the program, so it costs microseconds. It allows I/O ports, registers of PCI configuration
-space and MSRs by name; a register that it does not know, or cannot resolve, counts as one that survives. `make leaks`
-tries what is allowed here on every machine type.
+space and MSRs by name; a register that is not listed, or cannot be resolved, counts as one that survives. `make leaks`
+tests what is allowed here on every machine type.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ _SET = {
 }
 _LOOK_BACK = 600  # characters in which the register of the write must be set
 
-# Ports whose device has a reset method in QEMU that restores them all, or that guest/runtime/start.asm writes anew.
+# Ports whose device has a reset method in QEMU that restores them all, or that guest/runtime/start.asm writes at each
+# start.
 _PORTS = frozenset(
     (
         *(0x20, 0x21, 0xA0, 0xA1, 0x4D0, 0x4D1),  # 8259, ELCR
@@ -103,7 +104,7 @@ _MSRS = frozenset(
 
 
 def reads_clock(texts: Iterable[str]) -> bool:
-    """Whether a program may read the RTC or CMOS, whose time goes on from run to run: it wants a fresh machine."""
+    """Whether a program may read the RTC or CMOS, whose time continues from run to run: it needs a fresh machine."""
     text = "\n".join(texts)
     if not any(hint in text for hint in _CLOCK_HINTS):
         return False
@@ -138,7 +139,7 @@ def sticky_write(texts: Iterable[str], machine: str) -> str | None:
 
 
 class _Capabilities:
-    """The slots in which the program keeps the addresses of capabilities that it has found."""
+    """The slots in which the program stores the addresses of capabilities that it has found."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -163,7 +164,7 @@ def _lines_before(text: str, found: re.Match[str]) -> list[str]:
 
 
 def _constant(register: str, before: Sequence[str]) -> int | None:
-    """What DX, CX or AX holds behind these lines, where it is a constant."""
+    """The content of DX, CX or AX after these lines, where it is a constant."""
     for line in reversed(before):
         if written := _SET[register].fullmatch(line.strip()):
             return int(written.group(1), 0)

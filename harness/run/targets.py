@@ -1,4 +1,4 @@
-"""Which targets a person means."""
+"""Finds the targets that options name."""
 
 from __future__ import annotations
 

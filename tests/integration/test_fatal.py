@@ -53,7 +53,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
         (
             "port_of_another_processor",
             "the guest reset the machine (guest-reset): no triple fault, but port CF9h, port 92h or the keyboard "
-            "controller; which processor did it is not known; processor 0 waits at " + FILE,
+            "controller; the processor is not known; processor 0 waits at " + FILE,
         ),
     ],
 )

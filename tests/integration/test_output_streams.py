@@ -52,7 +52,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on(folder: Path, words: str) -> N
     done = run(folder, words, ">/dev/full")
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == (
-        "trapgate: standard output: No space left on device: what was printed is not complete"
+        "trapgate: standard output: No space left on device: the output is not complete"
     )
     assert "Traceback" not in done.stderr and "defect" not in done.stderr
     if words == RUN:

@@ -134,7 +134,7 @@ def test_counts_that_the_recorder_does_not_have(cases: dict[str, Case]) -> None:
     with Executor(target("q35-tcg"), RunOptions(cold=False)) as plain:
         record = plain.run(cases["counts_alone"])
     assert record.verdict is Verdict.ERROR
-    assert "vector 60h of processor 0: the recorder has 0, the counts say 3" in record.reason
+    assert "vector 60h of processor 0: the recorder has 0, the counts have 3" in record.reason
 
 
 def test_honest_guests_pass(executor: Executor) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from harness.campaign.parallel import exception_of
 from harness.one_line import one_line
-from harness.qemu.errors import QemuStartError, said_in_short
+from harness.qemu.errors import QemuStartError, shortened
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ def test_of_a_long_line_both_ends_stay() -> None:
 
 def test_what_qemu_said_without_its_warnings() -> None:
     stderr = "qemu: warning: TCG lacks it\nqemu: -device x: 'x' is not a valid device\n(process ended)\n"
-    assert said_in_short(stderr) == "qemu: -device x: 'x' is not a valid device; (process ended)"
-    assert said_in_short("qemu: warning: alone") == "qemu: warning: alone"
-    long = said_in_short("first\n" + "x\n" * 1000 + "last")
+    assert shortened(stderr) == "qemu: -device x: 'x' is not a valid device; (process ended)"
+    assert shortened("qemu: warning: alone") == "qemu: warning: alone"
+    long = shortened("first\n" + "x\n" * 1000 + "last")
     assert long.startswith("first; x") and long.endswith("; last") and len(long) <= 500
     error = QemuStartError("QEMU exited with status 1 before the guest could start:", stderr, "qemu -device x")
     assert error.summary.startswith(

@@ -1,1 +1,1 @@
-"""How much the devices of a target get done: interrupts per second, bytes of DMA per second."""
+"""Throughput of the devices of a target: interrupts and bytes of DMA per second."""

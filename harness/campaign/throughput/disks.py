@@ -1,4 +1,4 @@
-"""Whole disks read and written: sixteen requests at a time, as deep as a driver's queue is."""
+"""Reads and writes whole disks, with sixteen requests outstanding, as a driver's queue has."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BLOCKS = _PIECE // SECTOR_SIZE
 
 
 class DiskTransfers(Benchmark):
-    """Every round moves the whole disk of 1 MiB; the host holds memory against the disk, and QEMU's own account of it.
+    """Every round moves the whole disk of 1 MiB; the host compares memory with the disk, and with QEMU's statistics.
 
     The disk is a memory file: what is measured is the device's model, not a medium.
     """
@@ -45,7 +45,7 @@ class DiskTransfers(Benchmark):
         self.operation = "write" if write else "read"
 
     def data(self, k: Kernel) -> list[int]:
-        """Memory for the disk's content; gives the address of each request's piece."""
+        """Allocate memory for the disk's content; returns the address of each request's part."""
         self._memory: Buffer = k.buffer("content", _DISK, align=_PIECE)
         return [self._memory.address + _PIECE * number for number in range(_PIECES)]
 
@@ -63,7 +63,7 @@ class DiskTransfers(Benchmark):
         self._account = _account(run, write=self.write)
 
     def after(self, run: Run, rounds: int) -> None:
-        """The bytes are there, and QEMU's block layer has counted as many as are claimed here."""
+        """Check the bytes, and that QEMU's block layer has counted as many."""
         counted = _account(run, write=self.write) - self._account
         claimed = rounds * self.per_round
         if counted != claimed:

@@ -1,4 +1,4 @@
-"""All throughput figures of some targets: which there are, and how one is had."""
+"""The throughput figures of targets: the list of benchmarks, and how each is measured."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ BENCHMARKS: Sequence[Callable[[], Benchmark]] = (
 
 
 class ThroughputError(Exception):
-    """A benchmark did not do what it should have been timed at: a device that errs, data that is wrong."""
+    """A benchmark did not do the work that is timed: a device reported an error, or data is wrong."""
 
 
 @dataclass(frozen=True)

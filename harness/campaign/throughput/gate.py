@@ -1,6 +1,6 @@
-"""`CountingGate`: a vector's gate that leads straight to a handler which counts, past the recorder.
+"""`CountingGate`: a gate whose handler only counts, without the recorder.
 
-What is timed shall be the interrupt's way through controllers and gate, not the harness's record of it.
+The time measured is that of controllers and gate, not that of the recorder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ class CountingGate:
     """`taken`: how often the vector arrived, since the start."""
 
     def __init__(self, k: Kernel, vector: int, acknowledge: Sequence[str] = ()) -> None:
-        """Write the handler. `acknowledge`: what the device wants to hear; may clobber RAX, RCX, RDX and RDI."""
+        """Write the handler. `acknowledge`: instructions that acknowledge the device; they may clobber RAX, RCX, RDX
+        and RDI."""
         self.k = k
         self.vector = vector
         program = k.program
@@ -48,7 +49,7 @@ class CountingGate:
         return [f"{again}:", f"cmp {slot(self.taken)}, rbx", f"jb {again}"]
 
     def sleep(self) -> list[str]:
-        """Instructions that wait for it with HLT, for what takes its time."""
+        """Instructions that wait for it with HLT, for a cause that takes longer."""
         return sleep_until(self.k, f"cmp {slot(self.taken)}, rbx", enough="jae")
 
 

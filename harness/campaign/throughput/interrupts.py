@@ -31,7 +31,7 @@ class _Interrupts(Benchmark):
     gate: CountingGate
 
     def before(self, run: Run, rounds: int) -> None:
-        """Take note of the count so far."""
+        """Store the count so far."""
         self._taken = run[self.gate.taken]
 
     def after(self, run: Run, rounds: int) -> None:
@@ -90,7 +90,7 @@ class IoApicEdges(_OneByOne):
 
 
 class HpetEdges(_OneByOne):
-    """A one-shot comparator of the HPET, armed anew after each interrupt: IA-PC HPET 1.0a, "Non-Periodic Mode"."""
+    """A one-shot comparator of the HPET, armed again after each interrupt: IA-PC HPET 1.0a, "Non-Periodic Mode"."""
 
     device, operation = "IO APIC", "edge of the HPET, one-shot"
     needs = ("hpet",)

@@ -1,4 +1,4 @@
-"""What moves bytes and is no disk: edu's engine, the 82574's transmit ring."""
+"""DMA benchmarks besides disks: edu's engine, the 82574's transmit ring."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EduTransfers(Benchmark):
         self._in_device = bytes(_BLOCK)
 
     def prepare(self, k: Kernel) -> None:
-        """Two pages: one goes into the device's buffer, the other gets it."""
+        """Two pages: the device's buffer is filled from one, and copied to the other."""
         self._source = k.buffer("source", _BLOCK, align=PAGE)
         self._found = k.buffer("found", _BLOCK, align=PAGE)
         self._edu = EduDevice(k)
@@ -53,7 +53,7 @@ class EduTransfers(Benchmark):
         self._transfer(k, to_device=self.to_device)
 
     def conclude(self, k: Kernel) -> None:
-        """What the device was given, back; or something else into it for the next sample."""
+        """Read back what the device was given, or give it other bytes for the next sample."""
         self._transfer(k, to_device=not self.to_device)
 
     def _transfer(self, k: Kernel, *, to_device: bool) -> None:
@@ -65,14 +65,14 @@ class EduTransfers(Benchmark):
         k.program.step("sleep until the interrupt", *self._gate.sleep())
 
     def before(self, run: Run, rounds: int) -> None:
-        """New bytes in memory, and none of those that are due where they shall be found."""
+        """Write new bytes to memory, and other bytes to the place where they are expected."""
         self._content = Random(rounds).randbytes(_BLOCK)
         self._expected = self._content if self.to_device else self._in_device
         fill(run, self._found, bytes(byte ^ 0xFF for byte in self._expected))
         fill(run, self._source, self._content)
 
     def after(self, run: Run, rounds: int) -> None:
-        """Those that are due have come through the device."""
+        """Check the bytes that the device has moved."""
         if rounds:
             differs("what edu gave", run.memory(self._found), self._expected)
             self._in_device = self._content
@@ -81,7 +81,7 @@ class EduTransfers(Benchmark):
 class E1000eFrames(Benchmark):
     """Frames of full size out of the 82574's transmit ring, to a socket that the host reads meanwhile.
 
-    The guest stops when the last has arrived, and never has many under way: QEMU throws away what its queues hold when
+    The guest stops when the last has arrived, and never has many outstanding: QEMU discards what its queues hold when
     the machine stops, or when there are too many (net/net.c, net/queue.c). So the figure is that of the device, of
     QEMU's network and of the reader together. Intel 82574 datasheet, "Transmit Descriptors".
     """
@@ -125,7 +125,7 @@ class E1000eFrames(Benchmark):
         k.program.step(f"until at most {most} frames are under way", f"{again}:", *compare)
 
     def before(self, run: Run, rounds: int) -> None:
-        """New bytes in all frames, and somebody who takes them from the cable."""
+        """Write new bytes to all frames, and start the thread that reads them from the socket."""
         header = b"\xff" * 6 + b"\x02\x00\x00\x00\x00\x01" + b"\x88\xb5"  # broadcast, local, experimental
         random = Random(rounds)
         self._frames = [header + random.randbytes(self._LENGTH - len(header)) for _ in self._windows]
@@ -136,7 +136,7 @@ class E1000eFrames(Benchmark):
         self._reader.start()
 
     def _read(self, run: Run, frames: int) -> None:
-        """Take so many frames from the cable, and write their number for the guest."""
+        """Read so many frames from the socket, and write their number for the guest."""
         cable = run.machine.networks[self.device]
         cable.settimeout(self._SILENCE_S)
         before = run[self._seen]
@@ -144,7 +144,7 @@ class E1000eFrames(Benchmark):
             while len(self._arrived) < frames:
                 self._arrived.append(cable.recv(2048))
                 write_value(run, self._seen, before + len(self._arrived))
-        except OSError:  # silence, or QEMU's end: the guest may go on, and `after` reports what is missing
+        except OSError:  # a time-out, or QEMU ended: the guest may continue, and `after` reports what is missing
             write_value(run, self._seen, before + frames)
 
     def after(self, run: Run, rounds: int) -> None:

@@ -1,8 +1,8 @@
-"""One figure: a guest that does the same thing again and again, timed by the host between two of its stops.
+"""One figure: a guest repeats an operation, and the host measures the time between two of its stops.
 
-The guest stops at a checkpoint, gets a number of rounds, makes them, and stops at the next: QEMU's start, the
-boot and the setting up are not in the time. What an interval without any round takes (the stop, the way through QMP) is
-measured in the same run, and taken off.
+The guest stops at a checkpoint, gets a number of rounds, makes them, and stops at the next: QEMU's start, the boot and
+the set-up are not in the time. The time of an interval without any round (the stop, QMP) is measured in the same run
+and subtracted.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Unit: TypeAlias = Literal["interrupts", "bytes"]
 _FIRST_ROUNDS = 2  # edu's engine needs 100 ms of guest time for one
 _FASTER = 8  # by how much the number of rounds grows at most from one attempt to the next
 _EMPTY_SAMPLES = 5
-_OVER_EMPTY = 4  # times what nothing takes: a shorter sample would be noise
+_OVER_EMPTY = 4  # multiples of the time of an empty interval: a shorter sample would be noise
 _ENOUGH, _CONCLUDE = -1, -2  # instead of a number of rounds
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What a target got done in a second.
+    """The throughput of a target.
 
     `per_second` of the host's clock, the median of the samples; `per_guest_second` the same by the guest's time-stamp
     counter (`None` under icount, where that is virtual time). `amount`: in one sample.
@@ -48,7 +48,7 @@ class Rate:
 
 
 class Benchmark(ABC):
-    """One thing that a device does again and again: what the guest does, and how the host sees that it was done.
+    """One benchmark: the operation of the guest, and the check of the host.
 
     An instance serves one run. `per_round`: interrupts, or bytes, of one round.
     """
@@ -71,7 +71,7 @@ class Benchmark(ABC):
         """Write one round: it may use RBX, RBP, R12 and R13, which keep what they hold from one to the next."""
 
     def drain(self, k: Kernel) -> None:  # noqa: B027 - most have nothing to add
-        """Write what follows the last round of a sample, inside its time: until all is really done."""
+        """Write what follows the last round of a sample, inside its time: until all work is complete."""
 
     def conclude(self, k: Kernel) -> None:  # noqa: B027 - as above
         """Where `concludes` is set: what follows a sample, outside its time, so that the host sees what was done."""
@@ -159,7 +159,7 @@ class Sampling:
         return seconds - self._empty_s, ticks / (run.tsc_khz * 1e3)
 
     def _tell(self, run: Run, number: int) -> None:
-        """Let the guest make so many rounds, and wait until it is at the checkpoint again."""
+        """Let the guest make so many rounds, and wait for its next checkpoint."""
         run.reached("ready")
         write_value(run, self._rounds, number)
         run.resume()

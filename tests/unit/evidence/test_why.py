@@ -68,8 +68,8 @@ def scene(vector: int, state: LapicState | None, pics: str = "", *, interrupts_o
         ),
         (
             scene(0x41, lapic(irr="65", isr="49")),  # of a lower class
-            "vector 0x41 is pending in the local APIC of processor 0 (IRR), and nothing holds it back: it came when "
-            "the wait had ended",
+            "vector 0x41 is pending in the local APIC of processor 0 (IRR), and nothing holds it back: it came after "
+            "the end of the wait",
         ),
         (
             scene(0x41, lapic(isr="65")),
@@ -86,7 +86,7 @@ def scene(vector: int, state: LapicState | None, pics: str = "", *, interrupts_o
         ),
         (
             scene(0x41, lapic(timer=0x41, initial=9000)),
-            "vector 0x41 was not requested; LVT TIMER has it and is not masked: its source gave no signal",
+            "vector 0x41 was not requested; LVT TIMER has it and is not masked: its source sent no request",
         ),
         (scene(0x41, lapic(svr=0xFF)), "the local APIC of processor 0 is disabled by software (SVR bit 8 is 0)"),
         (scene(0x41, None), "the local APIC of processor 0 is disabled (IA32_APIC_BASE bit 11 is 0)"),
@@ -104,7 +104,7 @@ def scene(vector: int, state: LapicState | None, pics: str = "", *, interrupts_o
         ),
         (
             scene(0x51, lapic(), pic_text({4: 0xFF << 56 | 0x51})),
-            "vector 0x51 was not requested; IO APIC pin 4 has it and is not masked: its source gave no signal",
+            "vector 0x51 was not requested; IO APIC pin 4 has it and is not masked: its source sent no request",
         ),
         (
             scene(0x24, lapic(), pic_text(master="irr=10 imr=fb isr=00")),

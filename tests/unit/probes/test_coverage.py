@@ -87,7 +87,7 @@ def test_two_bullets_of_one_id() -> None:
 def test_covered_and_unsupported_at_once() -> None:
     coverage = measure([bullet("timers.hpet", unsupported="tried")], cases("timers/a.py::one", "timers.hpet"))
     (problem,) = coverage.problems
-    assert "called unsupported, yet timers/a.py::one covers it" in problem
+    assert "unsupported by its entry, and timers/a.py::one covers it" in problem
 
 
 def test_a_choice_of_areas() -> None:

@@ -33,7 +33,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "watchdog of no time": (lambda: _probe(watchdog_s=0), "watchdog_s=0"),
     "number for a family": (lambda: probe.each(vec=cast(Any, 0x50))(_rule), "expected a list of values"),
     "text for a family": (lambda: probe.each(vec="abc")(_rule), "expected a list of values"),
-    "broken expression": (lambda: _deviation(sees="("), "is no regular expression"),
+    "broken expression": (lambda: _deviation(sees="("), "is not a regular expression"),
     "empty reference": (lambda: _deviation(ref=""), "ref=''"),
     "empty expression": (lambda: _deviation(sees=""), "sees=''"),
     "number for targets": (lambda: _deviation(targets=3), "targets=3"),

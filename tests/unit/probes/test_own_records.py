@@ -43,7 +43,7 @@ def test_a_record_has_the_fields_of_a_deviation(tmp_path: Path) -> None:
         ({"kind": None, "ref": None}, "ref, kind: missing"),
         ({"kind": "bugs"}, "no such kind; did you mean 'bug'"),
         ({"versions": "<ten"}, "cannot be compared"),
-        ({"sees": "("}, "is no regular expression"),
+        ({"sees": "("}, "is not a regular expression"),
         ({"probes": "nowhere/*"}, "matches no probe"),
         ({"case": "x"}, "unknown field 'case'; did you mean 'cases'"),
     ],
@@ -56,7 +56,7 @@ def test_a_wrong_record_is_refused_at_its_line(tmp_path: Path, fields: dict[str,
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [("[[deviation", "is no TOML"), ("[deviation]", "expected tables"), ("[[deviations]]", "deviations: expected")],
+    [("[[deviation", "is not TOML"), ("[deviation]", "expected tables"), ("[[deviations]]", "deviations: expected")],
 )
 def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str, text: str) -> None:
     path = tmp_path / "own.toml"

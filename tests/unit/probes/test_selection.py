@@ -79,7 +79,7 @@ def test_the_order_is_the_catalogues_and_nothing_comes_twice() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("one_shot", "'one_shot' could be any of\n  lapic/timer.py::one_shot\n  timers/hpet.py::one_shot\n"),
+        ("one_shot", "'one_shot' is ambiguous:\n  lapic/timer.py::one_shot\n  timers/hpet.py::one_shot\n"),
         ("timrs", "no probe is named 'timrs'; did you mean\n  timers"),
         ("hpte.py", "did you mean\n  timers/hpet.py"),
         ("timers/hpet.py::one_shoot", "did you mean\n  timers/hpet.py::one_shot"),

@@ -269,7 +269,7 @@ sys.exit(code)
     )
     assert done.returncode == 3, done.stderr
     assert done.stdout.splitlines()[-1] == "0 False"
-    assert "out.json: File too large; it holds the results up to then" in done.stderr
+    assert "out.json: File too large; the file has the results up to then" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 

@@ -56,8 +56,8 @@ def test_without_a_file_there_are_no_faults(tmp_path: Path) -> None:
         ("fault = 5", r"expected a list of \[\[fault\]\]"),
         ("[[fault]]\ntitle = 'a'", "fault 1: has title; expected"),
         ("[[fault]]\ntitle = 'a'\nwhy = 'b'\nseen = {}", "seen is empty"),
-        ("[[fault]]\ntitle = 'a'\nwhy = 'b'\nseen = {x = ''}", "x: write what the failure says"),
-        ("[[fault]]\ntitle = 'a'\nwhy = 'b'\nseen = {x = '('}", "is no regular expression"),
+        ("[[fault]]\ntitle = 'a'\nwhy = 'b'\nseen = {x = ''}", "x: expected a regular expression for the message"),
+        ("[[fault]]\ntitle = 'a'\nwhy = 'b'\nseen = {x = '('}", "is not a regular expression"),
     ],
 )
 def test_a_malformed_file_says_what_is_wrong(tmp_path: Path, text: str, says: str) -> None:
