@@ -1,4 +1,4 @@
-"""Assembly text to trusted bytes: every statement becomes exactly its instruction, or is refused with a reason."""
+"""The assembler: every statement becomes exactly its instruction, or is refused with a reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NONE = Names({}, {})
 
 @contextlib.contextmanager
 def _without_collector() -> Iterator[None]:
-    """No cycle collection meanwhile: little made here is garbage, and collections take a quarter of a cold build."""
+    """No garbage collection in the block: collections would take a quarter of a cold build."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -52,7 +52,7 @@ def assemble(
 
     `constants` are plain numbers; `symbols` are addresses of what was assembled elsewhere; `common` are more of both,
     which many units share. Raises `AssemblyError` with
-    every problem found; raises `ValueError` for an address, a mode or a name from outside that cannot be.
+    every problem found; raises `ValueError` for an invalid address, mode or name from outside.
     """
     if mode not in (16, 32, 64):
         raise ValueError(f"mode {mode}: a processor mode has 16, 32 or 64 bits")

@@ -1,4 +1,4 @@
-"""Finished units on disk, so that what did not change is not assembled again.
+"""A cache of finished units on disk.
 
 The key is made of everything that the bytes depend on: the source, the address, the names from outside, the versions of
 Keystone and Capstone and this package's own code.

@@ -32,7 +32,7 @@ _REFUSED: Final = {
     ".ifdef": ("conditions are not supported", "write the condition in Python"),
     ".include": ("files are not included", "assemble their source lines together"),
     ".incbin": ("files are not included", "write the bytes with .byte"),
-    ".att_syntax": ("only Intel syntax is understood", None),
+    ".att_syntax": ("only Intel syntax is supported", None),
     ".align": (".align means bytes or a power of two, depending on the assembler", "write .balign BYTES"),
     ".extern": (".extern is not needed: symbols from outside are given by name", "leave it out"),
 }
@@ -41,9 +41,9 @@ Early = Callable[[Node], int | None]
 
 
 def directive_item(directive: Directive, place: ItemPosition, early: Early) -> Item:
-    """What a directive becomes; raises `Refusal` with the reason if it is not understood.
+    """The items of a directive; raises `Refusal` with the reason if it is not supported.
 
-    `early` gives the value of an expression if it is known before layout, else None.
+    `early` returns the value of an expression if it is known before layout, else None.
     """
     name = directive.name
     if name in _DATA:
@@ -63,7 +63,7 @@ def directive_item(directive: Directive, place: ItemPosition, early: Early) -> I
         return org(place, nodes[0], fill)
     if name == ".intel_syntax":
         if [token.text for token in directive.tokens] != ["noprefix"]:
-            raise Refusal("only .intel_syntax noprefix is understood")
+            raise Refusal("only .intel_syntax noprefix is supported")
         return Item(place, DIRECTIVE)
     if name in _NOTHING:
         names = [token for token in directive.tokens if token.text != ","]

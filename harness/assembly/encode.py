@@ -1,4 +1,4 @@
-"""Instructions to checked bytes: Keystone proposes, and nothing passes that the round trip does not confirm."""
+"""Encodes instructions: Keystone proposes bytes, and the round trip must confirm them."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _located(data: bytes, settled: Settled, fields: Sequence[Fixup]) -> tuple[Fi
         else:
             assert isinstance(operand, SettledMemory)
             placeholder = operand.displacement.to_bytes(field.width // 8, "little")
-            offset = data.find(placeholder)  # the first: what could look the same is an immediate, which comes later
+            offset = data.find(placeholder)  # the first match: an immediate with the same bytes would follow later
         if offset < 1:
             raise Refusal(f"cannot be assembled: no field for the value in {data.hex(' ')}")
         located.append(field._replace(offset=offset))

@@ -1,4 +1,4 @@
-"""What a unit is made of between parsing and bytes: each item has its size and, after layout, its bytes.
+"""The items of a unit between parsing and bytes: each has its size and, after layout, its bytes.
 
 Relative transfers are encoded here, by their exact bytes (Intel SDM, volume 2: Jcc, JMP, CALL, LOOP, JCXZ, XBEGIN).
 """
@@ -139,7 +139,7 @@ def org(place: ItemPosition, target: Node, fill: int) -> Item:
         count = missing()
         if count < 0:
             raise Refusal(
-                f".org goes back: {place.address:#x} is {-count:#x} bytes past {place.address + count:#x}",
+                f".org moves back: {place.address:#x} is {-count:#x} bytes past {place.address + count:#x}",
                 "the code before it is too long",
             )
         if count > LIMIT:

@@ -1,4 +1,4 @@
-"""The result: bytes, symbols, and for every line where it went and what it became."""
+"""The result: bytes, symbols, and a listing with the address and bytes of each statement."""
 
 from __future__ import annotations
 

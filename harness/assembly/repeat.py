@@ -23,7 +23,7 @@ def expand(
     symbols: Iterable[str],
     refuse: Callable[[int, str, Refusal], None],
 ) -> list[tuple[int, Statement]]:
-    """Every statement with the index of its source line; a line that is not understood is refused and left out."""
+    """Every statement with the index of its source line; a line that cannot be parsed is refused and left out."""
     statements: list[tuple[int, Statement]] = []
     repeats = False
     doubtful: list[int] = []
@@ -51,9 +51,9 @@ def expand(
 
 
 def _refuse_statement_in_comment(text: str, names: Container[str]) -> None:
-    """Refuse a line whose comment would be a second statement to GNU as: one of the two readings is not meant.
+    """Refuse a line whose comment would be a second statement to GNU as: one of the two readings would be wrong.
 
-    `names`: what a statement can refer to. A `;` at the beginning of the line is no doubt meant as a comment.
+    `names`: what a statement can refer to. A `;` at the beginning of the line is always a comment.
     """
     at = len(strip_comment(text))
     if not text[:at].strip() or text[at : at + 1] != ";":
@@ -73,7 +73,7 @@ def _refuse_statement_in_comment(text: str, names: Container[str]) -> None:
         case _:
             return
     reason = f"; begins a comment, but the text after it is a statement: {strip_comment(comment).strip()}"
-    raise Refusal(reason, "give it a line of its own; # begins a comment that may say anything", at + 1)
+    raise Refusal(reason, "give it a line of its own, or begin the comment with #", at + 1)
 
 
 def _repeat(

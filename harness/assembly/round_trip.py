@@ -97,7 +97,7 @@ def check(settled: Settled, data: bytes, address: int) -> None:
     """Raise `Refusal` if `data` at `address` is not exactly the instruction `settled`."""
     reason = mismatch(settled, data, address)
     if reason is not None:
-        raise Refusal(f"cannot be assembled rightly: {reason}")
+        raise Refusal(f"cannot be assembled correctly: {reason}")
 
 
 def without_superfluous_prefixes(settled: Settled, data: bytes, address: int = 0) -> bytes:
@@ -114,7 +114,7 @@ def without_superfluous_prefixes(settled: Settled, data: bytes, address: int = 0
 
 @lru_cache(maxsize=16384)
 def _read(text: str) -> tuple[Operand, ...] | None:
-    """The operands of the decoder's text; None where it is not understood."""
+    """The operands of the decoder's text; None where it cannot be parsed."""
     text = text.replace("xword", "tbyte").removeprefix("ptr ")  # Capstone's name for 80 bits, and for no size
     try:
         operands = parse_operands(Tokens(tokenize(text))) if text else ()

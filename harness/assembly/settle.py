@@ -1,4 +1,4 @@
-"""From a parsed instruction to a settled one: values, addresses and the widths of immediates."""
+"""Settles a parsed instruction: values, addresses and the widths of immediates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harness.assembly.statement import Instruction
 __all__ = ["Early", "Request", "o32", "refuse_prefixes", "settle", "wrong_operands"]
 
 Early: TypeAlias = Callable[[Node], int | None]
-"""Returns the value of an expression, or None where only layout knows it."""
+"""Returns the value of an expression, or None where it is known only after layout."""
 
 _SPELLINGS: Final = {"retn": "ret", "lret": "retf", "lretq": "retfq", "lgdtd": "lgdt", "lidtd": "lidt"}
 _DESCRIPTOR_TABLES: Final = frozenset({"lgdt", "lidt", "sgdt", "sidt"})
@@ -219,7 +219,7 @@ def _immediate(
 
 
 def _check_high_bytes(operands: list[SettledOperand]) -> None:
-    """AH to DH have no encoding beside REX (SDM volume 2, 2.2.1.2); Keystone ends the process if asked."""
+    """AH to DH have no encoding beside REX (SDM volume 2, 2.2.1.2); Keystone would end the process."""
     high = next((item for item in operands if isinstance(item, AsmRegister) and item.kind == "high"), None)
     if high is None:
         return

@@ -1,4 +1,4 @@
-"""Source lines that know where they were written, and the problems that are reported about them."""
+"""Source lines with their origin, and the problems that are reported about them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SourceLine:
 
 
 def source_from_text(text: str, file: str, first_line: int = 1, block: int = 0) -> list[SourceLine]:
-    """Split a whole text, such as that of an `.asm` file, into lines that know their place."""
+    """Split a whole text, such as that of an `.asm` file, into lines with their origin."""
     return [
         SourceLine(line, Origin(file, number), block) for number, line in enumerate(text.splitlines(), start=first_line)
     ]
@@ -72,8 +72,8 @@ class AssemblyError(Exception):
         return (type(self), (self.problems,))
 
 
-class Refusal(Exception):  # noqa: N818 - a reason on its way to becoming an AssemblyProblem, not an error by itself
-    """Raised inside the assembler by whoever knows a reason but not the line; becomes a `AssemblyProblem`."""
+class Refusal(Exception):  # noqa: N818 - a reason on its way to becoming an AssemblyProblem, not an error of its own
+    """Raised inside the assembler where the reason is known but not the line; becomes an `AssemblyProblem`."""
 
     def __init__(self, reason: str, suggestion: str | None = None, column: int | None = None) -> None:
         super().__init__(reason)

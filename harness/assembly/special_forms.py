@@ -76,7 +76,7 @@ def _far(instruction: Instruction, far: Far, mode: int, early: Early) -> Encoded
 
 
 def _rdpid(instruction: Instruction, mode: int) -> Encoded:
-    """RDPID (F3 0F C7 /7), which Keystone does not know."""
+    """RDPID (F3 0F C7 /7), which Keystone does not support."""
     refuse_prefixes(instruction)
     operand = instruction.operands[0] if len(instruction.operands) == 1 else None
     size = 64 if mode == 64 else 32

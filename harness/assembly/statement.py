@@ -67,7 +67,7 @@ def strip_comment(text: str) -> str:
             return text
         found = match.group()
         if found == "/*":
-            raise Refusal("/* */ comments are not understood", "use # to the end of the line", match.start() + 1)
+            raise Refusal("/* */ comments are not supported", "use # to the end of the line", match.start() + 1)
         if found[0] in "#;" or found == "//":
             return text[: match.start()]
         position = match.end()
@@ -75,7 +75,7 @@ def strip_comment(text: str) -> str:
 
 @lru_cache(maxsize=16384)
 def parse_line(text: str) -> Statement:
-    """The statement of a line; raises `Refusal` if it is not understood.
+    """The statement of a line; raises `Refusal` if it cannot be parsed.
 
     The result depends on the text alone, so that it can be remembered.
     """

@@ -64,7 +64,7 @@ def tokenize(text: str, position: int = 0) -> list[Token]:
                 hint = "registers are written without %"
             elif rest[0] in "\"'":
                 hint = "a quote is not closed, or holds more than one character"
-            raise Refusal(f"{rest[0]!r} is not understood here", hint, end - len(rest.rstrip()) + 1)
+            raise Refusal(f"{rest[0]!r} is not allowed here", hint, end - len(rest.rstrip()) + 1)
         kind = match.lastgroup
         tokens.append(Token(kind, match.group(kind), match.start(kind) + 1))
         position = match.end()

@@ -237,7 +237,7 @@ class Unit:
         return False
 
     def _try(self, index: int, question: Callable[[], int]) -> int:
-        """The answer; where it is a refusal, that is noted, and the item is left alone from then on."""
+        """The result of the call; a refusal is noted, and the item is skipped from then on."""
         try:
             return question()
         except Refusal as refusal:
@@ -288,9 +288,9 @@ class Unit:
 
     def _assigned(self, key: Scoped) -> ExpressionValue:
         if key in self.evaluating:
-            raise Refusal(f"{key[1]!r} is defined by itself")
+            raise Refusal(f"{key[1]!r} is defined in terms of itself")
         if len(self.evaluating) > _CHAIN:
-            raise Refusal(f"more than {_CHAIN} names are defined by each other", "define them in the other order")
+            raise Refusal(f"more than {_CHAIN} names depend on each other", "define them in the other order")
         node, place = self.assignments[key]
         self.evaluating.add(key)
         try:

@@ -57,7 +57,7 @@ class TriggerFinding(StrEnum):
     NO_TRIGGER = "no trigger is marked"
     STILL_GREEN = "still green without its trigger"
     ERROR = "error instead of fail without its trigger"
-    HELD_UP = "undecided: the host held up each run without its trigger"
+    HELD_UP = "undecided: the host delayed each run without its trigger"
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def vacuity_command(
         Path | None, typer.Option("--write-baseline", metavar="FILE", help="Write the scores to this file.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail also where the host held up each run without a trigger.")
+        bool, typer.Option("--strict", help="Fail also where the host delayed each run without a trigger.")
     ] = False,
     jobs: Jobs = None,
     verbose: Annotated[
@@ -66,7 +66,7 @@ def vacuity_command(
     Without its triggers a probe must `fail`. Its score is the share of its steps whose removal turns it red.
 
     Exit codes: 0 · 1 where a probe does not fail without its trigger, or a score has fallen · 2 wrong usage · 3 a case
-    ended in an error, or (with --strict) was held up by the host.
+    ended in an error, or (with --strict) was delayed by the host.
     """
     from harness.campaign.baseline import BaselineError, read_baseline
     from harness.campaign.vacuity import case_scores

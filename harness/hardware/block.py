@@ -111,7 +111,7 @@ class Place(Generic[R]):
 
     @property
     def address(self) -> int:
-        """Absolute address, port or number. Raises `PlaceholderError` where only the guest knows the base."""
+        """Absolute address, port or number. Raises `PlaceholderError` where the base is known to the guest only."""
         return int(self.base) + self.offset
 
 
@@ -179,11 +179,15 @@ class Bound(Generic[R]):
 
     def _refuse_read_only(self) -> None:
         if self.place.access in ("ro", "rc"):
-            raise FieldError(f"{self.place.name} is read-only; `poke` it through k.asm if a write must be tried")
+            raise FieldError(
+                f"{self.place.name} is read-only. To fix: where a probe must try the write, write it with k.asm(…)"
+            )
 
     def _refuse_write_only(self, what: str) -> None:
         if self.place.access == "wo":
-            raise FieldError(f"{self.place.name} is write-only: no {what}; `peek` it through k.asm if you must")
+            raise FieldError(
+                f"{self.place.name} is write-only: no {what}. To fix: where a probe must try it, write it with k.asm(…)"
+            )
 
     def __repr__(self) -> str:
         return f"<{self.place.name}>"

@@ -1,7 +1,7 @@
-"""What a guest may take for granted about each QEMU machine type.
+"""The facts that a guest may rely on for each QEMU machine type.
 
 Every fact is one of QEMU's source (file named beside it), read back from QEMU 7.2 with the machine held at reset. Facts
-are those of the machine type's defaults with the extra devices off; what a probe adds, it must find itself.
+are those of the machine type's defaults with the extra devices off; a probe must find added devices itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The pvpanic device: one byte by which a guest reports its end to its monitor.
 
-Source: QEMU documentation, "PVPANIC DEVICE" (docs/specs/pvpanic). Reading gives the events that the device knows.
+Source: QEMU documentation, "PVPANIC DEVICE" (docs/specs/pvpanic). Reading returns the events that the device supports.
 
 Access kinds: the same page.
 """

@@ -1,4 +1,4 @@
-"""Answers about a QEMU program that are saved between processes, in the disk cache."""
+"""Results of queries to a QEMU program, stored in the disk cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CACHE: Final = DiskCache("qemu", b"trapgate qemu 2\n")
 class AnswerCache:
     """One JSON object, under the digest of what it depends on.
 
-    Whatever is wrong with the folder or the entry means "not known": nothing here ever fails a run.
+    An error of the folder or the entry means "not known": the cache never fails a run.
     """
 
     def __init__(self, topic: str, depends_on: Sequence[object]) -> None:
@@ -25,7 +25,7 @@ class AnswerCache:
         self._name = f"{topic}-{hashlib.sha256(key.encode()).hexdigest()}"
 
     def read(self) -> dict[str, Any]:
-        """What was written, or an empty dictionary."""
+        """The stored object, or an empty dictionary."""
         payload = _CACHE.load(self._name)
         if payload is None:
             return {}
@@ -36,5 +36,5 @@ class AnswerCache:
         return value if isinstance(value, dict) else {}
 
     def write(self, value: dict[str, Any]) -> None:
-        """Keep `value`; readers in other processes see the old entry or the whole new one."""
+        """Store `value`; readers in other processes see the old entry or the whole new one."""
         _CACHE.store(self._name, json.dumps(value).encode())

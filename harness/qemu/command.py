@@ -1,4 +1,4 @@
-"""The QEMU command line of a machine configuration, each option that is not plain with its reason."""
+"""The QEMU command line of a machine configuration, with the reason of each option that is not obvious."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=de
 class Endpoints:
     """Where the machine's memory, images and connections come from: inherited descriptors, or files for a person.
 
-    Every string goes into an option as it is.
+    Every string is part of an option.
     """
 
     ram: str  # the -object that is "ram"
@@ -58,7 +58,7 @@ def qemu_arguments(config: MachineConfig, cpu: str, ends: Endpoints, *, sandbox:
     arguments += [
         # One write to port 505h stops the machine at that instruction and sends a QMP event (docs/specs/pvpanic).
         # A guest that resets itself or powers off is held too, with its registers as they were, and the SHUTDOWN
-        # event has the cause; without this a triple fault would silently boot again.
+        # event has the cause; without this the guest would boot again after a triple fault, without a report.
         "-device", "pvpanic",
         "-action", f"panic=pause,reboot=shutdown,shutdown={_on_shutdown(config, ends)}",
         *ends.qmp,
@@ -68,7 +68,7 @@ def qemu_arguments(config: MachineConfig, cpu: str, ends: Endpoints, *, sandbox:
     if ends.interrupt_log is not None:
         arguments += ["-d", "int", "-D", ends.interrupt_log]
     if ends.paused:
-        # QMP events before the negotiation are lost; so nothing happens before it.
+        # QMP events before the negotiation are lost, so the machine starts paused.
         arguments.append("-S")
     if sandbox:
         # The guest is not trusted: no new processes, no privileges (seccomp).
@@ -109,7 +109,7 @@ def _on_shutdown(config: MachineConfig, ends: Endpoints) -> str:
 
 def _accelerator(config: MachineConfig) -> str:
     if config.target.accelerator == "tcg":
-        # MiB of translated code before QEMU begins anew. It would keep a GiB, which a warm machine fills run by run.
+        # MiB of translated code before QEMU discards it. The default is a GiB, which a warm machine fills run by run.
         # Threads of several processors would mix the lines of their log.
         return "tcg,tb-size=64" + (",thread=single" if config.interrupt_log else "")
     return config.target.accelerator

@@ -1,4 +1,4 @@
-"""COM1: a bounded log of the guest's output, and a pexpect spawn to read it and to answer."""
+"""COM1: a bounded log of the guest's output, and a pexpect spawn to read it and to send to the guest."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ConsoleLog:
         return self.total - len(self._head) - min(len(self._tail), _TAIL)
 
     def content(self) -> bytes:
-        """Everything kept, with a line in the place of what is not."""
+        """The bytes of the log, with a line in place of those that were dropped."""
         with self.changed:
             gap = f"\n[... {self.dropped} bytes dropped ...]\n".encode() if self.dropped else b""
             return bytes(self._head) + gap + bytes(self._tail[-_TAIL:])
@@ -107,7 +107,7 @@ class Console:
                 return
             self.log.append(data)
             if len(data) < 1 << 18:
-                return  # a flood must not keep the loop from everything else
+                return  # a flood must not block the event loop
 
     def pull(self) -> None:
         """Bring the log up to date."""
@@ -129,7 +129,7 @@ class Console:
         return self._printout is not None and self.log.total >= Printout.SIZE
 
     def restart(self) -> None:
-        """Begin the log of a new run: drop what the last one left unread."""
+        """Begin the log of a new run: drop unread bytes of the last one."""
         if self._printout is None:
             self.pull()
         else:

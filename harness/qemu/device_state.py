@@ -34,7 +34,7 @@ def device_state(machine: Machine) -> dict[str, bytes]:
         receiver.start()
         status: dict[str, Any] = {}
         try:
-            # RAM is a file that the host has already.
+            # RAM is a file that is mapped here.
             machine.qmp("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}])
             machine.qmp("migrate", uri=f"unix:{address}")
             allowance = machine.allowance(_PATIENCE_S)
@@ -48,7 +48,7 @@ def device_state(machine: Machine) -> dict[str, bytes]:
             raise VmStateError(f"QEMU does not send the state of this machine: {error.description}") from error
         finally:
             if status.get("status") != "completed":
-                listener.shutdown(socket.SHUT_RDWR)  # QEMU may never have come
+                listener.shutdown(socket.SHUT_RDWR)  # QEMU may never have connected
             receiver.join()
         if status["status"] != "completed":
             raise VmStateError(f"QEMU did not send the state of this machine: {status.get('error-desc', status)}")
@@ -73,7 +73,7 @@ def _listening() -> Iterator[tuple[socket.socket, str]]:
 def _receive(listener: socket.socket, stream: bytearray) -> None:
     try:
         connection, _ = listener.accept()
-    except OSError:  # shut down: QEMU never came
+    except OSError:  # shut down: QEMU never connected
         return
     with connection:
         while chunk := connection.recv(_CHUNK):

@@ -1,4 +1,4 @@
-"""What a probe may name in `needs=[…]`, and the QEMU options that bring it."""
+"""What a probe may name in `needs=[…]`, and the QEMU options that add it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PCI: tuple[MachineType, ...] = ("pc", "q35")
 _ALL: tuple[MachineType, ...] = ("microvm", "pc", "q35")
 _MIB = 1 << 20
 
-# A raw disk in an inherited memory file. locking=off: nobody else can open what has no name. The throttle group lets
-# all through until the host sets limits (`qom-set /objects/{id}-limits limits`): then the medium is slow, which a test
-# of what goes on meanwhile needs, and a machine that stops completes what is outstanding.
+# A raw disk in an inherited memory file. locking=off: no other process can open a file without a name. The throttle
+# group has no limits until the host sets them (`qom-set /objects/{id}-limits limits`): then the medium is slow, for
+# tests of what happens during a request. A machine that stops completes what is outstanding.
 _DISK = (
     "-object", "throttle-group,id={id}-limits",
     "-blockdev", "driver=file,node-name={id}-file,filename={backing},locking=off",
@@ -56,7 +56,7 @@ class Device:
     kvm_machine_options: tuple[str, ...] = ()
     resets: bool = True  # False: QEMU gives it no reset method, so a machine that has it serves one run only
     first: bool = False  # must come before the devices that it serves
-    in_virtual_time: bool = False  # nothing that it does takes the host's time: no disk, no network, no thread
+    in_virtual_time: bool = False  # not host-paced: no disk, no network, no thread
 
     @property
     def platforms(self) -> tuple[MachineType, ...]:
@@ -69,7 +69,7 @@ class Device:
 
 
 def _pci(name: str, model: str, options: str = "") -> tuple[str, str]:
-    """A PCI device in its own slot, so that a program knows its address and its INTx pin before it runs."""
+    """A PCI device in its own slot, so that its address and its INTx pin are known before the program runs."""
     return "-device", f"{model},id={{id}},addr={PCI_SLOTS[name]:#x}{options}"
 
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Engine:
-    """An asyncio loop in a daemon thread, and the way in from synchronous code."""
+    """An asyncio loop in a daemon thread, and the entry from synchronous code."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
@@ -33,9 +33,9 @@ class Engine:
         self.loop.run_forever()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` in the loop's thread and give its result.
+        """Run `coroutine` in the loop's thread and return its result.
 
-        An interrupt here cancels it there, and is raised when it has ended: what it used is free then.
+        An interrupt cancels the coroutine, and is raised when that has ended and released its resources.
         """
         if threading.current_thread() is self._thread:
             coroutine.close()

@@ -23,11 +23,11 @@ __all__ = [
 
 
 class QemuError(Exception):
-    """Any failure of QEMU or of our talk with it: the harness broke, not the guest."""
+    """Any failure of QEMU or of the connection to it; not a failure of the guest."""
 
 
 class QemuNotFound(QemuError):  # noqa: N818
-    """A program that we need is not on this host."""
+    """A program that the harness needs is not on this host."""
 
     def __init__(self, program: str, hint: str) -> None:
         self.program = program
@@ -56,29 +56,29 @@ class QemuStartError(QemuError):
         self.from_outside = ended_from_outside(returncode, stderr)
         # in one line, without the command line
         self.summary = f"{what} {shortened(stderr)}" if stderr.strip() or what.endswith(":") else what
-        said = stderr.strip() or "(nothing on stderr)"
-        super().__init__(f"{what}\n{said}\nThe command line was:\n{command_line}")
+        output = stderr.strip() or "(nothing on stderr)"
+        super().__init__(f"{what}\n{output}\nThe command line was:\n{command_line}")
 
 
 class QemuDied(QemuError):  # noqa: N818
-    """The QEMU process ended while we still needed it."""
+    """The QEMU process ended while it was needed."""
 
     def __init__(self, returncode: int | None, stderr: str, doing: str = "") -> None:
         self.returncode = returncode
         self.stderr = stderr
-        said = f"\n{stderr.strip()}" if stderr.strip() else ""
+        output = f"\n{stderr.strip()}" if stderr.strip() else ""
         while_ = f" during {doing}" if doing else ""
-        super().__init__(f"QEMU {describe_exit(returncode)}{while_}{said}")
+        super().__init__(f"QEMU {describe_exit(returncode)}{while_}{output}")
 
 
 class QemuHung(QemuDied):
     """QEMU answered no command for so long that it was killed: its main loop hangs, or the host does not run it."""
 
     def __init__(self, returncode: int | None, stderr: str, doing: str, why: str) -> None:
-        """`why` goes on where the sentence "it did not answer COMMAND" ends."""
+        """`why` completes the sentence "it did not answer COMMAND"."""
         super().__init__(returncode, stderr, doing)
-        said = f"\n{stderr.strip()}" if stderr.strip() else ""
-        self.args = (f"QEMU hangs: it did not answer {doing} {why}, and was killed{said}",)
+        output = f"\n{stderr.strip()}" if stderr.strip() else ""
+        self.args = (f"QEMU hangs: it did not answer {doing} {why}, and was killed{output}",)
 
 
 class QmpCommandError(QemuError):
@@ -92,14 +92,14 @@ class QmpCommandError(QemuError):
 
 
 class GuestTimeout(QemuError):  # noqa: N818
-    """The guest gave no sign of its end within the time it had."""
+    """The guest did not signal its end within its time."""
 
 
 _LONGEST_LINE = 300  # characters of a line that an error shows
 
 
 class DumpError(QemuError):
-    """A state dump holds a line that we do not know: shown, never guessed."""
+    """A state dump has a line of an unknown form, which the message shows."""
 
     def __init__(self, what: str, line: str, text: str, expected: str = "") -> None:
         self.line = line
@@ -138,10 +138,10 @@ _TERMINATING = re.compile(r"(?m)^\S+: terminating on signal \d+")
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
-def ended_from_outside(returncode: int | None, said: str) -> bool:
+def ended_from_outside(returncode: int | None, stderr: str) -> bool:
     """Whether another process ended QEMU by a signal, rather than QEMU or its guest by a fault.
 
-    `returncode` as `subprocess` gives it; `said`: QEMU's standard error. QEMU exits in order on SIGINT, SIGHUP and
+    `returncode` as `subprocess` gives it; `stderr`: QEMU's standard error. QEMU exits in order on SIGINT, SIGHUP and
     SIGTERM, and names the signal there (qemu_kill_report() of QEMU's softmmu/runstate.c).
     """
-    return returncode in [-number for number in _FROM_OUTSIDE] or bool(_TERMINATING.search(said))
+    return returncode in [-number for number in _FROM_OUTSIDE] or bool(_TERMINATING.search(stderr))

@@ -1,4 +1,4 @@
-"""What a QEMU binary can do on this host, found by doing it and remembered per binary."""
+"""The features of a QEMU binary on this host, found by running it; cached for each binary."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ _ROM = (b"\xf4" * 0xFFF0 + _SIGNAL).ljust(0x10000, b"\xf4")
 
 @dataclass(frozen=True)
 class Features:
-    """What the binary has built in."""
+    """The features that are built into the binary."""
 
     program: str
     version: str
     machines: frozenset[str]
-    types: frozenset[str]  # those of the QOM types that our devices need, which it has
+    types: frozenset[str]  # the QOM types that it has, of those that our devices need
     sandbox: bool
 
 
@@ -70,21 +70,20 @@ class Trial:
 
 
 def features(program: str) -> Features:
-    """What that QEMU has built in. Raises QemuStartError where it is none."""
+    """The features of that QEMU. Raises QemuStartError where the program is not QEMU."""
     return _features(_identity(program))
 
 
 def trial(program: str, accelerator: Accelerator, machine: MachineType = "q35") -> Trial:
-    """Whether a guest really runs on that QEMU with that accelerator on this host."""
+    """Run a guest on that QEMU with that accelerator, to find out whether this host can."""
     if accelerator == "kvm" and (reason := _kvm_closed()) is not None:
         return Trial(_CPU_MODELS["kvm"][0], reason)
     return _trial(_identity(program), accelerator, machine)
 
 
 def hold_version(program: str, version: str) -> None:
-    """Raise QemuError where the program that was started is of another version than its features are of.
-
-    What was known of it is forgotten: the next run finds out anew.
+    """Raise QemuError where the program that was started has another version than its cached features. The cached
+    features are dropped, so that the next run reads them again.
     """
     known = features(program).version
     if version != known:
@@ -92,7 +91,7 @@ def hold_version(program: str, version: str) -> None:
         _trial.cache_clear()
         raise QemuError(
             f"{program}: was QEMU {known} when it was first started, and is {version} now, so that this run would be "
-            "judged as one of the wrong version. To fix: run again"
+            "judged with the features of another version. To fix: run again"
         )
 
 
@@ -146,7 +145,7 @@ def _identity(program: str) -> tuple[str, int, int]:
 
 
 def _answers(topic: str, identity: tuple[str, int, int], *more: object) -> AnswerCache | None:
-    """What is remembered of the program between processes; nothing of a script, which may start another QEMU today."""
+    """The cache entry of the program; empty for a script, which may start another QEMU each time."""
     with Path(identity[0]).open("rb") as file:
         binary = file.read(len(_ELF)) == _ELF
     return AnswerCache(topic, [*identity, *more]) if binary else None
@@ -196,7 +195,7 @@ async def _ask(program: str, *, sandbox: bool) -> Features:
             machines: Any = await monitor.execute("query-machines")
             types = set()
             for name in _TYPES:
-                # One by one: `qom-list-types` loads every module, and dies where one is of another build.
+                # One by one: `qom-list-types` loads every module, and ends where one is of another build.
                 try:
                     await monitor.execute("device-list-properties", {"typename": name})
                     types.add(name)
@@ -257,17 +256,18 @@ def _kvm_closed() -> str | None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        return f"/dev/kvm is there but does not answer as KVM: {error.strerror}"
-    return None if version == 12 else f"/dev/kvm speaks version {version} of the KVM API; 12 is the only stable one"
+        return f"/dev/kvm exists but is not KVM: {error.strerror}"
+    return None if version == 12 else f"/dev/kvm has version {version} of the KVM API. Expected: 12, the stable one"
 
 
 @cache
 def _trial(identity: tuple[str, int, int], accelerator: Accelerator, machine: MachineType) -> Trial:
-    # What KVM does depends on the kernel and on the processor under it as well.
+    # The result for KVM also depends on the kernel and on the processor.
     memory = _answers("trial", identity, accelerator, machine, platform.release(), _processor())
     found = memory.read() if memory else {}
     try:
-        if found["reason"] is None:  # the cause of a failure may be gone (a module loaded, a right given): try again
+        # the cause of a failure may have been removed (a module loaded, a permission given): try again
+        if found["reason"] is None:
             return Trial(str(found["cpu"]), None)
     except (KeyError, TypeError):
         pass
@@ -311,8 +311,8 @@ async def _held(config: MachineConfig, sandbox: bool) -> AsyncIterator[Monitor]:
 
 
 def _in_short(error: QemuError) -> str:
-    said = error.stderr.strip() if isinstance(error, QemuStartError) else str(error)
-    return shortened(said) if said else one_line(str(error))
+    text = error.stderr.strip() if isinstance(error, QemuStartError) else str(error)
+    return shortened(text) if text else one_line(str(error))
 
 
 @cache

@@ -62,7 +62,7 @@ def _from_descriptor(path: Path, machine: str) -> FirmwareFiles | None:
         template = mapping.get("nvram-template")
         variables = Path(template["filename"]) if template is not None else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # a broken descriptor is not ours to judge; others may do
+        return None  # a broken descriptor is ignored; another one may be usable
     if not code.is_file() or (variables is not None and not variables.is_file()):
         return None
     return FirmwareFiles(code, variables)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["all_off", "asleep_for_good", "wait_while_awake"]
 
 _LOOKS_S = (0.1, 0.4, 1.5)  # seconds of each wait after which the processors are examined
-_IDLE = 0.1  # of a wait: with a timer left QEMU takes more of it, since virtual time jumps from one to the next
+_IDLE = 0.1  # of a wait: with a timer left QEMU uses more of it, because virtual time jumps from one to the next
 _MASKED = 1 << 16
-_WAKING = (2, 4, 5)  # delivery modes that IF does not hold back: SMI, NMI, INIT
+_WAKING = (2, 4, 5)  # delivery modes that IF does not block: SMI, NMI, INIT
 
 Dump = Callable[[str], Awaitable[str]]
 
@@ -34,7 +34,7 @@ def asleep_for_good(cpus: Sequence[CpuRegisters], lapics: Sequence[LapicState], 
     """Whether no line can wake a processor any more.
 
     LINT1 is left out: of QEMU's sources only the command `inject-nmi` pulses it, and the host waits. Messages of
-    devices are not examined: where all devices work in virtual time nothing is under way any more in an idle QEMU.
+    devices are not examined: where all devices work in virtual time, an idle QEMU has no message outstanding.
     """
     if not all_off(cpus) or any(cpu.smm for cpu in cpus):
         return False
@@ -68,7 +68,7 @@ async def wait_while_awake(monitor: Monitor, dump: Dump, timeout: float) -> Stop
 
 
 async def _for_good(monitor: Monitor, dump: Dump) -> bool:
-    """Examine the processors twice: between the two QEMU's main loop has run all that is due."""
+    """Examine the processors twice: between the two, QEMU's main loop has run everything that is due."""
     try:
         first = await dump("info registers -a")
         cpus = parse_registers(first)
@@ -77,5 +77,5 @@ async def _for_good(monitor: Monitor, dump: Dump) -> bool:
         lapics = [parse_lapic(await dump(f"info lapic {cpu.cpu}")) for cpu in cpus]
         ioapics = parse_ioapics(await dump("info pic"))
         return asleep_for_good(cpus, lapics, ioapics) and await dump("info registers -a") == first and monitor.running
-    except QemuError:  # a dump that is not understood, or a QEMU that ends meanwhile: the wait goes on
+    except QemuError:  # a dump that cannot be parsed, or a QEMU that ends meanwhile: the wait continues
         return False

@@ -13,7 +13,7 @@ __all__ = ["Inspection"]
 
 
 class Inspection(ABC):
-    """The questions to a machine that takes QMP commands and lines of the human monitor."""
+    """Queries to a machine over QMP and the human monitor."""
 
     @abstractmethod
     def qmp(self, command: str, **arguments: object) -> Any:
@@ -21,10 +21,10 @@ class Inspection(ABC):
 
     @abstractmethod
     def hmp(self, line: str, cpu: int | None = None) -> str:
-        """One line of the human monitor; gives what it prints."""
+        """Execute one line of the human monitor; returns its output."""
 
     def physical(self, address: int, length: int) -> bytes:
-        """Bytes at a physical address as a device answers them (`xp`): dword reads, such as MMIO wants.
+        """Bytes at a physical address as a device answers them (`xp`): by dword reads, as MMIO requires.
 
         Address and length in bytes, multiples of 4. The local APIC's page reads 0 from here. Raises QemuError where
         nothing answers.

@@ -18,9 +18,9 @@ __all__ = ["Delivery", "InterruptLog", "LogParser"]
 
 _WHAT = "the interrupt log"
 _LIMIT = 100_000
-"""Deliveries of one run that are kept."""
+"""Deliveries of one run that are stored at most."""
 _LINE = 4096
-"""Bytes of a line that are read: far more than a line has."""
+"""Bytes of a line that are read; a line is much shorter."""
 _TR = re.compile(rb"TR =([0-9a-f]{4}) ")
 
 
@@ -32,14 +32,14 @@ class Delivery(DeliveryLine):
 
 
 class LogParser:
-    """Reads the log as it comes, in time that grows with its length alone."""
+    """Parses the log as it arrives, in time proportional to its length."""
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
         self.total = 0
-        self.problem = ""  # the first line that is not understood
+        self.problem = ""  # the first line that could not be parsed
         self._rest = b""
-        self._head: DeliveryLine | None = None  # a delivery whose TR has not come yet
+        self._head: DeliveryLine | None = None  # a delivery whose TR has not been read yet
 
     def feed(self, data: bytes) -> None:
         """Add what came in."""
@@ -62,7 +62,7 @@ class LogParser:
             self._head = None
 
     def complete(self) -> tuple[Delivery, ...]:
-        """All deliveries, in order. Raises DumpError where a line was not understood, or one is missing."""
+        """All deliveries, in order. Raises DumpError where a line could not be parsed, or one is missing."""
         if self.problem or self._head is not None:
             expected = f"{FORMAT}, then the registers with TR"
             cut_off = f"delivery {self._head.number}, without its registers" if self._head is not None else ""
@@ -92,7 +92,7 @@ class InterruptLog:
         return f"/proc/self/fd/{self.descriptor}"
 
     def watch(self) -> None:
-        """Read from now on whatever comes, so that QEMU never waits for long."""
+        """Read continuously from now on, so that QEMU never waits for long."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._reader, self._read)
 
@@ -114,7 +114,7 @@ class InterruptLog:
             self._loop = None
 
     def restart(self) -> None:
-        """A new run begins: forget what the last one left. The guest must be stopped."""
+        """A new run begins: drop the log of the last one. The guest must be stopped."""
         if self._loop is not None:
             self._read()
         self._parser = LogParser()

@@ -84,7 +84,7 @@ class Machine(MachineProcess):
             engine().run(cls._launch(made, resources, program, cpu, arguments, pieces, timeout))
             hold_version(program, made[0]._monitor.version)
         except BaseException:
-            for machine in made:  # an interrupt may come when all is done
+            for machine in made:  # an interrupt may come after the start
                 machine.kill()
             resources.close()
             raise
@@ -118,9 +118,9 @@ class Machine(MachineProcess):
         guest_reset: GuestReset = "stop",
         until_asleep: bool = False,
     ) -> Stop:
-        """Reset the machine where it has run, write `place`, let it run and wait: a whole run in one go.
+        """Reset the machine where it has run, write `place`, let it run and wait: a whole run in one call.
 
-        `timeout` in seconds. Gives a Stop; TIMEOUT leaves the guest running. `until_asleep`: see `wait_stop`.
+        `timeout` in seconds. Returns a Stop; TIMEOUT leaves the guest running. `until_asleep`: see `wait_stop`.
         """
         return self._do(self._run_once(place, timeout, guest_reset, until_asleep))
 
@@ -137,7 +137,7 @@ class Machine(MachineProcess):
         return await self._wait_stop(timeout, until_asleep)
 
     def prepare(self) -> None:
-        """Begin the reset that the next run needs, and come back at once: it then costs that run nothing.
+        """Begin the reset that the next run needs, and return at once: the reset then costs that run no time.
 
         Take the evidence of the last run first; only RAM outlives it. Every other method waits for its end.
         """
@@ -170,7 +170,8 @@ class Machine(MachineProcess):
     def clear(self, keep: tuple[int, int] = (0, 0)) -> None:
         """Zero guest RAM and every disk, as a fresh machine has them, but for the bytes from `keep[0]` to `keep[1]`.
 
-        The guest must be stopped, and must write code anew before it runs any: TCG does not see what the host changes.
+        The guest must be stopped, and must write code again before it executes it: TCG does not see changes by the
+        host.
         """
         start, end = keep
         page_end = -(-end // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -181,7 +182,7 @@ class Machine(MachineProcess):
             disk.clear()
 
     def resume(self, guest_reset: GuestReset | None = None) -> None:
-        """Let the guest run on. `guest_reset` changes what its own reset does; `None` leaves that."""
+        """Let the guest continue. `guest_reset` changes the effect of its own reset; `None` does not."""
         self._do(self._resume(guest_reset))
 
     async def _resume(self, guest_reset: GuestReset | None) -> None:
@@ -195,7 +196,7 @@ class Machine(MachineProcess):
         self._do(self._monitor.on_guest_reset(what))
 
     def wait_stop(self, timeout: float = 10.0, *, until_asleep: bool = False) -> Stop:
-        """Wait until the guest stops, `timeout` seconds at most: then the Stop is TIMEOUT and the guest runs on.
+        """Wait until the guest stops, `timeout` seconds at most: then the Stop is TIMEOUT and the guest continues.
 
         `until_asleep`: no longer than until the guest can never run again, where virtual time shows that.
         """
@@ -228,7 +229,7 @@ class Machine(MachineProcess):
 
     @property
     def guest_resets(self) -> tuple[str, ...]:
-        """Why the guest reset itself in this run, each time, where that did not hold it."""
+        """The reason of each reset by the guest in this run that did not stop the machine."""
         return tuple(self._monitor.guest_resets)
 
     @property
@@ -244,14 +245,14 @@ class Machine(MachineProcess):
         return self._do(self._monitor.execute(command, named))
 
     def hmp(self, line: str, cpu: int | None = None) -> str:
-        """One line of the human monitor; gives what it prints, lines ended by a plain newline."""
+        """Execute one line of the human monitor; returns its output, with newlines."""
         arguments: dict[str, object] = {"command-line": line}
         if cpu is not None:
             arguments["cpu-index"] = cpu
         answer = self._do(self._monitor.execute("human-monitor-command", arguments))
         return str(answer).replace("\r\n", "\n")
 
-    # ---- what the guest did ----
+    # ---- the state of the guest ----
 
     @property
     def ram(self) -> memoryview:
@@ -276,7 +277,8 @@ class Machine(MachineProcess):
         return str((await self._monitor.execute_all([_REGISTERS], then))[0]).replace("\r\n", "\n")
 
     def stop_evidence(self) -> tuple[bytes, tuple[CpuRegisters, ...]]:
-        """What each run needs at its stop, together: `serial_output()` and `registers()`. Raises as they do."""
+        """The evidence that each run needs at its stop, together: `serial_output()` and `registers()`. Raises as they
+        do."""
         output, dump = self._stop_evidence or self._do(self._take_stop_evidence())
         return output, parse_registers(dump)
 
@@ -304,11 +306,11 @@ class Machine(MachineProcess):
         return self._console.spawn
 
     def serial_overflow(self) -> int | None:
-        """How many bytes of COM1 were kept, where the guest sent more in this run and the rest was dropped."""
+        """The number of stored bytes of COM1, where the guest sent more in this run and the rest was dropped."""
         return self._console.log.total if self._console.overflowed else None
 
     def serial_output(self) -> bytes:
-        """What the guest sent to COM1 in this run; of a flood, the beginning and the end."""
+        """The guest's output on COM1 in this run; of a flood, the beginning and the end."""
         return self._do(self._output())
 
     async def _output(self) -> bytes:
@@ -353,7 +355,7 @@ class Machine(MachineProcess):
 
 
 async def _close(monitor: Monitor, console: Console, resources: Resources) -> None:
-    """End QEMU, and give back all that was held for it."""
+    """End QEMU, and release its resources."""
     await monitor.process.end()
     await monitor.close()
     console.close()

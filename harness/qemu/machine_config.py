@@ -1,4 +1,4 @@
-"""What must be equal for two runs to share one machine."""
+"""The configuration of a machine: two runs with equal ones may share it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MachineConfig:
         if not 1 <= self.cpus <= 255:
             raise TargetError(f"cpus = {self.cpus} is not in 1..255")
         if self.boot not in get_args(Boot):
-            raise TargetError(f"boot = {self.boot!r} is not known; write one of {', '.join(get_args(Boot))}")
+            raise TargetError(f"boot = {self.boot!r} is not known. Expected: one of {', '.join(get_args(Boot))}")
         if self.interrupt_log and self.target.accelerator != "tcg":
             raise TargetError(f"{self.target.name}: only TCG has an interrupt log")
         if self.target.machine == "microvm" and self.boot in ("disk", "firmware"):
@@ -48,7 +48,7 @@ class MachineConfig:
 
     @property
     def host_paced(self) -> bool:
-        """Whether something in it works in the host's time, so that virtual time must not run ahead of it."""
+        """Whether a part of it is host-paced, so that virtual time must not run ahead of it."""
         return self.interactive or bool(self.extra_args) or not all(device.in_virtual_time for device in self.devices)
 
     @property
@@ -60,12 +60,12 @@ class MachineConfig:
         """Why a machine of this configuration serves one run only, or `None`."""
         if self.boot != "rom":
             return (
-                f"it boots by {self.boot}, and firmware resets the machine by itself when it boots again, which "
-                "cannot be distinguished from a guest's own reset; launch a new machine"
+                f"it boots by {self.boot}, and the firmware resets the machine when it boots again, which "
+                "cannot be distinguished from a guest's own reset. To fix: launch a new machine"
             )
         for device in self.devices:
             if not device.resets:
-                return f"QEMU's {device.name} keeps state of the last run over a reset; launch a new machine"
+                return f"QEMU's {device.name} keeps state of the last run over a reset. To fix: launch a new machine"
         return None
 
     def missing(self) -> str | None:

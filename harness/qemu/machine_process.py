@@ -62,12 +62,13 @@ class MachineProcess(Inspection):
 
     @property
     def lost_idle(self) -> bool:
-        """Whether QEMU ended after an earlier run, before the guest of this one executed: it is not to blame."""
+        """Whether QEMU ended after an earlier run, before the guest of this one executed: the guest did not cause
+        it."""
         return self._monitor.used and not self._monitor.executed and not self.alive
 
     @property
     def deprivation(self) -> Deprivation:
-        """How the host held QEMU up while the guest of this run executed."""
+        """How the host delayed QEMU while the guest of this run executed."""
         return self._monitor.process.scheduling.so_far()
 
     def stderr(self) -> str:
@@ -76,7 +77,7 @@ class MachineProcess(Inspection):
 
     @property
     def command_line(self) -> str:
-        """The command line as a person can paste it; `export` writes the files that it names."""
+        """The command line, ready to paste; `export` writes the files that it names."""
         return command_line(self._program, self._resources, self._cpu, self._placed)
 
     def export(self, folder: Path) -> str:

@@ -12,7 +12,7 @@ __all__ = ["MemoryFile", "map_sealed"]
 def map_sealed(descriptor: int, size: int) -> mmap.mmap:
     """Give a memory file its size, for good, and map it."""
     os.ftruncate(descriptor, size)
-    # A file that shrank under the mapping would end us with SIGBUS; one that grew would fill the host.
+    # A file that shrank under the mapping would cause SIGBUS; one that grew could fill the host's memory.
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return mmap.mmap(descriptor, size)
 
@@ -39,5 +39,5 @@ class MemoryFile:
             self._map.madvise(mmap.MADV_REMOVE, start, stop - start)
 
     def close(self) -> None:
-        """Close the descriptor. The mapping lives on as long as somebody holds a view of it."""
+        """Close the descriptor. The mapping exists as long as a view of it does."""
         os.close(self.descriptor)

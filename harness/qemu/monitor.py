@@ -1,4 +1,5 @@
-"""QMP to one QEMU process, and what its events mean for the guest. Everything here runs in the engine's thread."""
+"""QMP to one QEMU process, and the state of the guest that follows from its events. Everything here runs in the
+engine's thread."""
 
 from __future__ import annotations
 
@@ -36,10 +37,10 @@ _SPOILS = b',"":0}'  # ends a command with a member that none has (QMP specifica
 class _Client(QMPClient):
     """A QMP client for short round trips.
 
-    QEMU reads its monitor byte by byte, in about 4 µs each, so that the bytes of a command are most of what it costs.
-    Identifiers are short; several commands go out before the first answer is waited for; and of a command that is
-    likely to come next QEMU gets all but the last byte while it has time. If another one comes, what was begun ends as
-    a message that QEMU refuses. Messages are formatted for the log only when somebody reads it.
+    QEMU reads its monitor byte by byte, in about 4 µs each, which is most of the cost of a command.
+    Identifiers are short; several commands go out before the first answer is waited for; and all bytes but the last one
+    of the most likely next command are sent in advance. If another command comes, the incomplete one is ended so that
+    QEMU refuses it. Messages are formatted for the log only where the log is read.
     """
 
     def __init__(self, name: str) -> None:
@@ -48,9 +49,9 @@ class _Client(QMPClient):
         self._spoilt: set[object] = set()  # identifiers of those that QEMU refuses
 
     async def execute_all(self, commands: Sequence[Command], then: Command | None = None) -> list[object]:
-        """Execute the commands in order; gives their answers. Raises ExecuteError for the first that fails.
+        """Execute the commands in order; returns their results. Raises ExecuteError for the first that fails.
 
-        `then`: the command that comes next, if all goes well; any other may come instead.
+        `then`: the most likely next command; any other may follow.
         """
         writer = self._writer
         assert writer is not None
@@ -67,7 +68,7 @@ class _Client(QMPClient):
         for command in commands[len(messages) :]:
             messages.append(self._message(command))
             data += bytes(messages[-1])
-        identities: list[Any] = [message["id"] for message in messages]  # qemu.qmp's own are texts, which are longer
+        identities: list[Any] = [message["id"] for message in messages]  # those of qemu.qmp are longer
         try:
             for identity in identities:
                 self._pending[identity] = asyncio.Queue(maxsize=1)
@@ -109,14 +110,15 @@ class Monitor:
     def __init__(self, process: QemuProcess) -> None:
         self.process = process
         self.patience = 30.0  # seconds in which QEMU must answer a command
-        self._hung = ""  # it did not, and was killed for it: why
+        self._hung = ""  # why it was killed, where it did not answer
         self.running = False
         self.executed = False  # the guest has run since power-on or reset: a RESUME event came
         self.used = False  # a guest ran, and was reset
         self.fresh = True  # not run since power-on or reset
         self.resets = 0  # by us
-        self.guest_resets: list[str] = []  # reasons of the resets that a guest did and that did not hold it, this run
-        self.events: list[Mapping[str, Any]] = []  # of this run, as QMP gave them
+        # reasons of the resets by the guest that did not stop the machine, in this run
+        self.guest_resets: list[str] = []
+        self.events: list[Mapping[str, Any]] = []  # of this run, as QMP sent them
         self._client = _Client(f"pid{process.pid}")
         # One of ours in the log is enough: qemu.qmp reports each end of a connection as an error.
         logging.getLogger(f"qemu.qmp.protocol.pid{process.pid}").addFilter(_only_debug)
@@ -195,7 +197,7 @@ class Monitor:
         return (await self.execute_all([(command, arguments)]))[0]
 
     async def execute_all(self, commands: Sequence[Command], then: Command | None = None) -> list[Any]:
-        """QMP commands in order, sent together; gives their answers. Raises as `execute`, and QemuHung.
+        """Execute QMP commands, sent together, in order; returns their results. Raises as `execute`, and QemuHung.
 
         `then`: the command that most likely comes next.
         """
@@ -230,7 +232,7 @@ class Monitor:
         await asyncio.wait({self.process.exited}, timeout=5)
 
     async def resume(self, then: Command | None = None) -> None:
-        """Let the guest run on. Raises QemuDied where the process is gone already.
+        """Let the guest continue. Raises QemuDied where the process is gone already.
 
         `then`: the command that most likely comes next.
         """
@@ -253,7 +255,7 @@ class Monitor:
         await self.execute("stop")
 
     async def on_guest_reset(self, what: GuestReset) -> None:
-        """Choose what a guest's own reset does from now on."""
+        """Set the effect of a reset by the guest from now on."""
         if (what == "stop") != (self._guest_reset == "stop"):
             await self.execute_all([_HOLD if what == "stop" else _LIFT])
         self._guest_reset = what
@@ -269,7 +271,7 @@ class Monitor:
         return [_LIFT, _RESET, _HOLD] if self._guest_reset == "stop" else [_RESET]
 
     def forget(self) -> None:
-        """The run before is over: what happens from now on is not its guest's doing."""
+        """The last run is over: its guest does not cause what happens from now on."""
         self.used = self.used or self.executed
         self.executed = False
         self._sleep = ""
@@ -287,7 +289,7 @@ class Monitor:
         # Where a command fails first, the exception of this future is not retrieved.
         self._was_reset.add_done_callback(lambda future: future.cancelled() or future.exception())
         await self.execute_all(self._reset_commands(), _CONT)
-        # `cont` before the reset was done would run the old guest on for a moment.
+        # `cont` before the end of the reset would let the old guest continue for a moment.
         await self._wait_reset(self._was_reset)
         self._was_reset = None
         self.fresh = True
@@ -339,7 +341,7 @@ class Monitor:
             try:
                 await self._client.disconnect()
             except Exception:
-                pass  # how the connection ended is of no interest any more
+                pass  # how the connection ended does not matter here
 
 
 class _Patience:
@@ -350,9 +352,9 @@ class _Patience:
         self._allowance: Allowance | None = None
         self._loop = asyncio.get_running_loop()
         # The first check is that late: most commands are answered in a fraction of a millisecond.
-        self._timer = self._loop.call_later(min(monitor.patience, 0.25), self._look)
+        self._timer = self._loop.call_later(min(monitor.patience, 0.25), self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         monitor = self._monitor
         if self._allowance is None:
             self._allowance = Allowance(monitor.process.scheduling, monitor.patience)
@@ -360,7 +362,7 @@ class _Patience:
             denied = self._allowance.denied() if self._allowance.exhausted else ""
             monitor.give_up(denied or f"within {monitor.patience:g} s")
             return
-        self._timer = self._loop.call_later(self._allowance.step, self._look)
+        self._timer = self._loop.call_later(self._allowance.step, self._check)
 
     def cancel(self) -> None:
         """QEMU has answered."""

@@ -1,4 +1,4 @@
-"""Warm machines: one that stays up for each configuration, the least recently used one ended first."""
+"""Warm machines, one for each configuration; the least recently used one is ended first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class MachinePool:
 
     @contextmanager
     def lend(self, config: MachineConfig, rom: bytes) -> Iterator[Machine]:
-        """A machine of that configuration, warm if there is one. It is ended afterwards unless it was given to `keep`.
+        """A machine of that configuration, warm if there is one. It is ended afterwards unless `keep` was called with
+        it.
 
         Raises what `Machine.launch` raises.
         """
@@ -43,7 +44,7 @@ class MachinePool:
                 machine.kill()
 
     def keep(self, machine: Machine) -> None:
-        """This machine behaved: the next run of its configuration may have it."""
+        """The run ended in order: the next run of this configuration may use the machine."""
         self._idle[machine.config] = machine
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ class Printout:
         return ("-add-fd", f"fd={self.descriptor},set=1", "-chardev", f"file,id={name},path=/dev/fdset/1")
 
     def opened(self) -> None:
-        """QEMU has opened it, and made it empty: give it its size."""
+        """Set the size, after QEMU has opened and truncated the file."""
         self._map = map_sealed(self._file, self.SIZE)
 
     @property
@@ -44,9 +44,9 @@ class Printout:
         return b"" if self._map is None else self._map[start:end]
 
     def rewind(self) -> None:
-        """Begin anew; the guest must be stopped."""
+        """Return to the beginning; the guest must be stopped."""
         if self._map is not None and self.length > 1 << 20:
-            self._map.madvise(mmap.MADV_REMOVE)  # after a flood: give the memory back
+            self._map.madvise(mmap.MADV_REMOVE)  # after a flood: release the memory
         os.lseek(self.descriptor, 0, os.SEEK_SET)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One QEMU process: started so that it cannot outlive us, watched without polling."""
+"""One QEMU process: it cannot outlive the harness, and is watched without polling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.qemu.scheduling import Scheduling
 
 __all__ = ["QemuProcess"]
 
-_KEEP = 64 * 1024  # bytes of stderr kept, half from the beginning and half from the end
+_KEEP = 64 * 1024  # bytes of stderr that are stored, half from the beginning and half from the end
 
 
 class QemuProcess:
@@ -42,7 +42,7 @@ class QemuProcess:
                 stdout=writer,  # QEMU prints some things there (`-device help`); they never reach our own output
                 stderr=writer,
                 pass_fds=tuple(descriptors),
-                # Ctrl-C belongs to us: QEMU must not see it first and leave before its state is dumped.
+                # The harness handles Ctrl-C: QEMU must not get it first and exit before its state is dumped.
                 process_group=0,
             )
         except BaseException:
@@ -114,7 +114,8 @@ class QemuProcess:
                 pass
 
     async def end(self, patience: float = 0) -> int:
-        """Kill it, after `patience` seconds to end by itself, and wait until it is reaped; gives its return code."""
+        """Kill it, after up to `patience` seconds in which it may exit, and wait until it is reaped; returns its return
+        code."""
         if patience:
             await asyncio.wait({self.exited}, timeout=patience)
         self.kill()
@@ -122,13 +123,13 @@ class QemuProcess:
 
 
 def _guarded() -> list[str]:
-    """The words before the program that tie its life to ours.
+    """The words before the program that make it end with this process.
 
-    setpriv asks the kernel for SIGKILL when the forking thread ends. The parent may have ended before: so the
-    shell then checks its parent's pid, and goes on only if it is unchanged. Both only exec: the pid stays the same.
+    setpriv requests SIGKILL from the kernel when the forking thread ends. The parent may have ended before that, so the
+    shell then checks its parent's pid, and continues only if it is unchanged. Both only exec: the pid stays the same.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise QemuNotFound("setpriv", "It ties QEMU's life to ours. Install util-linux (2.33 or later).")
+        raise QemuNotFound("setpriv", "It ends QEMU when Trapgate ends. Install util-linux (2.33 or later).")
     check = 'test "$PPID" -eq "$0" && exec "$@"'
     return [setpriv, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", check, str(os.getpid())]

@@ -1,4 +1,4 @@
-"""A machine's command line as a person can paste it, and the files that go with it."""
+"""A machine's command line, ready to paste, and the files that it names."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def command_line(program: str, resources: Resources, cpu: str, placed: Pieces, *
 
 
 def export(folder: Path, program: str, resources: Resources, cpu: str, placed: Pieces) -> str:
-    """Write every file that the line names into `folder`, and give the line. Raises OSError."""
+    """Write every file that the line names into `folder`; returns the line. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in _files(resources, placed).items():
         (folder / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""Which commands of the monitor leave a machine changed after its next reset."""
+"""Finds monitor commands whose effect survives the next reset of the machine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _LEAVES_NOTHING = ("query-", "inject-nmi", "ringbuf-read", "info ", "x ", "x/", 
 
 
 def undone_by_reset(command: str) -> bool:
-    """Whether a QMP command, or a line of the human monitor, only reads, or does what a reset takes back.
+    """Whether a QMP command, or a line of the human monitor, only reads, or has effects that a reset undoes.
 
-    What the host set stays otherwise: a link that it took down is down for the next guest too.
+    Other effects persist: a link that the host took down is down for the next guest too.
     """
     return command.startswith(_LEAVES_NOTHING)

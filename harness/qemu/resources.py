@@ -1,4 +1,4 @@
-"""What a machine is made of on the host: memory files and socket pairs. None has a name in any file system."""
+"""The host's resources of a machine: memory files and socket pairs. None has a name in a file system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MIB = 1 << 20
 
 
 class Resources:
-    """Everything that one machine shares with us."""
+    """The resources that one machine shares with the harness."""
 
     def __init__(
         self,
@@ -99,11 +99,11 @@ class Resources:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """What QEMU inherits."""
+        """The descriptors that QEMU inherits."""
         return tuple(self._inherited)
 
     def endpoints(self) -> Endpoints:
-        """How QEMU reaches all this."""
+        """The paths under which QEMU opens the resources."""
         return Endpoints(
             ram=f"memory-backend-file,id=ram,size={self.config.target.memory_mib}M,mem-path={self.ram.path},share=on",
             qmp=("-chardev", f"socket,id=qmp,fd={self._qmp_peer.fileno()}", "-mon", "chardev=qmp,mode=control"),
@@ -122,7 +122,7 @@ class Resources:
         )
 
     def started(self) -> None:
-        """QEMU has its copies: close our copies of its ends, so that its end is seen as end-of-file."""
+        """Close our copies of QEMU's ends, after it has inherited them, so that its exit is seen as end-of-file."""
         for peer in self._peers:
             peer.close()
 

@@ -1,6 +1,6 @@
-"""Whether the host let a QEMU process run: according to Linux's /proc, waitid(2) and clocks.
+"""Measures whether the host let a QEMU process run, by Linux's /proc, waitid(2) and clocks.
 
-A guest that gives no sign, or that is late, is at fault only if its QEMU had a processor. All methods belong to one
+The silence or delay of a guest is a failure only if its QEMU had a processor. All methods belong to one
 thread at a time; none blocks, and each reading costs about one microsecond a thread of QEMU.
 """
 
@@ -16,9 +16,9 @@ from typing import Any
 __all__ = ["GRACE_S", "Allowance", "Deprivation", "Scheduling"]
 
 GRACE_S = 30.0
-"""Seconds for which we wait longer, at most, while the host does not run QEMU."""
+"""Seconds by which a wait is extended, at most, while the host does not run QEMU."""
 
-_SLICE_S = 0.25  # of a longer wait: what is counted at most of a time in which we ourselves did not run
+_SLICE_S = 0.25  # of a longer wait: the most that is counted of a time in which this process did not run
 _STAT = Path("/proc/stat")
 _STEAL = 8  # the column, with the processor's name as column 0
 _TICK_MS = 1e3 / os.sysconf("SC_CLK_TCK")
@@ -27,11 +27,11 @@ _THREADS = 16  # whose times are read: each costs a descriptor
 
 @dataclass(frozen=True)
 class Deprivation:
-    """What QEMU was denied while its guest ran. Times in milliseconds."""
+    """How the host delayed QEMU while its guest ran. Times in milliseconds."""
 
     stopped: bool = False  # by a signal or a debugger, for a while or still
     waiting_ms: float = 0.0  # of the thread that waited longest for a processor, summed up
-    suspended_ms: float = 0.0  # the whole host slept
+    suspended_ms: float = 0.0  # the whole host was suspended
     timers_ms: float = 0.0  # of `waiting_ms`, those of the thread in which the timers of QEMU's devices expire
     stolen_ms: float = 0.0  # of one processor by the hypervisor, where this host is a virtual machine
 
@@ -57,7 +57,7 @@ class Scheduling:
         self._pid = pid
         self._files: dict[int, int] = {}  # thread → descriptor of its schedstat
         self._start: dict[int, int] = {}
-        self.counts_steal = False  # reading it costs 50 microseconds: where the guest runs in real time
+        self.counts_steal = False  # reading it costs 50 microseconds: only where the guest runs in real time
         self._asleep = 0.0
         self._stolen: list[float] = []
         self._total = Deprivation()
@@ -129,14 +129,14 @@ class Scheduling:
     # ---- over the time in which the guest runs ----
 
     def clear(self) -> None:
-        """Forget the last run's."""
+        """Drop the values of the last run."""
         self._total = Deprivation()
         self._counting = False
 
     def begin(self) -> None:
         """The guest is about to run."""
         self.stopped_lately()
-        self._seen_stopped = False  # it did not matter then
+        self._seen_stopped = False  # it had no effect before
         self._asleep = _asleep()
         self._stolen = stolen_ms() if self.counts_steal else []
         self._start = {thread: waited for thread, (_, waited) in self.times().items()}
@@ -149,7 +149,7 @@ class Scheduling:
             self._counting = False
 
     def so_far(self) -> Deprivation:
-        """All that was denied since `clear`, while the guest ran."""
+        """The delays since `clear`, while the guest ran."""
         if not self._counting:
             return self._total
         start = self._start
@@ -194,14 +194,14 @@ def _asleep() -> float:
 
 
 class Allowance:
-    """So many seconds for QEMU to do something, counted only while the host lets it run, and us.
-
-    While the host does not, we wait for up to twice the time and `GRACE_S` seconds.
+    """A deadline for QEMU: seconds that count only while the host runs QEMU and this process. While the host does not,
+    the wait lasts for up to twice the time and `GRACE_S` seconds. All waits for QEMU use it.
     """
 
     def __init__(self, scheduling: Scheduling, seconds: float) -> None:
         self.seconds = seconds
-        self.used = 0.0  # of them
+        self.used = 0.0  # of the seconds
+
         self.ran = 0.0  # seconds of processor time that all threads of QEMU took meanwhile
         self.deprivation = Deprivation()
         self._waited = 0.0
@@ -216,18 +216,18 @@ class Allowance:
         return min(_SLICE_S, max(self.seconds - self.used, 0.001))
 
     def count(self) -> bool:
-        """Count what has passed since the last call; gives whether some of the allowance is left."""
+        """Count the time since the last call; returns whether some of the allowance is left."""
         step = self.step
         now = time.monotonic()
         passed, self._last = now - self._last, now
         lost = self._lost(passed)
-        # A time in which we did not run counts as one step: what QEMU did meanwhile we have not heard yet.
+        # A time in which this process did not run counts as one step: messages of QEMU may be unread.
         self._waited += min(passed, 4 * step)
         self.used += max(min(passed, step) * (1 - lost / passed) if passed else 0.0, 0.0)
         return self.used < self.seconds - 1e-6 and not self.exhausted
 
     def denied(self) -> str:
-        """What the host denied QEMU meanwhile, for a sentence about what QEMU did not do."""
+        """The delay by the host, as the end of a sentence about what QEMU did not do."""
         if self.deprivation.stopped:
             return f"within {self._waited:.3g} s, in which it was stopped (SIGSTOP, or a debugger)"
         lost = self.deprivation.waiting_ms / 1e3
@@ -235,7 +235,7 @@ class Allowance:
 
     @property
     def exhausted(self) -> bool:
-        """Whether we waited as long as we do for a host that does not run QEMU."""
+        """Whether the longest wait for a host that does not run QEMU is over."""
         return self._waited > 2 * self.seconds + GRACE_S
 
     def _lost(self, passed: float) -> float:
@@ -251,7 +251,7 @@ class Allowance:
             ran_before, waited_before = before.get(thread, (ran, waited))
             self.ran += (ran - ran_before) / 1e9
             lost = max(lost, (waited - waited_before) / 1e9)
-            if states.get(thread) == "R":  # if it has waited since before, that is not in its times yet
+            if states.get(thread) == "R":  # a wait that has not ended yet is not in its times
                 lost = max(lost, passed - (ran - ran_before) / 1e9)
         lost = min(max(lost, most_stolen(self._stolen) / 1e3), passed)
         self._stolen = stolen_ms()
@@ -259,7 +259,7 @@ class Allowance:
         return lost
 
     async def wait(self, future: asyncio.Future[Any]) -> bool:
-        """Wait for `future` while the allowance lasts; gives whether it is done."""
+        """Wait for `future` while the allowance lasts; returns whether it is done."""
         while not future.done():
             await asyncio.wait({future}, timeout=self.step)
             if not future.done() and not self.count():

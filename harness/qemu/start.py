@@ -13,13 +13,13 @@ from harness.qemu.scheduling import Allowance
 
 __all__ = ["start"]
 
-END_S = 5.0  # seconds in which a QEMU whose connection broke may end by itself, so that its own exit status is reported
+END_S = 5.0  # seconds in which a QEMU whose connection broke may exit, so that its own exit status is reported
 
 
 async def start(
     program: str, arguments: Sequence[str], resources: Resources, timeout: float, explain: Callable[[], str]
 ) -> Monitor:
-    """Start QEMU and negotiate; `timeout` in seconds. `explain` gives the command line for the error.
+    """Start QEMU and negotiate; `timeout` in seconds. `explain` returns the command line for the error.
 
     Raises QemuNotFound, or QemuStartError with QEMU's message; no process remains then.
     """
@@ -47,9 +47,9 @@ async def start(
         resources.opened()
         process.scheduling.watch_threads()
     except QemuStartError:
-        await monitor.close()  # its socket is the caller's again only when the connection has ended
+        await monitor.close()  # the caller may use its socket again only after the end of the connection
         raise
-    except Exception as error:  # whatever the library makes of a peer that dies, or that is no QEMU
+    except Exception as error:  # any exception of the library for a peer that ends, or that is not QEMU
         returncode = await process.end(patience=END_S)
         await monitor.close()
         if process.killed:  # by `end`

@@ -1,4 +1,4 @@
-"""Why a guest does not run any more."""
+"""The stop of a guest and its cause."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harness.qemu.errors import GuestTimeout, QemuDied, QemuError, describe_exit
 __all__ = ["GuestReset", "Stop", "StopKind"]
 
 GuestReset = Literal["stop", "continue", "unexpected"]
-"""What happens when the guest resets itself: "stop" holds it with its registers, "continue" lets it boot again.
+"""The effect of a reset by the guest: "stop" stops it with its registers, "continue" lets it boot again.
 
-"unexpected" is as "continue", for a guest that is not to do it and is judged by `guest_resets`: it makes each reset of
-ours cheaper, because no command has to change the meaning of a reset before and after it.
+"unexpected" is as "continue", for a guest that must not reset the machine and is judged by `guest_resets`. It makes
+each reset by the harness cheaper, because no command has to change the effect of a reset before and after it.
 """
 
 
@@ -22,7 +22,7 @@ class StopKind(StrEnum):
     """The ways in which a guest stops; values are QEMU's run states where it has one."""
 
     SIGNAL = "guest-panicked"  # the guest's own signal: it wrote to the pvpanic port
-    INTERNAL_ERROR = "internal-error"  # the monitor itself gave up (KVM: unhandled exit, emulation failure)
+    INTERNAL_ERROR = "internal-error"  # the virtual machine monitor failed (KVM: unhandled exit, emulation failure)
     SHUTDOWN = "shutdown"  # power-off
     RESET = "reset"  # the guest reset itself: port CF9h, keyboard controller, triple fault
     SUSPENDED = "suspended"  # ACPI S3
@@ -32,7 +32,7 @@ class StopKind(StrEnum):
     OTHER = "other"  # a run state that only QMP commands cause: debug, save-vm, finish-migrate …
     DIED = "died"  # the QEMU process ended
     TIMEOUT = "timeout"  # none of these within the time given: the guest still runs
-    NOT_RUN = "not-run"  # nor this, for the host did not let QEMU run
+    NOT_RUN = "not-run"  # as TIMEOUT, but the host did not let QEMU run
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Stop:
     stderr: str = ""  # DIED: QEMU's standard error
     seconds: float | None = None  # TIMEOUT and NOT_RUN: how long QEMU had, or was to have
     ran: float = 0.0  # TIMEOUT: seconds of processor time that QEMU took meanwhile
-    asleep: bool = False  # TIMEOUT that came early, for the guest can never run again
+    asleep: bool = False  # a TIMEOUT before the time was over, because the guest can never run again
 
     @property
     def signalled(self) -> bool:
@@ -85,21 +85,21 @@ class Stop:
             case StopKind.IO_ERROR:
                 return f"QEMU paused the guest at an I/O error of the host: {self.reason}"
             case StopKind.PAUSED:
-                return "the guest is paused: somebody sent QEMU the command stop"
+                return "the guest is paused: QEMU got the command stop"
             case StopKind.NOT_RUN:
                 return f"the host did not let QEMU run, so nothing follows from the guest's silence: {self.reason}"
             case StopKind.RESET:
                 return f"the guest reset the machine ({self.reason}): triple fault, port CF9h or keyboard controller"
             case StopKind.DIED:
-                said = f": {self.stderr.strip()}" if self.stderr.strip() else ""
-                return f"QEMU {describe_exit(self.returncode)}{said}"
+                output = f": {self.stderr.strip()}" if self.stderr.strip() else ""
+                return f"QEMU {describe_exit(self.returncode)}{output}"
             case StopKind.TIMEOUT:
                 return f"the guest gave no sign within {self.seconds:g} s and still runs"
             case _:
                 return f"QEMU paused the guest in the run state {self.reason!r}"
 
     def check(self) -> Stop:
-        """Give this stop back where it is the guest's signal, else raise GuestTimeout, QemuDied or QemuError."""
+        """Return this stop where it is the guest's signal, else raise GuestTimeout, QemuDied or QemuError."""
         if self.signalled:
             return self
         if self.kind is StopKind.TIMEOUT:

@@ -47,7 +47,7 @@ class Target:
 
     `binary` is a path or a name on PATH (`None`: qemu-system-x86_64). `cpu` is QEMU's `-cpu` argument (`None`: "max";
     under KVM the first of "max" and "max,-arch-capabilities" that really runs a guest). `icount_shift`: one
-    instruction takes 2**shift ns of virtual time. `extra` goes to QEMU's command line as it is.
+    instruction takes 2**shift ns of virtual time. `extra` is added to QEMU's command line.
     """
 
     name: str

@@ -21,7 +21,7 @@ _DESCRIPTION = b"\x06"  # QEMU_VM_VMDESCRIPTION; its length and the text follow
 
 
 class VmStateError(QemuError):
-    """The stream does not have the form that this module knows."""
+    """The stream does not have a supported form."""
 
 
 class _Reader:

@@ -243,7 +243,7 @@ class Executor:
     def _config(self, case: Case, options: RunOptions) -> MachineConfig:
         probe = case.probe
         if options.second_source and self.target.accelerator != "tcg":
-            raise Unsupported("no second source of interrupts: only TCG has an interrupt log")
+            raise Unsupported("there is no second source of interrupts: only TCG has an interrupt log")
         config = MachineConfig(
             self.target,
             cpus=probe.cpus,

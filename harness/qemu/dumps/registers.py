@@ -152,7 +152,7 @@ def parse_registers(text: str) -> tuple[CpuRegisters, ...]:
 
 @lru_cache(maxsize=4096)
 def _read(line: str) -> Mapping[str, Any] | None:
-    """The registers of one line, `None` where it is not understood. Most lines are those of the last dump again."""
+    """The registers of one line, `None` where it cannot be parsed. Most lines are those of the last dump again."""
     if match := _STATE.fullmatch(line):
         rip, rflags, cpl, *bits = match.groups()
         values = (int(rip, 16), int(rflags, 16), int(cpl), *(bit == "1" for bit in bits))
@@ -174,10 +174,10 @@ def _read(line: str) -> Mapping[str, Any] | None:
 def _parse_cpu(cpu: int, lines: list[str], text: str) -> CpuRegisters:
     found: dict[str, Any] = {}
     for line in lines:
-        said = _read(line)
-        if said is None:
+        found_here = _read(line)
+        if found_here is None:
             raise DumpError(_WHAT, line, text)
-        found |= said
+        found |= found_here
     bits64 = "RAX" in found
     try:
         fields = {name: found[shown] for name, shown in (_SHOWN_64 if bits64 else _SHOWN_32).items()}

@@ -45,7 +45,7 @@ SUGGESTIONS = [
         "mov eax, 1; mov ebx, 2",
         "x.asm:1:11: `mov eax, 1; mov ebx, 2`: ; begins a comment, but the text after it",
     ),
-    ("nop ; .byte 3", "is a statement: .byte 3 (give it a line of its own; # begins a comment"),
+    ("nop ; .byte 3", "is a statement: .byte 3 (give it a line of its own, or begin the comment with #)"),
     ("back: nop\njmp back ; call back", "is a statement: call back"),
     ("sti;hlt # wait", "is a statement: hlt"),
 ]

@@ -112,7 +112,7 @@ def test_set() -> None:
     assert code("n = 0\n.rept 3\n.byte n\nn = n + 1\n.endr") == "000102"
     assert code("n = 0\n.rept 3\npush n\nn = n + 1\n.endr") == "6a006a016a02"
     assert "used before its first value" in refusal(".byte n\nn = 1\nn = 2")
-    assert "defined by itself" in refusal("a = b\nb = a\n.byte a")
+    assert "defined in terms of itself" in refusal("a = b\nb = a\n.byte a")
     assert code("x: nop\nlength = . - x\n.byte length") == "9001"
     assert unit("x: nop\ny = x + 4").symbols == {"x": 0x1000, "y": 0x1004}
 
@@ -130,7 +130,7 @@ def test_padding() -> None:
     assert code("nop\n.p2align 2, 0xcc") == "90cccccc"
     assert code("start: nop\n.org start+4\nhlt") == "90000000f4"
     assert code("nop\n.org 0x1004, 0xff\nhlt") == "90fffffff4"
-    assert ".org goes back" in refusal("nop\nnop\n.org 0x1001")
+    assert ".org moves back" in refusal("nop\nnop\n.org 0x1001")
     assert ".org to 0x80000000 would fill" in refusal("nop\n.org 0x80000000")
     assert code(".skip 2, 1") == "0101"
     assert "power of two" in refusal(".balign 3")
