@@ -1,4 +1,4 @@
-# Everything sets up what it needs first: packages, .venv, QEMU. A second call finds that done.
+# Each target sets up what it needs first: packages, .venv, QEMU. A second call skips that.
 SHELL := /bin/bash
 PYTHON_VENV := .venv/bin/python
 ARGS ?=
@@ -9,16 +9,16 @@ export PYTHON
 help:
 	@echo 'make run        boot the catalogue, print the verdict table   (ARGS="timers -t pc-tcg" goes to trapgate run)'
 	@echo 'make test       lint, types and tests, the catalogue among them   (ARGS="-k hpet" goes to pytest)'
-	@echo 'make test-slow  the tests that make test leaves out for their time'
+	@echo 'make test-slow  the tests that make test excludes because they take minutes'
 	@echo 'make test-all   both, on every target that this host can run'
 	@echo 'make soak       the catalogue 50 times on a busy host, 20,000 runs in one go: half an hour'
 	@echo 'make lint       ruff and mypy only'
-	@echo 'make bench      how fast it is, against a bare QEMU'
-	@echo 'make matrix     every target and QEMU that this host can run, side by side'
-	@echo 'make leaks      what does a guest leave to the next guest of a warm machine?   (two minutes)'
-	@echo 'make vacuity    would the probes notice if what they test were gone?   (minutes; ARGS=--triggers: faster)'
+	@echo 'make bench      times of runs, compared with a bare QEMU'
+	@echo 'make matrix     compare every target and QEMU that this host can run'
+	@echo 'make leaks      find state that a guest leaves to the next guest of a warm machine   (two minutes)'
+	@echo 'make vacuity    do the probes fail if a step of their program is missing?   (minutes; ARGS=--triggers: faster)'
 	@echo 'make images     the bootable images, below images/'
-	@echo 'make qemu-all   the QEMUs of Debian'"'"'s other suites, below qemus/   (ARGS=sid: of this suite alone)'
+	@echo 'make qemu-all   the QEMUs of Debian'"'"'s other suites, below qemus/   (ARGS=sid: of this suite only)'
 	@echo 'make lock       renew requirements.lock from the environment'
 	@echo 'make clean      remove what was built;  make distclean: the environment too'
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write what the catalogue's records say into their documents, and the index docs/deviations.md.
+"""Write the facts of the catalogue's records into their documents, and the index docs/deviations.md.
 
 usage: .venv/bin/python scripts/deviation_documents.py [--check]
 
@@ -54,18 +54,18 @@ def in_newest(records: Iterable[Deviation]) -> bool:
 
 def with_facts(text: str, records: list[Deviation]) -> str:
     """The document with the lines that its records own, behind its `- Targets:`."""
-    kept = re.sub(r"(?m)^- (Class|Versions): .*\n(  .*\n)*", "", text)
-    match = re.search(r"(?m)^- Targets: .*\n(  .*\n)*", kept)
+    other = re.sub(r"(?m)^- (Class|Versions): .*\n(  .*\n)*", "", text)
+    match = re.search(r"(?m)^- Targets: .*\n(  .*\n)*", other)
     if match is None:
         raise SystemExit(f"no Targets: {text.splitlines()[0]}")
-    return kept[: match.end()] + "\n".join(_facts(records)) + "\n" + kept[match.end() :]
+    return other[: match.end()] + "\n".join(_facts(records)) + "\n" + other[match.end() :]
 
 
 def _facts(records: list[Deviation]) -> list[str]:
     kinds = sorted({record.kind for record in records})
     bounds = dict.fromkeys(record.versions for record in records)
     versions = " Another part: ".join(map(_history, ["*"] if "*" in bounds else bounds))
-    newest = f"QEMU {NEWEST} has it." if in_newest(records) else f"QEMU {NEWEST} is right."
+    newest = f"QEMU {NEWEST} has it." if in_newest(records) else f"QEMU {NEWEST} does not have it."
     return [f"- Class: {', '.join(kinds)}.", *_wrapped(f"- Versions: {versions} {newest}")]
 
 
@@ -99,7 +99,7 @@ def index(found: Mapping[Path, list[Deviation]], frame: str) -> str:
     sections = [head.rstrip()]
     for kind in KINDS:
         sections.append(f"## {TITLES[kind]}")
-        for title, wanted in ((f"Still in QEMU {NEWEST}", True), (f"Right in QEMU {NEWEST}", False)):
+        for title, wanted in ((f"In QEMU {NEWEST}", True), (f"Not in QEMU {NEWEST}", False)):
             rows = [
                 _row(path)
                 for path, records in found.items()
@@ -129,7 +129,7 @@ def main() -> None:
             if sys.argv[1:] != ["--check"]:
                 path.write_text(text, encoding="utf-8")
     if stale and sys.argv[1:] == ["--check"]:
-        raise SystemExit(f"to be written anew by scripts/deviation_documents.py: {', '.join(stale)}")
+        raise SystemExit(f"stale. To fix: run scripts/deviation_documents.py: {', '.join(stale)}")
 
 
 if __name__ == "__main__":

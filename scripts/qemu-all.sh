@@ -4,12 +4,12 @@
 # usage: scripts/qemu-all.sh [SUITE ...]
 #
 # Without arguments: bookworm-backports, trixie, trixie-backports and sid. A suite without a QEMU of its own is no
-# error. What an earlier call fetched is kept: remove its folder to renew it. Each QEMU brings its loader, libraries
+# error. The result of an earlier call is not replaced: remove its folder to renew it. Each QEMU brings its loader, libraries
 # and firmware along, because those of a newer suite do not run on the system's C library.
 #
-# Needs a Debian system and its apt sources; no root rights. Remove qemus/ to be rid of all.
+# Needs a Debian system and its apt sources; no root rights. Remove qemus/ to uninstall all.
 #
-# Exit status: 0 where every suite was fetched, else 1; the others are there all the same.
+# Exit status: 0 where every suite was fetched, else 1; the other suites are installed nevertheless.
 set -uo pipefail
 
 name=qemu-all.sh
@@ -18,7 +18,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/qemus
 work=
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 
-say() { echo "$name: $*"; }
+report() { echo "$name: $*"; }
 
 failed() { # the suite, what failed; the log's first error or warning is the cause
     echo "$name: $1: $2: $(grep -m 1 '^[EW]: ' "$work/log" || tail -n 1 "$work/log")" >&2
@@ -79,7 +79,7 @@ bring() {
     local suite=$1 folder version
     folder=$(present "$suite")
     if [ -n "$folder" ]; then
-        say "$suite: QEMU ${folder##*/} is there already"
+        report "$suite: QEMU ${folder##*/} is there already"
         return 0
     fi
     rm -rf "$work" && mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/empty" || return 1
@@ -116,7 +116,7 @@ CONFIGURATION
         return 1
     fi
     if ! private apt-cache madison qemu-system-x86 2> "$work/log" | grep " $suite/main " > /dev/null; then
-        say "$suite: has no QEMU of its own"
+        report "$suite: has no QEMU of its own"
         return 0
     fi
     if ! private apt-get --download-only --yes --no-install-recommends --target-release "$suite" install qemu-system-x86 \
@@ -140,12 +140,12 @@ CONFIGURATION
         rm -rf "${top:?}/$version"
         mv "$work/new" "$top/$version" || return 1
     fi
-    say "$suite: QEMU $version"
+    report "$suite: QEMU $version"
 }
 
 codename=$(. /etc/os-release && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}")
 if [ -z "$codename" ]; then
-    say "this is no Debian release. To fix: install other QEMUs otherwise and name them with --qemu" >&2
+    report "this is no Debian release. To fix: install other QEMUs otherwise and name them with --qemu" >&2
     exit 1
 fi
 mkdir -p "$top" && work=$(mktemp -d "$top/.work.XXXXXX") || exit 1

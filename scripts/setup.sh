@@ -1,6 +1,6 @@
 #!/bin/bash
 # Sets up what `make` needs: Debian packages, the virtual environment .venv, the pinned Python packages, Trapgate itself.
-# Where all that has been done for these very files, it does nothing.
+# Where all of that was done for these files, it does nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -74,7 +74,7 @@ if [[ -e .venv && ! -O .venv ]]; then
     echo "The environment .venv belongs to $(stat -c %U .venv); set up as that user, or remove it first." >&2
     exit 1
 fi
-# scripts in an environment name its folder: one that was moved or whose Python is gone is made anew
+# scripts in an environment name its folder: an environment that was moved, or whose Python no longer exists, is made again
 if ! .venv/bin/python -c '' 2> /dev/null || ! grep -qF "VIRTUAL_ENV=\"$PWD/.venv\"" .venv/bin/activate; then
     echo "Making the virtual environment .venv with $("$python" --version)"
     rm -rf .venv

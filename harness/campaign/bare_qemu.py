@@ -78,6 +78,6 @@ def _timed(config: MachineConfig, rom: bytes, *, expected: int, pieces: list[tup
     finally:
         resources.close()
     if done.returncode != expected:
-        said = done.stderr.decode(errors="replace").strip()
-        raise BareQemuError(f"bare QEMU ended with {done.returncode}, not {expected}: {said}")
+        output = done.stderr.decode(errors="replace").strip()
+        raise BareQemuError(f"bare QEMU ended with {done.returncode}, not {expected}: {output}")
     return elapsed

@@ -89,7 +89,7 @@ def find_leaks(
 ) -> Leaks:
     """Attack every part of a machine with these devices (of `kinds` alone, where there are any), a QEMU for each guest.
 
-    Raises VmStateError where the state of the machine cannot be had, and what `Machine.launch` raises.
+    Raises VmStateError where the state of the machine cannot be read, and what `Machine.launch` raises.
     """
     devices = tuple(devices)
     config = MachineConfig(target, devices=devices_named(devices))

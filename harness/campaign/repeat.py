@@ -22,7 +22,7 @@ _FROM_POWER_ON = 3  # cold runs that must agree to the tick where warm ones did 
 
 
 @dataclass
-class _Story:
+class _CaseHistory:
     first: RunRecord
     difference: Difference | None = None
     differs: RunRecord | None = None
@@ -48,7 +48,7 @@ def repeat_cases(
         for number in range(repeats.rounds)
         for position in shuffled(range(len(runs)), None if seed is None else seed + number)
     ]
-    stories: dict[int, _Story] = {}
+    histories: dict[int, _CaseHistory] = {}
     left = dict.fromkeys(range(len(runs)), repeats.rounds)
     doubtful: list[int] = []
     for number, record in run_cases([runs[position] for position in positions], options, workers, starting):
@@ -56,19 +56,19 @@ def repeat_cases(
         target, case = runs[position]
         repeats.runs += 1
         left[position] -= 1
-        story = stories.setdefault(position, _Story(record, times=[]))
-        assert story.times is not None
-        story.times.append(record.ms)
-        found = first_difference(case, target, story.first, record)
-        if found is not None and (story.difference is None or (story.difference.timing and not found.timing)):
-            story.difference, story.differs, story.number = found, record, repeats.rounds - left[position]
+        history = histories.setdefault(position, _CaseHistory(record, times=[]))
+        assert history.times is not None
+        history.times.append(record.ms)
+        found = first_difference(case, target, history.first, record)
+        if found is not None and (history.difference is None or (history.difference.timing and not found.timing)):
+            history.difference, history.differs, history.number = found, record, repeats.rounds - left[position]
         if left[position] == 0:
-            if story.difference is not None and story.difference.timing and not options.cold:
+            if history.difference is not None and history.difference.timing and not options.cold:
                 doubtful.append(position)
                 continue
-            yield position, _told(story, repeats)
+            yield position, _summary_record(history, repeats)
     if doubtful:
-        yield from _from_power_on(runs, options, workers, repeats, stories, doubtful)
+        yield from _from_power_on(runs, options, workers, repeats, histories, doubtful)
 
 
 def _from_power_on(
@@ -76,7 +76,7 @@ def _from_power_on(
     options: RunOptions,
     workers: int,
     repeats: Repeats,
-    stories: dict[int, _Story],
+    histories: dict[int, _CaseHistory],
     doubtful: Sequence[int],
 ) -> Iterator[tuple[int, RunRecord]]:
     inner = Repeats(_FROM_POWER_ON, len(doubtful))
@@ -84,26 +84,26 @@ def _from_power_on(
     for number, record in repeat_cases(again, replace(options, cold=True), workers, inner):
         position = doubtful[number]
         repeats.runs += _FROM_POWER_ON
-        if record.verdict is stories[position].first.verdict:
+        if record.verdict is histories[position].first.verdict:
             repeats.other_phase += 1
-            stories[position].difference = None
-        yield position, _told(stories[position], repeats)
+            histories[position].difference = None
+        yield position, _summary_record(histories[position], repeats)
 
 
-def _told(story: _Story, repeats: Repeats) -> RunRecord:
+def _summary_record(history: _CaseHistory, repeats: Repeats) -> RunRecord:
     """One record for all runs of a case."""
-    assert story.times is not None
-    record = replace(story.first, ms=median(story.times))
-    if story.difference is None or story.differs is None:
+    assert history.times is not None
+    record = replace(history.first, ms=median(history.times))
+    if history.difference is None or history.differs is None:
         return record
     repeats.different += 1
-    reason = f"not the same each time: in run {story.number} of {repeats.rounds} {story.difference.text}"
-    verdict = Verdict.ERROR if Verdict.ERROR in (story.first.verdict, story.differs.verdict) else Verdict.FAIL
+    reason = f"not the same each time: in run {history.number} of {repeats.rounds} {history.difference.text}"
+    verdict = Verdict.ERROR if Verdict.ERROR in (history.first.verdict, history.differs.verdict) else Verdict.FAIL
     sections = [Section("Reason", reason, SectionKind.VERDICT)]
-    for number, told in ((1, story.first), (story.number, story.differs)):
-        sections += [replace(each, title=f"{each.title} of run {number}") for each in told.detail.sections]
-    where = story.differs if story.differs.detail.path else story.first
+    for number, run in ((1, history.first), (history.number, history.differs)):
+        sections += [replace(each, title=f"{each.title} of run {number}") for each in run.detail.sections]
+    where = history.differs if history.differs.detail.path else history.first
     detail = FailureDetail(tuple(sections), where.detail.path, where.detail.line)
-    command_line = story.differs.command_line or story.first.command_line
-    record = replace(story.differs, ms=record.ms, command_line=command_line)  # whose interrupts are shown
+    command_line = history.differs.command_line or history.first.command_line
+    record = replace(history.differs, ms=record.ms, command_line=command_line)  # whose interrupts are shown
     return replace(record, verdict=verdict, reason=reason, deviation="", detail=detail)

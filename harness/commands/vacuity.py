@@ -58,7 +58,7 @@ def vacuity_command(
     ] = False,
     jobs: Jobs = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Name each step whose removal goes unnoticed.")
+        bool, typer.Option("--verbose", "-v", help="Name each step whose removal the probe does not notice.")
     ] = False,
 ) -> None:
     """Remove the steps of each guest program one at a time, and check whether its probe fails.

@@ -84,7 +84,7 @@ class ExtendedControl(Register, width=32, reserved="undefined"):
     EIAME = Field(24)  # extended interrupt auto-mask
     IAME = Field(27)  # interrupt acknowledge auto-mask
     INT_TIMERS_CLEAR_ENA = Field(29)
-    PBA_SUPPORT = Field(31)  # MSI-X: the device clears pending bits as the specification says
+    PBA_SUPPORT = Field(31)  # MSI-X: the device clears pending bits as the specification requires
 
 
 class InterruptCause(Register, width=32, reserved="undefined"):

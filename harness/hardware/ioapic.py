@@ -102,7 +102,7 @@ class RedirectionHigh(Register, width=32, reserved="undefined"):
 
 
 class RedirectionEntry(Register, width=64, reserved="undefined"):
-    """I/O Redirection Table Register: where and how one input pin's interrupt goes."""
+    """I/O Redirection Table Register: destination and form of one input pin's interrupt."""
 
     VECTOR = Field(7, 0)
     DELIVERY_MODE = Field(10, 8, DeliveryMode)

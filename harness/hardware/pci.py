@@ -201,7 +201,7 @@ class Bar(Register, width=32, reserved="undefined"):
     IO = Field(0, access="ro")
 
     def decode(self) -> MemoryBar | IoBar:
-        """As the register says it is."""
+        """The register as the class of its kind."""
         return IoBar(int(self)) if self.IO else MemoryBar(int(self))
 
 

@@ -64,7 +64,7 @@ class Device:
         return tuple(platform for platform, _ in self.arguments)
 
     def template(self, platform: MachineType) -> tuple[str, ...] | None:
-        """The options on that machine type, or `None` where it cannot be had."""
+        """The options on that machine type, or `None` where that type cannot have it."""
         return dict(self.arguments).get(platform)
 
 

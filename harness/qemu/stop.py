@@ -47,7 +47,7 @@ class Stop:
     reason: str = ""
     returncode: int | None = None  # DIED: as subprocess gives it, negative for a signal
     stderr: str = ""  # DIED: QEMU's standard error
-    seconds: float | None = None  # TIMEOUT and NOT_RUN: how long QEMU had, or was to have
+    seconds: float | None = None  # TIMEOUT and NOT_RUN: the time that QEMU had
     ran: float = 0.0  # TIMEOUT: seconds of processor time that QEMU took meanwhile
     asleep: bool = False  # a TIMEOUT before the time was over, because the guest can never run again
 

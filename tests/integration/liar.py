@@ -96,7 +96,7 @@ class Scene:
         return change_field(answer, lie.place, lie.value) if lie is not None and lie.channel == line else answer
 
     def judge(self, lie: Lie | None = None) -> Verdict:
-        """The verdict with this lie. The judgement is a generator, so the probe writes its program anew."""
+        """The verdict with this lie. The judgement is a generator, so the probe writes its program again."""
         ram = self.machine.ram
         honest = -1
         self._told = (self.output, self.dump, lie)
@@ -147,7 +147,7 @@ class Scene:
 
 @contextmanager
 def lying_channel(patch: Callable[[object, str, object], None], lies: list[Lie], told: list[Lie]) -> Iterator[None]:
-    """Tell the next lie of the list in each run, on the channel itself: QMP's messages, COM1's file, guest RAM."""
+    """Apply the next change of the list in each run, on the channel itself: QMP's messages, COM1's file, guest RAM."""
     from harness.qemu.monitor import _Client
     from harness.qemu.printout import Printout
 

@@ -17,7 +17,7 @@ def code(text: str, address: int, mode: Literal[16, 32, 64]) -> bytes:
 
 
 def rom(real_mode: str, more: dict[int, bytes] | None = None) -> bytes:
-    """A ROM whose real-mode code stands at F000:0000; `more` by offset."""
+    """A ROM whose real-mode code is at F000:0000; `more` by offset."""
     image = bytearray(b"\xf4" * ROM_BYTES)
     pieces = {0: code(real_mode, 0, 16), 0xFFF0: bytes([0xEA, 0x00, 0x00, 0x00, 0xF0])} | (more or {})
     for offset, data in pieces.items():
@@ -43,7 +43,7 @@ RESETS_BY_CF9 = rom("mov dx, 0xcf9\n mov al, 6\n out dx, al\n" + HALT)
 # The limit of 0 leaves no room for any gate: the exception, its #GP and the #DF all fault.
 TRIPLE_FAULTS = rom("lidt cs:[idtr]\n int3\n" + HALT + ".balign 8\nidtr: .byte 0,0,0,0,0,0\n")
 EXITS_WITH_7 = rom("mov dx, 0xf4\n mov al, 3\n out dx, al\n" + HALT)
-# Copies the byte at 0:8000h to 0:8001h, adds one to the dword at 0:8004h, says so, and signals.
+# Copies the byte at 0:8000h to 0:8001h, adds one to the dword at 0:8004h, reports it, and signals.
 COPIES = rom(
     "xor ax, ax\n mov ds, ax\n mov al, byte ptr [0x8000]\n mov byte ptr [0x8001], al\n inc dword ptr [0x8004]\n"
     + SIGNAL

@@ -79,7 +79,7 @@ def test_each_has_its_own_verdict_and_the_next_run_is_sound(
     assert record.attempts == 1
 
 
-def test_a_reset_on_a_warm_machine_stays_a_fail_where_a_fresh_one_knows_of_none(
+def test_a_reset_on_a_warm_machine_stays_a_fail_where_a_fresh_one_has_none(
     guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.run.execute.reads_clock", lambda texts: False)
@@ -153,16 +153,18 @@ def test_any_other_death_is_an_error_at_once(guests: dict[str, Case], monkeypatc
         (("-no-such-option",), "invalid option"),
     ],
 )
-def test_a_qemu_that_will_not_start_says_why(guests: dict[str, Case], arguments: tuple[str, ...], said: str) -> None:
+def test_the_error_of_a_qemu_that_does_not_start_has_its_message(
+    guests: dict[str, Case], arguments: tuple[str, ...], said: str
+) -> None:
     with Executor(target("q35-tcg"), RunOptions(qemu_args=arguments)) as executor:
         record = executor.run(guests["well_behaved"])
     assert record.verdict is Verdict.ERROR
-    assert said in record.reason, "the reason itself goes on to the cause"
+    assert said in record.reason, "the reason itself includes the cause"
     assert "qemu-system-x86_64 -nodefaults" in text_of(record)
     assert arguments[-1] in text_of(record)
 
 
-def test_a_missing_qemu_says_what_to_install(guests: dict[str, Case]) -> None:
+def test_the_error_of_a_missing_qemu_names_the_package(guests: dict[str, Case]) -> None:
     with Executor(replace(target("q35-tcg"), binary="/nowhere/qemu-system-x86_64")) as executor:
         record = executor.run(guests["well_behaved"])
     assert record.verdict is Verdict.ERROR
@@ -201,7 +203,7 @@ def test_a_full_disk_costs_no_verdict(tmp_path: Path) -> None:
     assert "code=1" in ran.stdout
     refused = in_a_namespace(f"{fill} --json full/r.json; echo code=$?", tmp_path)
     assert "full/r.json: No space left on device" in refused.stderr
-    assert "code=2" in refused.stdout, "a report that cannot be written is said before the first boot"
+    assert "code=2" in refused.stdout, "a report that cannot be written is an error before the first boot"
 
 
 def _shared_memory() -> set[str]:

@@ -61,7 +61,7 @@ def test_each_document_is_referred_to(references: Mapping[str, list[str]]) -> No
     assert {path.relative_to(ROOT).as_posix() for path in DOCUMENTS} - referred == set()
 
 
-def test_documents_and_index_say_what_the_records_say(probes: list[Probe]) -> None:
+def test_documents_and_index_agree_with_the_records(probes: list[Probe]) -> None:
     """Class, versions and the index's sections are those of the records: scripts/deviation_documents.py writes them."""
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "deviation_documents.py", "--check"],
@@ -73,7 +73,7 @@ def test_documents_and_index_say_what_the_records_say(probes: list[Probe]) -> No
 
 
 def test_a_silent_manual_has_its_readings() -> None:
-    """A document of this class says in which ways the manual can be read."""
+    """A document of this class has the possible readings of the manual."""
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         silent = "- Class: manual silent or contradictory." in text
@@ -132,7 +132,7 @@ def test_coverage_of_one_area() -> None:
     assert "timers." not in done.stdout
 
 
-def test_an_area_that_nobody_knows_is_a_usage_error() -> None:
+def test_an_unknown_area_is_a_usage_error() -> None:
     done = trapgate("list", "--coverage", "nowhere", cwd=ROOT)
     assert done.returncode == 2
     assert "no coverage file for nowhere" in done.stderr

@@ -121,7 +121,7 @@ def test_a_file_outside_of_the_catalogue(project: Path) -> None:
     assert "self_ipi.py::arrives_once" in done.stdout
 
 
-def test_a_broken_file_stops_only_those_who_ask_for_it(project: Path, tmp_path: Path) -> None:
+def test_a_broken_file_stops_only_calls_that_select_it(project: Path, tmp_path: Path) -> None:
     write_project(tmp_path)
     (tmp_path / "probes" / "ipi" / "broken.py").write_text(
         "from harness import probe\n@probe(spec='S')\ndef p(k): ...\n"
@@ -173,7 +173,7 @@ def test_show(project: Path) -> None:
     assert trapgate("show", "--probes", "probes", "ipi", cwd=project).returncode == 2
 
 
-def test_help_tells_the_exit_codes(project: Path) -> None:
+def test_help_lists_the_exit_codes(project: Path) -> None:
     text = " ".join(trapgate("run", "--help", cwd=project).stdout.split())
     for word in ("Exit codes:", "--target", "--qemu-arg", "--junit", "130 Ctrl-C"):
         assert word in text
@@ -253,7 +253,7 @@ def test_a_terminal_gets_a_progress_bar_and_colour(project: Path) -> None:
     assert "FAIL" in text
 
 
-def test_a_reader_that_goes_away(project: Path) -> None:
+def test_a_reader_that_closes_its_pipe(project: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as gone:
@@ -264,9 +264,7 @@ def test_a_reader_that_goes_away(project: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "said"), [("software", True), ("hardware", False)])
-def test_a_fail_under_a_software_kvm_is_put_in_its_place(
-    kind: str, said: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fail_under_a_software_kvm_has_a_note(kind: str, said: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.commands.run.kvm_kind", lambda: kind)
     accelerators: tuple[Accelerator, ...] = ("kvm", "tcg")
     for accelerator in accelerators:

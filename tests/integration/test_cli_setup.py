@@ -1,4 +1,4 @@
-"""The set-up that `make` calls: what it says where it may not install, and that it does nothing twice."""
+"""The set-up that `make` calls: its message where it may not install, and that a second call does nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def set_up(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_root_it_says_exactly_what_to_install(bare: Path) -> None:
+def test_without_root_it_prints_exactly_what_to_install(bare: Path) -> None:
     write_program(bare / "bin" / "apt-get", "echo apt-get was called; exit 1")
     done = set_up(bare)
     assert done.returncode == 1

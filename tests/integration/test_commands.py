@@ -1,4 +1,4 @@
-"""A command in a forked process gives what it gives in a process that starts anew."""
+"""A command has the same result in a forked process as in a new one."""
 
 from __future__ import annotations
 

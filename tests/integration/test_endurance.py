@@ -1,4 +1,4 @@
-"""Many warm runs in one process: every verdict right, nothing grows; also while somebody kills QEMU at random."""
+"""Many warm runs in one process: every verdict right, nothing grows; also while QEMU is killed at random."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
         ),
     ],
 )
-def test_the_reason_says_what_happened(executor: Executor, name: str, reason: str) -> None:
+def test_the_reason_describes_the_event(executor: Executor, name: str, reason: str) -> None:
     record = executor.run(CASES[name])
     assert record.verdict is Verdict.FAIL, record.reason
     lines = GUESTS.joinpath("fatal.py").read_text(encoding="utf-8").splitlines()
@@ -70,7 +70,7 @@ def test_the_reason_says_what_happened(executor: Executor, name: str, reason: st
             assert max(map(len, section.text.splitlines())) <= 100
 
 
-def test_the_rest_of_the_chain_is_told(executor: Executor) -> None:
+def test_the_rest_of_the_chain_is_reported(executor: Executor) -> None:
     record = executor.run(CASES["triple_fault_of_another_processor"])
     assert record.reason.endswith(" could not be delivered, nor #GP(0x62), nor #DF(0x0)")
     assert text_of(record.detail.sections, "Registers").startswith("CPU 2:")

@@ -21,7 +21,7 @@ GREETING = b'{"QMP": {"version": ' + VERSION + b', "capabilities": ["oob"]}}\r\n
 ANSWER = b'{"return": {}}\r\n'
 DIALOGUE = GREETING + ANSWER
 
-# Says a part of the dialogue, the answer only after the command; then ends as it is told.
+# Sends a part of the dialogue, the answer only after the command; then ends as `then` requires.
 _FAKE = """
 import os, signal, socket, sys
 said, then = bytes.fromhex(sys.argv[2]), sys.argv[3]
@@ -51,7 +51,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(fake: Path, said: bytes, then: str, timeout: float = 60) -> QemuStartError:
-    """What a start raises whose QEMU says so much and then does `then`."""
+    """The error of a start whose QEMU sends `said` and then does `then`."""
     resources = Resources(MachineConfig(target("q35-tcg")), bytes(65536))
     arguments = [str(resources._qmp_peer.fileno()), said.hex(), then]
     try:

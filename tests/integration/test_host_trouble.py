@@ -220,7 +220,7 @@ def test_a_stop_that_is_longer_than_the_watchdog_changes_nothing_in_virtual_time
 
 
 @pytest.mark.parametrize("name", ["passes_after_half_a_second", "fails_after_half_a_second"])
-def test_a_stop_in_real_time_is_an_error_that_says_so(
+def test_a_stop_in_real_time_is_an_error_with_that_reason(
     real_time: Executor, guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     done = once(monkeypatch, Machine, "run_once", stop_for(1))
@@ -233,7 +233,7 @@ def test_a_stop_in_real_time_is_an_error_that_says_so(
     assert "stopped" not in after.reason, "the next run is its own"
 
 
-def test_a_machine_that_stays_stopped_is_an_error_that_says_so(
+def test_a_machine_that_stays_stopped_is_an_error_with_that_reason(
     guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduling, "GRACE_S", 0.5)
@@ -269,7 +269,7 @@ def test_a_fail_in_real_time_is_an_error_where_the_host_did_not_run_qemu(
     assert passed is (Verdict.ERROR if denied.whole else Verdict.PASS)
 
 
-def test_a_pass_in_real_time_is_an_error_where_the_timers_stood_still_as_long_as_the_guest_was_quiet(
+def test_a_pass_in_real_time_is_an_error_where_the_timers_did_not_run_as_long_as_the_guest_was_quiet(
     real_time: Executor, guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Machine, "deprivation", Deprivation(waiting_ms=11, timers_ms=11))
@@ -281,7 +281,7 @@ def test_a_pass_in_real_time_is_an_error_where_the_timers_stood_still_as_long_as
     assert real_time.run(guests["passes_with_a_timer"]).verdict is Verdict.PASS
 
 
-def test_the_wait_of_the_thread_with_the_timers_is_counted_by_itself(
+def test_the_wait_of_the_thread_with_the_timers_is_counted_separately(
     real_time: Executor, guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_time.run(guests["passes_at_once"])
@@ -333,12 +333,12 @@ def test_each_has_its_own_words(guests: dict[str, Case], name: str, words: str, 
         assert executor.run(guests["passes_at_once"]).verdict is Verdict.PASS
 
 
-def test_a_flood_that_drowns_the_report_says_so(guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_that_loses_the_report_is_reported(guests: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Printout, "SIZE", 8192)
     with Executor(target("q35-tcg")) as executor:
         record: RunRecord = executor.run(guests["says_much"])
         assert record.verdict is Verdict.FAIL
-        assert record.reason.startswith("the guest sent more than 8,192 bytes to COM1, which is all that is kept")
+        assert record.reason.startswith("the guest sent more than 8,192 bytes to COM1, the limit of one run")
         assert executor.run(guests["passes_at_once"]).verdict is Verdict.PASS
 
 

@@ -1,4 +1,4 @@
-"""A QEMU that answers nothing is killed after a while, and the error says why: it hangs, or the host has stopped it."""
+"""A QEMU that answers nothing is killed after a while, and the error has the cause: a hang, or a stop by the host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Q35 = MachineConfig(target("q35-tcg"))
 
 
 def hang(machine: Machine, folder: Path) -> None:
-    """Have QEMU's main loop open a FIFO that nobody reads."""
+    """Have QEMU's main loop open a FIFO without a reader."""
     os.mkfifo(folder / "fifo")
     machine.qmp("pmemsave", val=0, size=1, filename=str(folder / "fifo"))
 
@@ -36,7 +36,7 @@ def test_a_command_that_is_not_answered_ends_the_machine(tmp_path: Path) -> None
             machine.qmp("query-status")
 
 
-def test_a_machine_that_is_stopped_for_longer_than_its_patience_goes_on() -> None:
+def test_a_machine_that_is_stopped_for_longer_than_its_patience_continues() -> None:
     with Machine.launch(Q35, guests.SILENT) as machine:
         os.kill(machine.pid, signal.SIGSTOP)
         machine.patience = 0.3
@@ -46,7 +46,7 @@ def test_a_machine_that_is_stopped_for_longer_than_its_patience_goes_on() -> Non
         timer.join()
 
 
-def test_a_machine_that_stays_stopped_is_killed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_stays_stopped_is_killed_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "GRACE_S", 0.5)
     with Machine.launch(Q35, guests.SILENT) as machine:
         machine.patience = 0.3

@@ -1,7 +1,7 @@
 """From a guest whose honest verdict is fail, no lie of one byte or field makes a pass.
 
-Most lies are told over one honest run that waits at its end, whose answers are kept: what judges them is the same.
-`TRAPGATE_LIES=12000 pytest -s tests/integration/test_lies.py` tells that many, and 400 more on the real channel.
+Most false values are applied to the stored answers of one correct run that waits at its end; the same code judges them.
+`TRAPGATE_LIES=12000 pytest -s tests/integration/test_lies.py` applies that many, and 400 more on the real channel.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ AIMED = {
     "dma_content": Lie("RAM", abi.BUFFERS + 0x2000, 0x56),
     "value_read": Lie("RAM", abi.VALUES, 0x35),
     "counter_rate": Lie("RAM", abi.MAILBOX + MAILBOX_STRUCT.offset("TSC_KHZ"), 0x41),
-    "page_fault_address": Lie("info registers -a", 0, 0),  # the field is looked for in the test
+    "page_fault_address": Lie("info registers -a", 0, 0),  # the test finds the field
 }
 
 
@@ -142,5 +142,5 @@ def test_no_lie_on_the_real_channel_is_believed(monkeypatch: pytest.MonkeyPatch,
             verdicts[result.verdict] += 1
             assert result.verdict is not Verdict.PASS, (scene.case.id, lie, result.reason)
     print(f"\n{runs} runs, {len(told)} lies: {dict(verdicts)}")
-    assert len(told) >= runs * 3 // 4, "a lie about a second answer is not told where there is none"
+    assert len(told) >= runs * 3 // 4, "a lie about a second answer has no effect where there is none"
     assert verdicts[Verdict.ERROR] > runs // 3

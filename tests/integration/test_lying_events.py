@@ -26,7 +26,7 @@ SPEC = "none: this guest tests the harness"
 
 @probe(spec=SPEC)
 def wrong_vector(k: Kernel) -> ProbeBody:
-    """Vector 50h came; it says 51h."""
+    """Vector 50h came; the probe expects 51h."""
     k.expect(0x50)
     k.int_n(0x50)
     run = yield
@@ -35,7 +35,7 @@ def wrong_vector(k: Kernel) -> ProbeBody:
 
 @probe(spec=SPEC)
 def triple_fault(k: Kernel) -> ProbeBody:
-    """The guest resets the machine by a triple fault; it says nothing of it."""
+    """The guest resets the machine by a triple fault; it does not report it."""
     k.asm("lidt [nowhere]\\nud2\\nnowhere: .quad 0, 0")
     run = yield
     assert run.vectors == []

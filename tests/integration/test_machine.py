@@ -142,7 +142,7 @@ def test_reset_state_is_that_of_the_manual() -> None:
             machine.reset()
 
 
-def test_exit_of_qemu_is_told_with_its_status() -> None:
+def test_exit_of_qemu_is_reported_with_its_status() -> None:
     config = replace(Q35, devices=devices_named(["isa-debug-exit"]))
     with Machine.launch(config, guests.EXITS_WITH_7) as machine:
         stop = machine.run_once()
@@ -157,7 +157,7 @@ def test_exit_of_qemu_is_told_with_its_status() -> None:
         assert machine.memory(0, 4) == bytes(4), "memory outlives the process"
 
 
-def test_death_of_qemu_is_told_with_its_signal() -> None:
+def test_death_of_qemu_is_reported_with_its_signal() -> None:
     with Machine.launch(Q35, guests.SILENT) as machine:
         machine.resume()
         os.kill(machine.pid, signal.SIGABRT)
@@ -168,7 +168,7 @@ def test_death_of_qemu_is_told_with_its_signal() -> None:
         machine.kill()
 
 
-def test_a_start_that_fails_shows_what_qemu_said_and_how_to_repeat_it() -> None:
+def test_a_start_that_fails_shows_the_output_of_qemu_and_the_command_line() -> None:
     config = replace(Q35, extra_args=("-device", "no-such-device"))
     with pytest.raises(QemuStartError) as caught:
         Machine.launch(config, guests.SILENT)
@@ -234,7 +234,7 @@ def test_dumps_of_a_busy_guest(name: str) -> None:
             assert machine.lapic(1).svr == 0xFF
 
 
-def test_physical_reads_ask_the_device() -> None:
+def test_physical_reads_access_the_device() -> None:
     with Machine.launch(Q35, guests.SIGNALLER, [(0x3000, b"RAM!")]) as machine:
         assert machine.physical(0x3000, 4) == b"RAM!"
         capabilities = machine.physical(0xFED00000, 8)
@@ -275,7 +275,7 @@ def test_icount_gives_the_same_time_every_cold_run() -> None:
     assert seen[0] >= 1000 * 8 and seen == seen[:1] * 3
 
 
-def test_the_witnesses_are_asked_anew_after_a_reset() -> None:
+def test_the_witnesses_are_read_again_after_a_reset() -> None:
     with Machine.launch(MachineConfig(target("q35-tcg")), guests.SAYS_HELLO) as machine:
         assert machine.run_once().signalled
         output, (ran,) = machine.stop_evidence()
@@ -302,7 +302,7 @@ def test_a_command_that_was_only_begun_is_not_carried_out(name: str, caplog: pyt
             assert machine.run_once().signalled
             machine.stop_evidence()
             machine.resume()
-            assert machine.wait_stop().kind is StopKind.RESET, "the reset was lifted for nobody"
+            assert machine.wait_stop().kind is StopKind.RESET, "the reset action was changed without a reset"
             assert machine.registers()[0].rip != 0xFFF0
             machine.stop_evidence()
             assert "shutdown" in machine.hmp("info status")

@@ -24,7 +24,7 @@ from harness.qemu.target import target
 
 Q35 = MachineConfig(target("q35-tcg"))
 
-# Starts two machines, one of them running, says their pids, and waits inside of a long `wait_stop`.
+# Starts two machines, one of them running, prints their pids, and waits inside of a long `wait_stop`.
 _SCRIPT = """
 import sys
 sys.path.insert(0, {folder!r})
@@ -81,7 +81,7 @@ def test_machines_go_with_a_process_that_ends(then: str) -> None:
             os.close(machine)
 
 
-def test_a_machine_goes_with_its_block() -> None:
+def test_a_machine_ends_with_its_block() -> None:
     def fail(machine: Machine) -> None:
         machine.resume()
         raise ZeroDivisionError
@@ -95,7 +95,7 @@ def test_a_machine_goes_with_its_block() -> None:
     os.close(pidfd)
 
 
-def test_a_machine_goes_with_its_object() -> None:
+def test_a_machine_ends_with_its_object() -> None:
     machine = Machine.launch(Q35, guests.SILENT)
     machine.resume()
     pidfd = os.pidfd_open(machine.pid)
@@ -119,7 +119,7 @@ def test_an_interrupt_during_the_start_leaves_nothing() -> None:
             threading.Event().wait(20)
     deadline = time.monotonic() + 20
     while children() - before and time.monotonic() < deadline:
-        gc.collect()  # a machine that the interrupt left to nobody ends with its object
+        gc.collect()  # a machine without an owner after the interrupt ends with its object
         Machine.launch(Q35, guests.SILENT).kill()  # the engine still works
     assert children() == before
 

@@ -48,7 +48,7 @@ RUN = "run --probes . --json out.json"
 
 
 @pytest.mark.parametrize("words", [RUN, "list --probes .", "--help", "--version"])
-def test_a_full_disk_is_named_and_the_run_goes_on(folder: Path, words: str) -> None:
+def test_a_full_disk_is_named_and_the_run_continues(folder: Path, words: str) -> None:
     done = run(folder, words, ">/dev/full")
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == (

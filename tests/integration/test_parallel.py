@@ -66,7 +66,7 @@ from harness import Kernel, ProbeBody, probe
 @probe.each(number=range(2))
 @probe(spec="SDM vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure")
 def waits(k: Kernel, number: int) -> ProbeBody:
-    """The judgement never comes to its end: the guest is up until somebody ends it all."""
+    """The judgement never comes to its end: the guest is up until all processes are ended."""
     with k.trigger():
         k.asm("nop")
     run = yield

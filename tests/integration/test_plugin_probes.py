@@ -212,7 +212,7 @@ def test_a_project_without_probes_loads_nothing(tmp_path: Path) -> None:
     assert "a helper was run" in named.stdout  # as pytest does with a file that it is given
 
 
-def test_a_test_module_that_says_probe_stays_a_test_module(tmp_path: Path) -> None:
+def test_a_test_module_with_the_word_probe_stays_a_test_module(tmp_path: Path) -> None:
     (tmp_path / "test_text.py").write_text(
         "TEXT = '''\n@probe(spec=1)\ndef p(k): pass\n'''\n\ndef test_it(): assert TEXT\n"
     )

@@ -66,7 +66,7 @@ def test_one_id_for_one_probe(layout: str, tmp_path: Path) -> None:
     assert [run["probe"] for run in json.loads((tmp_path / "o.json").read_text())["runs"]] == expected
 
 
-def test_a_file_on_disk_goes_before_the_catalogue(tmp_path: Path) -> None:
+def test_a_file_on_disk_has_priority_over_the_catalogue(tmp_path: Path) -> None:
     write(tmp_path / "hpet.py")
     write(tmp_path / "timers" / "hpet.py")
     assert ids("hpet.py", cwd=tmp_path) == [f"{tmp_path.name}/hpet.py::mine"]
@@ -176,7 +176,7 @@ def test_a_linked_area_is_followed_once(tmp_path: Path, configured: bool) -> Non
         ("", ("probes", "tests"), False),
     ],
 )
-def test_plain_pytest_says_what_it_did_not_collect(
+def test_plain_pytest_names_the_files_that_it_did_not_collect(
     tmp_path: Path, setting: str, words: tuple[str, ...], said: bool
 ) -> None:
     write(tmp_path / "probes" / "area" / "mine.py")

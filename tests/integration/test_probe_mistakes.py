@@ -1,4 +1,4 @@
-"""A mistake in a probe is said to be one, at its line, with what to do."""
+"""A mistake in a probe is reported as one, with its line and a remedy."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ def test_a_mistake_is_an_error_of_the_probe(tmp_path: Path, above: str, below: s
         ("", "spec='none', needs=['hpett']", "no device is named 'hpett'; did you mean 'hpet'?"),
     ],
 )  # fmt: skip
-def test_a_file_that_cannot_be_loaded_says_what_to_do(tmp_path: Path, head: str, decorator: str, words: str) -> None:
+def test_the_error_of_a_file_that_cannot_be_loaded_has_a_remedy(
+    tmp_path: Path, head: str, decorator: str, words: str
+) -> None:
     (tmp_path / "helper.py").write_text("X = 1\n")
     text = f"\n{head}\n{PROBE.format(above='', below='')}".replace('spec="none"', decorator)
     (tmp_path / "rule.py").write_text(text)

@@ -1,4 +1,4 @@
-"""Runs that are repeated tell the same story, while both cores are busy."""
+"""Repeated runs have the same results, while both cores are busy."""
 
 from __future__ import annotations
 

@@ -73,11 +73,11 @@ def test_a_required_target_outside_of_the_run_is_wrong_usage(folder: Path) -> No
         (("-k", "no_such_probe"), "-k 'no_such_probe' matches none of 7 cases on 1 target"),
         (
             ("-tq35-tcg,pc-tcg", "--require=pc-tcg", "-k", "arrives_once and q35"),
-            "--require pc-tcg: -k 'arrives_once and q35' leaves no run on it, so it would not be checked",
+            "--require pc-tcg: -k 'arrives_once and q35' leaves no run on it, so that it would not be checked",
         ),
         (
             ("-tq35-tcg,pc-tcg", "--require=all", "-k", "arrives_once and q35"),
-            "--require pc-tcg: -k 'arrives_once and q35' leaves no run on it, so it would not be checked",
+            "--require pc-tcg: -k 'arrives_once and q35' leaves no run on it, so that it would not be checked",
         ),
     ],
 )

@@ -92,7 +92,7 @@ def changes_an_error_code(k: Kernel) -> ProbeBody:
 
 @probe(spec="none: the harness itself")
 def counts_alone(k: Kernel) -> ProbeBody:
-    """Interrupt 60h came three times, say the counts."""
+    """By the counts interrupt 60h came three times."""
     k.asm("mov dword ptr [COUNTS+4*0x60], 3")
     run = yield
     assert run.count(0x60) == 3

@@ -116,8 +116,8 @@ def test_own_probes_without_a_run(project: Path, tmp_path: Path, name: str) -> N
     ("name", "words", "message"),
     [
         ("show", ("-tq35-tcg,pc-tcg", "arrives_once"), "expected one target"),
-        ("show", (), "show takes one probe"),
-        ("show", ("ipi",), "means several probes"),
+        ("show", (), "expected the name of one probe"),
+        ("show", ("ipi",), "selects several probes"),
         ("vacuity", ("-tall",), "expected one target"),
         ("images", ("-tall",), "expected one target"),
         ("run", ("--qemu=a", "--qemu=b"), "--qemu a, b: expected one program"),

@@ -19,7 +19,7 @@ HELLO = b"hello, world\n"
 
 @pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
 @pytest.mark.parametrize("name", ["q35-tcg", "microvm-tcg"])
-def test_what_the_guest_says_is_kept_per_run(name: str, interactive: bool) -> None:
+def test_the_output_of_the_guest_is_stored_per_run(name: str, interactive: bool) -> None:
     with Machine.launch(MachineConfig(target(name), interactive=interactive), guests.SAYS_HELLO) as machine:
         assert machine.serial_output() == b""
         for read in (True, True, False, True):
@@ -102,7 +102,7 @@ def test_a_flood_ends_where_the_file_does(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("interactive", [False, True], ids=["file", "socket"])
-def test_what_was_said_before_qemu_died_is_kept(interactive: bool) -> None:
+def test_output_before_the_end_of_qemu_is_stored(interactive: bool) -> None:
     rom = guests.rom(guests.talk(b"last words\n") + guests.HALT)
     with Machine.launch(MachineConfig(target("q35-tcg-rt"), interactive=interactive), rom) as machine:
         machine.resume()

@@ -74,7 +74,7 @@ def test_a_guest_that_wakes_again_passes(executor: Executor, name: str) -> None:
         ),
     ],
 )
-def test_the_reason_says_what_keeps_it(executor: Executor, name: str, words: list[str]) -> None:
+def test_the_reason_names_what_holds_the_processor(executor: Executor, name: str, words: list[str]) -> None:
     record = executor.run(CASES[name])
     assert record.verdict is Verdict.FAIL
     for word in words:

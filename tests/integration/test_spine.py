@@ -139,7 +139,7 @@ def test_virtual_time_keeps_the_hosts_pace_where_the_host_has_a_part(tmp_path: P
         @probe.each(said=[False, True])
         @probe(spec="none: the harness itself")
         def bare(k: Kernel, said: bool) -> ProbeBody:
-            \"""Only what says so keeps pace.\"""
+            \"""Only a probe that requests it keeps the host's pace.\"""
             if said:
                 k.keep_host_pace()
             waits(k)

@@ -15,7 +15,7 @@ from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
 
-def test_a_script_is_asked_by_each_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_queries_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = str(target("q35-tcg").find_binary())
     script = tmp_path / "qemu"
     script.write_text(f'#!/bin/sh\nexec {program} "$@"\n')

@@ -34,15 +34,15 @@ def measured(benchmark: Benchmark) -> Rate | None:
 def test_interrupts_and_bytes_and_what_a_target_lacks() -> None:
     made = [SelfIpis, lambda: VirtioTransfers(write=False), lambda: IdeTransfers(write=False)]
     targets = [Q35, target("q35-tcg-rt")]
-    told: list[str] = []
-    rows = measure_throughput(targets, told.append, made, at_least_s=SHORT_S, samples=1)
+    status: list[str] = []
+    rows = measure_throughput(targets, status.append, made, at_least_s=SHORT_S, samples=1)
     assert [(row.device, row.operation, row.unit) for row in rows] == [
         ("local APIC", "self-IPI", "interrupts"),
         ("virtio-blk", "read", "bytes"),
         ("ide", "read", "bytes"),
     ]
     assert [list(row.rates) for row in rows] == [["q35-tcg", "q35-tcg-rt"]] * 3
-    assert told[:2] == ["local APIC, self-IPI on q35-tcg", "local APIC, self-IPI on q35-tcg-rt"]
+    assert status[:2] == ["local APIC, self-IPI on q35-tcg", "local APIC, self-IPI on q35-tcg-rt"]
     for row in rows[:2]:
         virtual, real = row.rates["q35-tcg"], row.rates["q35-tcg-rt"]
         assert virtual is not None and real is not None
@@ -77,7 +77,7 @@ class _HalfOfTheRounds(VirtioTransfers):
 
 
 class _BadRequests(VirtioTransfers):
-    """Requests beyond the end of the disk: the device's status says so."""
+    """Requests beyond the end of the disk: the device's status reports an error."""
 
     def prepare(self, k: Kernel) -> None:
         super().prepare(k)

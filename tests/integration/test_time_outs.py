@@ -74,7 +74,7 @@ def test_the_reason_names_the_cause(executor: Executor, name: str, cause: str) -
     assert "signal" not in registers
 
 
-def test_a_gate_that_is_not_present_is_named_where_nobody_expects_the_exception(executor: Executor) -> None:
+def test_a_gate_that_is_not_present_is_named_for_an_unexpected_exception(executor: Executor) -> None:
     record = executor.run(CASES["gate_absent_unexpected"])
     assert record.reason.startswith("unexpected #NP(")
     assert record.reason.endswith(": the IDT gate of vector 0x50 is not present (P=0)")
@@ -94,7 +94,7 @@ def test_a_wait_that_sleeps_names_its_cause_too(executor: Executor) -> None:
         ("another_processor_spins", "processor 1 to end its routine: processor 1 executes at cpu1_1"),
     ],
 )
-def test_a_wait_for_memory_says_what_is_there(executor: Executor, name: str, cause: str) -> None:
+def test_the_time_out_of_a_wait_for_memory_has_its_content(executor: Executor, name: str, cause: str) -> None:
     assert cause in executor.run(CASES[name]).reason
 
 

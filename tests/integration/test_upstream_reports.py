@@ -1,4 +1,4 @@
-"""The reports of docs/upstream: each guest builds, and does on this QEMU what its record says."""
+"""The reports of docs/upstream: each guest builds, and behaves on this QEMU as recorded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def records() -> list[Deviation]:
     return [record for probe in load_probes() for record in probe.deviations]
 
 
-def said(kernel: Path) -> str:
+def output_of(kernel: Path) -> str:
     """What the guest prints; nothing where it hangs."""
     program = shutil.which("qemu-system-x86_64")
     assert program is not None
@@ -55,7 +55,7 @@ def test_a_report_is_whole_and_its_guest_shows_the_deviation(
     assert program is not None
     release = features(program).version
     deviates = any(record.in_version(release) for record in mine)
-    assert (said(kernel) == "as the manual says") is not deviates
+    assert (output_of(kernel) == "as the manual says") is not deviates
 
 
 def test_the_list_has_each_report() -> None:

@@ -44,7 +44,7 @@ def good(k: Kernel) -> ProbeBody:
 VACUOUS = '''
 @probe(spec=SPEC)
 def vacuous(k: Kernel) -> ProbeBody:
-    """It looks at nothing that its trigger causes."""
+    """It judges nothing that its trigger causes."""
     with k.trigger():
         k.asm("nop")
     run = yield
@@ -53,7 +53,7 @@ def vacuous(k: Kernel) -> ProbeBody:
 UNMARKED = '''
 @probe(spec=SPEC)
 def unmarked(k: Kernel) -> ProbeBody:
-    """Nobody says what the cause is."""
+    """No cause is marked."""
     k.expect(0x50)
     k.int_n(0x50)
     run = yield
@@ -96,7 +96,7 @@ def jumps(k: Kernel) -> ProbeBody:
 RED = '''
 @probe(spec=SPEC)
 def red(k: Kernel) -> ProbeBody:
-    """Its verdict is fail as it stands."""
+    """Its verdict is fail without any removal."""
     with k.trigger():
         k.asm("nop")
     run = yield

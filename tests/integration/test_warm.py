@@ -1,4 +1,4 @@
-"""Warm machines tell the same story as fresh ones."""
+"""Warm machines have the same results as fresh ones."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_the_paths_that_it_prints_exist(installed: Path, tmp_path: Path) -> None
     assert f"Thedocumentsbelowdocs/:{installed}/guest/docs" in text
 
 
-def test_it_knows_what_the_catalogue_is_meant_to_cover(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_has_the_coverage_files(installed: Path, tmp_path: Path) -> None:
     done = trapgate(installed, "list", "--coverage", "--areas", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "each covered or explained" in done.stdout

@@ -1,4 +1,4 @@
-"""Cache folders that somebody else may write are not used: entries may be code."""
+"""Cache folders that another user may write are not used: entries may be code."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_of_a_long_line_both_ends_stay() -> None:
     assert line.startswith("cause ") and line.endswith(" effect") and len(line) <= 100
 
 
-def test_what_qemu_said_without_its_warnings() -> None:
+def test_the_output_of_qemu_without_its_warnings() -> None:
     stderr = "qemu: warning: TCG lacks it\nqemu: -device x: 'x' is not a valid device\n(process ended)\n"
     assert shortened(stderr) == "qemu: -device x: 'x' is not a valid device; (process ended)"
     assert shortened("qemu: warning: alone") == "qemu: warning: alone"

@@ -1,4 +1,4 @@
-"""`scripts/qemu-all.sh` where a suite has no QEMU, or one that cannot be fetched. A stub stands for apt."""
+"""`scripts/qemu-all.sh` where a suite has no QEMU, or one that cannot be fetched. A stub replaces apt."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ def test_what_cannot_be_fetched_is_named_and_the_other_suites_are_tried(tmp_path
     assert list((tmp_path / "qemus").iterdir()) == []
 
 
-def test_what_is_there_is_kept(tmp_path: Path) -> None:
+def test_an_installed_qemu_is_not_replaced(tmp_path: Path) -> None:
     there = tmp_path / "qemus" / "11.1.3"
     there.mkdir(parents=True)
     (there / "suites").write_text("sid\n")

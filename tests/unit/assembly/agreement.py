@@ -11,7 +11,7 @@ from harness.assembly.round_trip import decode
 
 __all__ = ["MORE_NAMES", "assembled_each", "assert_same_image", "gnu_text", "same_instruction"]
 
-# Names that the manuals or other assemblers know and GNU as does not, in Intel syntax.
+# Names of the manuals or other assemblers that GNU as does not accept, in Intel syntax.
 MORE_NAMES = re.compile(r"(icebp|retn|sysret|sysretl|sysretd|sysexit|sysexitd)\b")
 # REX.W that the manual makes superfluous: GNU as leaves it out, the statement's register is named all the same.
 _WIDE_SELECTOR = re.compile(r"(mov|str|sldt) r\w+(, [c-gs]s)?")
@@ -54,7 +54,7 @@ _WORD = re.compile(r"(?<![\w.])\w+")
 def gnu_text(source: Sequence[SourceLine], labels: Collection[str], constants: Mapping[str, int], address: int) -> str:
     """The same source as GNU as spells it: OFFSET before a label that is meant as a value, its own name for O32.
 
-    Labels that are local to a block get names of their own, as GNU as knows them in the whole file.
+    Labels that are local to a block get names of their own, because GNU as has them in the whole file.
     """
     body: list[str] = []
     for line in source:

@@ -1,4 +1,4 @@
-"""A corpus of statements: every mnemonic the assembler knows, in every form, with boundary values, in every mode.
+"""A corpus of statements: every accepted mnemonic, in every form, with boundary values, in every mode.
 
 Besides the forms that the assembler lists, each mnemonic meets operands that are none of its forms, so that what must
 be refused is in the corpus too.

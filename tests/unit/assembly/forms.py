@@ -97,7 +97,7 @@ LOCKABLE: Final = frozenset(
         "xchg",
     ]
 )
-"""What LOCK may stand before, with a memory destination (SDM volume 2, "LOCK")."""
+"""The mnemonics that accept LOCK, with a memory destination (SDM volume 2, "LOCK")."""
 
 _TABLE: Final = """
 b | add or adc sbb and sub xor cmp    | rmS,rS rS,rmS rmS,iS

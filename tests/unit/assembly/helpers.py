@@ -28,7 +28,7 @@ def code(text: str, mode: int = 64, address: int = 0x1000, **names: Mapping[str,
 
 
 def refusal(text: str, mode: int = 64, address: int = 0x1000, **names: Mapping[str, int]) -> str:
-    """What is said about a text that must be refused."""
+    """The message for a text that must be refused."""
     try:
         done = unit(text, mode, address, names.get("constants"), names.get("symbols"))
     except AssemblyError as error:

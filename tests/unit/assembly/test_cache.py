@@ -97,7 +97,7 @@ def test_damage_is_noticed(folder: Path, built: list[int], position: int) -> Non
     content[position] ^= 0x40
     entry.write_bytes(content)
     assert _same(_make(), first) and len(built) == 2
-    assert _same(_make(), first) and len(built) == 2  # and it was mended
+    assert _same(_make(), first) and len(built) == 2  # and the entry was replaced
 
 
 @pytest.mark.parametrize("size", [0, 10, 100])
@@ -147,7 +147,7 @@ def test_platform_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert disk_cache.folder_of("assembly") == tmp_path / "trapgate" / "assembly"
 
 
-def test_refusals_are_not_kept(folder: Path, built: list[int]) -> None:
+def test_refusals_are_not_cached(folder: Path, built: list[int]) -> None:
     for _ in range(2):
         with pytest.raises(AssemblyError):
             assemble(source_from_text("bogus", "f"), address=0)

@@ -1,4 +1,4 @@
-"""What a person is told: the place, the statement, the reason, and what to write instead."""
+"""Messages have the place, the statement, the reason, and what to write instead."""
 
 from __future__ import annotations
 

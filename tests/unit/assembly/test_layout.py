@@ -211,7 +211,7 @@ def test_high_addresses() -> None:
     assert unit("x: jmp x", 16, 0xFFFF_FFF0).code.hex() == "ebfe"
 
 
-def test_values_that_look_like_placeholders() -> None:
+def test_values_equal_to_placeholders() -> None:
     names = {"AWAY": 0x2000}
     assert code("mov word ptr [AWAY], 0x5152", 16, symbols=names) == "c70600205251"
     assert code("mov dword ptr [AWAY], 0x51525354", symbols=names) == "c70425" + "00200000" + "54535251"

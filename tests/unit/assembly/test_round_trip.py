@@ -103,7 +103,7 @@ def test_instructions_without_operands_decode_to_one_instruction(mode: int) -> N
             data = no_operand_bytes(mnemonic, (), mode)
         except Refusal:
             continue
-        if mnemonic == "serialize":  # Capstone 5 does not know it
+        if mnemonic == "serialize":  # Capstone 5 does not support it
             assert data == b"\x0f\x01\xe8"
             continue
         if data[0] == 0x9B:  # FINIT is FWAIT and FNINIT

@@ -74,7 +74,7 @@ def test_twice_killed_is_an_end(tmp_path: Path) -> None:
     assert "SIGKILL" in found[1].lost
 
 
-def test_a_job_that_breaks_is_told_and_the_worker_goes_on(tmp_path: Path) -> None:
+def test_a_job_that_raises_is_reported_and_the_worker_continues(tmp_path: Path) -> None:
     found = run(1, [[(0, ("break", "of a kind")), (1, ("echo", "b"))]], tmp_path)
     assert found[0].lost.rstrip().endswith("ValueError: of a kind")
     assert found[1].result == "b"

@@ -42,7 +42,7 @@ def work(job: Job) -> str:
         case "break":
             raise ValueError(argument)
         case "wait":
-            with Path(argument).open():  # blocks until somebody opens the other end
+            with Path(argument).open():  # blocks until the other end is opened
                 return "woken"
     raise AssertionError(job)
 
@@ -55,7 +55,7 @@ def cannot_open() -> Iterator[Callable[[Job], str]]:
 
 
 def wait_for_ever(log: str, fifo: str) -> None:
-    """A parent of two workers, for the test that kills it: prints their process ids, then waits for nobody."""
+    """A parent of two workers, for the test that kills it: prints their process ids, then waits without end."""
     with WorkerPool[Job, str](2, partial(opened, log)) as pool:
         for done in pool.run([[(0, ("pid", "")), (2, ("wait", fifo))], [(1, ("pid", "")), (3, ("wait", fifo))]]):
             print(done.result, flush=True)

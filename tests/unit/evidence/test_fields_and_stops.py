@@ -1,4 +1,4 @@
-"""What `run` says of interrupts: fields of the records, and acting at a checkpoint."""
+"""Interrupts of `run`: fields of the records, and acting at a checkpoint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_unknown_field_is_named() -> None:
 
 
 class Standing(Run):
-    """A run whose guest stands at a checkpoint; no machine."""
+    """A run whose guest is stopped at a checkpoint; no machine."""
 
     def __init__(self) -> None:
         self.built = SimpleNamespace(  # type: ignore[assignment]

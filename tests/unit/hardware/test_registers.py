@@ -103,7 +103,7 @@ def test_unknown_field_is_refused_with_the_known_ones(register: type[Register]) 
 
 
 @pytest.mark.parametrize("register", REGISTERS, ids=lambda r: r.__name__)
-def test_every_register_says_what_it_is(register: type[Register]) -> None:
+def test_every_register_has_a_docstring(register: type[Register]) -> None:
     assert "__doc__" in vars(register) and register.__doc__
 
 

@@ -75,7 +75,7 @@ def test_other_parameters_from_elsewhere_are_checked_again(tmp_path: Path, check
     assert checks == ["rule", "rule"]
 
 
-def test_what_is_wrong_is_not_kept(tmp_path: Path, checks: list[str]) -> None:
+def test_a_file_with_findings_is_not_cached(tmp_path: Path, checks: list[str]) -> None:
     path = _write(tmp_path)
     path.write_text(path.read_text().replace('"""A rule."""', '""" """'))
     for _ in range(2):

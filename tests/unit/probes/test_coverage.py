@@ -134,7 +134,7 @@ def test_a_malformed_file_is_refused_with_its_place(tmp_path: Path, text: str, m
         load_bullets(tmp_path)
 
 
-def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     write(tmp_path, "timers", "x")
     write(tmp_path, "lapic", ENTRY.format(id="Timers.a"))
     with pytest.raises(CoverageError) as caught:

@@ -49,7 +49,7 @@ class FakeKernel:
 
 
 def judge(path: Path, root: Path, vectors: list[int]) -> str:
-    """What a probe's failing judgement says; empty when it passes."""
+    """The message of a probe's failing judgement; empty when it passes."""
     (found,) = load_file(path, root)
     body = found.function(FakeKernel())
     next(body)
@@ -62,7 +62,7 @@ def judge(path: Path, root: Path, vectors: list[int]) -> str:
     raise AssertionError("a second yield")
 
 
-def test_a_probe_knows_its_place(write: Write, tmp_path: Path) -> None:
+def test_a_probe_has_its_file_and_line(write: Write, tmp_path: Path) -> None:
     path = write("timers/hpet.py", GOOD)
     (found,) = load_probes([tmp_path])
     assert (found.path, found.root) == (path, tmp_path)
@@ -104,7 +104,7 @@ def test_equal_names_in_two_folders_do_not_meet(write: Write, tmp_path: Path) ->
     assert all(sys.modules[name].__file__ in (str(first), str(second)) for name in modules)
 
 
-def test_names_that_only_look_alike_do_not_meet(write: Write, tmp_path: Path) -> None:
+def test_similar_names_do_not_collide(write: Write, tmp_path: Path) -> None:
     write("a-b.py", GOOD)
     write("a_b.py", GOOD)
     assert len({found.function.__module__ for found in load_probes([tmp_path])}) == 2
@@ -246,7 +246,7 @@ def test_refused(name: str, write: Write, tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{path}:{line}: ")
 
 
-def test_every_problem_of_every_file_is_told_at_once(write: Write, tmp_path: Path) -> None:
+def test_every_problem_of_every_file_is_reported_at_once(write: Write, tmp_path: Path) -> None:
     write("a.py", GOOD.replace("(k)", "(kernel, pin)").replace('    """One rule."""\n', ""))
     write("b.py", GOOD.replace("yield", "5"))
     write("c.py", GOOD)

@@ -21,7 +21,7 @@ class InterruptedLock:
         self._calls = 0
 
     def acquire(self) -> None:
-        assert self._lock.acquire(timeout=20), "nobody releases it any more"
+        assert self._lock.acquire(timeout=20), "it is never released"
         self._calls += 1
         if self._calls == 2 and InterruptedLock.interrupts:
             InterruptedLock.interrupts -= 1

@@ -47,7 +47,7 @@ def test_a_stop_that_is_no_signal_is_an_error_of_its_own(stop: Stop, error: type
     assert Stop(StopKind.SIGNAL).check().signalled
 
 
-def test_exits_are_told() -> None:
+def test_exits_are_described() -> None:
     assert describe_exit(3) == "exited with status 3"
     assert describe_exit(-9) == "was ended by SIGKILL"
     assert describe_exit(-200) == "was ended by signal 200"
@@ -120,7 +120,7 @@ def test_memory_survives_a_folder_that_cannot_be_written(tmp_path: Path, monkeyp
     assert memory.read() == {}
 
 
-def test_kvm_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kvm_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     exists = Path.exists
     monkeypatch.setattr(Path, "exists", lambda path: exists(path) and str(path) != "/dev/kvm")
     reason = trial("/usr/bin/true", "kvm").reason

@@ -1,4 +1,4 @@
-"""Records that look like real ones."""
+"""Records for tests of reports."""
 
 from __future__ import annotations
 

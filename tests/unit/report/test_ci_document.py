@@ -1,4 +1,4 @@
-"""docs/ci.md says what the program does: its target file, its ini options, its command-line options."""
+"""docs/ci.md agrees with the program: its target file, its ini options, its command-line options."""
 
 from __future__ import annotations
 

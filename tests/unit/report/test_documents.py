@@ -78,7 +78,7 @@ def test_a_record_has_the_documented_fields(tmp_path: Path) -> None:
     assert run["interrupts"][1]["name"] == "#GP"
     text = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
     for name in [*run, *run["interrupts"][0]]:
-        assert f"`{name}`" in text, f"docs/json.md does not tell of {name}"
+        assert f"`{name}`" in text, f"docs/json.md does not describe {name}"
 
 
 def test_a_failing_disk_keeps_the_last_good_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_a_failing_disk_keeps_the_last_good_file(tmp_path: Path, monkeypatch: py
     assert len(json.loads((tmp_path / "out.json").read_text())["runs"]) == 2
 
 
-def test_a_path_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         JsonReport(tmp_path / "no" / "out.json")
 
@@ -139,7 +139,7 @@ def test_junit_counts_and_kinds() -> None:
 
 
 @given(st.text())
-def test_whatever_a_guest_says_is_well_formed_xml(text: str) -> None:
+def test_any_output_of_a_guest_is_well_formed_xml(text: str) -> None:
     from dataclasses import replace
 
     bad = replace(ALL[1], reason=text, rule="r", detail=replace(ALL[1].detail, sections=(Section("Serial", text),)))

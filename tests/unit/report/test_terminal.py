@@ -82,7 +82,7 @@ def test_the_table_has_a_row_for_each_area_and_target() -> None:
         ((), 3, "INCOMPLETE  0 runs of 3 on 0 targets, in 1.5 s"),
     ],
 )
-def test_the_headline_says_what_it_rests_on(verdicts: Sequence[Verdict], planned: int, text: str) -> None:
+def test_the_headline_has_the_counts(verdicts: Sequence[Verdict], planned: int, text: str) -> None:
     assert headline([Result("a", record(v)) for v in verdicts], planned, 1500).plain == text
 
 
@@ -250,7 +250,7 @@ def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path, capsys: pyt
 
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    """No file may grow beyond 3 KiB: the records do not fit, so the last whole file stays, and the code says so."""
+    """No file may grow beyond 3 KiB: the records do not fit, so the last complete file stays; the exit code is 3."""
     script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})

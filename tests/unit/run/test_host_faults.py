@@ -60,7 +60,7 @@ def test_without_a_file_there_are_no_faults(tmp_path: Path) -> None:
         ("[[fault]]\ntitle = 'a'\nwhy = 'b'\nseen = {x = '('}", "is not a regular expression"),
     ],
 )
-def test_a_malformed_file_says_what_is_wrong(tmp_path: Path, text: str, says: str) -> None:
+def test_the_error_of_a_malformed_file_names_the_fault(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ProbeError, match=says) as raised:
         host_faults(write(tmp_path, text))
     assert str(tmp_path / FILE_NAME) in str(raised.value)
