@@ -86,10 +86,7 @@ def entry_clears_tf_nt_rf_and_nothing_else(k: Kernel, gate: SystemType, flag: st
 
 
 @probe.each(rsp_offset=[0, 1, 7, 8, 9, 15])
-@probe(
-    spec="SDM vol. 3A, 64-Bit Mode Stack Frame",
-    covers=["descriptors.frame", "descriptors.alignment"],
-)
+@probe(spec="SDM vol. 3A, 64-Bit Mode Stack Frame", covers=["descriptors.frame", "descriptors.alignment"])
 def the_frame_is_aligned_and_complete(k: Kernel, rsp_offset: int) -> ProbeBody:
     """Delivery aligns RSP to 16 first, then pushes SS, RSP, RFLAGS, CS, RIP, each as 8 bytes, within ring 0 too."""
     frame = k.buffer("frame", 48)

@@ -23,12 +23,7 @@ NO_EXT = [
         sees=r"'0x(\w*)([0248ac])' == '0x\1[1359bd]'",
         ref="docs/deviations/descriptors-ext.md",
     )
-    for cases, since in (
-        ("interrupt-[!t]*", "*"),
-        ("interrupt", ">=8"),
-        ("interrupt-t*", ">=8"),
-        ("exception", ">=8"),
-    )
+    for cases, since in (("interrupt-[!t]*", "*"), ("interrupt", ">=8"), ("interrupt-t*", ">=8"), ("exception", ">=8"))
 ]
 
 
@@ -58,11 +53,7 @@ def raise_event(k: Kernel, kind: str) -> None:
 
 
 @probe.each(vector=[14, 0x20, 0x50, 0xFF])
-@probe(
-    spec="SDM vol. 3A, Interrupt Descriptor Table (IDT)",
-    covers=["descriptors.idt-limit"],
-    deviation=TIMES_16,
-)
+@probe(spec="SDM vol. 3A, Interrupt Descriptor Table (IDT)", covers=["descriptors.idt-limit"], deviation=TIMES_16)
 def a_gate_must_lie_within_the_limit_to_its_last_byte(k: Kernel, vector: int) -> ProbeBody:
     """With the limit at the last byte of gate n, INT n is delivered; one byte less, and it raises #GP(n*8+2)."""
     k.expect(vector)

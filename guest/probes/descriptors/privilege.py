@@ -56,8 +56,7 @@ def int3_checks_the_dpl(k: Kernel) -> ProbeBody:
 
 
 @probe(
-    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
-    covers=["descriptors.dpl-ignored"],
+    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures", covers=["descriptors.dpl-ignored"]
 )
 def a_hardware_interrupt_ignores_the_dpl(k: Kernel) -> ProbeBody:
     """An interrupt from the local APIC that comes at CPL 3 is delivered through a gate with DPL 0."""

@@ -64,10 +64,7 @@ def sgdt_returns_what_lgdt_loaded(k: Kernel) -> ProbeBody:
 
 
 @probe.each(instruction=["lidt", "lgdt", "lldt", "ltr"])
-@probe(
-    spec="SDM vol. 3A, Privileged Instructions (Protection)",
-    covers=["descriptors.lidt-user"],
-)
+@probe(spec="SDM vol. 3A, Privileged Instructions (Protection)", covers=["descriptors.lidt-user"])
 def loading_a_table_register_is_privileged(k: Kernel, instruction: str) -> ProbeBody:
     """LIDT, LGDT, LLDT and LTR at CPL 3 raise #GP(0)."""
     operand = "[rsp]" if instruction in ("lidt", "lgdt") else "ax"
@@ -82,10 +79,7 @@ def loading_a_table_register_is_privileged(k: Kernel, instruction: str) -> Probe
 
 
 @probe.each(instruction=["sidt", "sgdt", "sldt", "str", "smsw"])
-@probe(
-    spec="SDM vol. 3A, Control Registers (CR4.UMIP)",
-    covers=["descriptors.umip"],
-)
+@probe(spec="SDM vol. 3A, Control Registers (CR4.UMIP)", covers=["descriptors.umip"])
 def umip_keeps_the_tables_from_ring_3(k: Kernel, instruction: str) -> ProbeBody:
     """With CR4.UMIP set, SIDT, SGDT, SLDT, STR and SMSW at CPL 3 raise #GP(0); without it they work there."""
     operand = "[rsp-16]" if instruction in ("sidt", "sgdt") else "ax"

@@ -52,9 +52,7 @@ def a_block_goes_to_the_device_and_comes_back(k: Kernel, interrupt: str) -> Prob
     assert source.read(run) == data
 
 
-@probe.each(
-    place=[(0, 1), (1, 1), (4095, 1), (4095, 2), (1, 4095), (3, 4090), (2048, 4095)],
-)
+@probe.each(place=[(0, 1), (1, 1), (4095, 1), (4095, 2), (1, 4095), (3, 4090), (2048, 4095)])
 @probe(spec=EDU, needs=["edu"], covers=["edu.bounds"])
 def nothing_but_the_named_bytes_is_written(k: Kernel, place: tuple[int, int]) -> ProbeBody:
     """A transfer of any size to any alignment, across a page boundary too, writes exactly its bytes."""

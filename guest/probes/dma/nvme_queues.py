@@ -14,10 +14,7 @@ MASK = "NVM Express 1.4, Interrupt Mask Set; NVM Express 1.4, Interrupt Mask Cle
 
 
 @probe(
-    spec=f"NVM Express 1.4, MSI-X Based Behavior; {QUEUES}",
-    needs=NVME,
-    cpus=4,
-    covers=["nvme.vectors", "nvme.phase"],
+    spec=f"NVM Express 1.4, MSI-X Based Behavior; {QUEUES}", needs=NVME, cpus=4, covers=["nvme.vectors", "nvme.phase"]
 )
 def four_queues_serve_four_processors(k: Kernel) -> ProbeBody:
     """Each processor drives its own queue of four, ten reads through it: its vector comes there alone, ten times."""

@@ -46,10 +46,7 @@ def disarm(k: Kernel) -> None:
     k.asm("mov eax, 0x400\nmov dr7, rax\nmov eax, 0xFFFF0FF0\nmov dr6, rax")
 
 
-@probe(
-    spec="SDM vol. 3B, Single-Step Exception Condition",
-    covers=["exceptions.db-step", "exceptions.vectors"],
-)
+@probe(spec="SDM vol. 3B, Single-Step Exception Condition", covers=["exceptions.db-step", "exceptions.vectors"])
 def tf_traps_after_each_instruction(k: Kernel) -> ProbeBody:
     """With TF set #DB is a trap after every instruction, the first one after POPFQ excepted, with DR6.BS set."""
     first = on_debug(k)
@@ -240,10 +237,7 @@ IO_CASES = {
 
 
 @probe.each(case=list(IO_CASES))
-@probe(
-    spec="SDM vol. 3B, Data Memory and I/O Breakpoint Exception Conditions (CR4.DE)",
-    covers=["exceptions.db-io"],
-)
+@probe(spec="SDM vol. 3B, Data Memory and I/O Breakpoint Exception Conditions (CR4.DE)", covers=["exceptions.db-io"])
 def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
     """With CR4.DE=1 an I/O breakpoint traps after IN or OUT of its port, with the RIP behind it and Bn in DR6."""
     text, hit = IO_CASES[case]

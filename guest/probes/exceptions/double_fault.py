@@ -70,8 +70,7 @@ def two_exceptions_make_a_double_fault_or_do_not(k: Kernel, first: str, second: 
 
 
 @probe(
-    spec="SDM vol. 3A, Interrupt 8—Double Fault Exception (#DF); Interrupt Stack Table",
-    covers=["exceptions.df-ist"],
+    spec="SDM vol. 3A, Interrupt 8—Double Fault Exception (#DF); Interrupt Stack Table", covers=["exceptions.df-ist"]
 )
 def a_double_fault_is_delivered_on_its_ist(k: Kernel) -> ProbeBody:
     """#DF with an IST works when the stack itself is the cause: #PF upon #PF where RSP is not mapped."""
@@ -119,10 +118,7 @@ def an_interrupt_is_benign(k: Kernel, second: str) -> ProbeBody:
 
 
 @probe.each(how=["idt_limit", "df_gate_not_present", "df_stack_not_mapped"])
-@probe(
-    spec="SDM vol. 3A, Interrupt 8—Double Fault Exception (#DF) (shutdown)",
-    covers=["exceptions.triple-fault"],
-)
+@probe(spec="SDM vol. 3A, Interrupt 8—Double Fault Exception (#DF) (shutdown)", covers=["exceptions.triple-fault"])
 def a_fault_in_the_delivery_of_a_double_fault_is_shutdown(k: Kernel, how: str) -> ProbeBody:
     """A further exception while #DF is being delivered ends in shutdown, which a PC's board turns into a reset."""
     k.checkpoint("before")

@@ -217,10 +217,7 @@ def a_cr4_bit_decides_whether_an_instruction_exists(k: Kernel, feature: str) -> 
 
 
 @probe.each(access=["read", "write"], register=[4, 5])
-@probe(
-    spec="SDM vol. 3B, Debug Registers (DR4 and DR5)",
-    covers=["exceptions.ud-dr4"],
-)
+@probe(spec="SDM vol. 3B, Debug Registers (DR4 and DR5)", covers=["exceptions.ud-dr4"])
 def dr4_and_dr5_alias_unless_de(k: Kernel, access: str, register: int) -> ProbeBody:
     """With CR4.DE=1 a reference to DR4 or DR5 raises #UD; with DE=0 it reaches DR6 or DR7."""
     code = ("0x0F, 0x21, " if access == "read" else "0x0F, 0x23, ") + hex(0xC0 | register << 3)

@@ -104,8 +104,7 @@ def illegal_vector_is_an_error_of_the_local_apic(k: Kernel, vector: int) -> Prob
 
 
 @probe(
-    spec="Intel I/O Controller Hub 9 datasheet, APIC Interrupt Mapping: 8254 Counter 0",
-    covers=["ioapic.pins-0-and-2"],
+    spec="Intel I/O Controller Hub 9 datasheet, APIC Interrupt Mapping: 8254 Counter 0", covers=["ioapic.pins-0-and-2"]
 )
 def counter_0_interrupts_at_pin_2(k: Kernel) -> ProbeBody:
     """The 8254's counter 0 is at pin 2. Pin 0 is the output of the 8259s, and silent while they are masked."""

@@ -35,11 +35,7 @@ def identity_agrees_with_cpuid(k: Kernel) -> ProbeBody:
     assert 3 <= run[version].MAX_LVT_ENTRY <= 6
 
 
-@probe(
-    spec="SDM vol. 3A, Local APIC Status and Location (BSP flag); Local APIC ID",
-    covers=["lapic.identity"],
-    cpus=4,
-)
+@probe(spec="SDM vol. 3A, Local APIC Status and Location (BSP flag); Local APIC ID", covers=["lapic.identity"], cpus=4)
 def each_processor_has_its_own_identity(k: Kernel) -> ProbeBody:
     """Only the bootstrap processor has the BSP flag; every processor reads its own APIC ID at the same address."""
     bases = [k.value(f"base_{cpu}") for cpu in range(4)]
@@ -60,10 +56,7 @@ def each_processor_has_its_own_identity(k: Kernel) -> ProbeBody:
     assert [run[identity] >> 24 for identity in identities] == [0, 1, 2, 3]
 
 
-@probe(
-    spec="SDM vol. 3A, Enabling or Disabling the Local APIC",
-    covers=["lapic.global-disable"],
-)
+@probe(spec="SDM vol. 3A, Enabling or Disabling the Local APIC", covers=["lapic.global-disable"])
 def global_disable_clears_the_cpuid_flag(k: Kernel) -> ProbeBody:
     """While IA32_APIC_BASE.EN is clear, CPUID reports no local APIC."""
     features = k.value("features")
@@ -207,10 +200,7 @@ def registers_follow_the_base(k: Kernel) -> ProbeBody:
 
 
 @probe.each(register=["VERSION", "APR", "PPR", "ISR_0", "TMR_0", "IRR_0", "CURRENT_COUNT"])
-@probe(
-    spec="SDM vol. 3A, Local APIC Register Address Map",
-    covers=["lapic.read-only"],
-)
+@probe(spec="SDM vol. 3A, Local APIC Register Address Map", covers=["lapic.read-only"])
 def read_only_registers_ignore_writes(k: Kernel, register: str) -> ProbeBody:
     """A write to a read-only register changes nothing."""
     before, after, wrote = k.value("before"), k.value("after"), k.value("wrote")

@@ -63,10 +63,7 @@ def lvt_mask_cannot_be_cleared_while_disabled(k: Kernel, register: str) -> Probe
     assert run[disabled].MASK == 1, f"software-disabled: {run[disabled]}"
 
 
-@probe(
-    spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
-    covers=["lapic.software-disable"],
-)
+@probe(spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled", covers=["lapic.software-disable"])
 def pending_requests_survive_software_disable(k: Kernel) -> ProbeBody:
     """What is in IRR and ISR when the APIC is software-disabled stays there, and goes on when it is enabled again."""
     k.hold(0x51)
@@ -164,10 +161,7 @@ def extint_ignores_the_priorities(k: Kernel, tpr: int) -> ProbeBody:
     assert run[isr] == 1 << (0xF1 % 32)
 
 
-@probe(
-    spec="SDM vol. 3A, Spurious Interrupt",
-    covers=["lapic.spurious"],
-)
+@probe(spec="SDM vol. 3A, Spurious Interrupt", covers=["lapic.spurious"])
 def raised_task_priority_takes_a_request_back(k: Kernel) -> ProbeBody:
     """A TPR raised before a request is taken leaves it in the IRR: only the spurious vector may come instead.
 

@@ -127,9 +127,7 @@ def logical_destination_cluster(k: Kernel, destination: int) -> ProbeBody:
     ]
 )
 @probe(
-    spec="SDM vol. 3A, Interrupt Command Register (ICR): Destination Shorthand",
-    covers=["lapic.shorthand"],
-    cpus=CPUS,
+    spec="SDM vol. 3A, Interrupt Command Register (ICR): Destination Shorthand", covers=["lapic.shorthand"], cpus=CPUS
 )
 def destination_shorthand(k: Kernel, shorthand: DestinationShorthand) -> ProbeBody:
     """The shorthands reach oneself, all, and all but oneself, whatever the destination field says."""
@@ -148,11 +146,7 @@ def destination_shorthand(k: Kernel, shorthand: DestinationShorthand) -> ProbeBo
 
 
 @probe.each(destination=[0x04, 0x06, 0x0F])
-@probe(
-    spec="SDM vol. 3A, Lowest Priority Delivery Mode",
-    covers=["lapic.lowest-priority"],
-    cpus=CPUS,
-)
+@probe(spec="SDM vol. 3A, Lowest Priority Delivery Mode", covers=["lapic.lowest-priority"], cpus=CPUS)
 def lowest_priority_reaches_exactly_one(k: Kernel, destination: int) -> ProbeBody:
     """In lowest priority mode exactly one of the addressed processors takes the interrupt; which one is open."""
     listen(k)
@@ -215,11 +209,7 @@ def init_level_de_assert_is_ignored(k: Kernel) -> ProbeBody:
     assert [run.count(VECTOR, cpu=cpu) for cpu in range(CPUS)] == [1] * CPUS
 
 
-@probe(
-    spec="SDM vol. 3A, Interrupt Command Register (ICR)",
-    covers=["lapic.icr"],
-    cpus=CPUS,
-)
+@probe(spec="SDM vol. 3A, Interrupt Command Register (ICR)", covers=["lapic.icr"], cpus=CPUS)
 def writing_icr_high_sends_nothing(k: Kernel) -> ProbeBody:
     """The message goes out with the write of the ICR's low half; the high half alone sends nothing, and reads back."""
     listen(k)

@@ -3,14 +3,8 @@
 from harness import Kernel, ProbeBody, probe
 
 
-@probe.each(
-    service=[0x50, 0x5F],
-    arrives=[0x4F, 0x50, 0x5F, 0x60, 0xFF],
-)
-@probe(
-    spec="SDM vol. 3A, Interrupt, Task, and Processor Priority",
-    covers=["lapic.preemption"],
-)
+@probe.each(service=[0x50, 0x5F], arrives=[0x4F, 0x50, 0x5F, 0x60, 0xFF])
+@probe(spec="SDM vol. 3A, Interrupt, Task, and Processor Priority", covers=["lapic.preemption"])
 def only_a_higher_class_preempts(k: Kernel, service: int, arrives: int) -> ProbeBody:
     """While a vector is in service only one of a higher class (bits 7:4) interrupts its handler; the others wait."""
     preempts = arrives >> 4 > service >> 4
@@ -42,10 +36,7 @@ def only_a_higher_class_preempts(k: Kernel, service: int, arrives: int) -> Probe
     assert run[irr] >> (arrives % 32) & 1 == int(not preempts)
 
 
-@probe(
-    spec="SDM vol. 3A, Interrupt, Task, and Processor Priority",
-    covers=["lapic.preemption"],
-)
+@probe(spec="SDM vol. 3A, Interrupt, Task, and Processor Priority", covers=["lapic.preemption"])
 def classes_nest_fifteen_deep(k: Kernel) -> ProbeBody:
     """Each class interrupts the handler of the class below: 15 nested handlers, ended in reverse order."""
     classes = range(1, 16)
@@ -76,8 +67,7 @@ def classes_nest_fifteen_deep(k: Kernel) -> ProbeBody:
 
 @probe.each(task_class=range(16), view=["tpr", "cr8"])
 @probe(
-    spec="SDM vol. 3A, Task Priority Register (TPR); Interrupt Control (CR8)",
-    covers=["lapic.tpr-hold", "lapic.cr8"],
+    spec="SDM vol. 3A, Task Priority Register (TPR); Interrupt Control (CR8)", covers=["lapic.tpr-hold", "lapic.cr8"]
 )
 def task_priority_holds_its_class_and_below(k: Kernel, task_class: int, view: str) -> ProbeBody:
     """A task priority class holds back every vector of that class and below, and lowering it lets them in."""
@@ -113,14 +103,8 @@ def task_priority_holds_its_class_and_below(k: Kernel, task_class: int, view: st
     assert task_class == run[ppr].PRIORITY_CLASS
 
 
-@probe.each(
-    task=[0x00, 0x2F, 0x30, 0x3F, 0x40, 0x4F, 0x50, 0xF0],
-    service=[None, 0x10, 0x3F, 0x40, 0x4F, 0xF8],
-)
-@probe(
-    spec="SDM vol. 3A, Interrupt, Task, and Processor Priority (Processor Priority Register)",
-    covers=["lapic.ppr"],
-)
+@probe.each(task=[0x00, 0x2F, 0x30, 0x3F, 0x40, 0x4F, 0x50, 0xF0], service=[None, 0x10, 0x3F, 0x40, 0x4F, 0xF8])
+@probe(spec="SDM vol. 3A, Interrupt, Task, and Processor Priority (Processor Priority Register)", covers=["lapic.ppr"])
 def processor_priority_is_the_higher_class(k: Kernel, task: int, service: int | None) -> ProbeBody:
     """The PPR's class is the higher of the TPR's and that of the highest vector in service.
 
@@ -152,10 +136,7 @@ def processor_priority_is_the_higher_class(k: Kernel, task: int, service: int | 
 
 
 @probe.each(service=[0x21, 0xF1])
-@probe(
-    spec="SDM vol. 3A, Interrupt, Task, and Processor Priority (Processor Priority Register)",
-    covers=["lapic.ppr"],
-)
+@probe(spec="SDM vol. 3A, Interrupt, Task, and Processor Priority (Processor Priority Register)", covers=["lapic.ppr"])
 def processor_priority_falls_with_eoi(k: Kernel, service: int) -> ProbeBody:
     """After the EOI the PPR is the TPR again."""
     with k.handler(service, eoi=False):
@@ -175,8 +156,7 @@ def processor_priority_falls_with_eoi(k: Kernel, service: int) -> ProbeBody:
 
 @probe.each(vector=[0x20, 0x8F, 0xFF])
 @probe(
-    spec="SDM vol. 3A, Interrupt, Task, and Processor Priority; Task Priority Register (TPR)",
-    covers=["lapic.tpr-hold"],
+    spec="SDM vol. 3A, Interrupt, Task, and Processor Priority; Task Priority Register (TPR)", covers=["lapic.tpr-hold"]
 )
 def eoi_under_a_raised_task_priority_releases_nothing(k: Kernel, vector: int) -> ProbeBody:
     """A request that the TPR holds stays held when an EOI comes; it is in the IRR all the time, and comes once."""

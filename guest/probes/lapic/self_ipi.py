@@ -5,10 +5,7 @@ from harness import DestinationShorthand, Kernel, ProbeBody, probe
 VALID = range(16, 256)
 
 
-@probe(
-    spec="SDM vol. 3A, Valid Interrupt Vectors; Interrupt Command Register (ICR)",
-    covers=["lapic.self-ipi"],
-)
+@probe(spec="SDM vol. 3A, Valid Interrupt Vectors; Interrupt Command Register (ICR)", covers=["lapic.self-ipi"])
 def each_valid_vector_arrives_once(k: Kernel) -> ProbeBody:
     """Every vector from 16 to 255 can be sent as a fixed self IPI, arrives once and at its own gate."""
     k.lapic.TPR.write(0)
@@ -26,10 +23,7 @@ def each_valid_vector_arrives_once(k: Kernel) -> ProbeBody:
     assert run.lapic.irr == set()
 
 
-@probe(
-    spec="SDM vol. 3A, Interrupt, Task, and Processor Priority",
-    covers=["lapic.priority"],
-)
+@probe(spec="SDM vol. 3A, Interrupt, Task, and Processor Priority", covers=["lapic.priority"])
 def pending_vectors_come_highest_first(k: Kernel) -> ProbeBody:
     """Interrupts that wait in the IRR are dispatched in descending vector order, whatever order they came in."""
     k.lapic.TPR.write(0)
@@ -74,10 +68,7 @@ def request_goes_from_irr_to_isr_to_nothing(k: Kernel, vector: int) -> ProbeBody
     assert run[isr_ended] == 0
 
 
-@probe(
-    spec="SDM vol. 3A, Signaling Interrupt Servicing Completion",
-    covers=["lapic.eoi"],
-)
+@probe(spec="SDM vol. 3A, Signaling Interrupt Servicing Completion", covers=["lapic.eoi"])
 def eoi_ends_the_highest_in_service(k: Kernel) -> ProbeBody:
     """Each EOI clears the highest ISR bit and no other; with none in service it does nothing."""
     nested = [0x31, 0x52, 0x53 + 0x20, 0xF4]
@@ -103,10 +94,7 @@ def eoi_ends_the_highest_in_service(k: Kernel) -> ProbeBody:
     assert [in_service(eois) for eois in range(6)] == [nested, nested[:3], nested[:2], nested[:1], [], []]
 
 
-@probe(
-    spec="SDM vol. 3A, Signaling Interrupt Servicing Completion",
-    covers=["lapic.eoi"],
-)
+@probe(spec="SDM vol. 3A, Signaling Interrupt Servicing Completion", covers=["lapic.eoi"])
 def spare_eoi_is_harmless(k: Kernel) -> ProbeBody:
     """An EOI with nothing in service takes nothing from the next interrupt: it arrives and ends as ever."""
     k.lapic.TPR.write(0)
@@ -127,10 +115,7 @@ def spare_eoi_is_harmless(k: Kernel) -> ProbeBody:
     assert run[esr] == 0
 
 
-@probe(
-    spec="SDM vol. 3A, Interrupt Acceptance for Fixed Interrupts",
-    covers=["lapic.collapse"],
-)
+@probe(spec="SDM vol. 3A, Interrupt Acceptance for Fixed Interrupts", covers=["lapic.collapse"])
 def request_collapses_in_the_irr(k: Kernel) -> ProbeBody:
     """A vector that waits in the IRR already stays one request: five self IPIs with interrupts off arrive once."""
     k.lapic.TPR.write(0)
@@ -145,10 +130,7 @@ def request_collapses_in_the_irr(k: Kernel) -> ProbeBody:
     assert run.vectors == [0x45]
 
 
-@probe(
-    spec="SDM vol. 3A, Interrupt Acceptance for Fixed Interrupts",
-    covers=["lapic.collapse"],
-)
+@probe(spec="SDM vol. 3A, Interrupt Acceptance for Fixed Interrupts", covers=["lapic.collapse"])
 def one_in_service_and_one_waiting(k: Kernel) -> ProbeBody:
     """While a vector is in service one more of it waits in the IRR, and only one: the rest collapse into it."""
     with k.handler(0x45, eoi=False):

@@ -36,10 +36,7 @@ def tmr_follows_the_last_acceptance(k: Kernel) -> ProbeBody:
     assert [run[value] >> (VECTOR % 32) & 1 for value in tmr] == [0, 1, 0]
 
 
-@probe(
-    spec="SDM vol. 3A, Local APIC Register Address Map",
-    covers=["lapic.access-width"],
-)
+@probe(spec="SDM vol. 3A, Local APIC Register Address Map", covers=["lapic.access-width"])
 def aligned_dwords_reach_every_register(k: Kernel) -> ProbeBody:
     """A 32-bit access at its 16-byte boundary reaches each register of the map, and none of these is an error."""
     offsets = [0x20, 0x30, 0x80, 0xA0, 0xD0, 0xE0, 0xF0, *range(0x100, 0x290, 0x10), *range(0x300, 0x3A0, 0x10), 0x3E0]

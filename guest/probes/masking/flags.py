@@ -105,8 +105,7 @@ def popfq_and_iretq_have_no_shadow(k: Kernel, instruction: str) -> ProbeBody:
 
 @probe.each(instruction=["cli", "popfq"])
 @probe(
-    spec="SDM vol. 3A, Masking Maskable Hardware Interrupts; vol. 2, CLI—Clear Interrupt Flag",
-    covers=["masking.cli"],
+    spec="SDM vol. 3A, Masking Maskable Hardware Interrupts; vol. 2, CLI—Clear Interrupt Flag", covers=["masking.cli"]
 )
 def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
     """Behind CLI, or a POPFQ that clears IF, no interrupt is taken: not even a timer's that expires right there."""
@@ -145,10 +144,7 @@ def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
     assert [i.where for i in run.interrupts if symbol["closed"] <= i.rip <= symbol["closed_end"] + 4] == []
 
 
-@probe(
-    spec="SDM vol. 3A, Masking Exceptions and Interrupts When Switching Stacks",
-    covers=["masking.mov-ss"],
-)
+@probe(spec="SDM vol. 3A, Masking Exceptions and Interrupts When Switching Stacks", covers=["masking.mov-ss"])
 def mov_ss_holds_an_interrupt_back(k: Kernel) -> ProbeBody:
     """No interrupt is taken between MOV SS and the next instruction: of many of a timer's, none has that RIP."""
     k.asm(f"mov eax, SEL_DATA\nmov ebx, {ROUNDS[k.deterministic]}\nsti")
@@ -230,10 +226,7 @@ def cr8_has_four_bits(k: Kernel, value: int) -> ProbeBody:
 
 
 @probe.each(instruction=["cli", "sti", "popfq"], iopl=[0, 2, 3])
-@probe(
-    spec="SDM vol. 2, CLI—Clear Interrupt Flag; STI—Set Interrupt Flag; POPF/POPFD/POPFQ",
-    covers=["masking.iopl"],
-)
+@probe(spec="SDM vol. 2, CLI—Clear Interrupt Flag; STI—Set Interrupt Flag; POPF/POPFD/POPFQ", covers=["masking.iopl"])
 def ring_3_changes_if_with_iopl_3_only(k: Kernel, instruction: str, iopl: int) -> ProbeBody:
     """At CPL 3 CLI and STI with IOPL < 3 are #GP(0) and POPFQ leaves IF alone; with IOPL 3 all change it."""
     before = Rflags.of(2, IF=int(instruction == "cli"), IOPL=iopl)

@@ -78,11 +78,7 @@ def every_base_bit_counts(k: Kernel, base: int) -> ProbeBody:
 
 
 @probe.each(irq=[3, 7, 12, 15])
-@probe(
-    spec="Intel 8259A datasheet, Interrupt Sequence",
-    covers=["pic8259.irr-isr"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Interrupt Sequence", covers=["pic8259.irr-isr"], needs=["pc-testdev"])
 def request_goes_from_irr_to_isr_to_nothing(k: Kernel, irq: int) -> ProbeBody:
     """A request sets its IRR bit; INTA moves it to the ISR; the end of interrupt clears it there."""
     chip = k.pic.chip(irq)

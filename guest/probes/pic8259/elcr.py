@@ -20,11 +20,7 @@ def listen(k: Kernel, *irqs: int, aeoi: int = 0) -> None:
     covers=["pic8259.elcr-active"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="× 2, 1 came",
-        ref="docs/deviations/pic8259-elcr-active.md",
+        targets="*", versions="*", kind="bug", sees="× 2, 1 came", ref="docs/deviations/pic8259-elcr-active.md"
     ),
 )
 def level_is_selected_while_the_line_is_high(k: Kernel, irq: int) -> ProbeBody:

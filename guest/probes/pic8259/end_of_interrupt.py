@@ -17,11 +17,7 @@ def nest_in_service(k: Kernel, *irqs: int) -> None:
         k.wait_for(MASTER + irq if irq < 8 else SLAVE + irq - 8, ms=10)
 
 
-@probe(
-    spec="Intel 8259A datasheet, End of Interrupt (EOI)",
-    covers=["pic8259.eoi"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, End of Interrupt (EOI)", covers=["pic8259.eoi"], needs=["pc-testdev"])
 def non_specific_eoi_ends_the_highest(k: Kernel) -> ProbeBody:
     """Each non-specific EOI clears the ISR bit of the highest level in service; a spare one does nothing."""
     nest_in_service(k, 7, 5, 3, 1)
@@ -36,11 +32,7 @@ def non_specific_eoi_ends_the_highest(k: Kernel) -> ProbeBody:
 
 
 @probe.each(level=[1, 3, 5, 7])
-@probe(
-    spec="Intel 8259A datasheet, End of Interrupt (EOI)",
-    covers=["pic8259.eoi"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, End of Interrupt (EOI)", covers=["pic8259.eoi"], needs=["pc-testdev"])
 def specific_eoi_ends_the_level_named(k: Kernel, level: int) -> ProbeBody:
     """A specific EOI clears the ISR bit of the level that it names and no other."""
     nest_in_service(k, 7, 5, 3, 1)
@@ -53,11 +45,7 @@ def specific_eoi_ends_the_level_named(k: Kernel, level: int) -> ProbeBody:
 
 
 @probe.each(level=[0, 2, 4, 6])
-@probe(
-    spec="Intel 8259A datasheet, End of Interrupt (EOI)",
-    covers=["pic8259.eoi"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, End of Interrupt (EOI)", covers=["pic8259.eoi"], needs=["pc-testdev"])
 def specific_eoi_of_an_idle_level_does_nothing(k: Kernel, level: int) -> ProbeBody:
     """A specific EOI that names a level which is not in service leaves the ISR as it is."""
     k.trigger(nest_in_service, k, 7, 5, 3, 1)
@@ -69,14 +57,8 @@ def specific_eoi_of_an_idle_level_does_nothing(k: Kernel, level: int) -> ProbeBo
     assert run[isr] == 0b10101010
 
 
-@probe.each(
-    command=[0x00, 0x40, 0x80, 0xC0],
-)
-@probe(
-    spec="Intel 8259A datasheet, Operation Command Word 2 (OCW2)",
-    covers=["pic8259.eoi"],
-    needs=["pc-testdev"],
-)
+@probe.each(command=[0x00, 0x40, 0x80, 0xC0])
+@probe(spec="Intel 8259A datasheet, Operation Command Word 2 (OCW2)", covers=["pic8259.eoi"], needs=["pc-testdev"])
 def commands_without_the_eoi_bit_end_nothing(k: Kernel, command: int) -> ProbeBody:
     """OCW2 with its EOI bit clear leaves the ISR as it is: no operation, rotate in automatic EOI, set priority."""
     k.trigger(nest_in_service, k, 7, 5, 3, 1)

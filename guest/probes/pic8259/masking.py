@@ -6,11 +6,7 @@ MASTER, SLAVE = 0x50, 0x70
 
 
 @probe.each(irq=[0, 3, 7, 8, 12, 15])
-@probe(
-    spec="Intel 8259A datasheet, Interrupt Mask Register (IMR)",
-    covers=["pic8259.imr"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Interrupt Mask Register (IMR)", covers=["pic8259.imr"], needs=["pc-testdev"])
 def masked_request_waits_in_the_irr(k: Kernel, irq: int) -> ProbeBody:
     """A masked input keeps its request in the IRR and interrupts as soon as OCW1 unmasks it, once."""
     chip = k.pic.chip(irq)
@@ -30,11 +26,7 @@ def masked_request_waits_in_the_irr(k: Kernel, irq: int) -> ProbeBody:
 
 
 @probe.each(irq=[1, 3, 6, 8, 11, 15])
-@probe(
-    spec="Intel 8259A datasheet, Operation Command Word 1 (OCW1)",
-    covers=["pic8259.imr"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Operation Command Word 1 (OCW1)", covers=["pic8259.imr"], needs=["pc-testdev"])
 def mask_bit_concerns_its_own_input_only(k: Kernel, irq: int) -> ProbeBody:
     """With every input but one masked and all of them requesting, only the unmasked one interrupts."""
     inputs = [1, *range(3, 16)]
@@ -108,11 +100,7 @@ def requests_do_not_reach_the_processor(k: Kernel, closed: str) -> ProbeBody:
     assert run.lapic.irr == set()
 
 
-@probe(
-    spec="Intel 8259A datasheet, Cascade Mode",
-    covers=["pic8259.cascade"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Cascade Mode", covers=["pic8259.cascade"], needs=["pc-testdev"])
 def masked_cascade_input_holds_the_slave_back(k: Kernel) -> ProbeBody:
     """With IR2 masked at the master nothing of the slave comes through; unmasking IR2 delivers what waits there."""
     k.deliver_8259(9, 12, unmask=False)

@@ -129,9 +129,7 @@ def smm_counts_only_with_esmm(k: Kernel) -> ProbeBody:
 
 @probe.each(irq=[3, 7])
 @probe(
-    spec="Intel 8259A datasheet, Automatic End of Interrupt (AEOI) Mode",
-    covers=["pic8259.aeoi"],
-    needs=["pc-testdev"],
+    spec="Intel 8259A datasheet, Automatic End of Interrupt (AEOI) Mode", covers=["pic8259.aeoi"], needs=["pc-testdev"]
 )
 def automatic_eoi_leaves_nothing_in_service(k: Kernel, irq: int) -> ProbeBody:
     """In AEOI mode the ISR bit is gone after the last INTA: in the handler it reads 0, and a second edge interrupts."""
@@ -208,9 +206,7 @@ def initialize_sfnm(k: Kernel) -> None:
     k.pic.MASTER.OCW1.write(0xFF)
 
 
-@probe.each(
-    irq=[14, 3, 7],
-)
+@probe.each(irq=[14, 3, 7])
 @probe(
     spec="Intel 8259A datasheet, Special Fully Nested Mode; Fully Nested Mode",
     covers=["pic8259.special-fully-nested"],

@@ -11,11 +11,7 @@ def level_at_master(irq: int) -> int:
     return irq if irq < 8 else 2
 
 
-@probe(
-    spec="Intel 8259A datasheet, Fully Nested Mode",
-    covers=["pic8259.fixed-priority"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Fully Nested Mode", covers=["pic8259.fixed-priority"], needs=["pc-testdev"])
 def simultaneous_requests_come_in_order(k: Kernel) -> ProbeBody:
     """Requests that are pending together are served from IR0 down to IR7, the slave's eight between IR1 and IR3."""
     k.deliver_8259(*ORDER)
@@ -31,11 +27,7 @@ def simultaneous_requests_come_in_order(k: Kernel) -> ProbeBody:
 
 
 @probe.each(place=range(len(ORDER) - 1))
-@probe(
-    spec="Intel 8259A datasheet, Fully Nested Mode",
-    covers=["pic8259.fixed-priority"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Fully Nested Mode", covers=["pic8259.fixed-priority"], needs=["pc-testdev"])
 def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
     """While an input is in service, the next higher master input interrupts it; two inputs of one slave do not nest."""
     higher, lower = ORDER[place], ORDER[place + 1]
@@ -66,11 +58,7 @@ def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
 
 
 @probe.each(place=range(len(ORDER) - 1))
-@probe(
-    spec="Intel 8259A datasheet, Fully Nested Mode",
-    covers=["pic8259.fixed-priority"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Fully Nested Mode", covers=["pic8259.fixed-priority"], needs=["pc-testdev"])
 def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> ProbeBody:
     """While an input is in service, the next lower one stays in the IRR until the end of interrupt, and comes then."""
     higher, lower = ORDER[place], ORDER[place + 1]
@@ -98,11 +86,7 @@ def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> Probe
 
 
 @probe.each(irq=[3, 12])
-@probe(
-    spec="Intel 8259A datasheet, Fully Nested Mode",
-    covers=["pic8259.fixed-priority"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Fully Nested Mode", covers=["pic8259.fixed-priority"], needs=["pc-testdev"])
 def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
     """A second edge on an input in service stays in the IRR until the end of interrupt, then interrupts once more."""
     chip = k.pic.chip(irq)

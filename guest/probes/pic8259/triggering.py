@@ -18,11 +18,7 @@ def prepare(k: Kernel, irq: int, *, level: bool) -> None:
 
 
 @probe.each(irq=LEVEL_CAPABLE)
-@probe(
-    spec="Intel 8259A datasheet, Edge and Level Triggered Modes",
-    covers=["pic8259.edge"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Edge and Level Triggered Modes", covers=["pic8259.edge"], needs=["pc-testdev"])
 def held_edge_interrupts_once(k: Kernel, irq: int) -> ProbeBody:
     """In edge mode a line that stays high interrupts once; only a low and a new rising edge request again."""
     prepare(k, irq, level=False)
@@ -74,11 +70,7 @@ def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
 
 
 @probe.each(irq=[5, 12])
-@probe(
-    spec="Intel 8259A datasheet, Edge and Level Triggered Modes",
-    covers=["pic8259.level"],
-    needs=["pc-testdev"],
-)
+@probe(spec="Intel 8259A datasheet, Edge and Level Triggered Modes", covers=["pic8259.level"], needs=["pc-testdev"])
 def level_request_follows_the_line(k: Kernel, irq: int) -> ProbeBody:
     """In level mode the IRR bit of a masked input is the line: set while it is high, clear as soon as it drops."""
     prepare(k, irq, level=True)

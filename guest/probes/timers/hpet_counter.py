@@ -22,9 +22,7 @@ def one_shot(k: Kernel, at: int, *, start: int = 0, timer: int = 0, **fields: in
 
 
 @probe(
-    spec="IA-PC HPET 1.0a, General Capabilities and ID Register",
-    needs=["hpet"],
-    covers=["timers.hpet-capabilities"],
+    spec="IA-PC HPET 1.0a, General Capabilities and ID Register", needs=["hpet"], covers=["timers.hpet-capabilities"]
 )
 def capabilities_are_sane(k: Kernel) -> ProbeBody:
     """The period is at most 100 ns and not 0, revision and vendor are set, and at least 3 timers exist."""
