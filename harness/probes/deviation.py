@@ -19,6 +19,8 @@ __all__ = ["KINDS", "Deviation", "Kind"]
 Kind: TypeAlias = Literal["bug", "unimplemented", "by design", "manual silent or contradictory"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+_DOCUMENT = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+\Z")  # its file name, without folder and suffix
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deviation:
@@ -29,8 +31,10 @@ class Deviation:
     failure message must match: any other failure on the same target stays a `fail`. The judgement continues after an
     assertion that it excuses, so where the same cause makes later assertions fail, `sees` is a list with an expression
     for each of them, and each must be seen. `ref` is the upstream issue, the
-    commit, or the anchor in `docs/deviations.md`. `kind` is one of `KINDS`: "bug" and "unimplemented" are faults of the
-    target, of which "unimplemented" leaves the whole function out; "by design" is a choice that its authors state.
+    commit, or the document: a name in lower case with hyphens, as `lapic-relocation`, is
+    `docs/deviations/lapic-relocation.md`, and is kept as that. `kind` is one of `KINDS`: "bug" and "unimplemented" are
+    faults of the target, of which "unimplemented" leaves the whole function out; "by design" is a choice that its
+    authors state.
     `versions` are those of QEMU that have it: "*" for all, else specifier sets as packages have them, with "or"
     between the sets of different stable branches: `">=8,<10.0.7 or >=10.1,<10.1.3"`. `cases` is a glob over the
     bracketed part of the case id, `vendor` one over the vendor of the CPU model (CPUID leaf 0: `GenuineIntel`).
@@ -40,7 +44,7 @@ class Deviation:
     sees: str | Sequence[str]
     ref: str
     kind: Kind
-    versions: str
+    versions: str = "*"
     cases: str = "*"
     vendor: str = "*"
 
@@ -65,6 +69,8 @@ class Deviation:
             except re.error as error:
                 raise ProbeError(f"Deviation(sees={pattern!r}): is not a regular expression: {error}") from error
         _ = self._branches
+        if _DOCUMENT.match(self.ref):
+            object.__setattr__(self, "ref", f"docs/deviations/{self.ref}.md")
 
     @property
     def patterns(self) -> tuple[str, ...]:

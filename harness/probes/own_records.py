@@ -28,7 +28,7 @@ from harness.probes.probe_error import ProbeError
 
 __all__ = ["OwnRecord", "RecordsError", "draft", "load_records"]
 
-_FIELDS = {field.name: field.default is MISSING for field in fields(Deviation)} | {"probes": True}
+_FIELDS = {field.name: field.default is MISSING for field in fields(Deviation)} | {"probes": True, "versions": True}
 _HEAD = re.compile(r"\s*\[\[\s*deviation\s*\]\]")
 
 

@@ -213,10 +213,9 @@ def each_field_of_the_offset_matters(k: Kernel, bit: int) -> ProbeBody:
     covers=["descriptors.offset"],
     deviation=Deviation(
         targets="*-tcg*",
-        versions="*",
         kind="unimplemented",
         sees=r"'0x80000010\w{4}' == 'culprit'",
-        ref="docs/deviations/descriptors-non-canonical-handler.md",
+        ref="descriptors-non-canonical-handler",
     ),
 )
 def a_non_canonical_handler_is_refused(k: Kernel) -> ProbeBody:

@@ -12,7 +12,7 @@ TIMES_16 = Deviation(
     versions="<8",
     kind="bug",
     sees=r"'0x(e2|102|202|502|ff2)' == '0x(72|83|102|282|283|7fa)'",
-    ref="docs/deviations/descriptors-idt-error-code.md",
+    ref="descriptors-idt-error-code",
 )
 NO_EXT = [
     Deviation(
@@ -21,7 +21,7 @@ NO_EXT = [
         versions=since,
         kind="unimplemented",
         sees=r"'0x(\w*)([0248ac])' == '0x\1[1359bd]'",
-        ref="docs/deviations/descriptors-ext.md",
+        ref="descriptors-ext",
     )
     for cases, since in (("interrupt-[!t]*", "*"), ("interrupt", ">=8"), ("interrupt-t*", ">=8"), ("exception", ">=8"))
 ]

@@ -32,11 +32,7 @@ def int_n_in_ring_3_needs_dpl_3(k: Kernel, dpl: int) -> ProbeBody:
     spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
     covers=["descriptors.dpl-int3"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="<8",
-        kind="bug",
-        sees="'0x32' == '0x1a'",
-        ref="docs/deviations/descriptors-idt-error-code.md",
+        targets="*-tcg*", versions="<8", kind="bug", sees="'0x32' == '0x1a'", ref="descriptors-idt-error-code"
     ),
 )
 def int3_checks_the_dpl(k: Kernel) -> ProbeBody:
@@ -75,12 +71,7 @@ def a_hardware_interrupt_ignores_the_dpl(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures; vol. 2, INT1",
     covers=["descriptors.dpl-ignored"],
     deviation=Deviation(
-        targets="*-tcg*",
-        cases="icebp",
-        versions="<9.1",
-        kind="bug",
-        sees=r"\[6\] == \[1\]",
-        ref="docs/deviations/exceptions-icebp.md",
+        targets="*-tcg*", cases="icebp", versions="<9.1", kind="bug", sees=r"\[6\] == \[1\]", ref="exceptions-icebp"
     ),
 )
 def an_exception_ignores_the_dpl(k: Kernel, instruction: str) -> ProbeBody:
@@ -101,11 +92,7 @@ def an_exception_ignores_the_dpl(k: Kernel, instruction: str) -> ProbeBody:
     spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures; vol. 2, INTO",
     covers=["descriptors.dpl-into"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="<8",
-        kind="bug",
-        sees="'0x42' == '0x22'",
-        ref="docs/deviations/descriptors-idt-error-code.md",
+        targets="*-tcg*", versions="<8", kind="bug", sees="'0x42' == '0x22'", ref="descriptors-idt-error-code"
     ),
 )
 def into_checks_the_dpl(k: Kernel) -> ProbeBody:

@@ -103,10 +103,9 @@ def umip_keeps_the_tables_from_ring_3(k: Kernel, instruction: str) -> ProbeBody:
     covers=["descriptors.lidt-canonical"],
     deviation=Deviation(
         targets="*-tcg*",
-        versions="*",
         kind="unimplemented",
         sees=["'0x(800000000000|ffff7fffffffffff)' == '0x20[68]000'", r"\[\] == \[13\]"],
-        ref="docs/deviations/descriptors-non-canonical-base.md",
+        ref="descriptors-non-canonical-base",
     ),
 )
 def a_non_canonical_base_is_refused(k: Kernel, instruction: str, base: int) -> ProbeBody:

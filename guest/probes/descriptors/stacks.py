@@ -248,10 +248,9 @@ CASES = {
     deviation=Deviation(
         targets="*-tcg*",
         cases="null",
-        versions="*",
         kind="bug",
         sees=["'0x0' == '0x40'", r"\[\] == \[13\]"],
-        ref="docs/deviations/descriptors-ltr-null.md",
+        ref="descriptors-ltr-null",
     ),
 )
 def ltr_takes_only_an_available_tss(k: Kernel, case: str) -> ProbeBody:

@@ -88,14 +88,7 @@ def ahci_bits_behave(k: Kernel, register: str) -> ProbeBody:
     needs=["ahci"],
     covers=["ahci.access-kinds"],
     deviation=[
-        Deviation(
-            targets="*",
-            cases=register,
-            versions="*",
-            kind="bug",
-            sees=AHCI_KEPT,
-            ref="docs/deviations/dma-ahci-reserved.md",
-        )
+        Deviation(targets="*", cases=register, kind="bug", sees=AHCI_KEPT, ref="dma-ahci-reserved")
         for register in ("CLB", "FB", "SCTL")
     ],
 )
@@ -131,14 +124,7 @@ def ahci_registers_are_apart(k: Kernel) -> ProbeBody:
     needs=["nvme"],
     covers=["nvme.access-kinds"],
     deviation=[
-        Deviation(
-            targets="*",
-            cases=register,
-            versions="*",
-            kind="bug",
-            sees=NVME_KEPT,
-            ref="docs/deviations/dma-nvme-reserved.md",
-        )
+        Deviation(targets="*", cases=register, kind="bug", sees=NVME_KEPT, ref="dma-nvme-reserved")
         for register in ("CC", "AQA", "ASQ", "ACQ")
     ],
 )
@@ -177,19 +163,11 @@ def nvme_registers_are_apart(k: Kernel) -> ProbeBody:
         Deviation(
             targets="*",
             cases="rings",
-            versions="*",
             kind="bug",
             sees=r"(?m)^e1000e\.TIDV bits 15:0 \(DELAY, rw\): 0 where 1 is expected, first after a write of 0x1$",
-            ref="docs/deviations/dma-e1000e-tidv.md",
+            ref="dma-e1000e-tidv",
         ),
-        Deviation(
-            targets="*",
-            cases="addresses",
-            versions="*",
-            kind="bug",
-            sees=RAH_KEPT,
-            ref="docs/deviations/dma-e1000e-rah.md",
-        ),
+        Deviation(targets="*", cases="addresses", kind="bug", sees=RAH_KEPT, ref="dma-e1000e-rah"),
     ],
 )
 def e1000e_bits_behave(k: Kernel, group: str) -> ProbeBody:
@@ -208,11 +186,7 @@ def e1000e_bits_behave(k: Kernel, group: str) -> ProbeBody:
     needs=["e1000e"],
     covers=["e1000e.access-kinds"],
     deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees=r"(?m)^e1000e\.TIDV: 0x0 where 0x[0-9a-f]+ was written$",
-        ref="docs/deviations/dma-e1000e-tidv.md",
+        targets="*", kind="bug", sees=r"(?m)^e1000e\.TIDV: 0x0 where 0x[0-9a-f]+ was written$", ref="dma-e1000e-tidv"
     ),
 )
 def e1000e_registers_are_apart(k: Kernel) -> ProbeBody:
@@ -231,12 +205,7 @@ def e1000e_registers_are_apart(k: Kernel) -> ProbeBody:
     needs=["virtio-blk"],
     covers=["virtio.access-kinds"],
     deviation=Deviation(
-        targets="*",
-        cases="QUEUE_SELECT",
-        versions="*",
-        kind="bug",
-        sees=SELECT_IGNORED,
-        ref="docs/deviations/dma-virtio-queue-select.md",
+        targets="*", cases="QUEUE_SELECT", kind="bug", sees=SELECT_IGNORED, ref="dma-virtio-queue-select"
     ),
 )
 def virtio_bits_behave(k: Kernel, register: str) -> ProbeBody:
@@ -284,10 +253,9 @@ def edu_bits_behave(k: Kernel) -> ProbeBody:
     covers=["dma.8237-access-kinds"],
     deviation=Deviation(
         targets="*",
-        versions="*",
         kind="bug",
         sees=r"(?m)^dma\w*\.MASK_ALL bits 3:0 \(MASK, rw\): 0 where 1 is expected, first after a write of 0x1$",
-        ref="docs/deviations/dma-8237-mask-read.md",
+        ref="dma-8237-mask-read",
     ),
 )
 def bits_of_the_8237_behave(k: Kernel, controller: str) -> ProbeBody:
@@ -311,10 +279,9 @@ def bits_of_the_8237_behave(k: Kernel, controller: str) -> ProbeBody:
     covers=["floppy.access-kinds"],
     deviation=Deviation(
         targets="*",
-        versions="*",
         kind="unimplemented",
         sees=r"(?m)^floppy\.TDR bits 1:0 \(TAPE_SELECT, rw\): 0 where 1 is expected, first after a write of 0x1$",
-        ref="docs/deviations/dma-floppy-tape-select.md",
+        ref="dma-floppy-tape-select",
     ),
 )
 def floppy_bits_behave(k: Kernel) -> ProbeBody:

@@ -71,11 +71,7 @@ def ahci_survives_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
     needs=["ahci"],
     covers=["ahci.hostile"],
     deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="unimplemented",
-        sees="no host bus fatal error",
-        ref="docs/deviations/dma-ahci-host-bus-error.md",
+        targets="*", kind="unimplemented", sees="no host bus fatal error", ref="dma-ahci-host-bus-error"
     ),
 )
 def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
@@ -105,7 +101,7 @@ def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
             versions="<10.0.13 or >=10.1,<11.0.4",
             kind="bug",
             sees="ended by SIGABRT",
-            ref="docs/deviations/dma-ahci-no-table.md",
+            ref="dma-ahci-no-table",
         ),
         Deviation(
             targets="*",
@@ -113,15 +109,14 @@ def ahci_reports_a_pointer_to_nowhere(k: Kernel, pointer: str) -> ProbeBody:
             versions=">=10.0.13,<10.1 or >=11.0.4",
             kind="unimplemented",
             sees="no overflow was reported",
-            ref="docs/deviations/dma-ahci-overflow.md",
+            ref="dma-ahci-overflow",
         ),
         Deviation(
             targets="*",
             cases="regions1",
-            versions="*",
             kind="unimplemented",
             sees="no overflow was reported",
-            ref="docs/deviations/dma-ahci-overflow.md",
+            ref="dma-ahci-overflow",
         ),
     ),
 )
@@ -272,10 +267,9 @@ def ide_table_longer_than_the_transfer(k: Kernel, end: str) -> ProbeBody:
     covers=["ide.hostile"],
     deviation=Deviation(
         targets="*",
-        versions="*",
         kind="bug",
         sees=["memory at address 0 was written", "no error was reported"],
-        ref="docs/deviations/dma-ide-table-outside.md",
+        ref="dma-ide-table-outside",
     ),
 )
 def ide_table_outside_memory(k: Kernel) -> ProbeBody:

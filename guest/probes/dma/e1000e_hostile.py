@@ -87,7 +87,7 @@ def a_null_transmit_descriptor_transfers_no_data(k: Kernel) -> ProbeBody:
         versions="<7.2.22 or >=8,<10.0.7 or >=10.1,<10.1.3",
         kind="bug",
         sees=["went into the null descriptor", r"\d{20} == \d{20}", "60 == 0", "At index 0 diff: b'.xc5'"],
-        ref="docs/deviations/dma-e1000e-null-receive.md",
+        ref="dma-e1000e-null-receive",
     ),
 )
 def a_null_receive_descriptor_is_padding(k: Kernel) -> ProbeBody:
@@ -153,7 +153,7 @@ def _segments(address: int, length: int) -> int:
         versions="<8.1",
         kind="bug",
         sees="what the bad ring left",
-        ref="docs/deviations/dma-e1000e-reset-frame.md",
+        ref="dma-e1000e-reset-frame",
     ),
 )
 def a_bad_transmit_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
@@ -267,9 +267,7 @@ def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     spec="Intel 82574 datasheet, Interrupt Moderation; PCI Local Bus Specification 3.0, MSI and MSI-X Operation",
     needs=CARD,
     covers=["e1000e.hostile"],
-    deviation=Deviation(
-        targets="*", versions="<8", kind="bug", sees="SIGABRT", ref="docs/deviations/dma-e1000e-msix-off.md"
-    ),
+    deviation=Deviation(targets="*", versions="<8", kind="bug", sees="SIGABRT", ref="dma-e1000e-msix-off"),
 )
 def msix_may_be_disabled_while_an_interval_runs(k: Kernel) -> ProbeBody:
     """A driver that disables MSI-X before the interval of the last message is over gets no message at its end."""
@@ -303,7 +301,7 @@ def msix_may_be_disabled_while_an_interval_runs(k: Kernel) -> ProbeBody:
         versions="<7.2.20 or >=8,<10.0.4 or >=10.1,<10.1.1",
         kind="bug",
         sees="SIGABRT",
-        ref="docs/deviations/dma-e1000e-msix-on.md",
+        ref="dma-e1000e-msix-on",
     ),
 )
 def msix_may_be_enabled_while_an_interrupt_is_delayed(k: Kernel) -> ProbeBody:

@@ -78,9 +78,7 @@ def nothing_but_the_named_bytes_is_written(k: Kernel, place: tuple[int, int]) ->
     spec=EDU,
     needs=["edu"],
     covers=["edu.bounds"],
-    deviation=Deviation(
-        targets="*", versions="<8.2.1", kind="bug", sees="ended by SIGABRT", ref="docs/deviations/dma-edu-last-byte.md"
-    ),
+    deviation=Deviation(targets="*", versions="<8.2.1", kind="bug", sees="ended by SIGABRT", ref="dma-edu-last-byte"),
 )
 def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeBody:
     """The buffer has 4096 bytes: a transfer whose last byte is the buffer's last is inside it."""
@@ -105,15 +103,13 @@ def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeB
     needs=["edu"],
     covers=["edu.hostile"],
     deviation=(
-        Deviation(
-            targets="*", versions="<9.1", kind="bug", sees="ended by SIGABRT", ref="docs/deviations/dma-edu-outside.md"
-        ),
+        Deviation(targets="*", versions="<9.1", kind="bug", sees="ended by SIGABRT", ref="dma-edu-outside"),
         Deviation(
             targets="*",
             versions=">=9.1,<10.0.12 or >=10.1,<11.0.3",
             kind="bug",
             sees="of the monitor's own",
-            ref="docs/deviations/dma-edu-outside.md",
+            ref="dma-edu-outside",
         ),
     ),
 )

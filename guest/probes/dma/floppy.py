@@ -62,10 +62,9 @@ def a_write_puts_memory_on_the_disk(k: Kernel) -> ProbeBody:
     covers=["floppy.wrap"],
     deviation=Deviation(
         targets="*",
-        versions="*",
         kind="bug",
         sees=["went on into the next 64 KiB", "At index 0 diff: b'.xc5' !="],
-        ref="docs/deviations/dma-8237-wrap.md",
+        ref="dma-8237-wrap",
     ),
 )
 def addresses_wrap_inside_64_kib(k: Kernel) -> ProbeBody:
@@ -91,13 +90,7 @@ def addresses_wrap_inside_64_kib(k: Kernel) -> ProbeBody:
     spec=f"{DMA}, Mode Register",
     needs=DRIVE,
     covers=["floppy.decrement"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="bytes outside the window",
-        ref="docs/deviations/dma-8237-decrement.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="bytes outside the window", ref="dma-8237-decrement"),
 )
 def address_decrement_fills_memory_backwards(k: Kernel) -> ProbeBody:
     """With the decrement bit the address counts down: the bytes lie in reverse order below the start."""
@@ -165,13 +158,7 @@ def terminal_count_inside_a_sector_ends_a_read(k: Kernel, count: int) -> ProbeBo
     spec="Intel 82078, Write Data",
     needs=DRIVE,
     covers=["floppy.hostile"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="the sector's rest is not zero",
-        ref="docs/deviations/dma-floppy-write-rest.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="the sector's rest is not zero", ref="dma-floppy-write-rest"),
 )
 def terminal_count_inside_a_sector_fills_a_write_with_zeros(k: Kernel) -> ProbeBody:
     """A write whose count ends inside a sector: the controller fills the sector's remainder with zeros."""
@@ -200,11 +187,7 @@ def terminal_count_inside_a_sector_fills_a_write_with_zeros(k: Kernel) -> ProbeB
     needs=DRIVE,
     covers=["floppy.hostile"],
     deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="the end of the track is not told",
-        ref="docs/deviations/dma-floppy-end-of-track.md",
+        targets="*", kind="bug", sees="the end of the track is not told", ref="dma-floppy-end-of-track"
     ),
 )
 def a_count_beyond_the_track_ends_at_its_last_sector(k: Kernel) -> ProbeBody:

@@ -290,13 +290,7 @@ def a_bad_doorbell_is_ignored(k: Kernel, kind: str) -> ProbeBody:
     spec="NVM Express 1.4, Controller Level Reset",
     needs=NVME,
     covers=["nvme.reset"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="INTx# outlives the reset",
-        ref="docs/deviations/dma-nvme-reset-intx.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="INTx# outlives the reset", ref="dma-nvme-reset-intx"),
     cold=True,
 )
 def a_controller_reset_takes_the_interrupt_away(k: Kernel) -> ProbeBody:

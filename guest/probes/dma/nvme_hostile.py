@@ -64,18 +64,16 @@ CASES: dict[str, tuple[AdminOpcode, int, int, int, int, tuple[int, int]]] = {
         Deviation(
             targets="*",
             cases="delete_no_cq",
-            versions="*",
             kind="bug",
             sees=["Completion Queue Invalid", r"\(1, 1\) == \(1, 0\)"],
-            ref="docs/deviations/dma-nvme-delete-cq.md",
+            ref="dma-nvme-delete-cq",
         ),
         Deviation(
             targets="*",
             cases="delete_admin_cq",
-            versions="*",
             kind="bug",
             sees=["Completion Queue Invalid", r"\(1, 1\) == \(1, 0\)"],
-            ref="docs/deviations/dma-nvme-delete-cq.md",
+            ref="dma-nvme-delete-cq",
         ),
     ),
 )
@@ -165,12 +163,7 @@ def a_bad_prp_is_refused(k: Kernel, kind: str) -> ProbeBody:
     needs=NVME,
     covers=["nvme.hostile"],
     deviation=Deviation(
-        targets="*",
-        cases="source",
-        versions="*",
-        kind="bug",
-        sees=r"\(0, 0\) in \[\(0, 4\)\]",
-        ref="docs/deviations/dma-nvme-transfer-error.md",
+        targets="*", cases="source", kind="bug", sees=r"\(0, 0\) in \[\(0, 4\)\]", ref="dma-nvme-transfer-error"
     ),
 )
 def a_prp_to_nowhere_harms_nobody(k: Kernel, kind: str) -> ProbeBody:

@@ -198,13 +198,7 @@ def a_write_gathers_from_pages_that_lie_apart(k: Kernel) -> ProbeBody:
     spec="VIRTIO 1.2, Device Requirements: Device Status Field",
     needs=BLK,
     covers=["virtio.driver-ok"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="served before DRIVER_OK",
-        ref="docs/deviations/dma-virtio-before-driver-ok.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="served before DRIVER_OK", ref="dma-virtio-before-driver-ok"),
 )
 def no_buffer_is_used_before_driver_ok(k: Kernel) -> ProbeBody:
     """A request offered and notified before DRIVER_OK is not consumed and not answered."""

@@ -158,13 +158,7 @@ def a_broken_queue_needs_a_reset_and_survives_it(k: Kernel, victim: str, kind: s
     spec=STATUS,
     needs=["virtio-net"],
     covers=["virtio.hostile"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="DEVICE_NEEDS_RESET",
-        ref="docs/deviations/dma-virtio-status-resume.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="DEVICE_NEEDS_RESET", ref="dma-virtio-status-resume"),
 )
 def a_queue_that_breaks_as_the_machine_goes_on_needs_a_reset(k: Kernel) -> ProbeBody:
     """A frame that came while the machine was stopped meets a broken chain: the device asks for a reset."""
@@ -339,13 +333,7 @@ def a_doorbell_of_no_queue_does_nothing(k: Kernel, victim: str) -> ProbeBody:
     spec=STATUS,
     needs=DEVICES,
     covers=["virtio.bus-master"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="by design",
-        sees="DRIVER_OK is clear",
-        ref="docs/deviations/dma-virtio-bus-master-status.md",
-    ),
+    deviation=Deviation(targets="*", kind="by design", sees="DRIVER_OK is clear", ref="dma-virtio-bus-master-status"),
 )
 @probe.each(device=DEVICES)
 def bus_master_is_no_part_of_the_device_status(k: Kernel, device: str) -> ProbeBody:

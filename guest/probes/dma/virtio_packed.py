@@ -311,7 +311,7 @@ def an_idle_device_asks_for_the_next_buffer(k: Kernel) -> ProbeBody:
         versions="<10.0.13 or >=10.1,<11.0.4",
         kind="bug",
         sees="QEMU hangs",
-        ref="docs/deviations/dma-virtio-packed-endless.md",
+        ref="dma-virtio-packed-endless",
     ),
     watchdog_s=1,
 )

@@ -63,10 +63,9 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
     covers=["virtio.indirect"],
     deviation=Deviation(
         targets="*",
-        versions="*",
         kind="unimplemented",
         sees=["the chain was not served", "the disk is empty"],
-        ref="docs/deviations/dma-virtio-indirect-behind.md",
+        ref="dma-virtio-indirect-behind",
     ),
 )
 def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> ProbeBody:
@@ -227,11 +226,7 @@ def reading_isr_status_clears_it_and_deasserts_intx(k: Kernel) -> ProbeBody:
     needs=BLK,
     covers=["virtio.no-vector"],
     deviation=Deviation(
-        targets="*-kvm",
-        versions="<9",
-        kind="bug",
-        sees="message without a vector",
-        ref="docs/deviations/dma-virtio-kvm-vector.md",
+        targets="*-kvm", versions="<9", kind="bug", sees="message without a vector", ref="dma-virtio-kvm-vector"
     ),
 )
 def no_vector_means_no_message(k: Kernel) -> ProbeBody:
@@ -292,13 +287,7 @@ def a_queue_that_does_not_exist_has_size_zero(k: Kernel) -> ProbeBody:
     spec="VIRTIO 1.2, Device Requirements: Feature Bits",
     needs=BLK,
     covers=["virtio.features"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="FEATURES_OK was set",
-        ref="docs/deviations/dma-virtio-features-ok.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="FEATURES_OK was set", ref="dma-virtio-features-ok"),
 )
 def features_that_were_not_offered_are_refused(k: Kernel) -> ProbeBody:
     """FEATURES_OK does not stick after the driver accepted a feature bit that the device does not offer."""

@@ -10,11 +10,7 @@ ACCESSES = {
     "push": "push rax",
 }
 NO_AC = Deviation(
-    targets="*-tcg*",
-    versions="*",
-    kind="unimplemented",
-    sees=["the access passed", r"\[\] == \[17\]"],
-    ref="docs/deviations/exceptions-ac.md",
+    targets="*-tcg*", kind="unimplemented", sees=["the access passed", r"\[\] == \[17\]"], ref="exceptions-ac"
 )
 
 

@@ -27,18 +27,11 @@ FAULTS = {
 SS_IS_GP = Deviation(
     targets="*-tcg*",
     cases="ss_non_canonical",
-    versions="*",
     kind="unimplemented",
     sees=r"\[13\] == \[12\]",
-    ref="docs/deviations/exceptions-ss-non-canonical.md",
+    ref="exceptions-ss-non-canonical",
 )
-NO_RF = Deviation(
-    targets="*-tcg*",
-    versions="<9.1",
-    kind="unimplemented",
-    sees=r"assert 0 == 1",
-    ref="docs/deviations/exceptions-rf.md",
-)
+NO_RF = Deviation(targets="*-tcg*", versions="<9.1", kind="unimplemented", sees=r"assert 0 == 1", ref="exceptions-rf")
 
 
 def prepare(k: Kernel, fault: str) -> None:
@@ -93,9 +86,7 @@ def a_fault_pushes_rf_set(k: Kernel, fault: str) -> ProbeBody:
 @probe(
     spec="SDM vol. 3B, Instruction-Breakpoint Exception Condition (RF in the pushed RFLAGS)",
     covers=["exceptions.rf"],
-    deviation=Deviation(
-        targets="*-tcg*", versions=">=9.1", kind="bug", sees=r"RF set", ref="docs/deviations/exceptions-rf-interrupt.md"
-    ),
+    deviation=Deviation(targets="*-tcg*", versions=">=9.1", kind="bug", sees=r"RF set", ref="exceptions-rf-interrupt"),
 )
 def an_interrupt_pushes_rf_clear(k: Kernel, kind: str) -> ProbeBody:
     """A hardware interrupt between two instructions pushes RFLAGS with RF clear."""
@@ -131,7 +122,7 @@ TRAPS = {
         versions="<9.1",
         kind="bug",
         sees=[r"\[6\] == \[1\]", r"(\d+) == \(\1 \+ 1\)"],
-        ref="docs/deviations/exceptions-icebp.md",
+        ref="exceptions-icebp",
     ),
 )
 def a_trap_saves_the_next_instruction(k: Kernel, trap: str) -> ProbeBody:
@@ -192,10 +183,9 @@ MENDED = {
     deviation=Deviation(
         targets="*-tcg*",
         cases="ss",
-        versions="*",
         kind="unimplemented",
         sees=r"unexpected #GP\(0x0\)",
-        ref="docs/deviations/exceptions-ss-non-canonical.md",
+        ref="exceptions-ss-non-canonical",
     ),
 )
 def the_instruction_restarts_when_the_cause_is_mended(k: Kernel, fault: str) -> ProbeBody:

@@ -205,10 +205,9 @@ LENGTHS = {
     deviation=Deviation(
         targets="*-tcg*",
         cases="address_bits*",
-        versions="*",
         kind="manual silent or contradictory",
         sees=r"\['after the access', 1\] == \[1, 'after the access', 1\]",
-        ref="docs/deviations/exceptions-db-alignment.md",
+        ref="exceptions-db-alignment",
     ),
 )
 def a_data_breakpoint_covers_its_length(k: Kernel, case: str) -> ProbeBody:
@@ -268,7 +267,7 @@ def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
         versions="<9.1",
         kind="unimplemented",
         sees=["'0x2400' == '0x400'", r"\[\] == \[1\]"],
-        ref="docs/deviations/exceptions-db-gd.md",
+        ref="exceptions-db-gd",
     ),
 )
 def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
@@ -300,11 +299,7 @@ def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Masking Exceptions and Interrupts When Switching Stacks",
     covers=["exceptions.db-mov-ss", "masking.mov-ss-db"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="unimplemented",
-        sees=r"\['next'\] == \['behind_next'\]",
-        ref="docs/deviations/exceptions-db-mov-ss.md",
+        targets="*-tcg*", kind="unimplemented", sees=r"\['next'\] == \['behind_next'\]", ref="exceptions-db-mov-ss"
     ),
 )
 def mov_ss_holds_a_data_breakpoint_back(k: Kernel, loader: str) -> ProbeBody:
@@ -356,7 +351,7 @@ def mov_ss_has_no_single_step_trap(k: Kernel, loader: str) -> ProbeBody:
         versions="<9.1",
         kind="bug",
         sees=[r"\[6\] == \[1\]", r"(\d+) == \(\1 \+ 1\)"],
-        ref="docs/deviations/exceptions-icebp.md",
+        ref="exceptions-icebp",
     ),
 )
 def int1_leaves_dr6_alone(k: Kernel) -> ProbeBody:
@@ -378,11 +373,7 @@ def int1_leaves_dr6_alone(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3B, Debug Status Register (DR6)",
     covers=["exceptions.db-dr6"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="bug",
-        sees=[r"\[1, 1\] == \[1\]", "where='stub_01 "],
-        ref="docs/deviations/exceptions-db-together.md",
+        targets="*-tcg*", kind="bug", sees=[r"\[1, 1\] == \[1\]", "where='stub_01 "], ref="exceptions-db-together"
     ),
 )
 def bs_comes_together_with_a_breakpoint(k: Kernel) -> ProbeBody:

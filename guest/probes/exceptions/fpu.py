@@ -62,10 +62,9 @@ WAITING = {"fwait": True, "fld1": True, "fnclex": False, "fnstsw ax": False, "fn
     deviation=Deviation(
         targets="*-tcg*",
         cases="fld1",
-        versions="*",
         kind="unimplemented",
         sees=r"\['pending'\] == \['pending', 16\]",
-        ref="docs/deviations/exceptions-mf-waiting.md",
+        ref="exceptions-mf-waiting",
     ),
 )
 def mf_comes_at_the_next_waiting_instruction(k: Kernel, instruction: str) -> ProbeBody:
@@ -109,7 +108,7 @@ ERRORS = {
         versions="<10.1",
         kind="unimplemented",
         sees=[r"\[\] == \[16\]", r"& 128\) == 128", r"& 2\) == 2", "no #MF came in the block"],
-        ref="docs/deviations/exceptions-denormal.md",
+        ref="exceptions-denormal",
     ),
 )
 def each_x87_exception_has_its_flag_and_mask(k: Kernel, error: str) -> ProbeBody:
@@ -137,11 +136,7 @@ def each_x87_exception_has_its_flag_and_mask(k: Kernel, error: str) -> ProbeBody
     spec="SDM vol. 3A, Interrupt 16—x87 FPU Floating-Point Error (#MF); Control Registers (CR0.NE)",
     covers=["exceptions.ferr"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="<8.1.1",
-        kind="bug",
-        sees="ended by SIGABRT",
-        ref="docs/deviations/exceptions-ferr-abort.md",
+        targets="*-tcg*", versions="<8.1.1", kind="bug", sees="ended by SIGABRT", ref="exceptions-ferr-abort"
     ),
 )
 def without_ne_the_error_becomes_irq_13(k: Kernel) -> ProbeBody:
@@ -183,12 +178,7 @@ SSE = {
     covers=["exceptions.xm"],
     deviation=[
         Deviation(
-            targets="*-tcg*",
-            cases="[!d]*",
-            versions="*",
-            kind="unimplemented",
-            sees=r"\[\] == \[(19|6)\]",
-            ref="docs/deviations/exceptions-xm.md",
+            targets="*-tcg*", cases="[!d]*", kind="unimplemented", sees=r"\[\] == \[(19|6)\]", ref="exceptions-xm"
         ),
         Deviation(
             targets="*-tcg*",
@@ -196,7 +186,7 @@ SSE = {
             versions=">=10.1",
             kind="unimplemented",
             sees=r"\[\] == \[(19|6)\]",
-            ref="docs/deviations/exceptions-xm.md",
+            ref="exceptions-xm",
         ),
         Deviation(
             targets="*-tcg*",
@@ -204,7 +194,7 @@ SSE = {
             versions="<10.1",
             kind="unimplemented",
             sees=[r"== 2$|& 2\)", r"\[\] == \[(19|6)\]"],
-            ref="docs/deviations/exceptions-denormal.md",
+            ref="exceptions-denormal",
         ),
     ],
 )

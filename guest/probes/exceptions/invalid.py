@@ -47,7 +47,7 @@ UNDEFINED = [
         versions="<9.1",
         kind="bug",
         sees=r"\['tried'\] == \['tried', 6\]",
-        ref="docs/deviations/exceptions-ud-groups.md",
+        ref="exceptions-ud-groups",
     ),
     *(
         Deviation(
@@ -56,7 +56,7 @@ UNDEFINED = [
             versions=">=9.1,<11",
             kind="bug",
             sees=r"\['tried'\] == \['tried', 6\]",
-            ref="docs/deviations/exceptions-ud-into-aam.md",
+            ref="exceptions-ud-into-aam",
         )
         for case in ("into", "aam", "aad", "salc")
     ),
@@ -66,7 +66,7 @@ UNDEFINED = [
         versions=">=9.1,<10.0.7 or >=10.1,<10.1.3",
         kind="bug",
         sees=[r"\['tried', 13\]", r"\d+ is None"],
-        ref="docs/deviations/exceptions-ud-mov-cs.md",
+        ref="exceptions-ud-mov-cs",
     ),
 ]
 
@@ -129,7 +129,7 @@ UNCHECKED_LOCK = (
             versions="<9.1",
             kind="unimplemented",
             sees=r"\['tried'\] == \['tried', 6\]",
-            ref="docs/deviations/exceptions-ud-lock.md",
+            ref="exceptions-ud-lock",
         )
         for case in UNCHECKED_LOCK
     ],

@@ -65,20 +65,14 @@ def iretq(cs: int, ss: int, *, rflags: int = 2, rip: str = "lea rax, [rip+target
     covers=["exceptions.iret-selectors"],
     deviation=[
         Deviation(
-            targets="*-tcg*",
-            cases="cs_l_and_d",
-            versions="*",
-            kind="bug",
-            sees=r"\['tried'\] ==",
-            ref="docs/deviations/exceptions-iret-l-and-d.md",
+            targets="*-tcg*", cases="cs_l_and_d", kind="bug", sees=r"\['tried'\] ==", ref="exceptions-iret-l-and-d"
         ),
         Deviation(
             targets="*-tcg*",
             cases="ss_not_present",
-            versions="*",
             kind="manual silent or contradictory",
             sees=r"\['tried', 11\] ==",
-            ref="docs/deviations/exceptions-iret-ss-not-present.md",
+            ref="exceptions-iret-ss-not-present",
         ),
     ],
 )
@@ -122,10 +116,9 @@ def iretq_with_nt_set_is_gp(k: Kernel) -> ProbeBody:
     covers=["exceptions.iret-non-canonical"],
     deviation=Deviation(
         targets="*-tcg*",
-        versions="*",
         kind="bug",
         sees=r"'0x(8000000|ffff7fff)\w*' == 'culprit'",
-        ref="docs/deviations/exceptions-iret-non-canonical.md",
+        ref="exceptions-iret-non-canonical",
     ),
 )
 def iretq_to_a_non_canonical_rip_is_gp(k: Kernel, rip: int) -> ProbeBody:

@@ -33,12 +33,7 @@ ACCESS = {"read": "mov al, byte ptr [rbx]", "write": "mov byte ptr [rbx], al", "
     spec="SDM vol. 3A, Interrupt 14—Page-Fault Exception (#PF); Page-Fault Exceptions",
     covers=["exceptions.pf-code", "exceptions.pf-cr2", "exceptions.wp"],
     deviation=Deviation(
-        targets="*-tcg*",
-        cases="*_reserved",
-        versions="*",
-        kind="bug",
-        sees=r"'0x(8|a|c)' == '0x(9|b|d)'",
-        ref="docs/deviations/exceptions-pf-rsvd.md",
+        targets="*-tcg*", cases="*_reserved", kind="bug", sees=r"'0x(8|a|c)' == '0x(9|b|d)'", ref="exceptions-pf-rsvd"
     ),
 )
 def each_cause_has_its_error_code(k: Kernel, case: str) -> ProbeBody:
@@ -271,9 +266,7 @@ def the_processor_sets_accessed_and_dirty(k: Kernel, flag: str) -> ProbeBody:
 @probe(
     spec="SDM vol. 2, REP/REPE/REPZ/REPNE/REPNZ—Repeat String Operation Prefix",
     covers=["exceptions.rep"],
-    deviation=Deviation(
-        targets="*-tcg*", versions="<9.1", kind="unimplemented", sees="RF clear", ref="docs/deviations/exceptions-rf.md"
-    ),
+    deviation=Deviation(targets="*-tcg*", versions="<9.1", kind="unimplemented", sees="RF clear", ref="exceptions-rf"),
 )
 def rep_movs_stops_and_resumes_at_the_faulting_byte(k: Kernel) -> ProbeBody:
     """REP MOVSB that faults has moved what lies before the fault, RCX, RSI and RDI say so, and it resumes."""

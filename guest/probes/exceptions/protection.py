@@ -44,11 +44,10 @@ AMD = int.from_bytes(b"cAMD", "little")  # ECX of CPUID leaf 0
         Deviation(
             targets="*-tcg*",
             cases=case,
-            versions="*",
             kind="unimplemented",
             vendor="GenuineIntel" if case in INTEL_ONLY else "*",
             sees=r"\['tried'\] == \['tried', 13\]",
-            ref="docs/deviations/exceptions-gp-registers.md",
+            ref="exceptions-gp-registers",
         )
         for case in UNCHECKED + INTEL_ONLY
     ],
@@ -91,28 +90,17 @@ FATAL = {
     watchdog_s=1.0,
     deviation=[
         Deviation(
-            targets="*-tcg*",
-            cases="cr[34]_bit_*",
-            versions="*",
-            kind="bug",
-            sees=r"gave no sign.*culprit",
-            ref="docs/deviations/exceptions-cr-hang.md",
+            targets="*-tcg*", cases="cr[34]_bit_*", kind="bug", sees=r"gave no sign.*culprit", ref="exceptions-cr-hang"
         ),
         Deviation(
             targets="*-tcg*",
             cases="cr0_*",
-            versions="*",
             kind="bug",
             sees=r"gave no sign|reset the machine",
-            ref="docs/deviations/exceptions-leave-long-mode.md",
+            ref="exceptions-leave-long-mode",
         ),
         Deviation(
-            targets="*-tcg*",
-            cases="cr4_pae*",
-            versions="*",
-            kind="bug",
-            sees=r"reset the machine",
-            ref="docs/deviations/exceptions-leave-long-mode.md",
+            targets="*-tcg*", cases="cr4_pae*", kind="bug", sees=r"reset the machine", ref="exceptions-leave-long-mode"
         ),
     ],
 )
@@ -149,7 +137,7 @@ PRIVILEGED = {
             versions=">=9.1",
             kind="bug",
             sees=["the instruction passed", r"\[\] == \[13\]"],
-            ref="docs/deviations/exceptions-wbinvd.md",
+            ref="exceptions-wbinvd",
         )
         for case in ("invd", "wbinvd")
     ],
@@ -222,11 +210,7 @@ def loading_a_bad_selector_blames_it(k: Kernel, case: str) -> ProbeBody:
     spec="SDM vol. 3A, Segment Selectors; Null Segment Checking",
     covers=["exceptions.gp-null"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="unimplemented",
-        sees=r"\['null'\] == \['null', 13\]",
-        ref="docs/deviations/exceptions-null-segment.md",
+        targets="*-tcg*", kind="unimplemented", sees=r"\['null'\] == \['null', 13\]", ref="exceptions-null-segment"
     ),
 )
 def a_null_segment_cannot_be_used_in_compatibility_mode(k: Kernel) -> ProbeBody:
@@ -254,11 +238,7 @@ LIMIT = 0x20_1FFF  # of a segment with 4-KiB units
     spec="SDM vol. 3A, Limit Checking; Interrupt 12—Stack Fault Exception (#SS)",
     covers=["exceptions.limit"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="unimplemented",
-        sees=r"\['inside', 'beyond'\] == ",
-        ref="docs/deviations/exceptions-limit.md",
+        targets="*-tcg*", kind="unimplemented", sees=r"\['inside', 'beyond'\] == ", ref="exceptions-limit"
     ),
 )
 def a_segment_limit_holds_in_compatibility_mode(k: Kernel, segment: str) -> ProbeBody:

@@ -89,19 +89,9 @@ def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
     covers=["ioapic.mode-extint"],
     deviation=[
         Deviation(
-            targets="*-tcg *-tcg-rt",
-            versions="*",
-            kind="unimplemented",
-            sees="in service in the local APIC",
-            ref="docs/deviations/ioapic-extint.md",
+            targets="*-tcg *-tcg-rt", kind="unimplemented", sees="in service in the local APIC", ref="ioapic-extint"
         ),
-        Deviation(
-            targets="*-kvm",
-            versions="*",
-            kind="unimplemented",
-            sees="waited for vector 0xa5",
-            ref="docs/deviations/ioapic-extint.md",
-        ),
+        Deviation(targets="*-kvm", kind="unimplemented", sees="waited for vector 0xa5", ref="ioapic-extint"),
     ],
 )
 def extint_mode_takes_the_8259s_vector(k: Kernel) -> ProbeBody:

@@ -132,13 +132,7 @@ def masking_in_service_holds_the_repeat(k: Kernel) -> ProbeBody:
     spec="82093AA, I/O Redirection Table Registers: Interrupt Input Pin Polarity",
     needs=["pc-testdev"],
     covers=["ioapic.polarity"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="by design",
-        sees="waited for vector 0x61",
-        ref="docs/deviations/ioapic-polarity.md",
-    ),
+    deviation=Deviation(targets="*", kind="by design", sees="waited for vector 0x61", ref="ioapic-polarity"),
 )
 def active_low_level_is_the_low_one(k: Kernel) -> ProbeBody:
     """With the polarity bit set a level-triggered input interrupts while the line is low, not while it is high."""

@@ -14,11 +14,7 @@ ENTRY = "82093AA, I/O Redirection Table Registers"
     needs=["pc-testdev"],
     covers=["ioapic.level-programmed-active"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="bug",
-        sees="waited for vector 0x6c × 1, 0 came",
-        ref="docs/deviations/ioapic-level-active.md",
+        targets="*-tcg*", kind="bug", sees="waited for vector 0x6c × 1, 0 came", ref="ioapic-level-active"
     ),
 )
 def level_entry_is_written_while_its_line_is_high(k: Kernel, before: str) -> ProbeBody:
@@ -69,17 +65,15 @@ def edge_entry_is_written_while_its_line_is_high(k: Kernel) -> ProbeBody:
     deviation=[
         Deviation(
             targets="*-tcg*",
-            versions="*",
             kind="unimplemented",
             sees=r"not Receive Illegal Vector alone|assert \[\d+, 'legal'",
-            ref="docs/deviations/lapic-illegal-vector.md",
+            ref="lapic-illegal-vector",
         ),
         Deviation(
             targets="*-kvm",
-            versions="*",
             kind="unimplemented",
             sees="ESR is 0x0, not Receive Illegal Vector alone",
-            ref="docs/deviations/lapic-kvm-esr.md",
+            ref="lapic-kvm-esr",
         ),
     ],
 )

@@ -87,7 +87,7 @@ def an_entry_can_be_retargeted(k: Kernel) -> ProbeBody:
             versions="<8.2",
             kind="unimplemented",
             sees=["no fault was recorded", r": 34>, 128\) == \(0, 0, 0\)", r"\(0 >> 36\) == 9"],
-            ref="docs/deviations/iommu-interrupt-faults.md",
+            ref="iommu-interrupt-faults",
         ),
         Deviation(
             targets="*",
@@ -95,15 +95,14 @@ def an_entry_can_be_retargeted(k: Kernel) -> ProbeBody:
             versions="<8.2",
             kind="unimplemented",
             sees=["no fault was recorded", r": 38>, 128\) == \(0, 0, 0\)", r"\(0 >> 36\) == 9"],
-            ref="docs/deviations/iommu-interrupt-faults.md",
+            ref="iommu-interrupt-faults",
         ),
         Deviation(
             targets="*",
             cases="compatibility",
-            versions="*",
             kind="unimplemented",
             sees=["was not blocked", "no fault was recorded", r": 37>, 128\) == \(0, 0, 0\)"],
-            ref="docs/deviations/iommu-compatibility-format.md",
+            ref="iommu-compatibility-format",
         ),
     ),
 )
@@ -156,13 +155,7 @@ def the_right_source_passes_validation(k: Kernel) -> ProbeBody:
     spec=f"{VTD}, Interrupt Requests in Compatibility Format",
     needs=NEEDS,
     covers=["iommu.compatibility"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="unimplemented",
-        sees="CFIS stays 0",
-        ref="docs/deviations/iommu-compatibility-format.md",
-    ),
+    deviation=Deviation(targets="*", kind="unimplemented", sees="CFIS stays 0", ref="iommu-compatibility-format"),
 )
 def compatibility_format_passes_where_it_is_allowed(k: Kernel) -> ProbeBody:
     """With CFI set a message in compatibility format bypasses remapping."""

@@ -15,22 +15,8 @@ READ_ONLY_KEPT = (
     spec=SPEC,
     covers=["lapic.access-kinds"],
     deviation=[
-        Deviation(
-            targets="*-tcg*",
-            cases="LVT_*",
-            versions="*",
-            kind="bug",
-            sees=READ_ONLY_KEPT,
-            ref="docs/deviations/lapic-lvt-reserved.md",
-        ),
-        Deviation(
-            targets="*-kvm",
-            cases="LVT_*",
-            versions="*",
-            kind="bug",
-            sees=READ_ONLY_KEPT,
-            ref="docs/deviations/lapic-kvm-lvt.md",
-        ),
+        Deviation(targets="*-tcg*", cases="LVT_*", kind="bug", sees=READ_ONLY_KEPT, ref="lapic-lvt-reserved"),
+        Deviation(targets="*-kvm", cases="LVT_*", kind="bug", sees=READ_ONLY_KEPT, ref="lapic-kvm-lvt"),
     ],
 )
 def bits_behave(k: Kernel, register: str) -> ProbeBody:

@@ -79,9 +79,7 @@ def global_disable_clears_the_cpuid_flag(k: Kernel) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Enabling or Disabling the Local APIC",
     covers=["lapic.global-disable"],
-    deviation=Deviation(
-        targets="*-tcg*", versions="<9", kind="bug", sees="assert 0 == 1", ref="docs/deviations/lapic-global-enable.md"
-    ),
+    deviation=Deviation(targets="*-tcg*", versions="<9", kind="bug", sees="assert 0 == 1", ref="lapic-global-enable"),
 )
 def globally_disabled_apic_can_be_enabled_again(k: Kernel) -> ProbeBody:
     """On a processor with an xAPIC the EN flag can be set again; the APIC works, once it is enabled in the SVR."""
@@ -104,11 +102,7 @@ def globally_disabled_apic_can_be_enabled_again(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Enabling or Disabling the Local APIC; Local APIC State After It Has Been Software Disabled",
     covers=["lapic.disabled-page"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="bug",
-        sees="First difference at 0: 0x6a came",
-        ref="docs/deviations/lapic-page-answers.md",
+        targets="*-tcg*", kind="bug", sees="First difference at 0: 0x6a came", ref="lapic-page-answers"
     ),
 )
 def globally_disabled_apic_takes_no_command(k: Kernel) -> ProbeBody:
@@ -134,11 +128,7 @@ def globally_disabled_apic_takes_no_command(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Local APIC Status and Location; SDM vol. 2B, WRMSR—Write to Model Specific Register",
     covers=["lapic.base-reserved"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="<9",
-        kind="unimplemented",
-        sees=r"assert \[\] == \[13\]",
-        ref="docs/deviations/lapic-base-reserved.md",
+        targets="*-tcg*", versions="<9", kind="unimplemented", sees=r"assert \[\] == \[13\]", ref="lapic-base-reserved"
     ),
 )
 def reserved_bits_of_the_base_fault(k: Kernel, bit: int) -> ProbeBody:
@@ -167,13 +157,7 @@ def reserved_bits_of_the_base_fault(k: Kernel, bit: int) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Relocating the Local APIC Registers",
     covers=["lapic.relocation"],
-    deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="unimplemented",
-        sees="assert 327700 != ",
-        ref="docs/deviations/lapic-relocation.md",
-    ),
+    deviation=Deviation(targets="*-tcg*", kind="unimplemented", sees="assert 327700 != ", ref="lapic-relocation"),
 )
 def registers_follow_the_base(k: Kernel) -> ProbeBody:
     """The register page appears where IA32_APIC_BASE puts it, and is gone from where it was."""
@@ -230,7 +214,7 @@ def read_only_registers_ignore_writes(k: Kernel, register: str) -> ProbeBody:
         versions="<10.0.11 or >=10.1,<11.0.2",
         kind="bug",
         sees=r"assert \[\] == \[0x41\]",
-        ref="docs/deviations/lapic-id-write.md",
+        ref="lapic-id-write",
     ),
 )
 def self_shorthand_survives_a_write_to_the_id(k: Kernel, new_id: int) -> ProbeBody:

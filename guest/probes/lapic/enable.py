@@ -17,9 +17,7 @@ LVTS = {  # register → a value that unmasks it without any event to come
 @probe(
     spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
     covers=["lapic.software-disable"],
-    deviation=Deviation(
-        targets=TCG, versions="*", kind="bug", sees="MASK=0", ref="docs/deviations/lapic-software-disable.md"
-    ),
+    deviation=Deviation(targets=TCG, kind="bug", sees="MASK=0", ref="lapic-software-disable"),
 )
 def software_disable_masks_the_lvt(k: Kernel, register: str) -> ProbeBody:
     """Clearing the enable bit in the SVR sets every LVT mask, and enabling again does not clear it."""
@@ -43,9 +41,7 @@ def software_disable_masks_the_lvt(k: Kernel, register: str) -> ProbeBody:
 @probe(
     spec="SDM vol. 3A, Local APIC State After It Has Been Software Disabled",
     covers=["lapic.software-disable"],
-    deviation=Deviation(
-        targets=TCG, versions="*", kind="bug", sees="MASK=0", ref="docs/deviations/lapic-software-disable.md"
-    ),
+    deviation=Deviation(targets=TCG, kind="bug", sees="MASK=0", ref="lapic-software-disable"),
 )
 def lvt_mask_cannot_be_cleared_while_disabled(k: Kernel, register: str) -> ProbeBody:
     """While the APIC is software-disabled a write to an LVT register cannot clear its mask; the vector is taken."""
@@ -92,10 +88,9 @@ def pending_requests_survive_software_disable(k: Kernel) -> ProbeBody:
     covers=["lapic.software-disable-ipi"],
     deviation=Deviation(
         targets=TCG,
-        versions="*",
         kind="manual silent or contradictory",
         sees=r"\[0x46, 0x41\] == \[0x41\]|\[0x41, 0x46\] == \[0x41\]",
-        ref="docs/deviations/lapic-disabled-accepts.md",
+        ref="lapic-disabled-accepts",
     ),
 )
 def disabled_apic_takes_no_fixed_interrupt(k: Kernel) -> ProbeBody:

@@ -3,7 +3,7 @@
 from harness import Deviation, Kernel, ProbeBody, probe
 
 TCG = "*-tcg*"
-KVM_ESR = "docs/deviations/lapic-kvm-esr.md"
+KVM_ESR = "lapic-kvm-esr"
 VECTOR = 0x71
 
 
@@ -26,9 +26,7 @@ def read_reserved_register(k: Kernel) -> None:
 @probe(
     spec="SDM vol. 3A, Error Handling (Illegal Register Address)",
     covers=["lapic.esr"],
-    deviation=Deviation(
-        targets="*-kvm", versions="*", kind="unimplemented", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR
-    ),
+    deviation=Deviation(targets="*-kvm", kind="unimplemented", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR),
 )
 def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
     """An access to a reserved register sets Illegal Register Address in the ESR, once it is written and read."""
@@ -46,14 +44,8 @@ def illegal_register_address_is_reported(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Error Handling",
     covers=["lapic.esr-latch"],
     deviation=[
-        Deviation(
-            targets=TCG,
-            versions="*",
-            kind="bug",
-            sees="ILLEGAL_REGISTER_ADDRESS=1",
-            ref="docs/deviations/lapic-esr-latch.md",
-        ),
-        Deviation(targets="*-kvm", versions="*", kind="unimplemented", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR),
+        Deviation(targets=TCG, kind="bug", sees="ILLEGAL_REGISTER_ADDRESS=1", ref="lapic-esr-latch"),
+        Deviation(targets="*-kvm", kind="unimplemented", sees="ILLEGAL_REGISTER_ADDRESS=0", ref=KVM_ESR),
     ],
 )
 def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
@@ -77,14 +69,8 @@ def esr_changes_only_when_written(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Error Handling; Local Vector Table (LVT Error Register)",
     covers=["lapic.lvt-error"],
     deviation=[
-        Deviation(
-            targets=TCG,
-            versions="*",
-            kind="unimplemented",
-            sees=r"assert \[\] == \[0x71\]",
-            ref="docs/deviations/lapic-error-interrupt.md",
-        ),
-        Deviation(targets="*-kvm", versions="*", kind="unimplemented", sees=r"assert \[\] == \[0x71\]", ref=KVM_ESR),
+        Deviation(targets=TCG, kind="unimplemented", sees=r"assert \[\] == \[0x71\]", ref="lapic-error-interrupt"),
+        Deviation(targets="*-kvm", kind="unimplemented", sees=r"assert \[\] == \[0x71\]", ref=KVM_ESR),
     ],
 )
 def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
@@ -106,12 +92,11 @@ def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
     deviation=[
         Deviation(
             targets=TCG,
-            versions="*",
             kind="unimplemented",
             sees=r"SEND_ILLEGAL_VECTOR=0|unexpected #DE|\[(1|15)\] == \[\]",
-            ref="docs/deviations/lapic-illegal-vector.md",
+            ref="lapic-illegal-vector",
         ),
-        Deviation(targets="*-kvm", versions="*", kind="unimplemented", sees="SEND_ILLEGAL_VECTOR=0", ref=KVM_ESR),
+        Deviation(targets="*-kvm", kind="unimplemented", sees="SEND_ILLEGAL_VECTOR=0", ref=KVM_ESR),
     ],
 )
 def illegal_vector_is_an_error(k: Kernel, vector: int) -> ProbeBody:

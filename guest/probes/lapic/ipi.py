@@ -97,7 +97,7 @@ def logical_destination_flat(k: Kernel, destination: int) -> ProbeBody:
         versions="<9",
         kind="bug",
         sees=r"\[0, 0, 0, 0\] == \[1, 1, 1, 1\]",
-        ref="docs/deviations/lapic-cluster-broadcast.md",
+        ref="lapic-cluster-broadcast",
     ),
 )
 def logical_destination_cluster(k: Kernel, destination: int) -> ProbeBody:
@@ -167,9 +167,7 @@ def lowest_priority_reaches_exactly_one(k: Kernel, destination: int) -> ProbeBod
 @probe(
     spec="SDM vol. 3A, Interrupt Command Register (ICR): Delivery Status",
     covers=["lapic.icr"],
-    deviation=Deviation(
-        targets=TCG, versions="*", kind="bug", sees="SEND_PENDING", ref="docs/deviations/lapic-icr-delivery-status.md"
-    ),
+    deviation=Deviation(targets=TCG, kind="bug", sees="SEND_PENDING", ref="lapic-icr-delivery-status"),
 )
 def delivery_status_is_read_only(k: Kernel) -> ProbeBody:
     """Delivery status tells of the message alone: idle once it was accepted, though a 1 is written into it."""

@@ -86,10 +86,9 @@ def one_shot_fires_once(k: Kernel, divisor: int, count: int) -> ProbeBody:
     deviation=Deviation(
         targets="*-tcg *-tcg@*",
         cases="divisor1?*",
-        versions="*",
         kind="manual silent or contradictory",
         sees="assert (1280|160) <= 100",
-        ref="docs/deviations/lapic-timer-period.md",
+        ref="lapic-timer-period",
     ),
 )
 def periodic_reloads_and_keeps_its_period(k: Kernel, divisor: int) -> ProbeBody:
@@ -189,12 +188,7 @@ def current_count_only_falls(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Local Vector Table; APIC Timer",
     covers=["lapic.timer-masked"],
     deviation=Deviation(
-        targets="*-kvm",
-        cases="too_late",
-        versions="*",
-        kind="bug",
-        sees="came after it was unmasked",
-        ref="docs/deviations/lapic-kvm-timer-masked.md",
+        targets="*-kvm", cases="too_late", kind="bug", sees="came after it was unmasked", ref="lapic-kvm-timer-masked"
     ),
 )
 def masked_timer_counts_on(k: Kernel, unmasked: str) -> ProbeBody:

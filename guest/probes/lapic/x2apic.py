@@ -3,7 +3,7 @@
 from harness import Deviation, Kernel, ProbeBody, Run, X2Apic, X2ApicLdr, probe
 
 EXTENDED = "SDM vol. 3A, Extended XAPIC (x2APIC): "
-CHECKS = "docs/deviations/lapic-x2apic-checks.md"
+CHECKS = "lapic-x2apic-checks"
 NO_FAULT = r"13 did not come|no #GP came in the block"
 
 
@@ -90,11 +90,7 @@ def self_ipi_register(k: Kernel, vector: int) -> ProbeBody:
 @probe(
     spec=EXTENDED + "Interrupt Command Register (ICR)",
     covers=["lapic.x2apic-icr"],
-    deviation=[
-        Deviation(
-            targets="*-tcg*", cases="logical", versions="*", kind="unimplemented", sees=r"DESTINATION=0x0", ref=CHECKS
-        )
-    ],
+    deviation=[Deviation(targets="*-tcg*", cases="logical", kind="unimplemented", sees=r"DESTINATION=0x0", ref=CHECKS)],
 )
 def one_write_to_the_icr_sends(k: Kernel, logical: bool) -> ProbeBody:
     """The ICR is one 64-bit MSR with a 32-bit destination; one write sends, and no delivery status reads back."""
@@ -119,15 +115,8 @@ def one_write_to_the_icr_sends(k: Kernel, logical: bool) -> ProbeBody:
     spec=EXTENDED + "x2APIC Register Address Space (EOI register)",
     covers=["lapic.x2apic-faults"],
     deviation=[
-        Deviation(targets="*-tcg*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
-        Deviation(
-            targets="*-kvm",
-            cases="value[12]*",
-            versions="*",
-            kind="unimplemented",
-            sees=NO_FAULT,
-            ref="docs/deviations/lapic-kvm-x2apic-eoi.md",
-        ),
+        Deviation(targets="*-tcg*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
+        Deviation(targets="*-kvm", cases="value[12]*", kind="unimplemented", sees=NO_FAULT, ref="lapic-kvm-x2apic-eoi"),
     ],
 )
 def eoi_takes_only_zero(k: Kernel, value: int) -> ProbeBody:
@@ -149,8 +138,8 @@ def eoi_takes_only_zero(k: Kernel, value: int) -> ProbeBody:
     spec=EXTENDED + "x2APIC Register Address Space; Reserved Bit Checking",
     covers=["lapic.x2apic-faults"],
     deviation=[
-        Deviation(targets="*-tcg*", cases="[VPTC]*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
-        Deviation(targets="*-tcg*", cases="I[SR]*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
+        Deviation(targets="*-tcg*", cases="[VPTC]*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
+        Deviation(targets="*-tcg*", cases="I[SR]*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
     ],
 )
 def read_only_registers_fault_on_write(k: Kernel, register: str) -> ProbeBody:
@@ -176,10 +165,8 @@ def read_only_registers_fault_on_write(k: Kernel, register: str) -> ProbeBody:
     spec=EXTENDED + "x2APIC Register Address Space",
     covers=["lapic.x2apic-faults"],
     deviation=[
-        Deviation(targets="*-tcg*", cases="msr0x809-*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
-        Deviation(
-            targets="*-tcg*", cases="msr0x831-rdmsr", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS
-        ),
+        Deviation(targets="*-tcg*", cases="msr0x809-*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
+        Deviation(targets="*-tcg*", cases="msr0x831-rdmsr", kind="unimplemented", sees=NO_FAULT, ref=CHECKS),
     ],
 )
 def reserved_registers_fault(k: Kernel, msr: int, access: str) -> ProbeBody:
@@ -205,7 +192,7 @@ def reserved_registers_fault(k: Kernel, msr: int, access: str) -> ProbeBody:
 @probe(
     spec=EXTENDED + "Reserved Bit Checking",
     covers=["lapic.x2apic-faults"],
-    deviation=[Deviation(targets="*-tcg*", versions="*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS)],
+    deviation=[Deviation(targets="*-tcg*", kind="unimplemented", sees=NO_FAULT, ref=CHECKS)],
 )
 def reserved_bits_fault(k: Kernel, register: str) -> ProbeBody:
     """In x2APIC mode setting a reserved bit, and bits 63:32 of a 32-bit register are such, raises #GP(0)."""
@@ -286,11 +273,7 @@ def the_way_back_is_through_disabled(k: Kernel) -> ProbeBody:
     spec=EXTENDED + "x2APIC Register Address Space; SDM vol. 3A, APIC Timer",
     covers=["lapic.x2apic-timer"],
     deviation=Deviation(
-        targets="*-tcg *-tcg@*",
-        versions=">=9",
-        kind="bug",
-        sees="Bad icount read",
-        ref="docs/deviations/lapic-x2apic-icount.md",
+        targets="*-tcg *-tcg@*", versions=">=9", kind="bug", sees="Bad icount read", ref="lapic-x2apic-icount"
     ),
 )
 def timer_runs_by_msrs(k: Kernel) -> ProbeBody:
@@ -323,7 +306,7 @@ def timer_runs_by_msrs(k: Kernel) -> ProbeBody:
         versions=">=9",
         kind="bug",
         sees=r"assert 80 == 0|assert \[0x6a\] == \[\]|the write ended the interrupt",
-        ref="docs/deviations/lapic-page-answers.md",
+        ref="lapic-page-answers",
     ),
 )
 def page_does_nothing_in_x2apic_mode(k: Kernel, register: str) -> ProbeBody:

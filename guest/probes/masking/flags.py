@@ -203,11 +203,7 @@ def cr8_and_tpr_are_one_register(k: Kernel, value: int) -> ProbeBody:
     spec="SDM vol. 3A, Task Priority in IA-32e Mode",
     covers=["masking.cr8"],
     deviation=Deviation(
-        targets="*-tcg*",
-        versions="*",
-        kind="unimplemented",
-        sees=["'0x0' == '0x70'", r"\[\] == \[13\]"],
-        ref="docs/deviations/masking-cr8-reserved.md",
+        targets="*-tcg*", kind="unimplemented", sees=["'0x0' == '0x70'", r"\[\] == \[13\]"], ref="masking-cr8-reserved"
     ),
 )
 def cr8_has_four_bits(k: Kernel, value: int) -> ProbeBody:

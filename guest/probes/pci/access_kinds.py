@@ -46,9 +46,7 @@ def _together(proofs: Sequence[AccessProof | ApartProof], run: Run) -> str:
 
 
 @probe(
-    spec="PCI Local Bus Specification 3.0, Configuration Space Organization",
-    needs=DEVICES,
-    covers=["pci.access-kinds"],
+    spec="PCI Local Bus Specification 3.0, Configuration Space Organization", needs=DEVICES, covers=["pci.access-kinds"]
 )
 def header_bits_behave(k: Kernel) -> ProbeBody:
     """Each bit of a function's header holds 0 and 1 for itself, or keeps its value, as the specification states."""

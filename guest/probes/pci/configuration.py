@@ -124,13 +124,7 @@ def only_a_doubleword_write_reaches_config_address(k: Kernel, width: int) -> Pro
     spec=MECHANISM,
     needs=["edu"],
     covers=["pci.cf8-reserved"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="reserved bits read back",
-        ref="docs/deviations/pci-config-address-reserved.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="reserved bits read back", ref="pci-config-address-reserved"),
 )
 def reserved_bits_of_config_address_read_zero(k: Kernel) -> ProbeBody:
     """CONFIG_ADDRESS bits 30:24, 1 and 0 are read-only and return zeros."""
@@ -348,12 +342,7 @@ def ecam_moves_with_its_base_register(k: Kernel) -> ProbeBody:
     needs=["edu"],
     covers=["pci.master-abort"],
     deviation=Deviation(
-        targets="*",
-        cases="memory",
-        versions="*",
-        kind="bug",
-        sees="a read that nobody claims",
-        ref="docs/deviations/pci-master-abort.md",
+        targets="*", cases="memory", kind="bug", sees="a read that nobody claims", ref="pci-master-abort"
     ),
 )
 def a_read_that_no_device_claims_returns_ones(k: Kernel, space: str) -> ProbeBody:

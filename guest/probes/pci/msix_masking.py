@@ -58,7 +58,7 @@ def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) ->
         versions=">=8",
         kind="bug",
         sees="more than its event",
-        ref="docs/deviations/dma-e1000e-throttling-end.md",
+        ref="dma-e1000e-throttling-end",
     ),
 )
 def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str) -> ProbeBody:
@@ -192,10 +192,9 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
     deviation=Deviation(
         targets="*",
         cases="virtio_rng",
-        versions="*",
         kind="by design",
         sees="waited for vector 0x69",
-        ref="docs/deviations/dma-virtio-bus-master-status.md",
+        ref="dma-virtio-bus-master-status",
     ),
 )
 def no_message_is_sent_while_bus_master_is_clear(k: Kernel, device: str) -> ProbeBody:

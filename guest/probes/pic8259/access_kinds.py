@@ -7,10 +7,7 @@ WORDS = "Intel 8259A datasheet, Operation Command Words (OCWs)"
 
 
 @probe.each(chip=CHIPS)
-@probe(
-    spec=f"{WORDS}; Intel 82371AB (PIIX4) datasheet, ELCR1/ELCR2",
-    covers=["pic8259.access-kinds"],
-)
+@probe(spec=f"{WORDS}; Intel 82371AB (PIIX4) datasheet, ELCR1/ELCR2", covers=["pic8259.access-kinds"])
 def bits_behave(k: Kernel, chip: str) -> ProbeBody:
     """Each bit of the mask register and of the ELCR holds 0 and 1 for itself; reserved bits of the ELCR read as 0."""
     k.cli()

@@ -160,7 +160,7 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
         versions="<9",
         kind="bug",
         sees=r"assert \[\] == \[0x(57|74)\]",
-        ref="docs/deviations/pic8259-intr-behind-a-disabled-apic.md",
+        ref="pic8259-intr-behind-a-disabled-apic",
     ),
 )
 def without_local_apic_intr_goes_to_the_processor(k: Kernel, irq: int, lint0: str) -> ProbeBody:

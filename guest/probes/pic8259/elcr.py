@@ -19,9 +19,7 @@ def listen(k: Kernel, *irqs: int, aeoi: int = 0) -> None:
     spec=ELCR,
     covers=["pic8259.elcr-active"],
     needs=["pc-testdev"],
-    deviation=Deviation(
-        targets="*", versions="*", kind="bug", sees="× 2, 1 came", ref="docs/deviations/pic8259-elcr-active.md"
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="× 2, 1 came", ref="pic8259-elcr-active"),
 )
 def level_is_selected_while_the_line_is_high(k: Kernel, irq: int) -> ProbeBody:
     """A line that is high, its edge served, is a request again when the ELCR makes its input level-triggered."""
@@ -50,10 +48,9 @@ def level_is_selected_while_the_line_is_high(k: Kernel, irq: int) -> ProbeBody:
     needs=["pc-testdev"],
     deviation=Deviation(
         targets="*-tcg*",
-        versions="*",
         kind="manual silent or contradictory",
         sees="waited for vector 0xb5 × 1, 0 came",
-        ref="docs/deviations/pic8259-aeoi-slave.md",
+        ref="pic8259-aeoi-slave",
     ),
 )
 def slave_with_automatic_eoi_serves_two_requests(k: Kernel) -> ProbeBody:

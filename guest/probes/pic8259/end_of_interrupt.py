@@ -127,13 +127,7 @@ def eoi_at_the_master_alone_leaves_the_slave_in_service(k: Kernel) -> ProbeBody:
     spec="Intel 8259A datasheet, Special Mask Mode; End of Interrupt (EOI)",
     covers=["pic8259.special-mask"],
     needs=["pc-testdev"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees=r"Inputs 0x20: BITS=0x20",
-        ref="docs/deviations/pic8259-special-mask-eoi.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees=r"Inputs 0x20: BITS=0x20", ref="pic8259-special-mask-eoi"),
 )
 def non_specific_eoi_skips_masked_levels_in_special_mask_mode(k: Kernel) -> ProbeBody:
     """In special mask mode an ISR bit whose level is masked is not cleared by a non-specific EOI: the next one is."""

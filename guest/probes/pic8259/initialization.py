@@ -115,12 +115,7 @@ def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
     covers=["pic8259.icw1-edge"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*",
-        cases="driven_again",
-        versions="*",
-        kind="bug",
-        sees="BITS=0x20> == 0",
-        ref="docs/deviations/pic8259-icw1-edge-sense.md",
+        targets="*", cases="driven_again", kind="bug", sees="BITS=0x20> == 0", ref="pic8259-icw1-edge-sense"
     ),
 )
 def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
@@ -149,12 +144,7 @@ def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
     spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2); Figure: Initialization Sequence",
     covers=["pic8259.icw-sequence"],
     deviation=Deviation(
-        targets="*-kvm",
-        cases="single*",
-        versions="*",
-        kind="unimplemented",
-        sees="MASK=0x0> == 90",
-        ref="docs/deviations/pic8259-kvm-single.md",
+        targets="*-kvm", cases="single*", kind="unimplemented", sees="MASK=0x0> == 90", ref="pic8259-kvm-single"
     ),
 )
 def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
@@ -175,14 +165,7 @@ def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
     spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)",
     covers=["pic8259.icw-sequence"],
     needs=["pc-testdev"],
-    deviation=Deviation(
-        targets="*-kvm",
-        cases="ic4_0",
-        versions="*",
-        kind="bug",
-        sees="BITS=0x0> == 32",
-        ref="docs/deviations/pic8259-kvm-poll.md",
-    ),
+    deviation=Deviation(targets="*-kvm", cases="ic4_0", kind="bug", sees="BITS=0x0> == 32", ref="pic8259-kvm-poll"),
 )
 def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     """With IC4 = 0 all that ICW4 had set is off: automatic EOI is gone, and a poll leaves its level in service."""
@@ -204,9 +187,7 @@ def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     spec="Intel 82371AB (PIIX4) datasheet, ICW1—Initialization Command Word 1; ICH9 datasheet, ICW1 (LTIM)",
     covers=["pic8259.ltim"],
     needs=["pc-testdev"],
-    deviation=Deviation(
-        targets="*-tcg*", versions=">=8", kind="bug", sees="BITS=0x20> == 0", ref="docs/deviations/pic8259-ltim.md"
-    ),
+    deviation=Deviation(targets="*-tcg*", versions=">=8", kind="bug", sees="BITS=0x20> == 0", ref="pic8259-ltim"),
 )
 def ltim_is_ignored(k: Kernel) -> ProbeBody:
     """On a PC's chipset LTIM in ICW1 does nothing: the ELCR alone says what is level-triggered."""

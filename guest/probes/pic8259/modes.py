@@ -29,18 +29,16 @@ def serve(k: Kernel, irq: int) -> None:
         Deviation(
             targets="*",
             cases="*-mask",
-            versions="*",
             kind="bug",
             sees=["did not come", r"BITS=0x(..)> == \((32|16) \|"],
-            ref="docs/deviations/pic8259-special-mask-at-once.md",
+            ref="pic8259-special-mask-at-once",
         ),
         Deviation(
             targets="*-kvm",
             cases="*-special_mask_mode",
-            versions="*",
             kind="unimplemented",
             sees="did not come",
-            ref="docs/deviations/pic8259-kvm-special-mask.md",
+            ref="pic8259-kvm-special-mask",
         ),
     ],
 )
@@ -83,11 +81,7 @@ def special_mask_mode_lets_lower_levels_in(k: Kernel, irq: int, first: str) -> P
     covers=["pic8259.special-mask"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*-kvm",
-        versions="*",
-        kind="unimplemented",
-        sees="First difference at 2: 'reset'",
-        ref="docs/deviations/pic8259-kvm-special-mask.md",
+        targets="*-kvm", kind="unimplemented", sees="First difference at 2: 'reset'", ref="pic8259-kvm-special-mask"
     ),
 )
 def smm_counts_only_with_esmm(k: Kernel) -> ProbeBody:
@@ -214,10 +208,9 @@ def initialize_sfnm(k: Kernel) -> None:
     deviation=Deviation(
         targets="*",
         cases="irq[37]",
-        versions="*",
         kind="bug",
         sees=["First difference at 1", r"BITS=0x0> >> \([37] & 7"],
-        ref="docs/deviations/pic8259-special-fully-nested.md",
+        ref="pic8259-special-fully-nested",
     ),
 )
 def lower_levels_wait_in_special_fully_nested_mode(k: Kernel, irq: int) -> ProbeBody:

@@ -117,11 +117,7 @@ def elcr_keeps_the_system_inputs_edge(k: Kernel) -> ProbeBody:
     covers=["pic8259.spurious"],
     needs=["pc-testdev"],
     deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees=[r"BITS=0x(20|10)> == 0", r"\[0x(55|74)\] in \("],
-        ref="docs/deviations/pic8259-withdrawn-edge.md",
+        targets="*", kind="bug", sees=[r"BITS=0x(20|10)> == 0", r"\[0x(55|74)\] in \("], ref="pic8259-withdrawn-edge"
     ),
 )
 def withdrawn_edge_is_no_request(k: Kernel, irq: int) -> ProbeBody:

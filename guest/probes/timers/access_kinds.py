@@ -21,14 +21,7 @@ VAL_SET_KEPT = (
     spec=HPET_SPEC,
     needs=["hpet"],
     covers=["timers.hpet-access-kinds"],
-    deviation=Deviation(
-        targets="*",
-        cases="TIMER",
-        versions="*",
-        kind="bug",
-        sees=VAL_SET_KEPT,
-        ref="docs/deviations/timers-hpet-val-set.md",
-    ),
+    deviation=Deviation(targets="*", cases="TIMER", kind="bug", sees=VAL_SET_KEPT, ref="timers-hpet-val-set"),
 )
 def hpet_bits_behave(k: Kernel, register: str) -> ProbeBody:
     """With the counter halted each bit holds 0 and 1 for itself, or keeps its value, as the specification states."""
@@ -69,13 +62,7 @@ def rtc_bits_behave(k: Kernel) -> ProbeBody:
 @probe(
     spec="Intel I/O Controller Hub 9 datasheet, NMI_SC",
     covers=["timers.port-61-access-kinds"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="unimplemented",
-        sees=ENABLES_MISSING,
-        ref="docs/deviations/timers-port-61-enables.md",
-    ),
+    deviation=Deviation(targets="*", kind="unimplemented", sees=ENABLES_MISSING, ref="timers-port-61-enables"),
 )
 def bits_of_port_61_behave(k: Kernel) -> ProbeBody:
     """The four control bits of port 61h hold 0 and 1 for themselves, and the status bits cannot be written."""

@@ -4,7 +4,7 @@ from harness import Deviation, Kernel, ProbeBody, probe
 
 VECTOR = 0x40
 PIN_2 = Deviation(
-    targets="pc-kvm", versions="*", kind="bug", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+    targets="pc-kvm", kind="bug", sees="waited for vector", ref="timers-hpet-kvm-pin-2"
 )  # the only pin on pc
 
 

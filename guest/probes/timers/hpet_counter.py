@@ -6,7 +6,7 @@ VECTOR = 0x43
 COUNTER = "IA-PC HPET 1.0a, Main Counter Value Register"
 COMPARE = "IA-PC HPET 1.0a, Timer n Comparator Value Register"
 PIN_2 = Deviation(
-    targets="pc-kvm", versions="*", kind="bug", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+    targets="pc-kvm", kind="bug", sees="waited for vector", ref="timers-hpet-kvm-pin-2"
 )  # the only pin on pc
 
 
@@ -111,10 +111,9 @@ def every_timer_matches_on_time(k: Kernel, timer: int) -> ProbeBody:
         PIN_2,
         Deviation(
             targets="*",
-            versions="*",
             kind="bug",
             sees=[r"assert \[0x43\] == \[\]", r"\['ahead', 0x43\] == \[0x43\]"],
-            ref="docs/deviations/timers-hpet-past.md",
+            ref="timers-hpet-past",
         ),
     ],
 )

@@ -6,7 +6,7 @@ VECTOR = 0x47
 STATUS = "IA-PC HPET 1.0a, General Interrupt Status Register"
 ROUTE = "IA-PC HPET 1.0a, Timer n Configuration and Capability Register: Tn_INT_ROUTE_CNF"
 PIN_2 = Deviation(
-    targets="pc-kvm", versions="*", kind="bug", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+    targets="pc-kvm", kind="bug", sees="waited for vector", ref="timers-hpet-kvm-pin-2"
 )  # the only pin on pc
 
 
@@ -24,13 +24,7 @@ def arm(k: Kernel, pin: int, *, timer: int = 0, level: int = 0, enable: int = 1)
     spec=ROUTE,
     needs=["hpet"],
     covers=["timers.hpet-routes"],
-    deviation=Deviation(
-        targets="*-kvm",
-        versions="*",
-        kind="bug",
-        sees="waited for vector 0x62",
-        ref="docs/deviations/timers-hpet-kvm-pin-2.md",
-    ),
+    deviation=Deviation(targets="*-kvm", kind="bug", sees="waited for vector 0x62", ref="timers-hpet-kvm-pin-2"),
 )
 def every_advertised_route_works(k: Kernel, timer: int) -> ProbeBody:
     """Tn_INT_ROUTE_CAP names the IO APIC pins that a timer can be routed to: an edge arrives at each of them."""
@@ -102,11 +96,7 @@ def an_edge_timer_shows_no_status(k: Kernel) -> ProbeBody:
     needs=["hpet"],
     covers=["timers.hpet-disabled-status"],
     deviation=Deviation(
-        targets="*",
-        versions="<9.1",
-        kind="bug",
-        sees="no status bit",
-        ref="docs/deviations/timers-hpet-disabled-status.md",
+        targets="*", versions="<9.1", kind="bug", sees="no status bit", ref="timers-hpet-disabled-status"
     ),
 )
 def a_disabled_timer_still_shows_its_status(k: Kernel) -> ProbeBody:

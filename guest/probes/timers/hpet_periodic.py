@@ -7,7 +7,7 @@ from harness import Deviation, Kernel, ProbeBody, probe
 VECTOR = 0x43
 PERIODIC = "IA-PC HPET 1.0a, Timer Operation in Periodic Mode"
 PIN_2 = Deviation(
-    targets="pc-kvm", versions="*", kind="bug", sees="waited for vector", ref="docs/deviations/timers-hpet-kvm-pin-2.md"
+    targets="pc-kvm", kind="bug", sees="waited for vector", ref="timers-hpet-kvm-pin-2"
 )  # the only pin on pc
 
 
@@ -20,10 +20,9 @@ PIN_2 = Deviation(
         PIN_2,
         Deviation(
             targets="*-tcg",
-            versions="*",
             kind="bug",
             sees=["one match interrupts twice", r"gaps in ns: \[1\d{3}\.0, ", r"80\d{3} >= \(30000 \+"],
-            ref="docs/deviations/timers-hpet-periodic-twice.md",
+            ref="timers-hpet-periodic-twice",
         ),
     ],
 )
@@ -72,11 +71,7 @@ def comparator_advances_by_its_period(k: Kernel, timer: int) -> ProbeBody:
     needs=["hpet"],
     covers=["timers.hpet-accumulator"],
     deviation=Deviation(
-        targets="*",
-        versions="<9.1",
-        kind="bug",
-        sees="0xffffffff0007a120>? == 500000",
-        ref="docs/deviations/timers-hpet-64-bit-write.md",
+        targets="*", versions="<9.1", kind="bug", sees="0xffffffff0007a120>? == 500000", ref="timers-hpet-64-bit-write"
     ),
 )
 def value_set_sets_the_accumulator_once(k: Kernel) -> ProbeBody:

@@ -74,10 +74,9 @@ def read_back_latches_several_at_once(k: Kernel) -> ProbeBody:
     covers=["timers.pit-null-count"],
     deviation=Deviation(
         targets="*",
-        versions="*",
         kind="unimplemented",
         sees="the new count is not in the counting element",
-        ref="docs/deviations/timers-pit-null-count.md",
+        ref="timers-pit-null-count",
     ),
 )
 def null_count_says_whether_the_count_is_loaded(k: Kernel) -> ProbeBody:
@@ -129,9 +128,7 @@ def one_byte_access_modes(k: Kernel, access: str) -> ProbeBody:
 @probe(
     spec="8254, Control Word Format: BCD",
     covers=["timers.pit-bcd"],
-    deviation=Deviation(
-        targets="*", versions="*", kind="unimplemented", sees="is not decimal", ref="docs/deviations/timers-pit-bcd.md"
-    ),
+    deviation=Deviation(targets="*", kind="unimplemented", sees="is not decimal", ref="timers-pit-bcd"),
 )
 def bcd_counts_in_decades(k: Kernel) -> ProbeBody:
     """With BCD set the counter has four decades: each nibble that is read is a digit, and 0 means 10000."""
@@ -151,13 +148,7 @@ def bcd_counts_in_decades(k: Kernel) -> ProbeBody:
 @probe(
     spec="8254, Mode 2: Rate Generator",
     covers=["timers.pit-reload"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="the running period was cut",
-        ref="docs/deviations/timers-pit-reload.md",
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="the running period was cut", ref="timers-pit-reload"),
 )
 def a_new_count_waits_for_the_end_of_the_period(k: Kernel) -> ProbeBody:
     """In mode 2 a count written while counting does not affect the current period: it is loaded at its end."""

@@ -36,12 +36,7 @@ def clocks(run: Run, before: Value[int], after: Value[int]) -> float:
     covers=["timers.pit-out-initial"],
     deviation=[
         Deviation(
-            targets="*",
-            cases="mode[245]",
-            versions="*",
-            kind="bug",
-            sees="OUT is initially high",
-            ref="docs/deviations/timers-pit-out-inverted.md",
+            targets="*", cases="mode[245]", kind="bug", sees="OUT is initially high", ref="timers-pit-out-inverted"
         ),
         Deviation(
             targets="*",
@@ -49,7 +44,7 @@ def clocks(run: Run, before: Value[int], after: Value[int]) -> float:
             versions=">=8.2",
             kind="bug",
             sees="OUT is initially high",
-            ref="docs/deviations/timers-pit-mode-1.md",
+            ref="timers-pit-mode-1",
         ),
     ],
 )
@@ -106,7 +101,7 @@ def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
         versions="<8.2",
         kind="bug",
         sees=["OUT fell without a trigger", r"<= 3 or not True", "'risen' was never written"],
-        ref="docs/deviations/timers-pit-mode-1.md",
+        ref="timers-pit-mode-1",
     ),
 )
 def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
@@ -133,9 +128,7 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_1,
     covers=["timers.pit-gate-trigger"],
-    deviation=Deviation(
-        targets="*", versions="<8.2", kind="bug", sees="OUT was high", ref="docs/deviations/timers-pit-mode-1.md"
-    ),
+    deviation=Deviation(targets="*", versions="<8.2", kind="bug", sees="OUT was high", ref="timers-pit-mode-1"),
 )
 def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
     """A rising gate in the middle of a one-shot starts it anew: OUT rises N clocks after the last trigger."""
@@ -159,9 +152,7 @@ def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
 @probe(
     spec=MODE_2,
     covers=["timers.pit-ch2-mode2"],
-    deviation=Deviation(
-        targets="*", versions="*", kind="bug", sees="OUT was low", ref="docs/deviations/timers-pit-out-inverted.md"
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="OUT was low", ref="timers-pit-out-inverted"),
 )
 def mode_2_is_low_for_one_clock(k: Kernel) -> ProbeBody:
     """In mode 2 OUT is high but for one clock of each N."""
@@ -201,9 +192,7 @@ def mode_3_halves(k: Kernel, count: int) -> ProbeBody:
 @probe(
     spec=MODE_4,
     covers=["timers.pit-ch2-mode4"],
-    deviation=Deviation(
-        targets="*", versions="*", kind="bug", sees="OUT was low", ref="docs/deviations/timers-pit-out-inverted.md"
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="OUT was low", ref="timers-pit-out-inverted"),
 )
 def mode_4_strobes_once(k: Kernel) -> ProbeBody:
     """In mode 4 OUT is high, low for one clock when the count is over, and high for good."""
@@ -225,11 +214,7 @@ def mode_4_strobes_once(k: Kernel) -> ProbeBody:
     spec=MODE_5,
     covers=["timers.pit-ch2-mode5", "timers.pit-gate-trigger"],
     deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees=["OUT was low", r"0\.1\d+ >= 5000"],
-        ref="docs/deviations/timers-pit-out-inverted.md",
+        targets="*", kind="bug", sees=["OUT was low", r"0\.1\d+ >= 5000"], ref="timers-pit-out-inverted"
     ),
 )
 def mode_5_strobes_after_its_trigger(k: Kernel) -> ProbeBody:
@@ -253,13 +238,7 @@ def mode_5_strobes_after_its_trigger(k: Kernel) -> ProbeBody:
 @probe(
     spec=GATE,
     covers=["timers.pit-gate-level"],
-    deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="unimplemented",
-        sees="the count moved",
-        ref="docs/deviations/timers-pit-gate-ignored.md",
-    ),
+    deviation=Deviation(targets="*", kind="unimplemented", sees="the count moved", ref="timers-pit-gate-ignored"),
 )
 def low_gate_stops_the_count(k: Kernel, mode: int) -> ProbeBody:
     """In modes 0, 2, 3 and 4 a low gate disables counting."""

@@ -134,14 +134,7 @@ def all_clocks_agree(k: Kernel) -> ProbeBody:
 @probe(
     spec="ACPI, PM1 Event Registers; PM1 Control Registers",
     covers=["timers.pm-access-kinds"],
-    deviation=Deviation(
-        targets="*",
-        cases="PM1_EN",
-        versions="*",
-        kind="bug",
-        sees=RESERVED_KEPT,
-        ref="docs/deviations/timers-pm1-enable-reserved.md",
-    ),
+    deviation=Deviation(targets="*", cases="PM1_EN", kind="bug", sees=RESERVED_KEPT, ref="timers-pm1-enable-reserved"),
 )
 def power_management_bits_behave(k: Kernel, register: str) -> ProbeBody:
     """Each bit of a PM1 register holds 0 and 1 for itself, or keeps its value; reserved status and enables read 0."""

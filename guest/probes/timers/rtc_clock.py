@@ -221,9 +221,7 @@ def reading_register_c_clears_it(k: Kernel) -> ProbeBody:
 @probe(
     spec="MC146818, Register C: PF is set by the periodic rate whatever PIE says",
     covers=["timers.rtc-flags-masked"],
-    deviation=Deviation(
-        targets="*", versions="*", kind="bug", sees="PF was never set", ref="docs/deviations/timers-rtc-pf-needs-pie.md"
-    ),
+    deviation=Deviation(targets="*", kind="bug", sees="PF was never set", ref="timers-rtc-pf-needs-pie"),
 )
 def periodic_flag_needs_no_enable(k: Kernel) -> ProbeBody:
     """PF is set at the periodic rate though PIE is 0; IRQF is not, and nothing interrupts."""

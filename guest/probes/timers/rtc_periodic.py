@@ -48,10 +48,9 @@ def periodic_rate_is_that_of_its_select_bits(k: Kernel, hertz: int) -> ProbeBody
     covers=["timers.rtc-c-rearms"],
     deviation=Deviation(
         targets="*-tcg *-tcg-rt",
-        versions="*",
         kind="bug",
         sees=r"\[(0x48( × \d+)?, )+'read C'(, 0x48( × \d+)?)+\] ==",
-        ref="docs/deviations/ioapic-repeated-edge.md",
+        ref="ioapic-repeated-edge",
     ),
 )
 def an_unread_register_c_holds_the_interrupt(k: Kernel) -> ProbeBody:
