@@ -22,6 +22,7 @@ from harness.hardware.ahci import (
 )
 from harness.hardware.ata import AtaCommand
 from harness.kernel.builder import Kernel
+from harness.kernel.patience import DEVICE_MS
 from harness.kernel.poll import wait_register
 from harness.kernel.program import Buffer
 
@@ -105,6 +106,6 @@ class AhciDisk(Ahci):
         """Set the slot's bit in PxCI."""
         self.port.CI.write(1 << slot)
 
-    def wait_done(self, *, ms: float = 4000.0) -> None:
+    def wait_done(self, *, ms: float = DEVICE_MS) -> None:
         """Until the HBA has cleared every slot's bit in PxCI."""
         wait_register(self.k, self.port.CI, CI=0, ms=ms)

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 
 from harness.hardware.e1000e import E1000e, ReceiveDescriptor, TransmitDescriptor
 from harness.kernel.builder import Kernel
+from harness.kernel.patience import DEVICE_MS
 from harness.kernel.program import Buffer
-from harness.kernel.window import Window
+from harness.kernel.window import ReadsMemory, Window
 
 __all__ = ["E1000eCard"]
 
+_DONE = 1 << 32  # DD in a descriptor's second quadword
 E1000E_RING_SIZE = 8  # descriptors: 128 bytes, the least that RDLEN and TDLEN can hold
 
 
@@ -80,6 +82,19 @@ class E1000eCard(E1000e):
         registers.TDH.write(0)
         registers.TDT.write(0)
         self.TCTL.write(EN=1, PSP=1)
+
+    def wait_sent(self, number: int = 1, *, ms: float = DEVICE_MS) -> None:
+        """Until transmit descriptor `number` (from 1) is written back: its DD bit is set."""
+        self.k.wait_until(self.transmit_ring.address + 16 * number - 8, _DONE, mask=_DONE, ms=ms)
+
+    def wait_received(self, number: int = 1, *, ms: float = DEVICE_MS) -> None:
+        """Until receive descriptor `number` (from 1) is written back: its DD bit is set."""
+        self.k.wait_until(self.receive_ring.address + 16 * number - 8, _DONE, mask=_DONE, ms=ms)
+
+    def received(self, run: ReadsMemory) -> list[ReceiveDescriptor]:
+        """The receive ring's descriptors after the run, in ring order."""
+        ring = run.memory(self.receive_ring)
+        return [ReceiveDescriptor(int.from_bytes(ring[at : at + 16], "little")) for at in range(0, len(ring), 16)]
 
     def send(self) -> None:
         """Move the tail behind the last descriptor."""

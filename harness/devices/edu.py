@@ -21,11 +21,15 @@ class EduDevice(Edu):
     QEMU documentation, "EDU device".
     """
 
-    def __init__(self, k: Kernel, *, bus_master: bool = True) -> None:
+    def __init__(self, k: Kernel, *, bus_master: bool = True, vector: int | None = None) -> None:
+        """`vector`: its message is enabled with this one, and interrupts are on."""
         self.k = k
         self.function = k.pci.device("edu")
         self.function.enable(bus_master=bus_master)
         super().__init__(k.bus, self.function.bar(0))
+        if vector is not None:
+            self.enable_msi(vector)
+            k.sti()
 
     @property
     def pin(self) -> int:

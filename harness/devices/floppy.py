@@ -9,6 +9,7 @@ from harness.hardware.block import Value
 from harness.hardware.dma8237 import Dma8237Slave, DmaPages, TransferMode, TransferType
 from harness.hardware.floppy import Floppy, FloppyByte, FloppyCommand
 from harness.kernel.builder import Kernel
+from harness.kernel.patience import DEVICE_MS
 from harness.kernel.poll import wait_register
 
 __all__ = ["FloppyDrive"]
@@ -45,7 +46,7 @@ class FloppyDrive(Floppy):
 
     def _interrupt(self) -> None:
         self.interrupts += 1
-        self.k.wait_for(self.vector, self.interrupts, ms=4000)
+        self.k.wait_for(self.vector, self.interrupts, ms=DEVICE_MS)
 
     def command(self, *data: int) -> None:
         """Write command and parameter bytes, each when the controller requests it."""

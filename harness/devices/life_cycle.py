@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.kernel.builder import Kernel
+from harness.kernel.patience import DEVICE_MS
 from harness.kernel.window import Window
 
 __all__ = ["LIFE_CYCLE_WORK", "LifeCycle"]
 
 LIFE_CYCLE_WORK = 100_000  # what the processor counts while the transfer is outstanding
-MS = 4000.0
 
 
 class LifeCycle:
@@ -68,5 +68,5 @@ class LifeCycle:
             cmp dword ptr [COUNTS+{4 * self.vector}], {interrupts}
             loopne .Lwork
         """)
-        k.wait_for(self.vector, interrupts, ms=MS)
+        k.wait_for(self.vector, interrupts, ms=DEVICE_MS)
         k.mark("data")

@@ -24,8 +24,9 @@ from harness.hardware.nvme import (
 )
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
+from harness.kernel.patience import DEVICE_MS
 from harness.kernel.poll import wait_register
-from harness.kernel.window import PAGE
+from harness.kernel.window import PAGE, ReadsMemory
 
 __all__ = ["NvmeController", "NvmeQueue"]
 
@@ -75,7 +76,7 @@ class NvmeQueue:
             f"mov dword ptr [rdi], {value:#x}",
         )
 
-    def wait(self, count: int, *, ms: float = 4000.0) -> None:
+    def wait(self, count: int, *, ms: float = DEVICE_MS) -> None:
         """Until completion number `count` (from 1) is there: until its phase tag has the value of that round."""
         entry, turn = (count - 1) % self.size, (count - 1) // self.size
         at = self.completion.address + COMPLETION_SIZE * entry + 8
@@ -96,6 +97,10 @@ class NvmeQueue:
         self.wait(self.submitted)
         self.consume(self.submitted)
 
+    def read(self, address: int, block: int, *, cid: int = 1, blocks: int = 1, nsid: int = 1) -> None:
+        """A read of a namespace to memory of one page, into the next slot; `ring` submits it."""
+        self.transfer(NvmOpcode.READ, cid=cid, block=block, blocks=blocks, prps=(address, 0), nsid=nsid)
+
     def transfer(
         self, opcode: NvmOpcode, *, cid: int, block: int, blocks: int, prps: tuple[int, int], nsid: int = 1
     ) -> None:
@@ -103,8 +108,9 @@ class NvmeQueue:
         dwords = (block & 0xFFFF_FFFF, block >> 32, blocks - 1)
         self.command(opcode, cid=cid, nsid=nsid, prps=prps, dwords=dwords)
 
-    def completions(self, memory: bytes) -> list[CompletionEntry]:
-        """All entries of the completion queue, in slot order, out of its memory (`run.memory(queue.completion)`)."""
+    def completions(self, run: ReadsMemory) -> list[CompletionEntry]:
+        """All entries of the completion queue after the run, in slot order."""
+        memory = run.memory(self.completion)
         return [
             CompletionEntry(int.from_bytes(memory[at : at + COMPLETION_SIZE], "little"))
             for at in range(0, len(memory), COMPLETION_SIZE)
@@ -114,12 +120,17 @@ class NvmeQueue:
 class NvmeController(Nvme):
     """The controller, enabled, with its admin queue (index 0, 16 entries)."""
 
-    def __init__(self, k: Kernel, *, start: bool = True, device: str = "nvme") -> None:
+    def __init__(
+        self, k: Kernel, *, start: bool = True, device: str = "nvme", vectors: Sequence[int] | None = None
+    ) -> None:
+        """`vectors`: MSI-X is enabled with these in its table's first entries; entry 0 is the admin queue's."""
         self.k = k
         self.function = k.pci.device(device)
         self.function.enable()
         super().__init__(k.bus, self.function.bar(0))
         self.msix = self.function.msix()
+        if vectors is not None:
+            self.msix.enable(dict(enumerate(vectors)))
         if start:
             self.begin()
 

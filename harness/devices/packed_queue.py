@@ -13,6 +13,7 @@ from harness.devices.virtqueue import PAGE, Part
 from harness.hardware.virtio import VIRTIO_NO_VECTOR
 from harness.hardware.virtqueue import DESCRIPTOR_SIZE, EventFlags, EventSuppression, PackedDescriptor
 from harness.kernel.bus import slot
+from harness.kernel.patience import DEVICE_MS
 
 __all__ = ["PackedQueue", "Position"]
 
@@ -136,7 +137,7 @@ class PackedQueue:
             f"notify {self.name}", f"mov rdi, {slot(self.doorbell)}", f"mov eax, {self.index}", "mov word ptr [rdi], ax"
         )
 
-    def wait_used(self, at: Position, *, ms: float = 2000.0) -> None:
+    def wait_used(self, at: Position, *, ms: float = DEVICE_MS) -> None:
         """Until the descriptor there is marked used in its round; fails by name after `ms` of guest time."""
         equals = _AVAIL_AND_USED if at.wrap else 0
         self.k.wait_until(self.address(at) + 8, equals, mask=_AVAIL_AND_USED, ms=ms)

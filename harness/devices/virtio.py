@@ -5,6 +5,8 @@ OASIS VIRTIO 1.2, sections "Virtio Over PCI Bus" and "Device Initialization"; qu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.hardware.block import At, Block, Space, Value
 from harness.hardware.pci import CapabilityId, Plain32
 from harness.hardware.virtio import VIRTIO_NO_VECTOR, CfgType, CommonConfiguration, IsrStatusBlock, VirtioFeature
@@ -37,7 +39,10 @@ class VirtioPci:
     the doorbells (guest values).
     """
 
-    def __init__(self, k: Kernel, name: str, *, bus_master: bool = True) -> None:
+    def __init__(
+        self, k: Kernel, name: str, *, bus_master: bool = True, vectors: Mapping[int, int] | None = None
+    ) -> None:
+        """`vectors`: MSI-X is enabled with these entries (table entry → vector); without them it is not."""
         self.k = k
         self.function = k.pci.device(name)
         self.name = self.function.name
@@ -47,6 +52,8 @@ class VirtioPci:
         self.config = self.structure(CfgType.DEVICE)
         self.notify_base = self.structure(CfgType.NOTIFY)
         self.multiplier = self._multiplier()
+        if vectors is not None:
+            self.msix = self.function.msix().enable(vectors)
 
     # --- where things are ---
 

@@ -6,14 +6,14 @@ OASIS VIRTIO 1.2, "Block Device", "Device Operation".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.devices.virtio import VirtioPci
 from harness.devices.virtqueue import Part, SplitQueue
 from harness.hardware.virtio import VIRTIO_NO_VECTOR
 from harness.hardware.virtio_devices import BLOCK_HEADER_SIZE, BlockRequest, BlockRequestHeader
 from harness.kernel.builder import Kernel
-from harness.kernel.window import Window
+from harness.kernel.window import ReadsMemory, Window
 
 __all__ = ["NO_BLOCK_STATUS", "BlockOperation", "VirtioDisk"]
 
@@ -26,6 +26,11 @@ class BlockOperation:
 
     parts: tuple[Part, ...]
     status: Window
+    head: int = 0  # of its chain in the queue, where `VirtioDisk.request` wrote one
+
+    def result(self, run: ReadsMemory) -> int:
+        """The status byte after the run. Raises AssertionError where a byte around it was overwritten."""
+        return self.status.read(run)[0]
 
     @classmethod
     def make(
@@ -53,12 +58,15 @@ class VirtioDisk(VirtioPci):
         name: str = "virtio-blk",
         start: bool = True,
     ) -> None:
-        super().__init__(k, name)
-        if vector is not None:
-            self.msix = self.function.msix()
-            self.msix.entry(1, vector)
-            self.msix.enable()
+        super().__init__(k, name, vectors=None if vector is None else {1: vector})
         self.negotiate(features)
         self.queue = SplitQueue(self, 0, size=size, vector=VIRTIO_NO_VECTOR if vector is None else 1)
         if start:
             self.start()
+
+    def request(
+        self, name: str, kind: BlockRequest, sector: int = 0, data: Sequence[Window] = (), *, first: int = 0
+    ) -> BlockOperation:
+        """A request as `BlockOperation.make` has it, in the queue's descriptors from `first` on, not yet offered."""
+        operation = BlockOperation.make(self.k, name, kind, sector, data)
+        return replace(operation, head=self.queue.chain(operation.parts, first=first))

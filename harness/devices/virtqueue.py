@@ -13,6 +13,7 @@ from harness.devices.virtio import VirtioPci
 from harness.hardware.virtio import VIRTIO_NO_VECTOR
 from harness.hardware.virtqueue import Descriptor, SplitQueueLayout, UsedElement
 from harness.kernel.bus import slot
+from harness.kernel.patience import DEVICE_MS
 from harness.kernel.window import ReadsMemory
 
 __all__ = ["Part", "SplitQueue", "UsedRing"]
@@ -141,7 +142,7 @@ class SplitQueue:
             f"notify {self.name}", f"mov rdi, {slot(self.doorbell)}", f"mov eax, {self.index}", "mov word ptr [rdi], ax"
         )
 
-    def wait_used(self, index: int, *, ms: float = 2000.0) -> None:
+    def wait_used(self, index: int, *, ms: float = DEVICE_MS) -> None:
         """Until the used ring's index is `index`; fails by name after `ms` of guest time."""
         self.k.wait_until(self.layout.used & ~7, (index & 0xFFFF) << 16, mask=0xFFFF_0000, ms=ms)
 

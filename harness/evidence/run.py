@@ -79,12 +79,19 @@ class Run(Evidence):
                 check_flood(self.machine)
                 check_guards(self.machine.ram, self.machine.config.cpus)
                 check_witnesses(self)
+                self._check_required()
                 for name, snapshot in self._seen.items():
                     self.at(name).check_unchanged(snapshot)
                 if self._seen_recording is not None and not self.machine.guest_resets:
                     check_seen(self, self._seen_recording)
             case _:
                 raise explain_status(self.machine, self.built, mailbox)
+
+    def _check_required(self) -> None:
+        """Raise TargetLacks where the guest ended early, as the processor lacks what `k.require_cpuid` names."""
+        for requirement in self.built.program.required:
+            if not self[requirement.value]:
+                raise TargetLacks(f"{requirement.feature} is 0")
 
     def reached(self, name: str) -> None:
         """Fail unless the guest is stopped at this checkpoint."""

@@ -177,7 +177,14 @@ class Svr(Register, width=32, reserved="undefined"):
 
 
 class VectorBits(Register, width=32):
-    """A 32-vector slice of ISR, TMR or IRR: bit n of slice i is vector 32 * i + n."""
+    """A 32-vector slice of ISR, TMR or IRR: bit n of slice i is vector 32 * i + n.
+
+    `vector in bits` is whether the vector's bit is set: of the slice that was read for that vector.
+    """
+
+    def __contains__(self, vector: int) -> bool:
+        """Whether bit `vector % 32` is set."""
+        return bool(int(self) >> vector % 32 & 1)
 
 
 class Esr(Register, width=32, reserved="undefined"):

@@ -11,24 +11,24 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
 from harness import abi
-from harness.hardware.block import Bound, Value
+from harness.hardware.block import Value
 from harness.hardware.cpu import ControlRegisters, DebugRegisters
 from harness.hardware.msr import Msr
 from harness.hardware.platform import Platform
 from harness.hardware.rtc import Cmos
 from harness.kernel.blocks import ProgramBlock, block
-from harness.kernel.bus import StagedBus, slot
+from harness.kernel.bus import StagedBus
 from harness.kernel.call_site import source_from_call
 from harness.kernel.checks import check_count, check_duration, check_number, check_vector
 from harness.kernel.controllers import HpetControl, IoApicControl, LocalApicControl, PicPair, PitControl
 from harness.kernel.cpus import Processors
-from harness.kernel.faults import Faults
 from harness.kernel.lines import IsaLines
 from harness.kernel.pages import PageWindow
-from harness.kernel.patience import LONGEST_MS, Patience
+from harness.kernel.patience import DEVICE_MS, LONGEST_MS, Patience
 from harness.kernel.pci import PciBus
 from harness.kernel.program import Buffer, Program, TargetLacks, WaitPoint, probe_frame
 from harness.kernel.tables import DescriptorTables
+from harness.kernel.values import GuestValues
 
 __all__ = ["Kernel"]
 
@@ -39,12 +39,14 @@ _QUADWORD = (1 << 64) - 1
 _QUIET_IN_REAL_TIME_MS = 10.0
 
 
-class Kernel(Faults):
+class Kernel(GuestValues):
     """The guest-program builder.
 
     Registers: `lapic`, `ioapic`, `pic`, `pit`, `hpet`, `rtc`, `cr`, `dr`, `msr`. Devices: `pci`, `lines`.
     Tables: `tables`. Processors: `smp`.
     """
+
+    device_ms = DEVICE_MS  # the bound of waits for devices whose work the host does
 
     def __init__(
         self,
@@ -56,17 +58,16 @@ class Kernel(Faults):
         accelerator: str = "tcg",
         longest_wait_ms: float = math.inf,
     ) -> None:
-        super().__init__(program)
+        super().__init__(program, StagedBus(program))
         self.platform = platform
         self.cpus = cpus
         self.deterministic = deterministic  # virtual time counts instructions: timers are exact to the tick
         # In real time a busy host may leave a processor standing: what a wait gives up after is no measurement there.
         self.patience = Patience(1 if deterministic else 40, longest_wait_ms)
         self.accelerator = accelerator
-        self.bus = StagedBus(program)
         self.lapic = LocalApicControl(self.bus)
         self.ioapic = IoApicControl(self.bus)
-        self.pic = PicPair(self.bus)
+        self.pic = PicPair(program, self.bus)
         self.pit = PitControl(program, self.bus, platform)
         self.hpet = HpetControl(program, self.bus, platform)
         self.rtc = Cmos(self.bus, name="rtc")
@@ -94,38 +95,6 @@ class Kernel(Faults):
         block = self.program.next_block()
         lines = source_from_call(text, probe_frame(), block)
         self.program.step_lines("asm", lines, self.program.origin())
-
-    def value(self, name: str, initial: int | None = None) -> Value[int]:
-        """A named 64-bit slot, with `initial` (0 to 2**64 - 1) stored into it at this step.
-
-        Without `initial` it holds a canary until the guest writes it, and reading an unwritten one fails.
-        """
-        value = self.program.add_value(name, int)
-        if initial is not None:
-            self.store(value, initial)
-        return value
-
-    def store(self, value: Value[Any], source: Bound[Any] | Value[Any] | int | str) -> None:
-        """Put a register's content, another value, a constant or a general register (`"rbx"`) into a value."""
-        if isinstance(source, Bound):
-            shown, lines = source.place.name, self.bus.load(source.place)
-        elif isinstance(source, Value):
-            shown, lines = source.name, [f"mov rax, {slot(source)}"]
-        elif isinstance(source, str):
-            shown, lines = source, [f"mov rax, {source}"]
-        else:
-            check_number(self.program, f"k.store into {value.name!r}: the number", source, 0, _QUADWORD)
-            shown, lines = f"{source:#x}", [f"movabs rax, {source:#x}"]
-        self.program.step(f"{value.name} = {shown}", *lines, f"mov {slot(value)}, rax")
-
-    def count(self, value: Value[Any], by: int = 1) -> None:
-        """Add to a value, atomically. Store a first number before: a canary is no zero."""
-        check_number(self.program, f"k.count of {value.name!r}: by", by, -(1 << 31), (1 << 31) - 1)
-        self.program.step(f"{value.name} += {by}", f"lock add {slot(value)}, {by}")
-
-    def read_tsc(self, value: Value[Any]) -> None:
-        """The time-stamp counter into a value."""
-        self.program.step(f"{value.name} = TSC", "rdtsc", "shl rdx, 32", "or rax, rdx", f"mov {slot(value)}, rax")
 
     def buffer(
         self,
@@ -184,6 +153,28 @@ class Kernel(Faults):
         with self.program.elsewhere(label):
             yield
 
+    @block
+    def first_time(self) -> Iterator[None]:
+        """A block of a handler or a loop that is executed on the first pass only."""
+        behind = self._count_pass("the first time only", "ne", 1)
+        yield
+        self.program.plain(f"{behind}:")
+
+    @block
+    def from_time(self, number: int) -> Iterator[None]:
+        """A block of a handler or a loop that is executed from pass `number` on, counted from 1."""
+        check_count(self.program, number, most=(1 << 31) - 1)
+        behind = self._count_pass(f"from time {number} on", "b", number)
+        yield
+        self.program.plain(f"{behind}:")
+
+    def _count_pass(self, what: str, skip: str, number: int) -> str:
+        """Count passes in the program's data; jump to a label, which is returned, where the count compares so."""
+        passes, behind = self.program.add_data(bytes(8)), self.program.unique("behind")
+        self.program.step("count the pass", f"inc qword ptr [rip+{passes}]")
+        self.program.step(what, f"cmp qword ptr [rip+{passes}], {number}", f"j{skip} {behind}")
+        return behind
+
     def hold(self, *vectors: int) -> None:
         """Leave these vectors in service when they arrive: recorded, without EOI. `k.lapic.eoi()` ends the highest."""
         for vector in vectors:
@@ -198,33 +189,38 @@ class Kernel(Faults):
                     pass
                 self.program.expected.add(vector)
 
-    def serve_8259(self, *irqs: int, base: int = 0x20, slave_base: int | None = None, replace: bool = False) -> None:
+    def serve_8259(self, *irqs: int, replace: bool = False) -> None:
         """Handlers for these 8259 inputs (0–15) that end with a non-specific EOI at each chip concerned.
 
-        Without one, an input that arrives is recorded and stays in service: the default stub knows the local APIC only.
-        `replace`: as of `handler`.
+        Their vectors are those of the bases that `k.pic.initialize` set last. Without a handler an input that arrives
+        is recorded and stays in service: the default stub sends EOI to the local APIC only. `replace`: as of `handler`.
         """
-        second = base + 8 if slave_base is None else slave_base
         for irq in irqs:
             check_number(self.program, "k.serve_8259: the input", irq, 0, 15)
-            with self.handler(second + irq - 8 if irq >= 8 else base + irq, replace=replace):
+            with self.handler(self.pic.vector(irq), replace=replace):
                 self.pic.eoi(irq)
+
+    def prepare_8259(self, *irqs: int, base: int = 0x50, slave_base: int = 0x70, **icw4: int) -> None:
+        """Both 8259s initialised with these vector bases and fields of `Icw4`, all masked; the lines of `irqs` low.
+
+        The 8254 is silenced. LINT0 stays as it is: masked, unless the program changed it.
+        """
+        self.pit.silence()  # before the lines: input 0 is the 8254's output too, which rises here
+        self.lines.down(*irqs)
+        self.pic.initialize(base=base, slave_base=slave_base, **icw4)
 
     def deliver_8259(
         self, *irqs: int, base: int = 0x50, slave_base: int = 0x70, serve: bool = True, unmask: bool = True, **icw4: int
     ) -> None:
         """Set the 8259 pair up to deliver these inputs (0–15) in virtual wire mode.
 
-        The 8254 is silenced, their lines go low, both chips are initialised with these vector bases and fields of
-        `Icw4`, LINT0 becomes ExtINT, the inputs are served with EOI (unless `serve=False`) and unmasked (unless
-        `unmask=False`).
+        After `prepare_8259` LINT0 becomes ExtINT, the inputs are served with EOI (unless `serve=False`) and unmasked
+        (unless `unmask=False`).
         """
-        self.pit.silence()  # before the lines: input 0 is the 8254's output too, which rises here
-        self.lines.down(*irqs)
-        self.pic.initialize(base=base, slave_base=slave_base, **icw4)
+        self.prepare_8259(*irqs, base=base, slave_base=slave_base, **icw4)
         self.lapic.virtual_wire()
         if serve:
-            self.serve_8259(*irqs, base=base, slave_base=slave_base)
+            self.serve_8259(*irqs)
         if unmask:
             self.pic.unmask(*irqs)
 
@@ -316,20 +312,24 @@ class Kernel(Faults):
         ]
         self.program.step(f"wait until {shown} == {equals:#x}", "push r8", *lines, "pop r8", waits=True)
 
-    def stay_quiet(self, ms: float = 1.0) -> None:
+    def stay_quiet(self, ms: float = 1.0, *, real_ms: float = _QUIET_IN_REAL_TIME_MS) -> None:
         """Let `ms` milliseconds of guest time pass, so that anything late or doubled shows in the record.
 
-        Where time is the host's it is 10 ms at least.
+        Where time is the host's it is `real_ms` at least: a busy host delays what comes late by some milliseconds more.
         """
         check_duration(self.program, "ms", ms, most=LONGEST_MS)
-        if not self.deterministic:  # a busy host delays what comes late by some milliseconds more
-            ms = max(ms, _QUIET_IN_REAL_TIME_MS)
+        check_duration(self.program, "real_ms", real_ms, most=LONGEST_MS)
+        if not self.deterministic:
+            ms = max(ms, real_ms)
         self.program.quiet_ms = min(self.program.quiet_ms, ms)
         self.program.step(f"stay quiet {ms} ms", f"mov edi, {round(ms * 1000)}", "call stay", waits=True)
 
-    def delay(self, us: float) -> None:
-        """Let `us` microseconds of guest time pass."""
+    def delay(self, us: float, *, real_us: float | None = None) -> None:
+        """Let `us` microseconds of guest time pass, or `real_us` where time is the host's."""
         check_duration(self.program, "us", us, most=LONGEST_MS * 1000)
+        if real_us is not None:
+            check_duration(self.program, "real_us", real_us, most=LONGEST_MS * 1000)
+            us = us if self.deterministic else real_us
         self.program.step(f"delay {us} µs", f"mov edi, {round(us)}", "call stay", waits=True)
 
     def keep_host_pace(self) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.hardware.block import Value
 from harness.hardware.hpet import Hpet
 from harness.hardware.ioapic import IoApic, IoApicWindow, RedirectionEntry
 from harness.hardware.lapic import DeliveryMode, LocalApic, VectorBits
+from harness.hardware.lapic_lvt import DivideValue
 from harness.hardware.pic8259 import Inputs, Ocw3, Pic8259, PicMaster, PicSlave, PollWord, ReadSelect
 from harness.hardware.pit8254 import Pit8254, PitControlWord
 from harness.hardware.platform import Platform
 from harness.kernel.bus import StagedBus, slot
+from harness.kernel.checks import check_number
 from harness.kernel.program import Program, TargetLacks
 from harness.kernel.speaker import SpeakerChannel
 
@@ -35,6 +35,12 @@ class LocalApicControl(LocalApic):
     def virtual_wire(self) -> None:
         """LINT0 = ExtINT, unmasked: the 8259's INTR reaches the processor, and INTA cycles reach the 8259."""
         self.LVT_LINT0.write(DELIVERY_MODE=DeliveryMode.EXTINT)
+
+    def start_timer(self, vector: int, count: int, *, divisor: int = 1, **fields: int) -> None:
+        """Program the timer's divider and LVT entry (`fields` of `LvtTimer`; one-shot without), start it at `count`."""
+        self.DIVIDE_CONFIGURATION.write(DIVIDE_VALUE=DivideValue.by(divisor))
+        self.LVT_TIMER.write(VECTOR=vector, **fields)
+        self.INITIAL_COUNT.write(count)
 
     def eoi(self) -> None:
         """End the interrupt in service that has the highest priority: a write of 0 to the EOI register."""
@@ -66,6 +72,10 @@ class IoApicControl(IoApic):
         """
         self.REDIRECTION[pin].ENTRY.write(int(RedirectionEntry.of(VECTOR=vector, **fields)))
 
+    def redirect_pci(self, pin: int, vector: int, **fields: int) -> None:
+        """The same for a pin that INTx# of PCI functions drives: level-triggered, active low."""
+        self.redirect(pin, vector, **{"TRIGGER_MODE": 1, "POLARITY": 1, **fields})
+
     def mask(self, pin: int) -> None:
         """Set the mask bit, leave the rest."""
         self.REDIRECTION[pin].LOW.update(MASK=1)
@@ -78,7 +88,8 @@ class IoApicControl(IoApic):
 class PicPair:
     """Both 8259s."""
 
-    def __init__(self, bus: StagedBus) -> None:
+    def __init__(self, program: Program, bus: StagedBus) -> None:
+        self._program = program
         self.MASTER = PicMaster(bus, name="pic.master")
         self.SLAVE = PicSlave(bus, name="pic.slave")
         self._bases = (0x20, 0x28)  # of the runtime's own initialisation
@@ -103,6 +114,17 @@ class PicPair:
         Intel 8259A datasheet, "Initialization Command Words 1 and 2 (ICW1, ICW2)".
         """
         return self._bases[irq // 8] & ~7 | irq & 7
+
+    def level(self, *irqs: int) -> None:
+        """Make exactly these inputs (0–15) level-triggered in the ELCR, all others edge-triggered.
+
+        Intel 82371AB (PIIX4) datasheet, "ELCR1—Edge/Level Control Register"; ELCR2.
+        """
+        for irq in irqs:
+            check_number(self._program, "k.pic.level: the input", irq, 0, 15)
+        bits = sum(1 << irq for irq in set(irqs))
+        self.MASTER.ELCR.write(bits & 0xFF)
+        self.SLAVE.ELCR.write(bits >> 8)
 
     def chip(self, irq: int) -> PicMaster | PicSlave:
         """The chip of an input (0–15): the master has 0–7, the slave 8–15."""
@@ -170,12 +192,17 @@ class PitControl(Pit8254):
         self.COUNTER[channel].write(count & 0xFF)
         self.COUNTER[channel].write(count >> 8)
 
-    def latch_count(self, channel: int, value: Value[Any]) -> None:
-        """Counter latch command, then both bytes, low first, into a value."""
+    def latch_count(self, channel: int, into: Value[int] | str) -> Value[int]:
+        """Counter latch command, then both bytes, low first, into a value, or into a new one of this name.
+
+        Returns the value.
+        """
+        value = self._program.value_of(into)
         port = self.BASE + channel
         lines = [f"mov al, {channel << 6:#x}", "out 0x43, al", f"in al, {port:#x}", "movzx ecx, al"]
         lines += [f"in al, {port:#x}", "movzx eax, al", "shl eax, 8", "or eax, ecx", f"mov {slot(value)}, rax"]
         self._program.step(f"{value.name} = count of channel {channel}", *lines)
+        return value
 
     def silence(self) -> None:
         """Channel 0 at rest: its output goes high at once, if it is not, and does not move again."""
@@ -191,6 +218,20 @@ class HpetControl(Hpet):
         super().__init__(bus, platform.hpet_base)
         self._program = program
         self._platform = platform
+
+    def stop(self, count: int = 0) -> None:
+        """Halt the main counter, and set it to `count`."""
+        self.CONFIG.write(ENABLE=0)
+        self.MAIN_COUNTER.write(count)
+
+    def arm(self, match: int, *, timer: int = 0, start: int = 0, **fields: int) -> None:
+        """Halt the main counter at `start`, and let a comparator interrupt when it reaches `match`, once it is enabled.
+
+        One-shot and edge-triggered at `pin`, unless `fields` of the timer's configuration register change it.
+        """
+        self.stop(start)
+        self.TIMER[timer].CONFIG.write(**{"ROUTE": self.pin, "INT_ENABLE": 1, **fields})
+        self.TIMER[timer].COMPARATOR.write(match)
 
     @property
     def pin(self) -> int:

@@ -101,6 +101,14 @@ class Processors:
         for cpu in range(1, self.count):
             self.join(cpu)
 
+    @block
+    def listening(self) -> Iterator[None]:
+        """A block in which every processor takes interrupts, this one too; at its end those of `listen` are hushed."""
+        self.listen()
+        self.program.step("sti", "sti", "nop")
+        yield
+        self.hush()
+
     def _wait(self, address: int, equals: int, what: str, ms: float) -> list[str]:
         """Until the quadword at an address equals a number; the run fails by name after `ms` milliseconds."""
         self.program.waits.append(WaitPoint(what, self.program.origin()))

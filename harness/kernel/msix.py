@@ -5,6 +5,7 @@ PCI Local Bus Specification 3.0, "MSI-X Capability & Table Structures".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from harness.hardware.block import Value
@@ -72,6 +73,9 @@ class Msix:
         entry.DATA.write(VECTOR=vector, **data)
         entry.CONTROL.write(MASK=int(masked))
 
-    def enable(self, *, masked: bool = False) -> None:
-        """Set MSI-X Enable and the function mask."""
+    def enable(self, vectors: Mapping[int, int] | None = None, *, masked: bool = False) -> Msix:
+        """Write these entries (entry → vector, at processor 0), set MSI-X Enable and Function Mask. Returns self."""
+        for index, vector in (vectors or {}).items():
+            self.entry(index, vector)
         self.capability.CONTROL.update(ENABLE=1, FUNCTION_MASK=int(masked))
+        return self

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["LONGEST_MS", "Patience"]
+__all__ = ["DEVICE_MS", "LONGEST_MS", "Patience"]
+
+DEVICE_MS = 4000.0
+"""Milliseconds after which a wait for a device gives up whose work the host does: a disk, a network, a thread."""
 
 LONGEST_MS = 100_000.0
 """Milliseconds that a wait may name: in microseconds, and 40 times in real time, it fits into 32 bits."""

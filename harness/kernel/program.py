@@ -21,10 +21,12 @@ from harness.kernel.constants import register_constants
 from harness.kernel.runtime import assembled_runtime
 
 __all__ = [
+    "PROGRAM_EXIT",
     "Buffer",
     "FaultBlock",
     "Program",
     "ProgramError",
+    "Requirement",
     "Step",
     "TargetLacks",
     "WaitPoint",
@@ -33,6 +35,9 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound=int)
+
+PROGRAM_EXIT = "program_exit"
+"""The label of the program's end, where `ret` is."""
 
 _HARNESS = str(Path(__file__).resolve().parents[1])
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -91,6 +96,14 @@ class WaitPoint:
 
 
 @dataclass(frozen=True)
+class Requirement:
+    """What the program ends early without: `value` is 0 then, and `feature` names it."""
+
+    value: Value[Any]
+    feature: str
+
+
+@dataclass(frozen=True)
 class FaultBlock:
     """A block in which an exception must come; the guest sets the byte at `flag` where it reaches the block's end."""
 
@@ -132,6 +145,7 @@ class Program:
     uses: set[str] = field(default_factory=set)  # "pci": what the program's start must prepare
     blocks: list[ProgramBlock] = field(default_factory=list)
     fault_blocks: list[FaultBlock] = field(default_factory=list)
+    required: list[Requirement] = field(default_factory=list)
     expected: set[int] = field(default_factory=set)  # vectors that are recorded and need nothing else
     handlers: dict[int, Origin] = field(default_factory=dict)  # by vector: the line of the handler
     host_paced: bool = False  # virtual time must not run ahead of the host's
@@ -244,6 +258,14 @@ class Program:
         self.values.append(value)
         return value
 
+    def value_of(self, given: Value[T] | str) -> Value[Any]:
+        """The value itself, or a fresh one of this name."""
+        return self.add_value(given, int) if isinstance(given, str) else given
+
+    def in_main(self) -> bool:
+        """Whether steps are added to the program's own line, not to a handler or a routine of another processor."""
+        return self._section is self._main
+
     def fresh_value_name(self, wanted: str) -> str:
         """`wanted` as an identifier, numbered if it is taken."""
         stem = re.sub(r"\W+", "_", wanted).strip("_")
@@ -310,7 +332,7 @@ class Program:
         header = [".quad program, value_names", f".quad {len(names)}, probe_name"]
         lines = plain([*header, f".quad sealed_ranges, {len(ranges)}", ".zero 16", *start])
         lines += self._main
-        lines += plain(["ret"])
+        lines += plain([f"{PROGRAM_EXIT}:", "ret"])
         for section in self._elsewhere:
             lines += section
         lines += plain([".balign 8", "value_names:"])

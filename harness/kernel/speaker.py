@@ -37,13 +37,16 @@ class SpeakerChannel:
         self.gate(0)
         self.gate(1)
 
-    def out(self, value: Value[Any]) -> None:
-        """The level of OUT, 0 or 1, into a value."""
+    def out(self, into: Value[int] | str) -> Value[int]:
+        """The level of OUT, 0 or 1, into a value, or into a new one of this name. Returns the value."""
+        value = self._program.value_of(into)
         lines = [f"in al, {_PORT:#x}", "shr al, 5", "and eax, 1"]
         self._program.step(f"{value.name} = OUT 2", *lines, f"mov qword ptr [{_slot(value)}], rax")
+        return value
 
-    def low_samples(self, value: Value[Any], samples: int) -> None:
-        """How many of so many readings of OUT, as fast as they can be made, found it low."""
+    def low_samples(self, into: Value[int] | str, samples: int) -> Value[int]:
+        """How many of `samples` readings of OUT, as fast as possible, found it low: into a value, or a new one."""
+        value = self._program.value_of(into)
         label = self._program.unique("sample")
         self._program.step(
             f"{value.name} = low samples of OUT 2",
@@ -59,12 +62,14 @@ class SpeakerChannel:
             f"jnz {label}",
             f"mov qword ptr [{_slot(value)}], rdx",
         )
+        return value
 
-    def wait_out(self, level: int, when: Value[Any]) -> None:
-        """Poll until OUT has the level; the time-stamp counter of that moment goes into a value.
+    def wait_out(self, level: int, into: Value[int] | str) -> Value[int]:
+        """Poll until OUT has the level; the time-stamp counter of that moment goes into a value, or a new one.
 
-        Gives up after a million readings or some seconds and leaves the value unwritten.
+        Gives up after a million readings or some seconds and leaves the value unwritten. Returns the value.
         """
+        when = self._program.value_of(into)
         poll, done, late = (self._program.unique(stem) for stem in ("poll", "seen", "late"))
         self._program.step(
             f"{when.name} = when OUT 2 is {'high' if level else 'low'}",
@@ -89,6 +94,7 @@ class SpeakerChannel:
             f"mov qword ptr [{_slot(when)}], rax",
             f"{late}:",
         )
+        return when
 
 
 def _slot(value: Value[Any]) -> str:

@@ -41,6 +41,11 @@ def test_a_host_trigger_left_out_turns_it_red() -> None:
         assert executor.run(case).verdict is Verdict.FAIL
 
 
+def test_a_guest_that_lacks_a_feature_of_the_processor_is_unsupported() -> None:
+    record = run(WRONG["lacks_a_feature"])
+    assert (record.verdict, record.reason) == (Verdict.UNSUPPORTED, "CPUID.01H:EDX.RESERVED[bit 10] is 0")
+
+
 def recorded(targets: str, sees: str, ref: str) -> Deviation:
     return Deviation(targets=targets, sees=sees, ref=ref, kind="bug", versions="*")
 

@@ -13,7 +13,7 @@ from harness import Kernel, ProbeBody, Rflags, probe
 )
 def the_program_starts_in_long_mode(k: Kernel) -> ProbeBody:
     """Every boot path hands a program 64-bit code, paging, NXE, IF, TF and DF clear and an aligned stack."""
-    flags, rsp = k.value("rflags_at_start"), k.value("rsp_at_start")
+    flags, rsp = k.values("rflags_at_start", "rsp_at_start")
     k.trigger(k.asm, f"pushfq\npop qword ptr [{flags.name}]\nmov qword ptr [{rsp.name}], rsp")
 
     run = yield
@@ -38,13 +38,12 @@ def the_identity_map_reaches(k: Kernel, place: str) -> ProbeBody:
         "ioapic": (0xFEC0_0000, 0, 0),
         "hpet": (0xFED0_0000, 0xFFFF_0000, 0x8086_0000),
     }[place]
-    got = k.value("read_back")
     k.asm(f"mov ebx, {address:#x}")
     with k.trigger():
         if place.startswith("ram"):
             k.asm("mov dword ptr [rbx], 0x5AA5C33C")
         k.asm("mov eax, dword ptr [rbx]")
-        k.store(got, "rax")
+        got = k.value("read_back", "rax")
 
     run = yield
 
@@ -59,12 +58,10 @@ def the_identity_map_reaches(k: Kernel, place: str) -> ProbeBody:
 @probe(spec="SDM vol. 3A, Real-Address Mode Operation (A20M#); ICH9, port 92h", covers=["boot.a20"])
 def a20_is_on(k: Kernel) -> ProbeBody:
     """Addresses that differ in bit 20 alone are different memory."""
-    low, high = k.value("low"), k.value("high")
     base = 0xD0_0000
-    k.asm(f"mov dword ptr [{base:#x}], 0x11111111")
-    k.trigger(k.asm, f"mov dword ptr [{base ^ 1 << 20:#x}], 0x22222222")
-    k.asm(f"mov eax, dword ptr [{base:#x}]\nmov qword ptr [{low.name}], rax")
-    k.asm(f"mov eax, dword ptr [{base ^ 1 << 20:#x}]\nmov qword ptr [{high.name}], rax")
+    k.poke(base, 0x1111_1111, width=32)
+    k.trigger(k.poke, base ^ 1 << 20, 0x2222_2222, width=32)
+    low, high = k.peek(base, "low", width=32), k.peek(base ^ 1 << 20, "high", width=32)
 
     run = yield
 
@@ -92,12 +89,7 @@ def multiboot_gives_its_magic_and_a_memory_map(k: Kernel) -> ProbeBody:
     """A multiboot loader passes 2BADB002h in EAX and in EBX an information structure whose memory map has our RAM."""
     name = copy_loader_information(k, MULTIBOOT_INFO)
     entries = k.buffer("memory_map", 1024)
-    k.asm(f"""
-        mov esi, dword ptr [{name}+48]
-        mov edi, {entries.name}
-        mov ecx, 1024
-        rep movsb
-    """)
+    k.asm(f"mov esi, dword ptr [{name}+48]\nmov edi, {entries.name}\nmov ecx, 1024\nrep movsb")
 
     run = yield
 

@@ -16,7 +16,7 @@ def boot_twice(k: Kernel) -> None:
 
 @probe(spec=FIRST, covers=["boot.reset-vector"])
 def the_first_instruction_is_at_fffffff0(k: Kernel) -> ProbeBody:
-    """After RESET the processor stands at F000:FFF0 with CS base FFFF0000h, in real mode, with IF clear."""
+    """After RESET the processor is at F000:FFF0 with CS base FFFF0000h, in real mode, with IF clear."""
     k.trigger(k.checkpoint, "running")
 
     run = yield
@@ -36,8 +36,7 @@ def the_first_instruction_is_at_fffffff0(k: Kernel) -> ProbeBody:
 @probe(spec=FIRST, covers=["boot.reset-state"])
 def the_registers_have_their_reset_values(k: Kernel) -> ProbeBody:
     """After RESET: CR0 60000010h, CR2–CR4 0, EFER 0, DR6, DR7, segments with base 0 and limit FFFFh, tables at 0."""
-    signature = k.value("signature")
-    k.asm(f"mov r12, rbx\nmov eax, 1\ncpuid\nmov qword ptr [{signature.name}], rax\nmov rbx, r12")
+    (signature,) = k.cpuid(1, eax="signature")
     k.asm("mov rax, 0x1234\nmov dr0, rax\nmov cr2, rax\nmov eax, 0x5678\nmov dr7, rax")
     k.trigger(k.checkpoint, "running")
 
@@ -75,11 +74,8 @@ def the_local_apic_is_reset_too(k: Kernel) -> ProbeBody:
         assert run.lapic.irr == {0x33}
     run.machine.reset()
     state = run.machine.lapic(0)
-    assert state.irr == set()
-    assert state.isr == set()
-    assert state.tpr == 0
-    assert state.initial_count == 0
-    assert int(state.svr) == 0xFF
+    assert state.irr == state.isr == set()
+    assert (state.tpr, state.initial_count, int(state.svr)) == (0, 0, 0xFF)
     # The reset value of LVT LINT0 depends on the firmware-less board: the manual's is masked, as all others.
     assert {name: int(raw) for name, raw in state.lvt.items() if not int(raw) & 0x10000} == {}
 
@@ -122,10 +118,9 @@ def cf9_resets_only_on_the_rising_bit(k: Kernel) -> ProbeBody:
     """Port CF9h: SYS_RST alone only chooses the kind of reset; RST_CPU going from 0 to 1 does it."""
     if k.platform.reset_port is None:
         k.unsupported(f"{k.platform.name} has no port CF9h")
-    chosen = k.value("after_choosing")
     k.asm("mov edx, 0xCF9\nmov al, 2\nout dx, al")
     k.delay(us=100)
-    k.store(chosen, 1)
+    chosen = k.value("after_choosing", 1)
     k.checkpoint("chosen")
     k.trigger(k.asm, "mov edx, 0xCF9\nmov al, 6\nout dx, al")
     k.delay(us=100)

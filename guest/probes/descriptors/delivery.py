@@ -12,8 +12,7 @@ VECTOR = 0x50
 )
 def an_interrupt_gate_clears_if_a_trap_gate_does_not(k: Kernel, gate: SystemType, interrupts: bool) -> ProbeBody:
     """Entry through an interrupt gate clears IF, through a trap gate leaves it; the frame holds IF as it was."""
-    inside = k.value("flags_inside")
-    after = k.value("flags_after")
+    inside, after = k.values("flags_inside", "flags_after")
     k.handler(VECTOR).do(k.asm, f"mov rax, qword ptr [rdi+FRAME_RFLAGS]\nmov qword ptr [{after.name}], rax")
     # The recording stub saves no flags of its own: take them in the first instruction behind the gate.
     k.asm(f"""
@@ -33,9 +32,8 @@ def an_interrupt_gate_clears_if_a_trap_gate_does_not(k: Kernel, gate: SystemType
     run = yield
 
     assert run.vectors == [VECTOR]
-    flags_inside, flags_pushed = Rflags(run[inside]), Rflags(run[after])
-    assert bool(flags_inside.IF) is (interrupts and gate is SystemType.TRAP_GATE)
-    assert bool(flags_pushed.IF) is interrupts
+    assert bool(Rflags(run[inside]).IF) is (interrupts and gate is SystemType.TRAP_GATE)
+    assert bool(Rflags(run[after]).IF) is interrupts
 
 
 FLAGS = {"TF": 0, "NT": 0, "RF": 0, "AC": 1, "ID": 1, "DF": 1, "OF": 1, "CF": 1}
@@ -48,7 +46,7 @@ FLAGS = {"TF": 0, "NT": 0, "RF": 0, "AC": 1, "ID": 1, "DF": 1, "OF": 1, "CF": 1}
 )
 def entry_clears_tf_nt_rf_and_nothing_else(k: Kernel, gate: SystemType, flag: str) -> ProbeBody:
     """Entry clears TF, NT and RF and leaves the other flags; the frame keeps them and IRETQ brings them back."""
-    inside, pushed, back = k.value("flags_inside"), k.value("flags_pushed"), k.value("flags_back")
+    inside, pushed, back = k.values("flags_inside", "flags_pushed", "flags_back")
     k.tables.gate(VECTOR, type=int(gate))
     k.tables.gate_offset(VECTOR, "entry")
     bit = int(Rflags.of(**{flag: 1}))
@@ -90,7 +88,7 @@ def entry_clears_tf_nt_rf_and_nothing_else(k: Kernel, gate: SystemType, flag: st
 def the_frame_is_aligned_and_complete(k: Kernel, rsp_offset: int) -> ProbeBody:
     """Delivery aligns RSP to 16 first, then pushes SS, RSP, RFLAGS, CS, RIP, each as 8 bytes, within ring 0 too."""
     frame = k.buffer("frame", 48)
-    old, new = k.value("rsp_before"), k.value("rsp_inside")
+    old, new = k.values("rsp_before", "rsp_inside")
     k.tables.gate_offset(VECTOR, "entry")
     k.asm(f"""
         jmp past
@@ -115,11 +113,9 @@ def the_frame_is_aligned_and_complete(k: Kernel, rsp_offset: int) -> ProbeBody:
     words = memoryview(run.memory(frame)).cast("Q")
     before = run[old]
     assert run[new] == (before & ~15) - 40
-    assert words[0] == run.address("after")
-    assert words[1] == 0x08
+    assert (words[0], words[1]) == (run.address("after"), 0x08)
     assert words[2] & 0x202 == 0x002
-    assert words[3] == before
-    assert words[4] == 0x10
+    assert (words[3], words[4]) == (before, 0x10)
 
 
 @probe.each(rsp_offset=[0, 8, 15])
@@ -127,8 +123,7 @@ def the_frame_is_aligned_and_complete(k: Kernel, rsp_offset: int) -> ProbeBody:
 def the_error_code_is_pushed_last(k: Kernel, rsp_offset: int) -> ProbeBody:
     """An exception's error code is pushed as 8 bytes below RIP: 48 bytes below the aligned RSP."""
     frame = k.buffer("frame", 48)
-    new = k.value("rsp_inside")
-    old = k.value("rsp_before")
+    new, old = k.values("rsp_inside", "rsp_before")
     k.tables.gate_offset(13, "entry")
     k.asm(f"""
         jmp past
@@ -156,11 +151,8 @@ def the_error_code_is_pushed_last(k: Kernel, rsp_offset: int) -> ProbeBody:
 
     words = memoryview(run.memory(frame)).cast("Q")
     assert run[new] == (run[old] & ~15) - 48
-    assert words[0] == 0xFFF8
-    assert words[1] == run.address("culprit")
-    assert words[2] == 0x08
-    assert words[4] == run[old]
-    assert words[5] == 0x10
+    assert (words[0], words[1], words[2]) == (0xFFF8, run.address("culprit"), 0x08)
+    assert (words[4], words[5]) == (run[old], 0x10)
 
 
 @probe(spec="SDM vol. 3A, 64-Bit Mode IDT", covers=["descriptors.offset"])
@@ -188,7 +180,7 @@ def a_handler_above_4_gib_is_reached(k: Kernel) -> ProbeBody:
 @probe(spec="SDM vol. 3A, 64-Bit Mode IDT", covers=["descriptors.offset"])
 def each_field_of_the_offset_matters(k: Kernel, bit: int) -> ProbeBody:
     """Flipping one bit of a gate's offset moves the handler by exactly that bit: the first fetch is there."""
-    # The handler's address is one whose flipped bit lands in a page that is not present, so the fetch says where.
+    # The handler's address is one whose flipped bit lands in a page that is not present, so the fetch shows where.
     byte, mask = bit // 8, 1 << bit % 8
     at = IDT + 16 * VECTOR + {0: 0, 1: 1, 2: 6, 3: 7, 4: 8, 5: 9}[byte]
     target = 0x0000_5555_5540_0000

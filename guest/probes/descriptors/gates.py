@@ -1,10 +1,11 @@
-"""Gates that cannot be used: which exception blames what."""
+"""Gates that cannot be used: which exception comes, with which error code."""
 
 from harness import IDT, SEL_CODE32, SEL_DATA, SEL_SPARE, Deviation, Kernel, ProbeBody, Run, SelectorErrorCode, probe
 
 VECTOR = 0x50
+INT_N = "SDM vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure (operation)"
 KINDS = ["int_n", "interrupt", "exception"]
-BLAMED = {"int_n": VECTOR, "interrupt": VECTOR, "exception": 16}
+GATES = {"int_n": VECTOR, "interrupt": VECTOR, "exception": 16}
 
 # QEMU 7.2's TCG shifts the gate's number by 4 instead of 3; no version of it sets EXT.
 TIMES_16 = Deviation(
@@ -28,13 +29,13 @@ NO_EXT = [
 
 
 def code(run: Run, number: int = 0) -> str:
-    """The error code of one of the run's exceptions, in hexadecimal: what a recorded deviation looks for."""
+    """The error code of one of the run's exceptions, in hexadecimal: what `sees` of a recorded deviation matches."""
     found = run.interrupts[number].error_code
     return "none" if found is None else hex(found)
 
 
 def raise_event(k: Kernel, kind: str) -> None:
-    """INT n, a local APIC interrupt, or #MF (0/0 with the exception unmasked): delivered through `BLAMED[kind]`."""
+    """INT n, a local APIC interrupt, or #MF (0/0 with the exception unmasked): delivered through `GATES[kind]`."""
     match kind:
         case "int_n":
             k.int_n(VECTOR)
@@ -42,14 +43,7 @@ def raise_event(k: Kernel, kind: str) -> None:
             k.lapic.self_ipi(VECTOR)
             k.asm("sti\nnop\ncli")
         case "exception":
-            k.asm("""
-                fninit
-                mov word ptr [rsp-8], 0x37E
-                fldcw [rsp-8]
-                fldz
-                fdiv st(0), st(0)
-                fwait
-            """)
+            k.asm("fninit\nmov word ptr [rsp-8], 0x37E\nfldcw [rsp-8]\nfldz\nfdiv st(0), st(0)\nfwait")
 
 
 @probe.each(vector=[14, 0x20, 0x50, 0xFF])
@@ -77,7 +71,7 @@ def a_gate_must_lie_within_the_limit_to_its_last_byte(k: Kernel, vector: int) ->
 )
 def beyond_the_limit(k: Kernel, kind: str) -> ProbeBody:
     """An event whose gate lies beyond the IDT's limit raises #GP(n*8+2), with EXT set unless it was INT n."""
-    n = BLAMED[kind]
+    n = GATES[kind]
     k.trigger(k.tables.lidt, IDT, 16 * n + 14)
     k.faults(13).do(raise_event, k, kind)
     k.tables.lidt(IDT, 0xFFF)
@@ -96,7 +90,7 @@ def beyond_the_limit(k: Kernel, kind: str) -> ProbeBody:
 )
 def a_gate_that_is_not_present(k: Kernel, kind: str) -> ProbeBody:
     """Delivery through a gate with P=0 raises #NP(n*8+2), with EXT set unless the event was INT n."""
-    n = BLAMED[kind]
+    n = GATES[kind]
     k.trigger(k.tables.gate, n, present=0)
     k.faults(11).do(raise_event, k, kind)
 
@@ -129,7 +123,7 @@ def a_gate_of_another_type(k: Kernel, kind: str, type: int) -> ProbeBody:  # noq
     deviation=TIMES_16,
 )
 def a_gate_with_the_s_bit(k: Kernel) -> ProbeBody:
-    """A descriptor with S=1 is a segment's, not a gate's, whatever its type bits say: #GP(n*8+2)."""
+    """A descriptor with S=1 is a segment's, not a gate's, whatever its type bits are: #GP(n*8+2)."""
     k.trigger(k.asm, f"or byte ptr [IDT+{16 * VECTOR + 5}], 0x10")
     k.faults(13).do(k.int_n, VECTOR)
 
@@ -139,11 +133,7 @@ def a_gate_with_the_s_bit(k: Kernel) -> ProbeBody:
     assert code(run) == hex(SelectorErrorCode.gate(VECTOR))
 
 
-@probe(
-    spec="SDM vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure (operation)",
-    covers=["descriptors.gate-type"],
-    deviation=TIMES_16,
-)
+@probe(spec=INT_N, covers=["descriptors.gate-type"], deviation=TIMES_16)
 def the_type_is_tested_before_presence(k: Kernel) -> ProbeBody:
     """A gate that has a wrong type and is not present raises #GP, not #NP."""
     k.tables.gate(VECTOR, present=0)
@@ -185,7 +175,7 @@ SELECTORS = {
 )
 def a_gate_whose_selector_is_no_code_segment(k: Kernel, kind: str, selector: str) -> ProbeBody:
     """The gate's selector must name a present 64-bit code segment with DPL ≤ CPL: else #GP or #NP(selector, EXT)."""
-    value, descriptor, exception, blamed = SELECTORS[selector]
+    value, descriptor, exception, named = SELECTORS[selector]
     if descriptor:
         k.tables.descriptor(SPARE, descriptor)
     k.trigger(k.tables.gate, VECTOR, selector=value)
@@ -194,18 +184,14 @@ def a_gate_whose_selector_is_no_code_segment(k: Kernel, kind: str, selector: str
     run = yield
 
     assert run.vectors == [exception]
-    assert code(run) == hex(blamed | int(kind == "interrupt"))
+    assert code(run) == hex(named | int(kind == "interrupt"))
 
 
 @probe.each(rpl=[1, 2, 3])
-@probe(
-    spec="SDM vol. 2, INT n/INTO/INT3/INT1—Call to Interrupt Procedure (operation)",
-    covers=["descriptors.gate-selector"],
-)
+@probe(spec=INT_N, covers=["descriptors.gate-selector"])
 def the_rpl_in_a_gate_is_ignored(k: Kernel, rpl: int) -> ProbeBody:
     """The RPL of the gate's selector is not tested; on entry the RPL of CS is the new CPL."""
-    cs = k.value("cs_on_entry")
-    k.handler(VECTOR).do(k.asm, f"mov eax, cs\nmov qword ptr [{cs.name}], rax")
+    cs = k.handler(VECTOR).do(k.value, "cs_on_entry", "cs")
     k.tables.gate(VECTOR, selector=0x08 | rpl)
     k.trigger(k.int_n, VECTOR)
 

@@ -5,14 +5,11 @@ from harness import USER_ALIAS, Deviation, Kernel, ProbeBody, SelectorErrorCode,
 from .gates import TIMES_16, code
 
 VECTOR = 0x50
+HANDLERS = "SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures"
 
 
 @probe.each(dpl=[0, 1, 2])
-@probe(
-    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
-    covers=["descriptors.dpl"],
-    deviation=TIMES_16,
-)
+@probe(spec=HANDLERS, covers=["descriptors.dpl"], deviation=TIMES_16)
 def int_n_in_ring_3_needs_dpl_3(k: Kernel, dpl: int) -> ProbeBody:
     """INT n at CPL 3 through a gate with DPL < 3 raises #GP(n*8+2) at the INT; with DPL 3 it is delivered."""
     k.tables.gate(VECTOR, dpl=3)
@@ -29,7 +26,7 @@ def int_n_in_ring_3_needs_dpl_3(k: Kernel, dpl: int) -> ProbeBody:
 
 
 @probe(
-    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures",
+    spec=HANDLERS,
     covers=["descriptors.dpl-int3"],
     deviation=Deviation(
         targets="*-tcg*", versions="<8", kind="bug", sees="'0x32' == '0x1a'", ref="descriptors-idt-error-code"
@@ -51,9 +48,7 @@ def int3_checks_the_dpl(k: Kernel) -> ProbeBody:
     assert code(run, 1) == hex(SelectorErrorCode.gate(3))
 
 
-@probe(
-    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures", covers=["descriptors.dpl-ignored"]
-)
+@probe(spec=HANDLERS, covers=["descriptors.dpl-ignored"])
 def a_hardware_interrupt_ignores_the_dpl(k: Kernel) -> ProbeBody:
     """An interrupt from the local APIC that comes at CPL 3 is delivered through a gate with DPL 0."""
     k.tables.gate(VECTOR, dpl=0)
@@ -68,7 +63,7 @@ def a_hardware_interrupt_ignores_the_dpl(k: Kernel) -> ProbeBody:
 
 @probe.each(instruction=["ud2", "icebp", "div"])
 @probe(
-    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures; vol. 2, INT1",
+    spec=f"{HANDLERS}; vol. 2, INT1",
     covers=["descriptors.dpl-ignored"],
     deviation=Deviation(
         targets="*-tcg*", cases="icebp", versions="<9.1", kind="bug", sees=r"\[6\] == \[1\]", ref="exceptions-icebp"
@@ -89,7 +84,7 @@ def an_exception_ignores_the_dpl(k: Kernel, instruction: str) -> ProbeBody:
 
 
 @probe(
-    spec="SDM vol. 3A, Protection of Exception- and Interrupt-Handler Procedures; vol. 2, INTO",
+    spec=f"{HANDLERS}; vol. 2, INTO",
     covers=["descriptors.dpl-into"],
     deviation=Deviation(
         targets="*-tcg*", versions="<8", kind="bug", sees="'0x42' == '0x22'", ref="descriptors-idt-error-code"

@@ -1,4 +1,4 @@
-"""The registers that say where the tables are: LIDT, SIDT, LGDT, SGDT."""
+"""The registers that hold the places of the tables: LIDT, SIDT, LGDT, SGDT."""
 
 from harness import GDT, GDT_SIZE, IDT, Deviation, Kernel, ProbeBody, probe
 
@@ -10,7 +10,7 @@ MOVED, MOVED_LIMIT = "moved_idt", 0xFFF
 @probe(spec="SDM vol. 2, SIDT—Store Interrupt Descriptor Table Register", covers=["descriptors.lidt-sidt"])
 def sidt_returns_what_lidt_loaded(k: Kernel, limit: int) -> ProbeBody:
     """SIDT stores the base and limit that LIDT loaded, and the monitor's IDTR holds the same."""
-    base, stored = k.value("base"), k.value("stored_limit")
+    base, stored = k.values("base", "stored_limit")
     with k.trigger():
         k.tables.lidt(IDT, limit)
         k.tables.sidt(base, stored)
@@ -29,7 +29,7 @@ def sidt_returns_what_lidt_loaded(k: Kernel, limit: int) -> ProbeBody:
 @probe(spec="SDM vol. 2, LGDT/LIDT—Load Global/Interrupt Descriptor Table Register", covers=["descriptors.lidt-64"])
 def lidt_loads_all_64_base_bits(k: Kernel, base: int) -> ProbeBody:
     """In 64-bit mode LIDT loads an 8-byte base: no bit of a canonical address is lost."""
-    seen, limit = k.value("seen_base"), k.value("seen_limit")
+    seen, limit = k.values("seen_base", "seen_limit")
     k.trigger(k.tables.lidt, base, 0xFFF)
     k.tables.sidt(seen, limit)
     k.tables.lidt(IDT, 0xFFF)
@@ -42,7 +42,7 @@ def lidt_loads_all_64_base_bits(k: Kernel, base: int) -> ProbeBody:
 @probe(spec="SDM vol. 2, SGDT—Store Global Descriptor Table Register", covers=["descriptors.lgdt-sgdt"])
 def sgdt_returns_what_lgdt_loaded(k: Kernel) -> ProbeBody:
     """SGDT stores the base and limit that LGDT loaded, and the monitor's GDTR holds the same."""
-    base, stored = k.value("base"), k.value("stored_limit")
+    base, stored = k.values("base", "stored_limit")
     with k.trigger():
         k.asm(f"""
             movabs rax, HIGH_ALIAS+GDT
@@ -110,7 +110,7 @@ def umip_keeps_the_tables_from_ring_3(k: Kernel, instruction: str) -> ProbeBody:
 )
 def a_non_canonical_base_is_refused(k: Kernel, instruction: str, base: int) -> ProbeBody:
     """LIDT and LGDT with a non-canonical base raise #GP(0) and leave the register as it was."""
-    seen, limit = k.value("seen_base"), k.value("seen_limit")
+    seen, limit = k.values("seen_base", "seen_limit")
     k.asm(f"movabs rbx, {base:#x}\npush rbx\nsub rsp, 8\nmov word ptr [rsp+6], 0xFFF")
     with k.faults(13), k.trigger():
         k.asm(f"{instruction} [rsp+6]")
@@ -133,9 +133,7 @@ def a_non_canonical_base_is_refused(k: Kernel, instruction: str, base: int) -> P
 @probe(spec="SDM vol. 3A, Interrupt Descriptor Table (IDT)", covers=["descriptors.idt-relocated"])
 def the_next_interrupt_uses_the_new_idt(k: Kernel, pending: bool) -> ProbeBody:
     """After LIDT the next interrupt goes through the new table, one that was already pending too."""
-    old, new = k.value("old_table"), k.value("new_table")
-    k.store(old, 0)
-    k.store(new, 0)
+    old, new = k.values("old_table", "new_table", initial=0)
     k.handler(VECTOR).do(k.count, old)
     k.handler(VECTOR + 1).do(k.count, new)
     table = k.buffer("moved_idt", 4096, align=4096)
@@ -144,7 +142,7 @@ def the_next_interrupt_uses_the_new_idt(k: Kernel, pending: bool) -> ProbeBody:
         mov edi, {table.name}
         mov ecx, 512
         rep movsq
-        # In the new table the vector's gate is that of the next vector: its stub says which table was used.
+        # In the new table the vector's gate is that of the next vector: its stub shows which table was used.
         mov rax, qword ptr [IDT+{16 * (VECTOR + 1)}]
         mov qword ptr [{table.name}+{16 * VECTOR}], rax
     """)

@@ -33,18 +33,16 @@ def an_ist_index_switches_the_stack_within_ring_0(k: Kernel, ist: int) -> ProbeB
     """A gate with IST n loads RSP from IST n of the TSS, within ring 0 too, and IRETQ takes it back."""
     top = stack_for_ist(k, ist)
     note_rsp(k, VECTOR, "inside")
-    before, after = k.value("rsp_before"), k.value("rsp_after")
-    k.store(before, "rsp")
+    before = k.value("rsp_before", "rsp")
     k.trigger(k.tables.gate, VECTOR, ist=ist)
     k.int_n(VECTOR)
-    k.store(after, "rsp")
+    after = k.value("rsp_after", "rsp")
 
     run = yield
 
     assert run.vectors == [VECTOR]
     assert run["inside"] == top - 40
-    assert run.interrupts[0].rsp == run[before]
-    assert run.interrupts[0].ss == 0x10
+    assert run.fields("rsp", "ss") == [(run[before], 0x10)]
     assert run[after] == run[before]
 
 
@@ -52,8 +50,7 @@ def an_ist_index_switches_the_stack_within_ring_0(k: Kernel, ist: int) -> ProbeB
 def ist_0_does_not_switch(k: Kernel) -> ProbeBody:
     """A gate with IST 0 stays on the current stack within ring 0."""
     note_rsp(k, VECTOR, "inside")
-    before = k.value("rsp_before")
-    k.store(before, "rsp")
+    before = k.value("rsp_before", "rsp")
     k.trigger(k.int_n, VECTOR)
 
     run = yield
@@ -82,7 +79,7 @@ def an_unaligned_ist_pointer_is_aligned(k: Kernel, low: int) -> ProbeBody:
 def nested_use_of_one_ist_overwrites(k: Kernel) -> ProbeBody:
     """The IST pointer is loaded anew each time: a second event on the same IST writes over the first one's frame."""
     top = stack_for_ist(k, 3)
-    inner_frame, outer_frame = k.value("outer_rip_before"), k.value("outer_rip_after")
+    inner_frame, outer_frame = k.values("outer_rip_before", "outer_rip_after")
     k.tables.gate(VECTOR, ist=3)
     k.tables.gate(OTHER, ist=3)
     k.tables.gate_offset(VECTOR, "outer")
@@ -135,8 +132,7 @@ RING3_SS, RING3_CS = 0x33, 0x3B
 def ring_3_enters_ring_0_on_rsp0_with_a_null_ss(k: Kernel, kind: str) -> ProbeBody:
     """From ring 3 the frame goes to RSP0 of the TSS, SS becomes null with RPL 0, and IRETQ restores ring 3's stack."""
     vector = 6 if kind == "exception" else VECTOR
-    ss = k.value("ss_inside")
-    inside = k.value("inside")
+    ss, inside = k.values("ss_inside", "inside")
     back = k.buffer("back", 16)
     top = STACKS + 0xA000
     k.asm(f"mov qword ptr [{TSS + tss_rsp_offset(0):#x}], {top:#x}")
@@ -255,37 +251,31 @@ CASES = {
 )
 def ltr_takes_only_an_available_tss(k: Kernel, case: str) -> ProbeBody:
     """LTR of a busy TSS, of no TSS, of the null selector or beyond the GDT raises #GP; of one not present, #NP."""
-    selector, exception, blamed = CASES[case]
+    selector, exception, named = CASES[case]
     if case == "not_present":
         k.asm(f"and byte ptr [{GDT + selector + 5:#x}], 0x7F")
     with k.faults(), k.trigger():
         k.asm(f"mov eax, {selector:#x}\nculprit: ltr ax")
-    task_register = k.value("task_register")
-    k.asm(f"str rax\nmov qword ptr [{task_register.name}], rax")
+    k.asm("str rax")
+    task_register = k.value("task_register", "rax")
     tss_limit(k, 0x67)
 
     run = yield
 
     assert hex(run[task_register]) == hex(SEL_TSS)
     assert run.vectors == [exception]
-    assert run.interrupts[0].error_code == blamed
+    assert run.interrupts[0].error_code == named
     assert run.interrupts[0].rip == run.address("culprit")
 
 
 @probe(spec="SDM vol. 2, LTR—Load Task Register; vol. 3A, TSS Descriptor in 64-bit mode", covers=["descriptors.ltr"])
 def ltr_marks_the_tss_busy(k: Kernel) -> ProbeBody:
     """LTR sets the busy bit of the descriptor that it loads: type 9 becomes 11."""
-    before, after = k.value("type_before"), k.value("type_after")
     at = GDT + SEL_TSS + 0x10
-    k.asm(f"movzx eax, byte ptr [{at + 5:#x}]\nmov qword ptr [{before.name}], rax\nmov eax, {SEL_TSS + 0x10:#x}")
-    k.trigger(k.asm, "ltr ax")
-    k.asm(f"""
-        movzx eax, byte ptr [{at + 5:#x}]
-        mov qword ptr [{after.name}], rax
-        and byte ptr [{GDT + SEL_TSS + 5:#x}], 0xFD
-        mov eax, SEL_TSS
-        ltr ax
-    """)
+    before = k.peek(at + 5, "type_before", width=8)
+    k.trigger(k.asm, f"mov eax, {SEL_TSS + 0x10:#x}\nltr ax")
+    after = k.peek(at + 5, "type_after", width=8)
+    tss_limit(k, 0x67)
 
     run = yield
 

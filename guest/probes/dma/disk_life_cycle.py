@@ -19,20 +19,18 @@ from harness.devices import (
     IdeDisk,
     LifeCycle,
     NvmeController,
-    NvmOpcode,
     TransferType,
     VirtioDisk,
 )
 
 BLOCK = 512
 VECTOR = 0x7C
-MS = 4000.0
 SLOW = {"bps-read": 1}  # after a first block the next one waits 512 seconds, or until the machine stops
 UNLIMITED = {"bps-read": 0}
 
 
 def _judge(run: Run, device: str, life: LifeCycle, block: int) -> None:
-    """Play the host's part, then hold the whole story against what the manual says."""
+    """Act for the host, then compare the whole sequence with what the manual states."""
     with run.stopped_at("disk"):
         content = Random(51).randbytes(len(run.backing(device)))
         run.backing(device)[:] = content
@@ -62,18 +60,17 @@ def the_processor_works_while_nvme_transfers(k: Kernel) -> ProbeBody:
     life = LifeCycle(k, VECTOR, BLOCK)
     nvme = NvmeController(k, start=False)
     nvme.msix.entry(0, VECTOR, masked=True)
-    nvme.msix.entry(1, VECTOR)
-    nvme.msix.enable()
+    nvme.msix.enable({1: VECTOR})
     nvme.begin()
     queue = nvme.queue(1, 8, vector=1)
     first = k.buffer("first", BLOCK, align=BLOCK)
-    queue.transfer(NvmOpcode.READ, cid=1, block=0, blocks=1, prps=(first.address, 0))
+    queue.read(first.address, 0, cid=1)
     k.checkpoint("disk")
     k.sti()
     queue.ring()
-    k.wait_for(VECTOR, 1, ms=MS)
+    k.wait_for(VECTOR, 1, ms=k.device_ms)
     k.mark("set-up")
-    queue.transfer(NvmOpcode.READ, cid=2, block=9, blocks=1, prps=(life.target.address, 0))
+    queue.read(life.target.address, 9, cid=2)
     k.mark("start")
     k.trigger(queue.ring)
     life.work(2)
@@ -82,7 +79,7 @@ def the_processor_works_while_nvme_transfers(k: Kernel) -> ProbeBody:
     run = yield
 
     _judge(run, "nvme", life, 9)
-    assert [(entry.CID, entry.SC) for entry in queue.completions(run.memory(queue.completion))[:2]] == [(1, 0), (2, 0)]
+    assert [(entry.CID, entry.SC) for entry in queue.completions(run)[:2]] == [(1, 0), (2, 0)]
 
 
 @probe(
@@ -95,25 +92,24 @@ def the_processor_works_while_virtio_blk_transfers(k: Kernel) -> ProbeBody:
     life = LifeCycle(k, VECTOR, BLOCK)
     disk = VirtioDisk(k, vector=VECTOR)
     queue = disk.queue
-    first = BlockOperation.make(k, "first", BlockRequest.IN, 0, [Window.make(k, "first_data", BLOCK)])
+    first = disk.request("first", BlockRequest.IN, 0, [Window.make(k, "first_data", BLOCK)])
     second = BlockOperation.make(k, "second", BlockRequest.IN, 9, [life.target])
     k.checkpoint("disk")
     k.sti()
-    queue.offer(queue.chain(first.parts))
-    queue.notify()
-    k.wait_for(VECTOR, 1, ms=MS)
+    queue.submit(first.head)
+    k.wait_for(VECTOR, 1, ms=k.device_ms)
     k.mark("set-up")
     head = queue.chain(second.parts, first=len(first.parts))
     k.mark("start")
     k.trigger(queue.offer, head)
-    queue.notify()  # a machine that stops and goes on looks at the queue without it
+    queue.notify()  # a machine that stops and goes on reads the queue without it
     life.work(2)
 
     run = yield
 
     _judge(run, "virtio-blk", life, 9)
     assert queue.completions(run) == ((0, BLOCK + 1), (3, BLOCK + 1))
-    assert second.status.read(run)[0] == BlockStatus.OK
+    assert second.result(run) == BlockStatus.OK
 
 
 @probe(spec="Serial ATA AHCI 1.3.1, Processing Completed Commands", needs=["ahci"], covers=["ahci.life-cycle"])
@@ -128,7 +124,7 @@ def the_processor_works_while_ahci_transfers(k: Kernel) -> ProbeBody:
     k.checkpoint("disk")
     k.sti()
     disk.issue()
-    k.wait_for(VECTOR, 1, ms=MS)
+    k.wait_for(VECTOR, 1, ms=k.device_ms)
     disk.acknowledge()
     k.mark("set-up")
     disk.prepare(AtaCommand.READ_DMA_EXT, 9, 1, [(life.target.address, life.target.size)], slot=1)
@@ -160,7 +156,7 @@ def the_processor_works_while_ide_transfers(k: Kernel) -> ProbeBody:
     k.checkpoint("disk")
     k.sti()
     disk.go(AtaCommand.READ_DMA)
-    k.wait_for(VECTOR, 1, ms=MS)
+    k.wait_for(VECTOR, 1, ms=k.device_ms)
     disk.STATUS.read()  # clears INTRQ
     k.mark("set-up")
     disk.prepare(AtaCommand.READ_DMA, 9, 1, [(life.target.address, life.target.size)])

@@ -16,7 +16,6 @@ BAD = b"\xff" * 6 + b"\x02\0\0\0\0\2\x88\xb5" + bytes(range(100, 146))
 LEGACY = "Intel 82574 datasheet, Legacy Transmit Descriptor Format"
 TRANSMIT = "Intel 82574 datasheet, Transmit Descriptor Ring Structure"
 RECEIVE = "Intel 82574 datasheet, Receive Descriptor Queue Structure"
-DONE = 1 << 32  # DD in a descriptor's second quadword
 
 
 class Victim(E1000eCard):
@@ -34,9 +33,9 @@ class Victim(E1000eCard):
         self.k.checkpoint("again")
         self.receive([self.target])
         self.send()
-        self.k.wait_until(self.transmit_ring.address + 8, DONE, mask=DONE, ms=MS)
+        self.wait_sent(ms=MS)
         self.k.checkpoint("sent")
-        self.k.wait_until(self.receive_ring.address + 8, DONE, mask=DONE, ms=MS)
+        self.wait_received(ms=MS)
 
     def judge(self, run: Run) -> None:
         """Play the cable's part in `again`: the good frame leaves alone; one, maybe one that waited, arrives whole."""
@@ -51,7 +50,7 @@ class Victim(E1000eCard):
 
 
 def arrived(run: Run) -> list[bytes]:
-    """The frames that the host's end of the cable has got."""
+    """The frames that arrived at the host's end of the cable."""
     cable, frames = run.machine.networks["e1000e"], []
     while select([cable], [], [], 0)[0]:
         frames.append(cable.recv(1 << 17))
@@ -68,7 +67,7 @@ def a_null_transmit_descriptor_transfers_no_data(k: Kernel) -> ProbeBody:
     card = Victim(k)
     card.transmit_from([_frame(card.source.address, 0), _frame(card.source.address, len(GOOD))])
     k.trigger(card.send)
-    k.wait_until(card.transmit_ring.address + 16 + 8, DONE, mask=DONE, ms=MS)
+    card.wait_sent(2, ms=MS)
     head = card.TX[0].TDH.read("head")
 
     run = yield
@@ -95,15 +94,14 @@ def a_null_receive_descriptor_is_padding(k: Kernel) -> ProbeBody:
     card = Victim(k)
     card.receive_into([0, card.target.address])
     k.checkpoint("frame")
-    k.trigger(k.wait_until, card.receive_ring.address + 8, DONE, mask=DONE, ms=MS)
+    k.trigger(card.wait_received, ms=MS)
     k.stay_quiet(ms=20)
 
     run = yield
 
     with run.stopped_at("frame"):
         run.trigger(run.machine.networks["e1000e"].send, GOOD)
-    ring = run.memory(card.receive_ring)
-    null, used = (ReceiveDescriptor(int.from_bytes(ring[16 * n : 16 * n + 16], "little")) for n in range(2))
+    null, used, *_ = card.received(run)
     assert null.DD == 1
     assert used.DD == 1, "the frame went into the null descriptor"
     assert int(null) == int(ReceiveDescriptor.of(DD=1))
@@ -111,21 +109,9 @@ def a_null_receive_descriptor_is_padding(k: Kernel) -> ProbeBody:
     assert card.target.read(run)[: len(GOOD)] == GOOD
 
 
-TRANSMIT_CASES = [
-    "ring_in_a_hole",
-    "ring_at_the_top",
-    "buffer_in_a_hole",
-    "buffer_at_the_top",
-    "overlong",
-    "longest",
-    "tail_beyond",
-    "head_beyond",
-    "no_ring",
-    "ring_over_everything",
-    "without_end",
-    "segments_of_nothing",
-    "headers_of_nothing",
-]
+PLACES = ["ring_in_a_hole", "ring_at_the_top", "buffer_in_a_hole", "buffer_at_the_top"]
+REGISTERS = ["tail_beyond", "head_beyond", "no_ring", "ring_over_everything"]
+DESCRIPTORS = ["without_end", "segments_of_nothing", "headers_of_nothing"]
 
 
 def _context(*, mss: int, header: int, payload: int) -> int:
@@ -141,7 +127,7 @@ def _segments(address: int, length: int) -> int:
     return address | length << 64 | 1 << 84 | (1 << 5 | 1 << 3 | 1 << 2 | 1) << 88 | 3 << 104
 
 
-@probe.each(case=TRANSMIT_CASES)
+@probe.each(case=[*PLACES, "overlong", "longest", *REGISTERS, *DESCRIPTORS])
 @probe(
     spec=f"{TRANSMIT}; {LEGACY}; Intel 82574 datasheet, Device Control Register",
     needs=CARD,
@@ -157,7 +143,7 @@ def _segments(address: int, length: int) -> int:
     ),
 )
 def a_bad_transmit_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
-    """Whatever the transmit ring says, the card goes on: after a reset it sends one good frame and receives one."""
+    """Whatever the transmit ring holds, the card goes on: after a reset it sends one good frame and receives one."""
     card = Victim(k)
     place = card.source.address
     registers = card.TX[0]
@@ -209,19 +195,7 @@ def a_bad_transmit_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     assert (run["turns"], int(run[tail])) == (turns, last)
 
 
-RECEIVE_CASES = [
-    "ring_in_a_hole",
-    "ring_at_the_top",
-    "buffer_in_a_hole",
-    "buffer_at_the_top",
-    "tail_beyond",
-    "head_beyond",
-    "no_ring",
-    "ring_over_everything",
-]
-
-
-@probe.each(case=RECEIVE_CASES)
+@probe.each(case=[*PLACES, *REGISTERS])
 @probe(spec=RECEIVE, needs=CARD, covers=["e1000e.hostile"], watchdog_s=5)
 def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     """Wherever a receive ring makes frames go, memory outside its buffers stays; after a reset the card works."""
@@ -272,9 +246,7 @@ def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
 def msix_may_be_disabled_while_an_interval_runs(k: Kernel) -> ProbeBody:
     """A driver that disables MSI-X before the interval of the last message is over gets no message at its end."""
     card = Victim(k)
-    msix = card.function.msix()
-    msix.entry(0, VECTOR)
-    msix.enable()
+    msix = card.function.msix().enable({0: VECTOR})
     card.IVAR.write(RXQ0=0, RXQ0_VALID=1)
     card.EITR[0].write(INTERVAL=40_000)  # 10.24 ms
     card.IMS.write(RXQ0=1)
@@ -314,7 +286,7 @@ def msix_may_be_enabled_while_an_interrupt_is_delayed(k: Kernel) -> ProbeBody:
     card.transmit_from([_frame(card.source.address, len(GOOD), IDE=1)])
     card.IMS.write(TXDW=1, RXQ0=1)
     card.send()
-    k.wait_until(card.transmit_ring.address + 8, DONE, mask=DONE, ms=MS)
+    card.wait_sent(ms=MS)
     msix.enable()
     k.sti()
     k.trigger(card.ICS.write, RXQ0=1)

@@ -31,7 +31,7 @@ class Moderated(E1000eCard):
             k.handler(VECTOR).do(k.store, self.causes, self.ICR)
         self.throttle: Bound[InterruptThrottling] = self.ITR
         if mode == "intx":
-            k.ioapic.redirect(self.function.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
+            k.ioapic.redirect_pci(self.function.pin, VECTOR)
         elif mode == "msi":
             self.function.enable_msi(VECTOR)
         else:

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from harness import GUARD, Deviation, InterruptRecord, Kernel, ProbeBody, Window, probe
+from harness import GUARD, Deviation, Kernel, ProbeBody, Window, probe
 from harness.devices import EDU_BUFFER_OFFSET, EDU_BUFFER_SIZE, EDU_DMA_INTERRUPT, EduDevice, TransferDirection
 
 VECTOR = 0x72
@@ -23,16 +23,14 @@ def pattern(length: int, seed: int = 1) -> bytes:
 def a_block_goes_to_the_device_and_comes_back(k: Kernel, interrupt: str) -> ProbeBody:
     """Memory to device, then device to memory elsewhere: the same bytes, one completion interrupt each."""
     data = pattern(MOST)
-    source = Window.make(k, "source", MOST, content=data)
-    target = Window.make(k, "target", MOST)
+    source, target = Window.make(k, "source", MOST, content=data), Window.make(k, "target", MOST)
     edu = EduDevice(k)
     if interrupt == "msi":
         edu.enable_msi(VECTOR)
     else:
-        k.ioapic.redirect(edu.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
-    cause = k.value("cause")
+        k.ioapic.redirect_pci(edu.pin, VECTOR)
     with k.handler(VECTOR):
-        k.store(cause, edu.INTERRUPT_STATUS)
+        cause = edu.INTERRUPT_STATUS.read("cause")
         edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
     k.sti()
     edu.to_device(source.address, MOST)
@@ -60,9 +58,7 @@ def nothing_but_the_named_bytes_is_written(k: Kernel, place: tuple[int, int]) ->
     data = pattern(MOST, seed=2)
     source = Window.make(k, "source", MOST, content=data)
     target = Window.make(k, "target", count, offset=offset)
-    edu = EduDevice(k)
-    edu.enable_msi(VECTOR)
-    k.sti()
+    edu = EduDevice(k, vector=VECTOR)
     edu.to_device(source.address, MOST)
     k.wait_for(VECTOR, 1, ms=MS)
     k.trigger(edu.from_device, target.address, count, offset=MOST - count)
@@ -83,11 +79,8 @@ def nothing_but_the_named_bytes_is_written(k: Kernel, place: tuple[int, int]) ->
 def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeBody:
     """The buffer has 4096 bytes: a transfer whose last byte is the buffer's last is inside it."""
     data = pattern(count, seed=7)
-    source = Window.make(k, "source", count, content=data)
-    target = Window.make(k, "target", count)
-    edu = EduDevice(k)
-    edu.enable_msi(VECTOR)
-    k.sti()
+    source, target = Window.make(k, "source", count, content=data), Window.make(k, "target", count)
+    edu = EduDevice(k, vector=VECTOR)
     k.trigger(edu.to_device, source.address, count, offset=EDU_BUFFER_SIZE - count)
     k.wait_for(VECTOR, 1, ms=MS)
     edu.from_device(target.address, count, offset=EDU_BUFFER_SIZE - count)
@@ -114,14 +107,12 @@ def a_transfer_may_end_at_the_buffers_last_byte(k: Kernel, count: int) -> ProbeB
     ),
 )
 def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:
-    """A transfer from beyond the 4096 bytes of the buffer brings nothing that is not the guest's, and edu works on."""
+    """A transfer from beyond the 4096 bytes of the buffer brings nothing but the guest's own; the next one succeeds."""
     data = pattern(64, seed=8)
     source = Window.make(k, "source", 64, content=data)
     outside = Window.make(k, "outside", 16)
     target = Window.make(k, "target", 64)
-    edu = EduDevice(k)
-    edu.enable_msi(VECTOR)
-    k.sti()
+    edu = EduDevice(k, vector=VECTOR)
     edu.from_device(outside.address, 16, offset=EDU_BUFFER_SIZE, interrupt=False)
     edu.wait_done()
     k.trigger(edu.to_device, source.address, 64)
@@ -131,8 +122,7 @@ def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert target.read(run) == data, "the device works on"
-    assert outside.strays(run.memory(outside.buffer)) == []
+    assert target.read(run) == data, "the next transfer failed"
     # Untouched, zeros or all ones: what hardware gives where there is nothing.
     read = outside.read(run)
     assert read in (bytes([byte]) * 16 for byte in (GUARD, 0, 0xFF)), f"bytes of the monitor's own: {read.hex(' ')}"
@@ -142,11 +132,8 @@ def nothing_outside_the_buffer_can_be_read(k: Kernel) -> ProbeBody:
 def addresses_have_28_bits(k: Kernel) -> ProbeBody:
     """The engine drives 28 address bits: bit 28 and above of a guest address are ignored."""
     data = pattern(256, seed=3)
-    source = Window.make(k, "source", 256, content=data)
-    target = Window.make(k, "target", 256)
-    edu = EduDevice(k)
-    edu.enable_msi(VECTOR)
-    k.sti()
+    source, target = Window.make(k, "source", 256, content=data), Window.make(k, "target", 256)
+    edu = EduDevice(k, vector=VECTOR)
     edu.to_device(source.address | 0xF000_0000, 256)
     k.wait_for(VECTOR, 1, ms=MS)
     k.trigger(edu.from_device, target.address | 1 << 28, 256)
@@ -161,11 +148,8 @@ def addresses_have_28_bits(k: Kernel) -> ProbeBody:
 def without_its_enable_bit_completion_is_silent(k: Kernel) -> ProbeBody:
     """Bit 2 of the DMA command clear: the transfer is made and START clears, but no interrupt is raised."""
     data = pattern(64, seed=4)
-    source = Window.make(k, "source", 64, content=data)
-    target = Window.make(k, "target", 64)
-    edu = EduDevice(k)
-    edu.enable_msi(VECTOR)
-    k.sti()
+    source, target = Window.make(k, "source", 64, content=data), Window.make(k, "target", 64)
+    edu = EduDevice(k, vector=VECTOR)
     edu.to_device(source.address, 64)
     k.wait_for(VECTOR, 1, ms=MS)
     edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
@@ -177,8 +161,7 @@ def without_its_enable_bit_completion_is_silent(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run[started].START == 1
-    assert run[ended].START == 0
+    assert (run[started].START, run[ended].START) == (1, 0)
     assert run[status] == 0
     assert run.vectors == [VECTOR]
     assert target.read(run) == data
@@ -195,9 +178,7 @@ def without_bus_master_enable_memory_is_untouched(k: Kernel) -> ProbeBody:
     source = Window.make(k, "source", 64, content=data)
     blocked = Window.make(k, "blocked", 64)
     target = Window.make(k, "target", 64)
-    edu = EduDevice(k)
-    edu.enable_msi(VECTOR)
-    k.sti()
+    edu = EduDevice(k, vector=VECTOR)
     edu.to_device(source.address, 64)
     k.wait_for(VECTOR, 1, ms=MS)
     edu.function.enable(bus_master=False)
@@ -220,26 +201,21 @@ def without_bus_master_enable_memory_is_untouched(k: Kernel) -> ProbeBody:
 def the_processor_works_while_the_engine_transfers(k: Kernel) -> ProbeBody:
     """Set-up, transfer while the processor counts on, completion interrupt, data: in that order."""
     data = pattern(512, seed=6)
-    source = Window.make(k, "source", 512, content=data)
-    target = Window.make(k, "target", 512)
-    edu = EduDevice(k)
-    edu.enable_msi(VECTOR)
-    k.sti()
+    source, target = Window.make(k, "source", 512, content=data), Window.make(k, "target", 512)
+    edu = EduDevice(k, vector=VECTOR)
     edu.to_device(source.address, 512)
     k.wait_for(VECTOR, 1, ms=MS)
 
-    work, first_byte, at_interrupt = k.value("work"), k.value("first_byte"), k.value("at_interrupt")
-    k.store(work, 0)
+    work = k.value("work", 0)
     with k.handler(VECTOR):
-        k.store(at_interrupt, work)
+        at_interrupt = k.value("at_interrupt", work)
         k.mark("handler")
     k.mark("set-up")
     edu.prepare(source=EDU_BUFFER_OFFSET, destination=target.address, count=512)
     k.mark("start")
     k.trigger(edu.go, TransferDirection.EDU_TO_RAM)
+    first_byte = k.peek(target.address, "first_byte", width=8)  # the engine takes its time: not there yet
     k.asm(f"""
-        movzx eax, byte ptr [{target.address:#x}]
-        mov [first_byte], rax           # the engine takes its time: not there yet
         mov rcx, 40000000
     .Lwork:
         inc qword ptr [work]
@@ -253,8 +229,7 @@ def the_processor_works_while_the_engine_transfers(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    order = [event.vector if isinstance(event, InterruptRecord) else event.name for event in run.events]
-    assert order == [VECTOR, "set-up", "start", VECTOR, "handler", "data"]
+    assert run.sequence == [VECTOR, "set-up", "start", VECTOR, "handler", "data"]
     assert run[first_byte] == GUARD
     assert run[at_interrupt] > 1000
     assert target.read(run) == data

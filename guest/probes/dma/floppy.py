@@ -187,7 +187,7 @@ def terminal_count_inside_a_sector_fills_a_write_with_zeros(k: Kernel) -> ProbeB
     needs=DRIVE,
     covers=["floppy.hostile"],
     deviation=Deviation(
-        targets="*", kind="bug", sees="the end of the track is not told", ref="dma-floppy-end-of-track"
+        targets="*", kind="bug", sees="the end of the track is not reported", ref="dma-floppy-end-of-track"
     ),
 )
 def a_count_beyond_the_track_ends_at_its_last_sector(k: Kernel) -> ProbeBody:
@@ -206,4 +206,4 @@ def a_count_beyond_the_track_ends_at_its_last_sector(k: Kernel) -> ProbeBody:
     content = run.fill_disk("floppy")
     assert window.read(run) == content[17 * BLOCK : 18 * BLOCK]
     assert run[status].TC == 0
-    assert (int(run[results[0]]) >> 6, int(run[results[1]]) & 0x80) == (1, 0x80), "the end of the track is not told"
+    assert (int(run[results[0]]) >> 6, int(run[results[1]]) & 0x80) == (1, 0x80), "the end of the track is not reported"

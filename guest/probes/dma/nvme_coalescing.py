@@ -9,27 +9,15 @@ from harness.devices import (
     InterruptCoalescing,
     InterruptVectorConfiguration,
     NvmeController,
-    NvmOpcode,
 )
 
 BLOCK = 512
-ADMIN, IO = 0x75, 0x76
-MS = 4000.0
+ADMIN, IO = VECTORS = (0x75, 0x76)  # of the admin queue and an I/O queue
 NVME = ["nvme"]
 FEATURE = "NVM Express 1.4, Interrupt Coalescing"
 VECTOR_CONFIGURATION = "NVM Express 1.4, Interrupt Vector Configuration"
 NOT_CHANGEABLE = (1, 0x0E)  # status code type and status code
 COMMANDS = 6
-
-
-def _begin(k: Kernel) -> NvmeController:
-    """The controller with MSI-X: entry 0 for the admin queue, entry 1 for an I/O queue."""
-    nvme = NvmeController(k, start=False)
-    nvme.msix.entry(0, ADMIN)
-    nvme.msix.entry(1, IO)
-    nvme.msix.enable()
-    nvme.begin()
-    return nvme
 
 
 def _set(nvme: NvmeController, feature: FeatureId, value: int, *, cid: int) -> int:
@@ -39,12 +27,7 @@ def _set(nvme: NvmeController, feature: FeatureId, value: int, *, cid: int) -> i
 
 
 def _get(
-    nvme: NvmeController,
-    feature: FeatureId,
-    select: FeatureSelect = FeatureSelect.CURRENT,
-    *,
-    cid: int,
-    vector: int = 0,
+    nvme: NvmeController, feature: FeatureId, select: int = FeatureSelect.CURRENT, *, cid: int, vector: int = 0
 ) -> int:
     """Get Features; the number of its completion. `vector`: dword 11."""
     nvme.admin.run(AdminOpcode.GET_FEATURES, cid=cid, dwords=(feature | select << 8, vector))
@@ -54,9 +37,9 @@ def _get(
 @probe.each(time=[0, 100], threshold=[0, 2, 255])
 @probe(spec=FEATURE, needs=NVME, covers=["nvme.coalescing"])
 def the_coalescing_setting_is_kept_or_refused(k: Kernel, threshold: int, time: int) -> ProbeBody:
-    """Where the feature is changeable Get Features returns what was set; else it says so, and keeps its value."""
+    """Where the feature is changeable Get Features returns what was set; else setting fails, and the value stays."""
     wanted = InterruptCoalescing.of(THR=threshold, TIME=time)
-    nvme = _begin(k)
+    nvme = NvmeController(k, vectors=VECTORS)
     capability = _get(nvme, FeatureId.INTERRUPT_COALESCING, FeatureSelect.SUPPORTED_CAPABILITIES, cid=1)
     before = _get(nvme, FeatureId.INTERRUPT_COALESCING, cid=2)
     done = k.trigger(_set, nvme, FeatureId.INTERRUPT_COALESCING, int(wanted), cid=3)
@@ -64,7 +47,7 @@ def the_coalescing_setting_is_kept_or_refused(k: Kernel, threshold: int, time: i
 
     run = yield
 
-    entries = nvme.admin.completions(run.memory(nvme.admin.completion))
+    entries = nvme.admin.completions(run)
     answer = {number: entries[number - 1] for number in (capability, before, done, after)}
     assert [answer[number].CID for number in (capability, before, done, after)] == [1, 2, 3, 4]
     assert [(answer[n].SCT, answer[n].SC) for n in (capability, before, after)] == [(0, 0)] * 3, "a mandatory feature"
@@ -81,7 +64,7 @@ def the_coalescing_setting_is_kept_or_refused(k: Kernel, threshold: int, time: i
 def a_vectors_configuration_names_the_vector(k: Kernel, vector: int) -> ProbeBody:
     """Get Features returns the vector that dword 11 names; the admin queue's is never coalesced, set or not."""
     wanted = InterruptVectorConfiguration.of(IV=vector, CD=1)
-    nvme = _begin(k)
+    nvme = NvmeController(k, vectors=VECTORS)
     nvme.queue(1, 8, vector=1)
     capability = _get(nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, FeatureSelect.SUPPORTED_CAPABILITIES, cid=1)
     before = _get(nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, cid=2, vector=vector)
@@ -90,7 +73,7 @@ def a_vectors_configuration_names_the_vector(k: Kernel, vector: int) -> ProbeBod
 
     run = yield
 
-    entries = nvme.admin.completions(run.memory(nvme.admin.completion))
+    entries = nvme.admin.completions(run)
     answer = {number: entries[number - 1] for number in (capability, before, done, after)}
     assert [answer[number].CID for number in (capability, before, done, after)] == [1, 2, 3, 4]
     assert [(answer[n].SCT, answer[n].SC) for n in (capability, before, after)] == [(0, 0)] * 3, "a mandatory feature"
@@ -106,14 +89,14 @@ def a_vectors_configuration_names_the_vector(k: Kernel, vector: int) -> ProbeBod
 @probe(spec=VECTOR_CONFIGURATION, needs=NVME, covers=["nvme.coalescing"])
 def a_vector_that_does_not_exist_is_refused(k: Kernel) -> ProbeBody:
     """A vector beyond the MSI-X table is no vector of the controller: Invalid Field in Command."""
-    nvme = _begin(k)
+    nvme = NvmeController(k, vectors=VECTORS)
     number = k.trigger(_get, nvme, FeatureId.INTERRUPT_VECTOR_CONFIGURATION, cid=7, vector=2048)
     size = nvme.msix.capability.CONTROL.read("size")
 
     run = yield
 
     assert run[size].TABLE_SIZE < 2047
-    entry = nvme.admin.completions(run.memory(nvme.admin.completion))[number - 1]
+    entry = nvme.admin.completions(run)[number - 1]
     assert (entry.CID, entry.SCT, entry.SC) == (7, 0, 2)
 
 
@@ -125,7 +108,7 @@ def every_completion_is_interrupted_for_at_last(k: Kernel, threshold: int) -> Pr
     The threshold is a recommendation, so the interrupt may come at once. The admin queue is not coalesced.
     """
     windows = [Window.make(k, f"data{n}", BLOCK) for n in range(COMMANDS)]
-    nvme = _begin(k)
+    nvme = NvmeController(k, vectors=VECTORS)
     queue = nvme.queue(1, 16, vector=1)
     _set(nvme, FeatureId.INTERRUPT_COALESCING, int(InterruptCoalescing.of(THR=threshold, TIME=10)), cid=1)
     # How many completions the handler finds, by their phase tags, whenever it is called.
@@ -145,19 +128,19 @@ def every_completion_is_interrupted_for_at_last(k: Kernel, threshold: int) -> Pr
         """)
     k.sti()
     for number, window in enumerate(windows):
-        queue.transfer(NvmOpcode.READ, cid=number, block=number, blocks=1, prps=(window.address, 0))
+        queue.read(window.address, number, cid=number)
         k.trigger(queue.ring)
-        k.wait_until(seen, number + 1, ms=MS)
+        k.wait_until(seen, number + 1, ms=k.device_ms)
     k.stay_quiet(ms=2)
     queue.consume(COMMANDS)
     k.mark("admin")
     nvme.admin.command(AdminOpcode.GET_FEATURES, cid=2, dwords=(FeatureId.INTERRUPT_COALESCING,))
     nvme.admin.ring()
-    k.wait_for(ADMIN, 2, ms=MS, quiet_ms=2)  # those of the set-up became one while interrupts were off
+    k.wait_for(ADMIN, 2, ms=k.device_ms, quiet_ms=2)  # those of the set-up became one while interrupts were off
 
     run = yield
 
     assert run[seen] == run.count(IO) == COMMANDS
-    entries = queue.completions(run.memory(queue.completion))
+    entries = queue.completions(run)
     assert sorted((entry.CID, entry.SC) for entry in entries[:COMMANDS]) == [(n, 0) for n in range(COMMANDS)]
     assert run.sequence[-2:] == ["admin", ADMIN]

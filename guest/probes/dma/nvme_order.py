@@ -6,7 +6,6 @@ from harness import GUARD, PAGE, Kernel, ProbeBody, Run, Window, probe
 from harness.devices import AdminOpcode, AsynchronousEvent, NvmeController, NvmOpcode
 
 BLOCK = 512
-MS = 4000.0
 QUEUES = "NVM Express 1.4, Submission Queue & Completion Queue Definition"
 DEVICE = "nvme-two"
 HALF = 1 << 19  # bytes of each namespace
@@ -30,20 +29,20 @@ def a_later_command_overtakes_a_slow_one(k: Kernel) -> ProbeBody:
     queue = nvme.queue(1, 16)
     k.checkpoint("disk")
     # What passes at once, and fills the bucket for those that follow.
-    queue.transfer(NvmOpcode.READ, cid=0x11, nsid=1, block=1, blocks=1, prps=(windows[0x11].address, 0))
+    queue.read(windows[0x11].address, 1, cid=0x11, nsid=1)
     queue.ring()
-    queue.wait(1, ms=MS)
-    queue.transfer(NvmOpcode.READ, cid=0x22, nsid=1, block=2, blocks=1, prps=(windows[0x22].address, 0))
+    queue.wait(1)
+    queue.read(windows[0x22].address, 2, cid=0x22, nsid=1)
     queue.ring()
     for cid in (0x44, 0x33):
-        queue.transfer(NvmOpcode.READ, cid=cid, nsid=2, block=cid, blocks=1, prps=(windows[cid].address, 0))
+        queue.read(windows[cid].address, cid, cid=cid, nsid=2)
         queue.ring()
-        queue.wait(queue.submitted - 1, ms=MS)
+        queue.wait(queue.submitted - 1)
     k.stay_quiet(ms=20)
     slow = k.value("slow")
     k.asm(f"mov rax, [{windows[0x22].address:#x}]\nmov [slow], rax")
     k.checkpoint("overtaken")  # a machine that stops completes what is outstanding
-    queue.wait(4, ms=MS)
+    queue.wait(4)
     queue.consume(4)
 
     run = yield
@@ -54,7 +53,7 @@ def a_later_command_overtakes_a_slow_one(k: Kernel) -> ProbeBody:
     run.resume()
     with run.stopped_at("overtaken"):
         run.qmp("qom-set", path=LIMITS, property="limits", value=FREE)
-    entries = queue.completions(run.memory(queue.completion))
+    entries = queue.completions(run)
     assert [entry.CID for entry in entries[:4]] == [0x11, 0x44, 0x33, 0x22]
     assert {(entry.SQID, entry.P, entry.SC, entry.SCT) for entry in entries[:4]} == {(1, 1, 0, 0)}
     assert entries[4].P == 0, "four commands, four completions"
@@ -80,20 +79,20 @@ def an_event_request_waits_while_others_complete(k: Kernel) -> ProbeBody:
     for cid, window in ((0x51, first), (0x52, second)):
         nvme.identify(window.address, cid=cid)
         nvme.admin.ring()
-        nvme.admin.wait(nvme.admin.submitted - 1, ms=MS)
+        nvme.admin.wait(nvme.admin.submitted - 1)
     k.stay_quiet(ms=5)
     k.checkpoint("waiting")
     k.trigger(queue.ring, tail=8)  # beyond the queue: Invalid Doorbell Write Value
-    nvme.admin.wait(nvme.admin.submitted, ms=MS)
+    nvme.admin.wait(nvme.admin.submitted)
     nvme.admin.consume(nvme.admin.submitted)
 
     run = yield
 
     with run.stopped_at("waiting"):
-        entries = nvme.admin.completions(run.memory(nvme.admin.completion))
+        entries = nvme.admin.completions(run)
         assert [entry.CID for entry in entries[before : before + 2]] == [0x51, 0x52]
         assert entries[before + 2].P == 0, "the event request is outstanding"
-    entries = nvme.admin.completions(run.memory(nvme.admin.completion))
+    entries = nvme.admin.completions(run)
     assert [entry.CID for entry in entries[before : before + 3]] == [0x51, 0x52, 0xAE]
     event = AsynchronousEvent(entries[before + 2].RESULT)
     assert (event.TYPE, event.INFORMATION, event.LOG_PAGE) == (0, 1, 1), "error: invalid doorbell write value"
@@ -123,7 +122,7 @@ def every_command_completes_once_in_whatever_order(k: Kernel) -> ProbeBody:
             queue.command(NvmOpcode.FLUSH, cid=cid, nsid=1)
     k.checkpoint("disk")
     k.trigger(queue.ring)
-    queue.wait(len(order), ms=MS)
+    queue.wait(len(order))
     queue.consume(len(order))
 
     run = yield
@@ -131,7 +130,7 @@ def every_command_completes_once_in_whatever_order(k: Kernel) -> ProbeBody:
     run.reached("disk")
     content = fill_disk(run, "nvme")
     run.resume()
-    entries = queue.completions(run.memory(queue.completion))[: len(order)]
+    entries = queue.completions(run)[: len(order)]
     assert sorted(entry.CID for entry in entries) == sorted(order)
     assert {entry.CID: (entry.SCT, entry.SC) for entry in entries} == {
         cid: (0, 1) if cid in faulty else (0, 0) for cid in order

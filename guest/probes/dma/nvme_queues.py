@@ -1,13 +1,12 @@
 """NVMe: many queues on many processors, the deepest queue round after round, the interrupt mask registers."""
 
 from harness import GUARD, PAGE, Kernel, ProbeBody, Window, probe, wait_register
-from harness.devices import NvmeController, NvmOpcode
+from harness.devices import NvmeController
 
 BLOCK = 512
 BLOCKS = 2048
 VECTORS = [0x81, 0x82, 0x83, 0x84]
 PIN = 0x85
-MS = 4000.0
 NVME = ["nvme"]
 QUEUES = "NVM Express 1.4, Submission Queue & Completion Queue Definition"
 MASK = "NVM Express 1.4, Interrupt Mask Set; NVM Express 1.4, Interrupt Mask Clear"
@@ -35,9 +34,9 @@ def four_queues_serve_four_processors(k: Kernel) -> ProbeBody:
         for number in range(reads):
             block = 100 * cpu + number
             where = buffers[cpu].address + BLOCK * number
-            queues[cpu].transfer(NvmOpcode.READ, cid=block, block=block, blocks=1, prps=(where, 0))
+            queues[cpu].read(where, block, cid=block)
             k.trigger(queues[cpu].ring)
-            k.wait_for(VECTORS[cpu], number + 1, ms=4 * MS)
+            k.wait_for(VECTORS[cpu], number + 1, ms=4 * k.device_ms)
             queues[cpu].consume(number + 1)
 
     for cpu in (1, 2, 3):
@@ -45,7 +44,7 @@ def four_queues_serve_four_processors(k: Kernel) -> ProbeBody:
             serve(cpu)
     serve(0)
     for cpu in (1, 2, 3):
-        k.smp.join(cpu, ms=4 * MS)
+        k.smp.join(cpu, ms=4 * k.device_ms)
 
     run = yield
 
@@ -55,7 +54,7 @@ def four_queues_serve_four_processors(k: Kernel) -> ProbeBody:
         memory = run.memory(buffers[cpu])
         assert memory[: reads * BLOCK] == content[100 * cpu * BLOCK : (100 * cpu + reads) * BLOCK]
         assert set(memory[reads * BLOCK :]) == {GUARD}
-        entries = queues[cpu].completions(run.memory(queues[cpu].completion))
+        entries = queues[cpu].completions(run)
         assert [(entry.CID - 100 * cpu, entry.SQID, entry.P) for entry in entries] == [
             (8, cpu + 1, 1), (9, cpu + 1, 1), (6, cpu + 1, 0), (7, cpu + 1, 0)
         ]  # fmt: skip
@@ -97,14 +96,14 @@ def the_deepest_queue_goes_round(k: Kernel) -> ProbeBody:
             jb .Lcommand
         """)
         k.trigger(queue.ring, tail=(start + most) % depth)
-        queue.wait(start + most, ms=2 * MS)
+        queue.wait(start + most, ms=2 * k.device_ms)
         queue.consume(start + most)
 
     run = yield
 
     content = run.fill_disk("nvme")
     assert depth == run[capabilities].MQES + 1
-    entries = queue.completions(run.memory(queue.completion))
+    entries = queue.completions(run)
     second = [entries[most], *entries[: most - 1]]
     assert sorted(entry.CID for entry in second) == list(range(most))
     assert {(entry.SC, entry.SCT) for entry in second} == {(0, 0)}
@@ -123,7 +122,7 @@ def the_mask_takes_an_asserted_pin_back(k: Kernel) -> ProbeBody:
     with k.trigger():
         nvme.identify(window.address, cid=1)
         nvme.admin.ring()
-    nvme.admin.wait(1, ms=MS)
+    nvme.admin.wait(1)
     wait_register(k, nvme.function.STATUS, INTERRUPT_STATUS=1)
     nvme.INTMS.write(VECTORS=1)
     masked = nvme.function.STATUS.read("masked")

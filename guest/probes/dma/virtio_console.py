@@ -6,7 +6,6 @@ from harness import GUARD, Kernel, ProbeBody, Window, probe, wait_register
 from harness.devices import ConsoleQueue, Part, SplitQueue, VirtioPci
 
 VECTOR = 0x6F
-MS = 4000.0
 TEXT = b"through the transmit queue, in two pieces\n"
 
 
@@ -32,9 +31,9 @@ def console_output_reaches_the_host(k: Kernel) -> ProbeBody:
     console.start()
     head = transmit.chain([Part(window.address, window.size) for window in (first, second)])
     k.trigger(transmit.submit, head)
-    transmit.wait_used(1, ms=MS)
+    transmit.wait_used(1)
     # A device may notify more often than it must: requests that wait are one, those that are taken are not.
-    wait_register(k, k.lapic.IRR[(VECTOR + 1) // 32], bits=1 << (VECTOR + 1) % 32, ms=MS)
+    wait_register(k, k.lapic.IRR[(VECTOR + 1) // 32], bits=1 << (VECTOR + 1) % 32, ms=k.device_ms)
 
     run = yield
 

@@ -1,27 +1,22 @@
 """The legacy interface of transitional virtio devices: registers in I/O space, queues in one piece."""
 
-from random import Random
-
 from harness import GUARD, Kernel, ProbeBody, Window, probe
 from harness.devices import SECTOR_SIZE, BlockOperation, BlockRequest, BlockStatus, LegacyQueue, LegacyVirtio, Part
 
 VECTOR = 0x6E
-MS = 4000.0
 LAYOUT = "VIRTIO 1.2, Legacy Interfaces: A Note on PCI Device Layout"
 
 
 @probe.each(interrupt=["intx", "msix"])
 @probe(spec=LAYOUT, needs=["virtio-blk"], covers=["virtio.legacy-blk"])
 def a_transitional_disk_reads_through_ports(k: Kernel, interrupt: str) -> ProbeBody:
-    """A queue announced by its page number serves a read; ISR or the queue's vector tells of it."""
+    """A queue announced by its page number serves a read; ISR or the queue's vector signals it."""
     window = Window.make(k, "data", 2 * SECTOR_SIZE, offset=77)
     disk = LegacyVirtio(k, "virtio-blk")
     if interrupt == "msix":
-        msix = disk.function.msix()
-        msix.entry(1, VECTOR)
-        msix.enable()
+        disk.function.msix().enable({1: VECTOR})
     else:
-        k.ioapic.redirect(disk.function.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
+        k.ioapic.redirect_pci(disk.function.pin, VECTOR)
         k.handler(VECTOR).do(disk.ISR_STATUS.read, "isr")
     disk.negotiate()
     queue = LegacyQueue(disk, 0, vector=1 if interrupt == "msix" else None)
@@ -31,16 +26,14 @@ def a_transitional_disk_reads_through_ports(k: Kernel, interrupt: str) -> ProbeB
     k.checkpoint("disk")
     k.sti()
     k.trigger(queue.submit, head)
-    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
+    k.wait_for(VECTOR, ms=k.device_ms, quiet_ms=1)
 
     run = yield
 
-    with run.stopped_at("disk"):
-        content = Random(51).randbytes(len(run.backing("virtio-blk")))
-        run.backing("virtio-blk")[:] = content
+    content = run.fill_disk("virtio-blk")
     assert run[queue.device_size] & run[queue.device_size] - 1 == 0
     assert window.read(run) == content[40 * SECTOR_SIZE : 42 * SECTOR_SIZE]
-    assert operation.status.read(run)[0] == BlockStatus.OK
+    assert operation.result(run) == BlockStatus.OK
     assert queue.completions(run) == ((head, 2 * SECTOR_SIZE + 1),)
     assert run.vectors == [VECTOR]
 
@@ -55,21 +48,18 @@ def a_legacy_reset_forgets_the_queue(k: Kernel) -> ProbeBody:
     rng.start()
     there = rng.QUEUE_ADDRESS.read("there")
     with k.trigger():
-        queue.offer(queue.chain([Part(window.address, 16, write=True)]))
-        queue.notify()
-    queue.wait_used(1, ms=MS)
+        queue.submit(queue.chain([Part(window.address, 16, write=True)]))
+    queue.wait_used(1)
     rng.DEVICE_STATUS.write(0)
     gone = rng.QUEUE_ADDRESS.read("gone")
-    queue.offer(queue.chain([Part(window.address + 16, 16, write=True)], first=1))
-    queue.notify()
+    queue.submit(queue.chain([Part(window.address + 16, 16, write=True)], first=1))
     k.stay_quiet(ms=20)
 
     run = yield
 
     assert run[queue.device_size] & run[queue.device_size] - 1 == 0
-    assert run[there] == run[queue.page]
-    assert run[gone] == 0
-    memory = run.memory(window.buffer)
-    assert set(window.inside(memory)[:16]) != {GUARD}
-    assert set(window.inside(memory)[16:]) == {GUARD}
+    assert (run[there], run[gone]) == (run[queue.page], 0)
+    memory = window.read(run)
+    assert set(memory[:16]) != {GUARD}
+    assert set(memory[16:]) == {GUARD}
     assert queue.used(run.memory(queue.buffer)).index == 1

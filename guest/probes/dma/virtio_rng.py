@@ -14,10 +14,7 @@ VECTOR = 0x71
 def entropy_fills_the_buffer_and_interrupts_on_the_queues_vector(k: Kernel) -> ProbeBody:
     """The device fills the buffer that the descriptor names, nothing else, and sends the queue's MSI-X message."""
     window = Window.make(k, "entropy", 64, offset=40)
-    rng = VirtioPci(k, "virtio-rng")
-    msix = rng.function.msix()
-    msix.entry(1, VECTOR)
-    msix.enable()
+    rng = VirtioPci(k, "virtio-rng", vectors={1: VECTOR})
     rng.negotiate()
     queue = SplitQueue(rng, 0, vector=1)
     rng.start()
@@ -29,12 +26,9 @@ def entropy_fills_the_buffer_and_interrupts_on_the_queues_vector(k: Kernel) -> P
     run = yield
 
     assert run.vectors == [VECTOR]
-    used = queue.used(run.memory(queue.buffer))
-    assert used.index == 1
-    chain, written = used.elements[0]
+    ((chain, written),) = queue.completions(run)
     assert chain == head
     assert 1 <= written <= window.size
-    memory = run.memory(window.buffer)
-    assert window.strays(memory) == []
-    assert set(window.inside(memory)[:written]) != {GUARD}
-    assert set(window.inside(memory)[written:]) <= {GUARD}
+    memory = window.read(run)
+    assert set(memory[:written]) != {GUARD}
+    assert set(memory[written:]) <= {GUARD}

@@ -1,6 +1,6 @@
-"""Split virtqueues: indirect descriptors, order, wrap, notification suppression. On virtio-blk, whose data tells."""
+"""Split virtqueues: indirect descriptors, order, wrap, notification suppression. On virtio-blk."""
 
-from harness import Deviation, Kernel, Mark, ProbeBody, Window, probe
+from harness import Deviation, Kernel, ProbeBody, Window, probe
 from harness.devices import (
     SECTOR_SIZE,
     BlockOperation,
@@ -13,7 +13,6 @@ from harness.devices import (
 )
 
 VECTOR = 0x74
-MS = 4000.0
 BLK = ["virtio-blk"]
 
 
@@ -26,8 +25,7 @@ def _writes(k: Kernel, disk: VirtioDisk, count: int) -> list[int]:
     heads = []
     for sector in range(count):
         window = Window.make(k, f"data{sector}", SECTOR_SIZE, content=_pattern(sector))
-        operation = BlockOperation.make(k, f"write{sector}", BlockRequest.OUT, sector, [window])
-        heads.append(disk.queue.chain(operation.parts, first=3 * sector))
+        heads.append(disk.request(f"write{sector}", BlockRequest.OUT, sector, [window], first=3 * sector).head)
     return heads
 
 
@@ -46,9 +44,9 @@ def an_indirect_table_is_one_descriptor_of_the_queue(k: Kernel, pieces: int) -> 
     first = disk.queue.indirect(write.parts, head=5)
     second = disk.queue.indirect(read.parts, head=0)
     disk.queue.submit(first)
-    disk.queue.wait_used(1, ms=MS)
+    disk.queue.wait_used(1)
     k.trigger(disk.queue.submit, second)
-    disk.queue.wait_used(2, ms=MS)
+    disk.queue.wait_used(2)
 
     run = yield
 
@@ -93,14 +91,13 @@ def an_indirect_table_may_follow_other_descriptors(k: Kernel, plain: int) -> Pro
 
 @probe(spec="VIRTIO 1.2, Device Requirements: Indirect Descriptors", needs=BLK, covers=["virtio.indirect"])
 def the_write_flag_of_an_indirect_descriptor_is_ignored(k: Kernel) -> ProbeBody:
-    """Whether the device writes is said by the table's descriptors, not by the one that names the table."""
+    """Whether the device writes is in the table's descriptors, not in the one that names the table."""
     window = Window.make(k, "data", SECTOR_SIZE)
     disk = VirtioDisk(k, features=VirtioFeature.INDIRECT_DESC)
-    operation = BlockOperation.make(k, "read", BlockRequest.IN, 0, [window])
-    head = disk.queue.indirect(operation.parts)
+    head = disk.queue.indirect(BlockOperation.make(k, "read", BlockRequest.IN, 0, [window]).parts)
     k.asm(f"or word ptr [{disk.queue.layout.descriptor(head) + 12:#x}], 2  # WRITE")
     k.trigger(disk.queue.submit, head)
-    disk.queue.wait_used(1, ms=MS)
+    disk.queue.wait_used(1)
     status = disk.common.DEVICE_STATUS.read("status")
 
     run = yield
@@ -117,14 +114,12 @@ def every_chain_offered_is_used_once(k: Kernel) -> ProbeBody:
     heads = _writes(k, disk, 5)
     k.sti()
     k.trigger(disk.queue.submit, *heads)
-    disk.queue.wait_used(5, ms=MS)
-    k.wait_for(VECTOR, ms=MS)  # the device uses a buffer first and interrupts then
+    disk.queue.wait_used(5)
+    k.wait_for(VECTOR, ms=k.device_ms)  # the device uses a buffer first and interrupts then
 
     run = yield
 
-    used = disk.queue.used(run.memory(disk.queue.buffer))
-    assert used.index == 5
-    assert sorted(used.elements) == [(head, 1) for head in heads]
+    assert sorted(disk.queue.completions(run)) == [(head, 1) for head in heads]
     assert 1 <= run.count(VECTOR) <= 5
     for sector in range(5):
         assert bytes(run.backing("virtio-blk")[sector * SECTOR_SIZE :][:SECTOR_SIZE]) == _pattern(sector)
@@ -142,7 +137,7 @@ def rings_wrap_at_the_queue_size(k: Kernel) -> ProbeBody:
         with k.trigger():
             disk.queue.chain(operation.parts, first=head)
             disk.queue.submit(head)
-        disk.queue.wait_used(number + 1, ms=MS)
+        disk.queue.wait_used(number + 1)
 
     run = yield
 
@@ -159,16 +154,16 @@ def no_interrupt_flag_silences_the_queue(k: Kernel) -> ProbeBody:
     k.sti()
     disk.queue.no_interrupt()
     disk.queue.submit(heads[0])
-    disk.queue.wait_used(1, ms=MS)
+    disk.queue.wait_used(1)
     k.stay_quiet()
-    k.mark("interrupts wanted")
+    k.mark("interrupts enabled")
     disk.queue.no_interrupt(False)
     k.trigger(disk.queue.submit, heads[1])
-    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
+    k.wait_for(VECTOR, ms=k.device_ms, quiet_ms=1)
 
     run = yield
 
-    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+    assert run.sequence == ["interrupts enabled", VECTOR]
     assert disk.queue.used(run.memory(disk.queue.buffer)).index == 2
 
 
@@ -183,15 +178,14 @@ def used_event_names_the_buffer_to_interrupt_for(k: Kernel) -> ProbeBody:
         if number < 2:
             disk.queue.used_event(2 * number)  # request 0, then request 2
         k.trigger(disk.queue.submit, head)
-        disk.queue.wait_used(number + 1, ms=MS)
+        disk.queue.wait_used(number + 1)
         if number % 2 == 0:
-            k.wait_for(VECTOR, number // 2 + 1, ms=MS)
+            k.wait_for(VECTOR, number // 2 + 1, ms=k.device_ms)
         k.stay_quiet()
 
     run = yield
 
-    names = [event.name if isinstance(event, Mark) else "interrupt" for event in run.events]
-    assert names == ["request 0", "interrupt", "request 1", "request 2", "interrupt", "request 3"]
+    assert run.sequence == ["request 0", VECTOR, "request 1", "request 2", VECTOR, "request 3"]
 
 
 @probe(
@@ -203,14 +197,13 @@ def reading_isr_status_clears_it_and_deasserts_intx(k: Kernel) -> ProbeBody:
     """Without MSI-X a used buffer sets ISR bit 0 and asserts INTx#; the read returns it, clears it and deasserts."""
     disk = VirtioDisk(k)
     heads = _writes(k, disk, 1)
-    k.ioapic.redirect(disk.function.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
-    first, second = k.value("first"), k.value("second")
+    k.ioapic.redirect_pci(disk.function.pin, VECTOR)
     with k.handler(VECTOR):
-        k.store(first, disk.isr.ISR)
-        k.store(second, disk.isr.ISR)
+        first = disk.isr.ISR.read("first")
+        second = disk.isr.ISR.read("second")
     k.sti()
     k.trigger(disk.queue.submit, heads[0])
-    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
+    k.wait_for(VECTOR, ms=k.device_ms, quiet_ms=1)
     line = disk.function.STATUS.read("line")
 
     run = yield
@@ -236,16 +229,16 @@ def no_vector_means_no_message(k: Kernel) -> ProbeBody:
     disk.common.QUEUE_MSIX_VECTOR.write(0xFFFF)
     k.sti()
     disk.queue.submit(heads[0])
-    disk.queue.wait_used(1, ms=MS)
+    disk.queue.wait_used(1)
     k.stay_quiet()
     k.mark("vector")
     disk.common.QUEUE_MSIX_VECTOR.write(1)
     k.trigger(disk.queue.submit, heads[1])
-    k.wait_for(VECTOR, ms=MS)
+    k.wait_for(VECTOR, ms=k.device_ms)
 
     run = yield
 
-    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"], "message without a vector"
+    assert run.sequence == ["vector", VECTOR], "message without a vector"
 
 
 @probe(spec="VIRTIO 1.2, MSI-X Vector Configuration", needs=BLK, covers=["virtio.vector-readback"])
@@ -324,10 +317,7 @@ def device_status_goes_step_by_step_and_back_to_zero(k: Kernel) -> ProbeBody:
 @probe(spec="VIRTIO 1.2, Notification of Device Configuration Changes", needs=["virtio-net"], covers=["virtio.config"])
 def a_configuration_change_has_its_own_vector(k: Kernel) -> ProbeBody:
     """When the host takes the link down the device sends the configuration vector, and LINK_UP reads 0."""
-    net = VirtioPci(k, "virtio-net")
-    msix = net.function.msix()
-    msix.entry(0, VECTOR)
-    msix.enable()
+    net = VirtioPci(k, "virtio-net", vectors={0: VECTOR})
     net.negotiate(NetFeature.STATUS | NetFeature.MAC)
     net.common.CONFIG_MSIX_VECTOR.write(0)
     net.start()
@@ -336,7 +326,7 @@ def a_configuration_change_has_its_own_vector(k: Kernel) -> ProbeBody:
     before = net.common.CONFIG_GENERATION.read("before")
     k.checkpoint("link")
     k.sti()
-    k.wait_for(VECTOR, ms=MS, quiet_ms=1)
+    k.wait_for(VECTOR, ms=k.device_ms, quiet_ms=1)
     down = layout.STATUS.read("down")
     after = net.common.CONFIG_GENERATION.read("after")
 

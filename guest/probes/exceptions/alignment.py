@@ -9,17 +9,14 @@ ACCESSES = {
     "write": "mov dword ptr [rbx+1], eax",
     "push": "push rax",
 }
+AC = "SDM vol. 3A, Interrupt 17—Alignment Check Exception (#AC)"
 NO_AC = Deviation(
     targets="*-tcg*", kind="unimplemented", sees=["the access passed", r"\[\] == \[17\]"], ref="exceptions-ac"
 )
 
 
 @probe.each(access=list(ACCESSES))
-@probe(
-    spec="SDM vol. 3A, Interrupt 17—Alignment Check Exception (#AC)",
-    covers=["exceptions.ac", "exceptions.vectors"],
-    deviation=NO_AC,
-)
+@probe(spec=AC, covers=["exceptions.ac", "exceptions.vectors"], deviation=NO_AC)
 def a_misaligned_access_in_ring_3_is_ac(k: Kernel, access: str) -> ProbeBody:
     """With CR0.AM and EFLAGS.AC set, a misaligned data access at CPL 3 raises #AC with error code 0, as a fault."""
     data = k.buffer("unaligned", 64, align=64)
@@ -33,8 +30,7 @@ def a_misaligned_access_in_ring_3_is_ac(k: Kernel, access: str) -> ProbeBody:
             k.asm(f"culprit: {ACCESSES[access]}")
             k.asm("mov r13d, 1")
     k.cr.CR0.update(AM=0)
-    passed = k.value("passed")
-    k.store(passed, "r13")
+    passed = k.value("passed", "r13")
 
     run = yield
 
@@ -54,7 +50,7 @@ QUIET = {
 
 
 @probe.each(case=list(QUIET))
-@probe(spec="SDM vol. 3A, Interrupt 17—Alignment Check Exception (#AC)", covers=["exceptions.ac"])
+@probe(spec=AC, covers=["exceptions.ac"])
 def without_any_of_the_three_there_is_no_ac(k: Kernel, case: str) -> ProbeBody:
     """CR0.AM, EFLAGS.AC and CPL 3 are needed all, and an operand that is misaligned for its size."""
     am, ac, ring, text = QUIET[case]

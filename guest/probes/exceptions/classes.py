@@ -1,4 +1,4 @@
-"""Faults and traps: which vector, which saved RIP, which error code, and what happens when the cause is mended."""
+"""Faults and traps: which vector, which saved RIP, which error code, and what happens when the cause is removed."""
 
 from harness import GDT, NO_ERROR_CODE, SEL_SPARE, Deviation, Kernel, ProbeBody, Rflags, probe
 
@@ -24,13 +24,8 @@ FAULTS = {
     "mf": (16, None, "fninit\nmov word ptr [rsp-8], 0x37E\nfldcw [rsp-8]\nfldz\nfdiv st(0), st(0)", "fwait"),
 }
 
-SS_IS_GP = Deviation(
-    targets="*-tcg*",
-    cases="ss_non_canonical",
-    kind="unimplemented",
-    sees=r"\[13\] == \[12\]",
-    ref="exceptions-ss-non-canonical",
-)
+SS, NO_SS = "ss_non_canonical", "exceptions-ss-non-canonical"
+SS_IS_GP = Deviation(targets="*-tcg*", cases=SS, kind="unimplemented", sees=r"\[13\] == \[12\]", ref=NO_SS)
 NO_RF = Deviation(targets="*-tcg*", versions="<9.1", kind="unimplemented", sees=r"assert 0 == 1", ref="exceptions-rf")
 
 
@@ -57,8 +52,7 @@ def a_fault_saves_its_own_instruction(k: Kernel, fault: str) -> ProbeBody:
     run = yield
 
     assert run.vectors == [vector]
-    assert run.interrupts[0].error_code == code
-    assert run.interrupts[0].rip == run.address("culprit")
+    assert run.fields("error_code", "rip") == [(code, run.address("culprit"))]
 
 
 @probe.each(fault=list(FAULTS))
@@ -78,8 +72,7 @@ def a_fault_pushes_rf_set(k: Kernel, fault: str) -> ProbeBody:
     run = yield
 
     assert run.vectors == [vector]
-    pushed = Rflags(run.interrupts[0].rflags)
-    assert pushed.RF == 1
+    assert Rflags(run.interrupts[0].rflags).RF == 1
 
 
 @probe.each(kind=["fixed", "nmi"])
@@ -100,16 +93,13 @@ def an_interrupt_pushes_rf_clear(k: Kernel, kind: str) -> ProbeBody:
     run = yield
 
     assert run.vectors == [vector]
-    pushed = Rflags(run.interrupts[0].rflags)
-    assert pushed.RF == 0, "RF set"
+    assert Rflags(run.interrupts[0].rflags).RF == 0, "RF set"
 
 
 TRAPS = {
-    "int3": (3, "int3", 1),
-    "int3_long": (3, ".byte 0xCD, 3", 2),
-    "int_4": (4, "int 4", 2),
-    "icebp": (1, ".byte 0xF1", 1),
-}
+    "int3": (3, "int3", 1), "int3_long": (3, ".byte 0xCD, 3", 2),
+    "int_4": (4, "int 4", 2), "icebp": (1, ".byte 0xF1", 1),
+}  # fmt: skip
 
 
 @probe.each(trap=list(TRAPS))
@@ -136,11 +126,10 @@ def a_trap_saves_the_next_instruction(k: Kernel, trap: str) -> ProbeBody:
     assert run.vectors == [vector]
     assert run.interrupts[0].error_code is None
     assert run.interrupts[0].rip == run.address("culprit") + length
-    pushed = Rflags(run.interrupts[0].rflags)
-    assert pushed.RF == 0
+    assert Rflags(run.interrupts[0].rflags).RF == 0
 
 
-# Name: vector, instructions before, the instruction, how the handler mends the cause, RAX after the restart.
+# Name: vector, instructions before, the instruction, how the handler removes the cause, RAX after the restart.
 MENDED = {
     "de": (0, "mov eax, 7\nxor edx, edx\nxor ecx, ecx", "div ecx", "mov qword ptr [rdi+FRAME_RCX], 7", 1),
     "nm": (7, "xor eax, eax\nfninit\nmov rcx, cr0\nor rcx, 8\nmov cr0, rcx", "fnstsw ax", "clts", 0),
@@ -180,16 +169,10 @@ MENDED = {
 @probe(
     spec="SDM vol. 3A, Program or Task Restart",
     covers=["exceptions.restart"],
-    deviation=Deviation(
-        targets="*-tcg*",
-        cases="ss",
-        kind="unimplemented",
-        sees=r"unexpected #GP\(0x0\)",
-        ref="exceptions-ss-non-canonical",
-    ),
+    deviation=Deviation(targets="*-tcg*", cases="ss", kind="unimplemented", sees=r"unexpected #GP\(0x0\)", ref=NO_SS),
 )
 def the_instruction_restarts_when_the_cause_is_mended(k: Kernel, fault: str) -> ProbeBody:
-    """After the handler has mended the cause of a fault and returned, the instruction runs again, and completes."""
+    """After the handler has removed the cause of a fault and returned, the instruction runs again, and completes."""
     vector, before, instruction, mend, result = MENDED[fault]
     after = k.value("rax_after")
     prepare(k, "np_data")

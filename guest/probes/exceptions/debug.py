@@ -8,8 +8,8 @@ PORT = 0x80
 
 def on_debug(k: Kernel, *, until: int = 100) -> Value[int]:
     """Handle #DB: keep the first DR6 in a value, clear it; leave the program after `until` of them."""
-    first, count = k.value("first_dr6"), k.value("debug_exceptions")
-    k.store(count, 0)
+    first = k.value("first_dr6")
+    count = k.value("debug_exceptions", 0)
     with k.handler(1):
         k.asm(f"""
             mov rax, dr6
@@ -55,18 +55,12 @@ def tf_traps_after_each_instruction(k: Kernel) -> ProbeBody:
     k.asm("""
         push rbx
         popfq
-    one:
-        nop
-    two:
-        mov eax, ebx
-    three:
-        push rax
-    four:
-        btr qword ptr [rsp], 8
-    five:
-        popfq
-    six:
-        nop
+    one: nop
+    two: mov eax, ebx
+    three: push rax
+    four: btr qword ptr [rsp], 8
+    five: popfq
+    six: nop
     """)
 
     run = yield
@@ -88,8 +82,7 @@ def the_handler_runs_without_tf(k: Kernel) -> ProbeBody:
 
     assert run.vectors == [1] * 3
     assert [i.depth for i in run.interrupts] == [0, 0, 0]
-    flags = [Rflags(i.rflags) for i in run.interrupts]
-    assert [f.TF for f in flags] == [1, 1, 1]
+    assert [Rflags(i.rflags).TF for i in run.interrupts] == [1, 1, 1]
 
 
 @probe.each(number=[0, 1, 2, 3])
@@ -102,11 +95,7 @@ def an_instruction_breakpoint_is_a_fault(k: Kernel, number: int) -> ProbeBody:
     first = on_debug(k)
     ran = k.value("ran", 0)
     with k.handler(1, replace=True):
-        k.asm(f"""
-            mov rax, dr6
-            mov qword ptr [{first.name}], rax
-            bts qword ptr [rdi+FRAME_RFLAGS], 16
-        """)
+        k.asm(f"mov rax, dr6\nmov qword ptr [{first.name}], rax\nbts qword ptr [rdi+FRAME_RFLAGS], 16")
     k.asm("lea rax, [rip+here]")
     k.trigger(arm, k, number, EXECUTION)
     k.asm(f"here: inc qword ptr [{ran.name}]")
@@ -117,8 +106,7 @@ def an_instruction_breakpoint_is_a_fault(k: Kernel, number: int) -> ProbeBody:
     assert run.fields("vector", "rip") == [(1, run.address("here"))]
     assert run[ran] == 1
     assert Dr6(run[first]) & 0xE00F == 1 << number
-    flags = Rflags(run.interrupts[0].rflags)
-    assert flags.RF == 0
+    assert Rflags(run.interrupts[0].rflags).RF == 0
 
 
 @probe(spec="SDM vol. 3B, Instruction-Breakpoint Exception Condition", covers=["exceptions.db-instruction"])
@@ -181,21 +169,16 @@ def a_data_breakpoint_is_a_trap(k: Kernel, number: int, access: str) -> ProbeBod
 
 
 # (LEN, breakpoint offset, access offset, access size, hit): the boundaries of each length.
+BYTE, WORD, DWORD, QWORD = (BreakpointLength[name] for name in ("BYTE", "WORD", "DWORD", "QWORD"))
 LENGTHS = {
-    "byte_hit": (BreakpointLength.BYTE, 1, 1, "byte", True),
-    "byte_below": (BreakpointLength.BYTE, 1, 0, "byte", False),
-    "byte_above": (BreakpointLength.BYTE, 1, 2, "byte", False),
-    "byte_inside_dword": (BreakpointLength.BYTE, 3, 0, "dword", True),
-    "word_last": (BreakpointLength.WORD, 2, 3, "byte", True),
-    "word_above": (BreakpointLength.WORD, 2, 4, "byte", False),
-    "dword_last": (BreakpointLength.DWORD, 4, 7, "byte", True),
-    "dword_below": (BreakpointLength.DWORD, 4, 3, "byte", False),
-    "dword_above": (BreakpointLength.DWORD, 4, 8, "byte", False),
-    "dword_overlap_from_below": (BreakpointLength.DWORD, 4, 1, "dword", True),
-    "qword_last": (BreakpointLength.QWORD, 8, 15, "byte", True),
-    "qword_above": (BreakpointLength.QWORD, 8, 16, "byte", False),
-    "address_bits_below_the_length_are_ignored": (BreakpointLength.DWORD, 6, 4, "byte", True),
-}
+    "byte_hit": (BYTE, 1, 1, "byte", True), "byte_below": (BYTE, 1, 0, "byte", False),
+    "byte_above": (BYTE, 1, 2, "byte", False), "byte_inside_dword": (BYTE, 3, 0, "dword", True),
+    "word_last": (WORD, 2, 3, "byte", True), "word_above": (WORD, 2, 4, "byte", False),
+    "dword_last": (DWORD, 4, 7, "byte", True), "dword_below": (DWORD, 4, 3, "byte", False),
+    "dword_above": (DWORD, 4, 8, "byte", False), "dword_overlap_from_below": (DWORD, 4, 1, "dword", True),
+    "qword_last": (QWORD, 8, 15, "byte", True), "qword_above": (QWORD, 8, 16, "byte", False),
+    "address_bits_below_the_length_are_ignored": (DWORD, 6, 4, "byte", True),
+}  # fmt: skip
 
 
 @probe.each(case=list(LENGTHS))
@@ -272,14 +255,8 @@ def an_io_breakpoint_traps_on_its_port(k: Kernel, case: str) -> ProbeBody:
 )
 def general_detect_guards_the_debug_registers(k: Kernel) -> ProbeBody:
     """With DR7.GD set, MOV to or from a debug register is a #DB fault with BD in DR6; its handler finds GD clear."""
-    first, inside = on_debug(k), k.value("dr7_inside")
-    with k.handler(1, replace=True):
-        k.asm(f"""
-            mov rax, dr7
-            mov qword ptr [{inside.name}], rax
-            mov rax, dr6
-            mov qword ptr [{first.name}], rax
-        """)
+    with k.handler(1):
+        inside, first = k.dr.DR7.read("dr7_inside"), k.dr.DR6.read("first_dr6")
     k.trigger(k.asm, "mov eax, 0x2400\nmov dr7, rax")
     k.asm("culprit: mov rbx, dr0")
     after = k.dr.DR7.read("dr7_after")
@@ -356,11 +333,10 @@ def mov_ss_has_no_single_step_trap(k: Kernel, loader: str) -> ProbeBody:
 )
 def int1_leaves_dr6_alone(k: Kernel) -> ProbeBody:
     """INT1 raises #DB as a trap without setting a condition in DR6."""
-    dr6 = k.value("dr6_after")
     disarm(k)
     with k.faults(), k.trigger():
         k.asm("culprit: .byte 0xF1")
-    k.asm(f"mov rax, dr6\nmov qword ptr [{dr6.name}], rax")
+    dr6 = k.dr.DR6.read("dr6_after")
 
     run = yield
 

@@ -43,8 +43,7 @@ def cr0_decides_whether_there_is_a_unit(k: Kernel, case: str) -> ProbeBody:
 
     run = yield
 
-    in_force = run[seen]
-    assert {name for name in ("MP", "EM", "TS") if getattr(in_force, name)} == set(bits.split())
+    assert {name for name in ("MP", "EM", "TS") if getattr(run[seen], name)} == set(bits.split())
     assert run.vectors == ([vector] if vector else [])
     if vector:
         assert run.interrupts[0].rip == run.address("culprit")
@@ -116,10 +115,9 @@ def each_x87_exception_has_its_flag_and_mask(k: Kernel, error: str) -> ProbeBody
     control, text, flag = ERRORS[error]
     status = k.value("status_word")
     k.asm(f"fninit\nmov word ptr [rsp-8], {control:#x}\nfldcw [rsp-8]")
-    tried = k.value("tried")
     with k.faults(16):
         with k.trigger():
-            k.store(tried, 1)
+            tried = k.value("tried", 1)
             k.asm(text)
         k.asm(f"xor eax, eax\nfnstsw ax\nmov qword ptr [{status.name}], rax\nfwait")
     k.asm("fninit")
@@ -202,13 +200,13 @@ def an_unmasked_sse_exception_is_xm(k: Kernel, error: str, osxmmexcpt: bool) -> 
     """An SSE exception unmasked in MXCSR is #XM, a fault, with its flag in MXCSR; with CR4.OSXMMEXCPT=0 it is #UD."""
     mask, text, flag = SSE[error]
     *before, last = text.splitlines()
-    mxcsr, tried = k.value("mxcsr"), k.value("tried")
+    mxcsr = k.value("mxcsr")
     k.cr.CR4.update(OSXMMEXCPT=int(osxmmexcpt))
     k.asm(f"mov dword ptr [rsp-8], {mask:#x}\nldmxcsr [rsp-8]")
     with k.faults():
         k.asm("\n".join(before))
         with k.trigger():
-            k.store(tried, 1)
+            tried = k.value("tried", 1)
             k.asm(f"culprit: {last}")
     k.asm(f"stmxcsr [rsp-8]\nmov eax, dword ptr [rsp-8]\nmov qword ptr [{mxcsr.name}], rax")
     k.asm("mov dword ptr [rsp-8], 0x1F80\nldmxcsr [rsp-8]")

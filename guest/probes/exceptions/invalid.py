@@ -3,61 +3,23 @@
 from harness import Deviation, Kernel, ProbeBody, probe
 
 INVALID = {
-    "ud2": "0x0F, 0x0B",
-    "ud1": "0x0F, 0xB9, 0xC0",
-    "ud0": "0x0F, 0xFF, 0xC0",
-    "push_es": "0x06",
-    "pop_es": "0x07",
-    "push_cs": "0x0E",
-    "push_ss": "0x16",
-    "pop_ss": "0x17",
-    "push_ds": "0x1E",
-    "pop_ds": "0x1F",
-    "daa": "0x27",
-    "das": "0x2F",
-    "aaa": "0x37",
-    "aas": "0x3F",
-    "pusha": "0x60",
-    "popa": "0x61",
-    "group1_82": "0x82, 0xC0, 0x00",
-    "call_far_direct": "0x9A, 0, 0, 0, 0, 0x08, 0x00",
-    "into": "0xCE",
-    "aam": "0xD4, 0x0A",
-    "aad": "0xD5, 0x0A",
-    "salc": "0xD6",
-    "jmp_far_direct": "0xEA, 0, 0, 0, 0, 0x08, 0x00",
-    "mov_cs": "0x8E, 0xC8",
-    "mov_cr1": "0x0F, 0x20, 0xC8",
-    "mov_cr5": "0x0F, 0x20, 0xE8",
-    "mov_cr9": "0x44, 0x0F, 0x20, 0xC8",
-    "mov_dr8": "0x44, 0x0F, 0x21, 0xC0",
-    "lea_register": "0x8D, 0xC0",
-    "pop_group_1": "0x8F, 0xC8",
-    "c6_group_1": "0xC6, 0xC8, 0x00",
-    "fe_group_2": "0xFE, 0xD0",
-    "ff_group_7": "0xFF, 0xF8",
-    "call_far_register": "0xFF, 0xD8",
-    "vex_with_lock": "0xF0, 0xC5, 0xF8, 0x77",
-}
+    "ud2": "0x0F, 0x0B", "ud1": "0x0F, 0xB9, 0xC0", "ud0": "0x0F, 0xFF, 0xC0", "push_es": "0x06", "pop_es": "0x07",
+    "push_cs": "0x0E", "push_ss": "0x16", "pop_ss": "0x17", "push_ds": "0x1E", "pop_ds": "0x1F", "daa": "0x27",
+    "das": "0x2F", "aaa": "0x37", "aas": "0x3F", "pusha": "0x60", "popa": "0x61", "group1_82": "0x82, 0xC0, 0x00",
+    "call_far_direct": "0x9A, 0, 0, 0, 0, 0x08, 0x00", "into": "0xCE", "aam": "0xD4, 0x0A", "aad": "0xD5, 0x0A",
+    "salc": "0xD6", "jmp_far_direct": "0xEA, 0, 0, 0, 0, 0x08, 0x00", "mov_cs": "0x8E, 0xC8",
+    "mov_cr1": "0x0F, 0x20, 0xC8", "mov_cr5": "0x0F, 0x20, 0xE8", "mov_cr9": "0x44, 0x0F, 0x20, 0xC8",
+    "mov_dr8": "0x44, 0x0F, 0x21, 0xC0", "lea_register": "0x8D, 0xC0", "pop_group_1": "0x8F, 0xC8",
+    "c6_group_1": "0xC6, 0xC8, 0x00", "fe_group_2": "0xFE, 0xD0", "ff_group_7": "0xFF, 0xF8",
+    "call_far_register": "0xFF, 0xD8", "vex_with_lock": "0xF0, 0xC5, 0xF8, 0x77",
+}  # fmt: skip
 
+PASSED = r"\['tried'\] == \['tried', 6\]"
+GROUPS, INTO_AAM = "exceptions-ud-groups", "exceptions-ud-into-aam"
 UNDEFINED = [
-    Deviation(
-        targets="*-tcg*",
-        cases="*_group_1",
-        versions="<9.1",
-        kind="bug",
-        sees=r"\['tried'\] == \['tried', 6\]",
-        ref="exceptions-ud-groups",
-    ),
+    Deviation(targets="*-tcg*", cases="*_group_1", versions="<9.1", kind="bug", sees=PASSED, ref=GROUPS),
     *(
-        Deviation(
-            targets="*-tcg*",
-            cases=case,
-            versions=">=9.1,<11",
-            kind="bug",
-            sees=r"\['tried'\] == \['tried', 6\]",
-            ref="exceptions-ud-into-aam",
-        )
+        Deviation(targets="*-tcg*", cases=case, versions=">=9.1,<11", kind="bug", sees=PASSED, ref=INTO_AAM)
         for case in ("into", "aam", "aad", "salc")
     ),
     Deviation(
@@ -93,23 +55,12 @@ def an_invalid_instruction_is_ud(k: Kernel, instruction: str) -> ProbeBody:
 
 
 LOCKED = {
-    "mov_load": "0x8B, 0x03",
-    "mov_store": "0x89, 0x03",
-    "add_register_destination": "0x01, 0xC0",
-    "add_from_memory": "0x03, 0x03",
-    "cmp_memory": "0x39, 0x03",
-    "test_memory": "0x85, 0x03",
-    "nop": "0x90",
-    "bt_memory": "0x0F, 0xA3, 0x03",
-    "bt_immediate": "0x0F, 0xBA, 0x23, 0x00",
-    "shl_memory": "0xD1, 0x23",
-    "push_memory": "0xFF, 0x33",
-    "inc_register": "0xFF, 0xC0",
-    "cmpxchg_register": "0x0F, 0xB1, 0xC8",
-    "xchg_register": "0x87, 0xC8",
-    "mul_memory": "0xF7, 0x23",
-    "lods": "0xAD",
-}
+    "mov_load": "0x8B, 0x03", "mov_store": "0x89, 0x03", "add_register_destination": "0x01, 0xC0",
+    "add_from_memory": "0x03, 0x03", "cmp_memory": "0x39, 0x03", "test_memory": "0x85, 0x03", "nop": "0x90",
+    "bt_memory": "0x0F, 0xA3, 0x03", "bt_immediate": "0x0F, 0xBA, 0x23, 0x00", "shl_memory": "0xD1, 0x23",
+    "push_memory": "0xFF, 0x33", "inc_register": "0xFF, 0xC0", "cmpxchg_register": "0x0F, 0xB1, 0xC8",
+    "xchg_register": "0x87, 0xC8", "mul_memory": "0xF7, 0x23", "lods": "0xAD",
+}  # fmt: skip
 
 
 UNCHECKED_LOCK = (
@@ -124,12 +75,7 @@ UNCHECKED_LOCK = (
     covers=["exceptions.ud-lock"],
     deviation=[
         Deviation(
-            targets="*-tcg*",
-            cases=case,
-            versions="<9.1",
-            kind="unimplemented",
-            sees=r"\['tried'\] == \['tried', 6\]",
-            ref="exceptions-ud-lock",
+            targets="*-tcg*", cases=case, versions="<9.1", kind="unimplemented", sees=PASSED, ref="exceptions-ud-lock"
         )
         for case in UNCHECKED_LOCK
     ],

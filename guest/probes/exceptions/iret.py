@@ -1,4 +1,4 @@
-"""IRETQ: what it refuses, and whom it blames."""
+"""IRETQ: what it refuses, and with which error code."""
 
 from harness import (
     SEL_CODE,
@@ -78,7 +78,7 @@ def iretq(cs: int, ss: int, *, rflags: int = 2, rip: str = "lea rax, [rip+target
 )
 def iretq_checks_both_selectors(k: Kernel, case: str) -> ProbeBody:
     """IRETQ with a bad CS or SS faults at itself: #GP, #NP or #SS with the selector, on the old stack."""
-    cs, ss, descriptor, vector, blamed = FRAMES[case]
+    cs, ss, descriptor, vector, named = FRAMES[case]
     if descriptor:
         k.tables.descriptor(SEL_SPARE, descriptor)
     with k.faults(), k.trigger():
@@ -89,7 +89,7 @@ def iretq_checks_both_selectors(k: Kernel, case: str) -> ProbeBody:
     run = yield
 
     assert run.sequence == ["tried", vector]
-    assert run.interrupts[0].error_code == blamed
+    assert run.interrupts[0].error_code == named
     assert run.interrupts[0].where.split()[0] == "culprit"
     assert run.interrupts[0].cs == SEL_CODE
 
@@ -106,8 +106,7 @@ def iretq_with_nt_set_is_gp(k: Kernel) -> ProbeBody:
 
     assert run.fields("vector", "error_code") == [(13, 0)]
     assert run.interrupts[0].where.split()[0] == "culprit"
-    flags = Rflags(run.interrupts[0].rflags)
-    assert flags.NT == 1
+    assert Rflags(run.interrupts[0].rflags).NT == 1
 
 
 @probe.each(rip=[0x8000_0000_0000, 0xFFFF_7FFF_FFFF_FFFF])

@@ -4,6 +4,7 @@ from harness import DeliveryMode, Kernel, ProbeBody, probe
 
 DEPTH = 32
 NMI, VECTOR = 2, 0x50
+IA32_MCG_STATUS, IA32_MCG_CTL, IA32_S_CET, IA32_PL0_SSP = 0x17A, 0x17B, 0x6A2, 0x6A4
 
 
 @probe(
@@ -12,8 +13,7 @@ NMI, VECTOR = 2, 0x50
 )
 def nested_exceptions_return_in_lifo_order(k: Kernel) -> ProbeBody:
     """32 #UD nested in each other's handlers return last in, first out, each to the instruction behind its own."""
-    level, trail = k.value("level"), k.buffer("trail", 8 * 2 * DEPTH)
-    k.store(level, 0)
+    level, trail = k.value("level", 0), k.buffer("trail", 8 * 2 * DEPTH)
     with k.handler(6):
         # RDI points to the frame; the depth on entry is noted on the way in and again on the way out.
         k.asm(f"""
@@ -141,21 +141,14 @@ def privilege_is_checked_before_the_operand_is_accessed(k: Kernel) -> ProbeBody:
     spec="SDM vol. 3A, Interrupt 18—Machine-Check Exception (#MC); Machine-Check Architecture", covers=["exceptions.mc"]
 )
 def a_machine_check_arrives_on_vector_18(k: Kernel) -> ProbeBody:
-    """With CR4.MCE set an uncorrected error raises #MC on vector 18, without an error code, and MCIP says so."""
+    """With CR4.MCE set an uncorrected error raises #MC on vector 18, without an error code, and MCIP is set."""
     if k.accelerator != "tcg":
         k.unsupported("the monitor's `mce` command reaches the guest under TCG only")
-    status = k.value("mcg_status")
     k.cr.CR4.update(MCE=1)
-    k.asm("mov ecx, 0x17B\nmov eax, -1\nmov edx, -1\nwrmsr")  # IA32_MCG_CTL: all on
+    k.wrmsr(IA32_MCG_CTL, (1 << 64) - 1)
     with k.handler(18):
-        k.asm(f"""
-            mov ecx, 0x17A
-            rdmsr
-            mov qword ptr [{status.name}], rax
-            xor eax, eax
-            xor edx, edx
-            wrmsr
-        """)
+        status = k.rdmsr(IA32_MCG_STATUS, "mcg_status")
+        k.wrmsr(IA32_MCG_STATUS, 0)
     k.checkpoint("armed")
     k.delay(us=100)
 
@@ -176,7 +169,7 @@ def a_machine_check_without_mce_is_shutdown(k: Kernel) -> ProbeBody:
     if k.accelerator != "tcg":
         k.unsupported("the monitor's `mce` command reaches the guest under TCG only")
     k.expect(18)
-    k.asm("mov ecx, 0x17B\nmov eax, -1\nmov edx, -1\nwrmsr")
+    k.wrmsr(IA32_MCG_CTL, (1 << 64) - 1)
     k.checkpoint("armed")
     k.delay(us=100)
 
@@ -196,41 +189,16 @@ def a_machine_check_without_mce_is_shutdown(k: Kernel) -> ProbeBody:
 )
 def a_corrupted_return_address_is_cp(k: Kernel) -> ProbeBody:
     """With supervisor shadow stacks on, a RET whose address differs from the shadow stack's raises #CP(NEAR-RET)."""
-    supported = k.value("cet_ss")
-    k.asm(f"""
-        mov r12, rbx
-        mov eax, 7
-        xor ecx, ecx
-        cpuid
-        shr ecx, 7
-        and ecx, 1
-        mov qword ptr [{supported.name}], rcx
-        mov rbx, r12
-        test ecx, ecx
-        jz without
-    """)
+    k.require_cpuid(7, "ecx", 7, "CET_SS")
     k.pages.entry(PAGE, RW=0, D=1, US=0)
     with k.faults(21):
-        k.asm(f"""
-            mov ecx, 0x6A4
-            mov eax, {k.pages.address(PAGE) + 0xFF8:#x}
-            xor edx, edx
-            wrmsr
-            mov ecx, 0x6A2
-            mov eax, 1
-            wrmsr
-            mov rax, cr4
-            bts rax, 23
-            mov cr4, rax
-            call callee
-        callee:
-        """)
+        k.wrmsr(IA32_PL0_SSP, k.pages.address(PAGE) + 0xFF8)
+        k.wrmsr(IA32_S_CET, 1)
+        k.asm("mov rax, cr4\nbts rax, 23\nmov cr4, rax\ncall callee\ncallee:")
         k.trigger(k.asm, "add qword ptr [rsp], 1")
         k.asm("culprit: ret")
-    k.asm("mov rax, cr4\nbtr rax, 23\nmov cr4, rax\nwithout:")
+    k.asm("mov rax, cr4\nbtr rax, 23\nmov cr4, rax")
 
     run = yield
 
-    if run[supported] == 0:
-        run.unsupported("the CPU model has no shadow stacks (CPUID.7.0:ECX.CET_SS)")
     assert run.fields("vector", "error_code") == [(21, 1)]

@@ -37,7 +37,7 @@ ACCESS = {"read": "mov al, byte ptr [rbx]", "write": "mov byte ptr [rbx], al", "
     ),
 )
 def each_cause_has_its_error_code(k: Kernel, case: str) -> ProbeBody:
-    """The error code of #PF says present, write, user, reserved bit and fetch; CR2 holds the address to the byte."""
+    """#PF has an error code of present, write, user, reserved bit and fetch; CR2 holds the address to the byte."""
     fields, ring, access, bits = CASES[case]
     at = AT + (USER_ALIAS if ring else 0)
     k.trigger(k.pages.entry, PAGE, fields)
@@ -90,10 +90,8 @@ def smep_and_smap_guard_ring_0_from_user_pages(k: Kernel, access: str) -> ProbeB
 
     run = yield
 
-    assert run.vectors == [14]
     bits = {"read": {}, "write": {"WR": 1}, "fetch": {"ID": 1}}[access]
-    assert run.interrupts[0].error_code == PageFaultErrorCode.of(P=1, **bits)
-    assert run.interrupts[0].cr2 == at
+    assert run.fields("vector", "error_code", "cr2") == [(14, PageFaultErrorCode.of(P=1, **bits), at)]
 
 
 @probe(spec="SDM vol. 3A, Access Rights (SMAP and EFLAGS.AC)", covers=["exceptions.smep-smap"])
@@ -115,60 +113,34 @@ def ac_opens_smap(k: Kernel) -> ProbeBody:
     assert run.memory(AT, 1) == b"\x6b"
 
 
+def write_pkru(k: Kernel, rights: int) -> None:
+    """WRPKRU."""
+    k.asm(f"mov eax, {rights}\nxor ecx, ecx\nxor edx, edx\n.byte 0x0F, 0x01, 0xEF  # wrpkru")
+
+
 @probe.each(right=["access_disable", "write_disable"], access=["read", "write"])
 @probe(spec="SDM vol. 3A, Protection Keys", covers=["exceptions.pf-pk"])
 def a_protection_key_denies_with_pk(k: Kernel, right: str, access: str) -> ProbeBody:
     """With CR4.PKE, PKRU's AD and WD of the page's key deny data accesses: #PF with PK, P and U/S set."""
-    at = AT + USER_ALIAS
-    pku = k.value("pku")
-    k.asm(f"""
-        mov eax, 7
-        xor ecx, ecx
-        mov r12, rbx
-        cpuid
-        shr ecx, 3
-        and ecx, 1
-        mov qword ptr [{pku.name}], rcx
-        mov rbx, r12
-        test ecx, ecx
-        jz without
-    """)
+    at, rights = AT + USER_ALIAS, (1 if right == "access_disable" else 2) << 6
+    passes = (right, access) == ("write_disable", "read")
+    k.require_cpuid(7, "ecx", 3, "PKU")
     k.pages.entry(PAGE, PK=3)
     k.cr.CR4.update(PKE=1)
-    with k.trigger():
-        k.asm(f"""
-            mov eax, {(1 if right == "access_disable" else 2) << 6}
-            xor ecx, ecx
-            xor edx, edx
-            .byte 0x0F, 0x01, 0xEF  # wrpkru
-        """)
+    k.trigger(write_pkru, k, rights)
     k.asm(f"movabs rbx, {at:#x}")
-    with k.faults(14, optional=(right, access) == ("write_disable", "read")), k.ring3():
+    with k.faults(14, optional=passes), k.ring3():
         k.asm(f"culprit: {ACCESS[access]}")
-    pkru = k.value("pkru")
-    k.asm(f"""
-        xor ecx, ecx
-        .byte 0x0F, 0x01, 0xEE  # rdpkru
-        mov qword ptr [{pkru.name}], rax
-        xor eax, eax
-        xor edx, edx
-        .byte 0x0F, 0x01, 0xEF  # wrpkru
-    """)
+    k.asm("xor ecx, ecx\n.byte 0x0F, 0x01, 0xEE  # rdpkru")
+    pkru = k.value("pkru", "rax")
+    write_pkru(k, 0)
     k.cr.CR4.update(PKE=0)
-    k.asm("without:")
 
     run = yield
 
-    if run[pku] == 0:
-        run.unsupported("the CPU model has no protection keys (CPUID.7.0:ECX.PKU)")
-    assert run[pkru] == (1 if right == "access_disable" else 2) << 6
-    if right == "write_disable" and access == "read":
-        assert run.vectors == []
-    else:
-        assert run.vectors == [14]
-        bits = {"WR": 1} if access == "write" else {}
-        assert run.interrupts[0].error_code == PageFaultErrorCode.of(P=1, US=1, PK=1, **bits)
-        assert run.interrupts[0].cr2 == at
+    assert run[pkru] == rights
+    fault = (14, PageFaultErrorCode.of(P=1, US=1, PK=1, WR=int(access == "write")), at)
+    assert run.fields("vector", "error_code", "cr2") == ([] if passes else [fault])
 
 
 @probe.each(size=[2, 4, 8], first=[1, 7])
@@ -212,9 +184,8 @@ def the_access_is_retried_when_the_page_is_mapped(k: Kernel) -> ProbeBody:
     k.asm(f"mov byte ptr [{AT:#x}], 0x42")
     k.handler(14).do(k.pages.entry, PAGE, flush=False)
     k.trigger(k.pages.entry, PAGE, P=0)
-    got = k.value("got")
     k.asm(f"movzx ebx, byte ptr [{AT:#x}]")
-    k.store(got, "rbx")
+    got = k.value("got", "rbx")
 
     run = yield
 
@@ -225,16 +196,15 @@ def the_access_is_retried_when_the_page_is_mapped(k: Kernel) -> ProbeBody:
 @probe(spec="SDM vol. 3A, Invalidation of TLBs and Paging-Structure Caches", covers=["exceptions.invlpg"])
 def invlpg_makes_a_new_mapping_visible(k: Kernel) -> ProbeBody:
     """After INVLPG the next access uses the changed entry: another physical page, then none."""
-    first, second = k.value("first"), k.value("second")
     k.pages.entry(PAGE)
     k.pages.entry(PAGE + 1)
     k.asm(f"mov byte ptr [{AT:#x}], 1\nmov byte ptr [{AT + 0x1000:#x}], 2\nmovzx ebx, byte ptr [{AT:#x}]")
-    k.store(first, "rbx")
+    first = k.value("first", "rbx")
     with k.trigger():
         k.pages.entry(PAGE, ADDRESS=k.pages.address(PAGE + 1) >> 12, flush=False)
         k.pages.flush(PAGE)
     k.asm(f"movzx ebx, byte ptr [{AT:#x}]")
-    k.store(second, "rbx")
+    second = k.value("second", "rbx")
     k.pages.entry(PAGE, P=0)
     k.faults(14).do(k.asm, f"mov al, byte ptr [{AT:#x}]")
 
@@ -249,13 +219,12 @@ def invlpg_makes_a_new_mapping_visible(k: Kernel) -> ProbeBody:
 def the_processor_sets_accessed_and_dirty(k: Kernel, flag: str) -> ProbeBody:
     """A read sets the entry's accessed flag and not its dirty flag; a write sets both."""
     entry = k.pages.entry_address(PAGE)
-    before, after = k.value("entry_before"), k.value("entry_after")
     k.pages.entry(PAGE)
     if flag == "D":
         k.asm(f"mov al, byte ptr [{AT:#x}]")
-    k.asm(f"mov rax, qword ptr [{entry:#x}]\nmov qword ptr [{before.name}], rax")
+    before = k.peek(entry, "entry_before")
     k.trigger(k.asm, f"mov byte ptr [{AT:#x}], al" if flag == "D" else f"mov al, byte ptr [{AT:#x}]")
-    k.asm(f"mov rax, qword ptr [{entry:#x}]\nmov qword ptr [{after.name}], rax")
+    after = k.peek(entry, "entry_after")
 
     run = yield
 
@@ -269,7 +238,7 @@ def the_processor_sets_accessed_and_dirty(k: Kernel, flag: str) -> ProbeBody:
     deviation=Deviation(targets="*-tcg*", versions="<9.1", kind="unimplemented", sees="RF clear", ref="exceptions-rf"),
 )
 def rep_movs_stops_and_resumes_at_the_faulting_byte(k: Kernel) -> ProbeBody:
-    """REP MOVSB that faults has moved what lies before the fault, RCX, RSI and RDI say so, and it resumes."""
+    """REP MOVSB that faults has moved what lies before the fault, as RCX, RSI and RDI show, and it resumes."""
     source = k.buffer("source", 256, fill=bytes(range(256)))
     boundary = PAGE_WINDOW + 0x1000 * (PAGE + 1)
     left = k.value("rcx_at_fault")
@@ -284,9 +253,7 @@ def rep_movs_stops_and_resumes_at_the_faulting_byte(k: Kernel) -> ProbeBody:
 
     assert run.vectors == [14]
     (fault,) = run.interrupts
-    assert fault.rip == run.address("culprit")
-    assert fault.cr2 == boundary
+    assert (fault.rip, fault.cr2) == (run.address("culprit"), boundary)
     assert run[left] == 156
     assert run.memory(boundary - 100, 256) == bytes(range(256))
-    flags = Rflags(fault.rflags)
-    assert flags.RF == 1, "RF clear in the frame of a fault inside REP"
+    assert Rflags(fault.rflags).RF == 1, "RF clear in the frame of a fault inside REP"

@@ -1,4 +1,4 @@
-"""#GP and its kin: reserved bits, privileged instructions, selectors, alignment of SSE."""
+"""#GP and related exceptions: reserved bits, privileged instructions, selectors, alignment of SSE."""
 
 from harness import SEL_CODE, SEL_SPARE, SEL_USER_DATA, Deviation, Kernel, ProbeBody, probe
 
@@ -54,8 +54,7 @@ AMD = int.from_bytes(b"cAMD", "little")  # ECX of CPUID leaf 0
 )
 def a_reserved_bit_or_a_bad_value_is_gp(k: Kernel, case: str) -> ProbeBody:
     """Reserved bits of control, debug and model-specific registers, and misaligned SSE operands, raise #GP(0)."""
-    vendor = k.value("vendor")
-    k.asm("push rbx\nxor eax, eax\ncpuid\nmov qword ptr [vendor], rcx\npop rbx")
+    (vendor,) = k.cpuid(0, ecx="vendor")
     with k.faults(optional=case in INTEL_ONLY), k.trigger():
         k.mark("tried")
         k.asm(RESERVED[case])
@@ -145,14 +144,13 @@ PRIVILEGED = {
 def a_privileged_instruction_in_ring_3_is_gp(k: Kernel, instruction: str) -> ProbeBody:
     """System instructions, and I/O and IF changes with IOPL 0, raise #GP(0) at CPL 3."""
     k.asm("mov rax, cr4\nbts rax, 18\nmov cr4, rax\nmov ecx, 0xC0000080\nrdmsr\nor eax, 1\nwrmsr")
-    passed = k.value("passed")
     k.asm("xor r13d, r13d")
     with k.faults(), k.ring3():
         k.asm("mov ecx, 0x10\nxor edx, edx\nmov eax, 1\nmov rsi, rsp\nmov rdi, rsp")
         with k.trigger():
             k.asm(f"culprit: {PRIVILEGED[instruction]}")
             k.asm("mov r13d, 1")
-    k.store(passed, "r13")
+    passed = k.value("passed", "r13")
     k.asm("mov rax, cr4\nbtr rax, 18\nmov cr4, rax")
 
     run = yield
@@ -192,7 +190,7 @@ LOADS = {
 )
 def loading_a_bad_selector_blames_it(k: Kernel, case: str) -> ProbeBody:
     """A data segment load checks type, privilege, limit and presence: #GP, #NP or, for SS, #SS with the selector."""
-    register, selector, descriptor, vector, blamed = LOADS[case]
+    register, selector, descriptor, vector, named = LOADS[case]
     if descriptor:
         k.tables.descriptor(SEL_SPARE, descriptor)
     with k.faults(), k.trigger():
@@ -203,7 +201,7 @@ def loading_a_bad_selector_blames_it(k: Kernel, case: str) -> ProbeBody:
     run = yield
 
     assert run.sequence == ["tried", vector]
-    assert run.fields("error_code", "rip") == [(blamed, run.address("culprit"))]
+    assert run.fields("error_code", "rip") == [(named, run.address("culprit"))]
 
 
 @probe(

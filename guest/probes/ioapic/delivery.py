@@ -11,7 +11,7 @@ SMM_ENTRY, SMM_FLAG = 0x3_8000, 0x3_9000  # SMBASE after reset is 30000h; the ha
 @probe.each(interrupts=[False, True])
 @probe(spec=MODES, needs=["pc-testdev"], covers=["ioapic.mode-nmi"])
 def nmi_mode_ignores_vector_and_if(k: Kernel, interrupts: bool) -> ProbeBody:
-    """Delivery mode NMI: vector 2, whatever the vector field and IF say; the local APIC has nothing in service."""
+    """Delivery mode NMI: vector 2, whatever the vector field and IF are; the local APIC has nothing in service."""
     k.expect(NMI)
     k.ioapic.redirect(pin=LINE, vector=0x99, DELIVERY_MODE=DeliveryMode.NMI)
     if interrupts:
@@ -23,27 +23,20 @@ def nmi_mode_ignores_vector_and_if(k: Kernel, interrupts: bool) -> ProbeBody:
 
     assert run.vectors == [NMI]
     assert bool(run.interrupts[0].rflags & 1 << 9) is interrupts
-    assert run.lapic.isr == set()
-    assert run.lapic.irr == set()
+    assert run.lapic.irr == run.lapic.isr == set()
 
 
 @probe(spec=MODES, needs=["pc-testdev"], covers=["ioapic.mode-smi"])
 def smi_mode_enters_smm(k: Kernel) -> ProbeBody:
     """Delivery mode SMI: the processor runs the handler at SMBASE + 8000h, RSM brings it back; no vector is used."""
-    flag = k.value("flag")
-    k.asm(
-        f"""
-        mov dword ptr [{SMM_FLAG:#x}], 0
-        # 16-bit code: inc dword ptr [SMM_FLAG] with 32-bit operand and address; rsm
-        movabs rax, 0x{SMM_FLAG:08x}05ff6667
-        mov qword ptr [{SMM_ENTRY:#x}], rax
-        mov dword ptr [{SMM_ENTRY + 8:#x}], 0x0000aa0f
-        """
-    )
+    k.poke(SMM_FLAG, 0, width=32)
+    # 16-bit code: inc dword ptr [SMM_FLAG] with 32-bit operand and address; rsm
+    k.poke(SMM_ENTRY, SMM_FLAG << 32 | 0x05FF_6667)
+    k.poke(SMM_ENTRY + 8, 0x0000_AA0F, width=32)
     k.ioapic.redirect(pin=LINE, vector=0, DELIVERY_MODE=DeliveryMode.SMI)
     k.trigger(k.lines.pulse, LINE)
     k.stay_quiet()
-    k.asm(f"mov eax, dword ptr [{SMM_FLAG:#x}]\nmov qword ptr [flag], rax")
+    flag = k.peek(SMM_FLAG, "flag", width=32)
 
     run = yield
 
@@ -54,26 +47,18 @@ def smi_mode_enters_smm(k: Kernel) -> ProbeBody:
 @probe(spec=MODES, cpus=2, needs=["pc-testdev"], covers=["ioapic.mode-init"])
 def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
     """Delivery mode INIT: the processor stops what it does and waits for a SIPI; the others go on."""
-    count, before, after, stop = k.value("count"), k.value("before"), k.value("after"), k.value("stop")
-    k.store(count, 0)
+    before, after = k.values("before", "after")
+    count = k.value("count", 0)
     k.smp.start()
     with k.smp.on(1):
-        k.asm(
-            """
-            .Lcount:
-                lock inc qword ptr [count]
-                pause
-                cmp qword ptr [stop], 1
-                jne .Lcount
-            """
-        )
+        k.asm(".Lcount: lock inc qword ptr [count]\npause\ncmp qword ptr [stop], 1\njne .Lcount")
     k.asm(".Lruns:\npause\nmov rax, qword ptr [count]\ncmp rax, 1000\njb .Lruns\nmov qword ptr [before], rax")
     k.ioapic.redirect(pin=LINE, vector=0, DELIVERY_MODE=DeliveryMode.INIT, DESTINATION=1, TRIGGER_MODE=0)
     k.trigger(k.lines.pulse, LINE)
     k.delay(us=200)
     k.asm("mov rax, qword ptr [count]\nmov qword ptr [after], rax")
     k.delay(us=1000)
-    k.store(stop, 1)  # a processor that was not reset does not write its count while it is compared
+    k.value("stop", 1)  # a processor that was not reset does not write its count while it is compared
     k.delay(us=100)
 
     run = yield
@@ -104,8 +89,7 @@ def extint_mode_takes_the_8259s_vector(k: Kernel) -> ProbeBody:
     k.trigger(k.lines.up, LINE)
     k.wait_for(base + LINE, quiet_ms=1)
     k.lines.down(LINE)
-    served = k.value("served")
-    k.asm("mov al, 0x0B\nout 0x20, al\nin al, 0x20\nmovzx eax, al\nmov qword ptr [served], rax")
+    served = k.pic.isr(k.pic.MASTER, "served")
     k.pic.eoi(LINE)
 
     run = yield

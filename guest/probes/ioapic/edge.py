@@ -52,10 +52,7 @@ def each_high_pin_has_its_own_entry(k: Kernel, pin: int) -> ProbeBody:
     k.pit.silence()
     for other in range(24):
         k.ioapic.redirect(pin=other, vector=0x40 + other)
-    k.hpet.CONFIG.write(ENABLE=0)
-    k.hpet.MAIN_COUNTER.write(0)
-    k.hpet.TIMER[0].CONFIG.write(ROUTE=pin, INT_ENABLE=1)
-    k.hpet.TIMER[0].COMPARATOR.write(1000)
+    k.hpet.arm(1000, ROUTE=pin)
     k.sti()
     k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     k.wait_for(0x40 + pin, quiet_ms=1)

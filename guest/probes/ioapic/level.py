@@ -253,7 +253,7 @@ def eoi_broadcast_suppression(k: Kernel) -> ProbeBody:
     run = yield
 
     if not run[version].EOI_BROADCAST_SUPPRESSION:
-        run.unsupported("the local APIC's version register says that it cannot suppress EOI broadcasts (bit 24 is 0)")
+        run.unsupported("the local APIC cannot suppress EOI broadcasts (bit 24 of its version register is 0)")
     assert [run[suppressed].REMOTE_IRR, run[directed].REMOTE_IRR] == [1, 0]
 
 

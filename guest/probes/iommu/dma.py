@@ -15,8 +15,19 @@ def _data(seed: int, length: int = 256) -> bytes:
     return Random(seed).randbytes(length)
 
 
+def _to(edu: EduDevice, address: int, count: int) -> None:
+    """Memory to the device, to the end of the transfer, whose interrupt is taken away."""
+    edu.to_device(address, count)
+    _finish(edu)
+
+
+def _from(edu: EduDevice, address: int, count: int) -> None:
+    """The same from the device to memory."""
+    edu.from_device(address, count)
+    _finish(edu)
+
+
 def _finish(edu: EduDevice) -> None:
-    """Wait for the engine and take its cause away: interrupts are not what these probes are about."""
     edu.wait_done()
     edu.INTERRUPT_ACKNOWLEDGE.write(EDU_DMA_INTERRUPT)
 
@@ -31,10 +42,8 @@ def a_transfer_goes_where_the_tables_say(k: Kernel) -> ProbeBody:
     domain.map(IOVA + PAGE, target.address & -PAGE)
     unit.attach(edu.function.requester, domain)
     unit.translate()
-    edu.to_device(IOVA + source.offset % PAGE, 256)
-    _finish(edu)
-    k.trigger(edu.from_device, IOVA + PAGE + target.offset % PAGE, 256)
-    _finish(edu)
+    _to(edu, IOVA + source.offset % PAGE, 256)
+    k.trigger(_from, edu, IOVA + PAGE + target.offset % PAGE, 256)
     faults = unit.FSTS.read("faults")
 
     run = yield
@@ -56,16 +65,12 @@ def neighbouring_pages_may_lie_anywhere(k: Kernel, count: int) -> ProbeBody:
     domain.map(IOVA + PAGE, high.address & -PAGE)
     unit.attach(edu.function.requester, domain)
     unit.translate()
-    edu.to_device(source.address, count)
-    _finish(edu)
-    k.trigger(edu.from_device, IOVA + PAGE - count // 2, count)
-    _finish(edu)
+    _to(edu, source.address, count)
+    k.trigger(_from, edu, IOVA + PAGE - count // 2, count)
 
     run = yield
 
-    memories = [run.memory(window.buffer) for window in (low, high)]
-    assert low.inside(memories[0]) + high.inside(memories[1]) == data
-    assert (low.strays(memories[0]), high.strays(memories[1])) == ([], [])
+    assert low.read(run) + high.read(run) == data
 
 
 @probe.each(kind=["unmapped", "read_only", "no_context"])
@@ -84,18 +89,16 @@ def a_blocked_transfer_is_recorded(k: Kernel, kind: str) -> ProbeBody:
         domain.map(target.address & -PAGE, target.address & -PAGE, write=False)
     unit.attach(edu.function.requester, domain)
     unit.translate()
-    edu.to_device(source.address, 256)
-    _finish(edu)
+    _to(edu, source.address, 256)
     if kind == "no_context":
-        k.asm(f"mov qword ptr [{unit.context.address + 16 * edu.function.requester:#x}], 0")
+        k.poke(unit.context.address + 16 * edu.function.requester, 0)
         unit.invalidate_contexts()
         unit.invalidate_translations()
     unit.FEDATA.write(VECTOR=FAULT)
     unit.FEADDR.write(0xFEE0_0000)
     unit.FECTL.write(IM=0)
     k.sti()
-    k.trigger(edu.from_device, target.address, 256)
-    _finish(edu)
+    k.trigger(_from, edu, target.address, 256)
     k.wait_for(FAULT)
     status = unit.FSTS.read("status")
     low, high = unit.fault.LOW.read("low"), unit.fault.HIGH.read("high")
@@ -116,12 +119,11 @@ def a_blocked_transfer_is_recorded(k: Kernel, kind: str) -> ProbeBody:
 
 @probe(spec=f"{VTD}, Remapping Faults", needs=NEEDS, covers=["iommu.fault-record"])
 def a_blocked_read_says_so(k: Kernel) -> ProbeBody:
-    """A read of an unmapped page faults with the reason for reads, and the type bit says read."""
+    """A read of an unmapped page faults with the reason for reads, and the type bit is that of a read."""
     edu, unit, domain = EduDevice(k), RemappingUnit(k), Domain(k, 1)
     unit.attach(edu.function.requester, domain)
     unit.translate()
-    k.trigger(edu.to_device, IOVA, 16)
-    _finish(edu)
+    k.trigger(_to, edu, IOVA, 16)
     low, high = unit.fault.LOW.read("low"), unit.fault.HIGH.read("high")
 
     run = yield
@@ -143,20 +145,11 @@ def after_invalidation_the_new_translation_holds(k: Kernel, scope: str) -> Probe
     domain.map(IOVA, first.address & -PAGE)
     unit.attach(edu.function.requester, domain)
     unit.translate()
-    edu.to_device(source.address, 256)
-    _finish(edu)
-    edu.from_device(IOVA, 128)
-    _finish(edu)
+    _to(edu, source.address, 256)
+    _from(edu, IOVA, 128)
     domain.map(IOVA, second.address & -PAGE)
-    match scope:
-        case "global":
-            unit.invalidate_translations()
-        case "domain":
-            unit.invalidate_translations(5)
-        case _:
-            unit.invalidate_translations(5, IOVA)
-    k.trigger(edu.from_device, IOVA, 256)
-    _finish(edu)
+    unit.invalidate_translations(*{"global": (), "domain": (5,), "page": (5, IOVA)}[scope])
+    k.trigger(_from, edu, IOVA, 256)
 
     run = yield
 
@@ -175,13 +168,10 @@ def before_invalidation_the_old_or_the_new_translation_holds(k: Kernel) -> Probe
     domain.map(IOVA, first.address & -PAGE)
     unit.attach(edu.function.requester, domain)
     unit.translate()
-    edu.to_device(source.address, 256)
-    _finish(edu)
-    edu.from_device(IOVA, 16)
-    _finish(edu)
+    _to(edu, source.address, 256)
+    _from(edu, IOVA, 16)
     domain.map(IOVA, second.address & -PAGE)
-    k.trigger(edu.from_device, IOVA, 256)
-    _finish(edu)
+    k.trigger(_from, edu, IOVA, 256)
     faults = unit.FSTS.read("faults")
 
     run = yield
@@ -210,13 +200,11 @@ def each_device_has_its_own_domain(k: Kernel) -> ProbeBody:
     unit.attach(edu.function.requester, one)
     unit.invalidate_contexts()
     unit.invalidate_translations()
-    edu.to_device(source.address, 256)
-    _finish(edu)
+    _to(edu, source.address, 256)
     unit.attach(edu.function.requester, two)
     unit.invalidate_contexts()
     unit.invalidate_translations()
-    k.trigger(edu.from_device, IOVA, 256)
-    _finish(edu)
+    k.trigger(_from, edu, IOVA, 256)
 
     run = yield
 

@@ -1,13 +1,12 @@
 """VT-d fault events and pass-through, with an NVMe controller behind the unit."""
 
 from harness import PAGE, Kernel, ProbeBody, Window, probe, wait_register
-from harness.devices import Domain, FaultReason, NvmeController, NvmeQueue, NvmOpcode, RemappingUnit
+from harness.devices import Domain, FaultReason, NvmeController, NvmeQueue, RemappingUnit
 
 NEEDS = ["intel-iommu", "nvme"]
 BLOCK = 512
 IOVA = 0x0800_0000  # above RAM: nothing but a table entry makes memory of it
 EVENT = 0x7E
-MS = 4000.0
 VTD = "Intel VT-d specification"
 
 
@@ -28,9 +27,9 @@ def _begin(k: Kernel) -> tuple[NvmeQueue, RemappingUnit, Domain]:
 
 def _read(queue: NvmeQueue, number: int, address: int) -> None:
     """Read block `number` to an address of the device's, and wait for the completion."""
-    queue.transfer(NvmOpcode.READ, cid=number, block=number, blocks=1, prps=(address, 0))
+    queue.read(address, number, cid=number)
     queue.ring()
-    queue.wait(queue.submitted, ms=MS)
+    queue.wait(queue.submitted)
     queue.consume(queue.submitted)
 
 

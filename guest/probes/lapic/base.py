@@ -2,8 +2,6 @@
 
 from harness import Deviation, Kernel, ProbeBody, probe
 
-ALL_WITH_FIXED = ["LVT_TIMER", "LVT_THERMAL", "LVT_PERFORMANCE", "LVT_LINT0", "LVT_LINT1", "LVT_ERROR"]
-
 
 @probe(
     spec="SDM vol. 3A, Local APIC Status and Location; Local APIC ID; Local APIC Version Register",
@@ -13,23 +11,13 @@ def identity_agrees_with_cpuid(k: Kernel) -> ProbeBody:
     """The bootstrap processor has BSP set and the APIC at FEE00000h; its APIC ID is that of CPUID leaf 01h."""
     base = k.msr.APIC_BASE.read("base")
     identity, version = k.lapic.ID.read("identity"), k.lapic.VERSION.read("version")
-    initial, features = k.value("initial"), k.value("features")
-    with k.trigger():
-        k.asm("""
-            mov r8, rbx
-            mov eax, 1
-            cpuid
-            shr ebx, 24
-            mov qword ptr [initial], rbx
-            mov qword ptr [features], rdx
-            mov rbx, r8
-        """)
+    initial, features = k.trigger(k.cpuid, 1, ebx="initial", edx="features")
 
     run = yield
 
     assert (run[base].BSP, run[base].EN, run[base].EXTD) == (1, 1, 0)
     assert run[base].address == 0xFEE0_0000
-    assert run[initial] == run[identity].APIC_ID
+    assert run[initial] >> 24 == run[identity].APIC_ID
     assert run[features] >> 9 & 1  # CPUID.01H:EDX.APIC
     assert 0x10 <= run[version].VERSION <= 0x15
     assert 3 <= run[version].MAX_LVT_ENTRY <= 6
@@ -38,36 +26,26 @@ def identity_agrees_with_cpuid(k: Kernel) -> ProbeBody:
 @probe(spec="SDM vol. 3A, Local APIC Status and Location (BSP flag); Local APIC ID", covers=["lapic.identity"], cpus=4)
 def each_processor_has_its_own_identity(k: Kernel) -> ProbeBody:
     """Only the bootstrap processor has the BSP flag; every processor reads its own APIC ID at the same address."""
-    bases = [k.value(f"base_{cpu}") for cpu in range(4)]
-    identities = [k.value(f"identity_{cpu}") for cpu in range(4)]
+    bases, identities = [k.msr.APIC_BASE.read("base_0")], [k.lapic.ID.read("identity_0")]
     k.smp.start()
     for cpu in range(1, 4):
         with k.trigger(), k.smp.on(cpu):
-            k.store(bases[cpu], k.msr.APIC_BASE)
-            k.store(identities[cpu], k.lapic.ID)
+            bases.append(k.msr.APIC_BASE.read(f"base_{cpu}"))
+            identities.append(k.lapic.ID.read(f"identity_{cpu}"))
     for cpu in range(1, 4):
         k.smp.join(cpu)
-    k.store(bases[0], k.msr.APIC_BASE)
-    k.store(identities[0], k.lapic.ID)
 
     run = yield
 
-    assert [run[base] >> 8 & 1 for base in bases] == [1, 0, 0, 0]
-    assert [run[identity] >> 24 for identity in identities] == [0, 1, 2, 3]
+    assert [run[base].BSP for base in bases] == [1, 0, 0, 0]
+    assert [run[identity].APIC_ID for identity in identities] == [0, 1, 2, 3]
 
 
 @probe(spec="SDM vol. 3A, Enabling or Disabling the Local APIC", covers=["lapic.global-disable"])
 def global_disable_clears_the_cpuid_flag(k: Kernel) -> ProbeBody:
     """While IA32_APIC_BASE.EN is clear, CPUID reports no local APIC."""
-    features = k.value("features")
     k.trigger(k.msr.APIC_BASE.update, EN=0)
-    k.asm("""
-        mov r8, rbx
-        mov eax, 1
-        cpuid
-        mov qword ptr [features], rdx
-        mov rbx, r8
-    """)
+    (features,) = k.cpuid(1, edx="features")
     base = k.msr.APIC_BASE.read("base")
 
     run = yield
@@ -87,7 +65,6 @@ def globally_disabled_apic_can_be_enabled_again(k: Kernel) -> ProbeBody:
     k.trigger(k.msr.APIC_BASE.update, EN=1)
     base = k.msr.APIC_BASE.read("base")
     k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
-    k.lapic.TPR.write(0)
     k.sti()
     k.lapic.self_ipi(0x41)
     k.settle()
@@ -141,12 +118,7 @@ def reserved_bits_of_the_base_fault(k: Kernel, bit: int) -> ProbeBody:
         mov r9d, edx
     """)
     with k.faults(13), k.trigger():
-        k.asm("""
-                mov eax, r8d
-                mov edx, r9d
-                mov ecx, MSR_APIC_BASE
-                wrmsr
-            """)
+        k.asm("mov eax, r8d\nmov edx, r9d\nmov ecx, MSR_APIC_BASE\nwrmsr")
 
     run = yield
 
@@ -162,17 +134,9 @@ def reserved_bits_of_the_base_fault(k: Kernel, bit: int) -> ProbeBody:
 def registers_follow_the_base(k: Kernel) -> ProbeBody:
     """The register page appears where IA32_APIC_BASE puts it, and is gone from where it was."""
     moved = 0xFEE0_1000
-    old, new = k.value("old"), k.value("new")
     version = k.lapic.VERSION.read("version")
     k.trigger(k.msr.APIC_BASE.write, BASE=moved >> 12, EN=1, BSP=1)
-    k.asm(f"""
-        mov edi, {moved:#x}
-        mov eax, dword ptr [rdi+0x30]
-        mov qword ptr [new], rax
-        mov edi, 0xFEE00000
-        mov eax, dword ptr [rdi+0x30]
-        mov qword ptr [old], rax
-    """)
+    new, old = k.peek(moved + 0x30, "new", width=32), k.peek(0xFEE0_0030, "old", width=32)
     base = k.msr.APIC_BASE.read("base")
     k.msr.APIC_BASE.write(BASE=0xFEE0_0000 >> 12, EN=1, BSP=1)
 
@@ -187,7 +151,7 @@ def registers_follow_the_base(k: Kernel) -> ProbeBody:
 @probe(spec="SDM vol. 3A, Local APIC Register Address Map", covers=["lapic.read-only"])
 def read_only_registers_ignore_writes(k: Kernel, register: str) -> ProbeBody:
     """A write to a read-only register changes nothing."""
-    before, after, wrote = k.value("before"), k.value("after"), k.value("wrote")
+    before, after = k.values("before", "after")
     with k.trigger():
         k.asm(f"""
             mov edi, LAPIC_{register}
@@ -197,7 +161,6 @@ def read_only_registers_ignore_writes(k: Kernel, register: str) -> ProbeBody:
             mov eax, dword ptr [rdi]
             mov qword ptr [after], rax
         """)
-    k.store(wrote, 1)
 
     run = yield
 
@@ -219,7 +182,6 @@ def read_only_registers_ignore_writes(k: Kernel, register: str) -> ProbeBody:
 )
 def self_shorthand_survives_a_write_to_the_id(k: Kernel, new_id: int) -> ProbeBody:
     """Whether or not the APIC ID register can be written, the self shorthand reaches the processor that sends it."""
-    k.lapic.TPR.write(0)
     k.lapic.ID.write(APIC_ID=new_id)
     identity = k.lapic.ID.read("identity")
     k.sti()

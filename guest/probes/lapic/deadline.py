@@ -1,30 +1,14 @@
 """The APIC timer's TSC-deadline mode."""
 
-from harness import Deviation, Kernel, ProbeBody, Run, probe
+from harness import Deviation, Kernel, ProbeBody, probe
 
 SPEC = "SDM vol. 3A, TSC-Deadline Mode"
 VECTOR = 0x62
 
 
-def read_support(k: Kernel) -> None:
-    """CPUID's TSC-deadline flag into the value `present`."""
-    k.value("present")
-    k.asm("""
-        mov r8, rbx
-        mov eax, 1
-        cpuid
-        mov rbx, r8
-        shr ecx, 24
-        and ecx, 1
-        mov qword ptr [present], rcx
-    """)
-
-
 def prepare(k: Kernel) -> None:
-    """TSC-deadline mode, or a jump to the program's end where CPUID does not offer it. `leave` must follow."""
-    read_support(k)
-    k.asm("cmp qword ptr [present], 0\nje no_deadline")
-    k.lapic.TPR.write(0)
+    """TSC-deadline mode; a processor without it ends the program here."""
+    k.require_cpuid(1, "ecx", 24, "TSC_Deadline")
     k.lapic.INITIAL_COUNT.write(0)
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR, TIMER_MODE=2)
     k.asm("mfence")
@@ -51,17 +35,6 @@ def arm(k: Kernel, us: int) -> None:
     """)
 
 
-def leave(k: Kernel) -> None:
-    """Where a processor without TSC-deadline mode goes on."""
-    k.asm("no_deadline:")
-
-
-def required(run: Run) -> None:
-    """The verdict of a target without TSC-deadline mode."""
-    if not run["present"]:
-        run.unsupported("CPUID.01H:ECX.TSC_Deadline[bit 24] is 0")
-
-
 @probe.each(when=["ahead", "past"])
 @probe(spec=SPEC, covers=["lapic.timer-deadline"])
 def deadline_fires_once(k: Kernel, when: str) -> ProbeBody:
@@ -71,11 +44,9 @@ def deadline_fires_once(k: Kernel, when: str) -> ProbeBody:
     k.trigger(arm, k, 2000 if when == "ahead" else -1000)
     k.wait_for(VECTOR, quiet_ms=5)
     left = k.msr.TSC_DEADLINE.read("left")
-    leave(k)
 
     run = yield
 
-    required(run)
     assert run.vectors == [VECTOR]
     assert run.interrupts[0].tsc + run.mailbox.tsc_start >= run["due"]
     assert run[left] == 0
@@ -85,22 +56,19 @@ def deadline_fires_once(k: Kernel, when: str) -> ProbeBody:
 @probe(spec=SPEC, covers=["lapic.timer-deadline"])
 def deadline_can_be_disarmed(k: Kernel, by: str) -> ProbeBody:
     """Writing 0 to the MSR, or leaving TSC-deadline mode, disarms the timer."""
-    armed = k.value("armed")
     prepare(k)
     k.sti()
     with k.trigger():
         arm(k, 50_000)
-        k.store(armed, k.msr.TSC_DEADLINE)
+        armed = k.msr.TSC_DEADLINE.read("armed")
     if by == "zero":
         k.msr.TSC_DEADLINE.write(0)
     else:
         k.lapic.LVT_TIMER.write(VECTOR=VECTOR, TIMER_MODE=0)
     k.stay_quiet(ms=100)
-    leave(k)
 
     run = yield
 
-    required(run)
     assert run[armed] != 0
     assert run.vectors == []
 
@@ -116,11 +84,9 @@ def initial_count_is_ignored_in_deadline_mode(k: Kernel) -> ProbeBody:
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR + 1, TIMER_MODE=0)
     k.trigger(k.lapic.INITIAL_COUNT.write, 1000)
     k.wait_for(VECTOR + 1)
-    leave(k)
 
     run = yield
 
-    required(run)
     assert run[current] == 0
     assert run.vectors == [VECTOR + 1]
 
@@ -132,14 +98,13 @@ def initial_count_is_ignored_in_deadline_mode(k: Kernel) -> ProbeBody:
 )
 def deadline_mode_is_reserved_where_cpuid_lacks_it(k: Kernel) -> ProbeBody:
     """Where CPUID.01H:ECX.TSC_Deadline is 0, bit 18 of the LVT timer register is reserved and reads 0."""
-    read_support(k)
-    k.lapic.INITIAL_COUNT.write(0)
+    (features,) = k.cpuid(1, ecx="features")
     k.trigger(k.lapic.LVT_TIMER.write, 0x5_0000 | 0x6B)
     kept = k.lapic.LVT_TIMER.read("kept")
     k.lapic.LVT_TIMER.write(0x1_0000)
 
     run = yield
 
-    if run["present"]:
+    if run[features] >> 24 & 1:
         run.unsupported("this processor has TSC-deadline mode: bit 18 is not reserved")
     assert int(run[kept]) == 0x1_0000 | 0x6B

@@ -9,7 +9,6 @@ VECTOR = 0x71
 
 def prepare(k: Kernel) -> None:
     """ESR clear, the error interrupt armed."""
-    k.lapic.TPR.write(0)
     k.lapic.LVT_ERROR.write(VECTOR=VECTOR)
     k.lapic.ESR.write(0)
     k.lapic.ESR.write(0)
@@ -17,10 +16,7 @@ def prepare(k: Kernel) -> None:
 
 def read_reserved_register(k: Kernel) -> None:
     """An access to offset 3F0h of the page, where the address map has nothing."""
-    k.asm("""
-        mov edi, 0xFEE003F0
-        mov eax, dword ptr [rdi]
-    """)
+    k.asm("mov edi, 0xFEE003F0\nmov eax, dword ptr [rdi]")
 
 
 @probe(
@@ -100,7 +96,7 @@ def error_raises_its_interrupt(k: Kernel) -> ProbeBody:
     ],
 )
 def illegal_vector_is_an_error(k: Kernel, vector: int) -> ProbeBody:
-    """A fixed IPI with a vector from 0 to 15 is not delivered: the ESR says Send or Received Illegal Vector."""
+    """A fixed IPI with a vector from 0 to 15 is not delivered: the ESR has Send or Received Illegal Vector."""
     prepare(k)
     k.lapic.LVT_ERROR.write(MASK=1)
     if vector:

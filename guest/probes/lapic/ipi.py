@@ -17,7 +17,6 @@ def listen(k: Kernel, ldr: dict[int, int] | None = None, *, cluster: bool = Fals
     k.smp.start()
 
     def own(cpu: int) -> None:
-        k.lapic.TPR.write(0)
         k.lapic.DFR.write(0x0FFF_FFFF if cluster else 0xFFFF_FFFF)
         k.lapic.LDR.write(LOGICAL_APIC_ID=1 << cpu if ldr is None else ldr[cpu])
 
@@ -26,13 +25,7 @@ def listen(k: Kernel, ldr: dict[int, int] | None = None, *, cluster: bool = Fals
             own(cpu)
             k.sti()
             k.count(ready)
-            k.asm("""
-            1:
-                pause
-                cmp qword ptr [stop], 1
-                jne 1b
-                cli
-            """)
+            k.asm("1: pause\ncmp qword ptr [stop], 1\njne 1b\ncli")
     own(0)
     k.sti()
     k.wait_until(ready, CPUS - 1, ms=1000)
@@ -40,7 +33,7 @@ def listen(k: Kernel, ldr: dict[int, int] | None = None, *, cluster: bool = Fals
 
 def finish(k: Kernel) -> None:
     """Let what is under way arrive, and end the listening."""
-    k.delay(us=500 if k.deterministic else 20_000)
+    k.delay(us=500, real_us=20_000)
     k.cli()
     k.asm("mov qword ptr [stop], 1")
     for cpu in range(1, CPUS):
@@ -119,30 +112,26 @@ def logical_destination_cluster(k: Kernel, destination: int) -> ProbeBody:
     assert [run.count(VECTOR, cpu=cpu) for cpu in range(CPUS)] == [int(addressed(cpu)) for cpu in range(CPUS)]
 
 
-@probe.each(
-    shorthand=[
-        DestinationShorthand.SELF,
-        DestinationShorthand.ALL_INCLUDING_SELF,
-        DestinationShorthand.ALL_EXCLUDING_SELF,
-    ]
-)
+REACHED = {
+    DestinationShorthand.SELF: [1, 0, 0, 0],
+    DestinationShorthand.ALL_INCLUDING_SELF: [1, 1, 1, 1],
+    DestinationShorthand.ALL_EXCLUDING_SELF: [0, 1, 1, 1],
+}
+
+
+@probe.each(shorthand=list(REACHED))
 @probe(
     spec="SDM vol. 3A, Interrupt Command Register (ICR): Destination Shorthand", covers=["lapic.shorthand"], cpus=CPUS
 )
 def destination_shorthand(k: Kernel, shorthand: DestinationShorthand) -> ProbeBody:
-    """The shorthands reach oneself, all, and all but oneself, whatever the destination field says."""
+    """The shorthands reach oneself, all, and all but oneself, whatever the destination field is."""
     listen(k)
     k.trigger(k.lapic.send, destination=1, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=shorthand)
     finish(k)
 
     run = yield
 
-    wanted = {
-        DestinationShorthand.SELF: [1, 0, 0, 0],
-        DestinationShorthand.ALL_INCLUDING_SELF: [1, 1, 1, 1],
-        DestinationShorthand.ALL_EXCLUDING_SELF: [0, 1, 1, 1],
-    }[shorthand]
-    assert [run.count(VECTOR, cpu=cpu) for cpu in range(CPUS)] == wanted
+    assert [run.count(VECTOR, cpu=cpu) for cpu in range(CPUS)] == REACHED[shorthand]
 
 
 @probe.each(destination=[0x04, 0x06, 0x0F])
@@ -170,8 +159,7 @@ def lowest_priority_reaches_exactly_one(k: Kernel, destination: int) -> ProbeBod
     deviation=Deviation(targets=TCG, kind="bug", sees="SEND_PENDING", ref="lapic-icr-delivery-status"),
 )
 def delivery_status_is_read_only(k: Kernel) -> ProbeBody:
-    """Delivery status tells of the message alone: idle once it was accepted, though a 1 is written into it."""
-    k.lapic.TPR.write(0)
+    """Delivery status is of the message alone: idle once it was accepted, though a 1 is written into it."""
     k.lapic.send(destination=0, VECTOR=0x41, LEVEL=1)
     plain = k.lapic.ICR_LOW.read("plain")
     k.trigger(k.lapic.ICR_LOW.write, 0x1000 | 0x4042)
@@ -195,7 +183,7 @@ def delivery_status_is_read_only(k: Kernel) -> ProbeBody:
     cpus=CPUS,
 )
 def init_level_de_assert_is_ignored(k: Kernel) -> ProbeBody:
-    """An INIT level de-assert message resets nobody: the processors go on, and take the next interrupt."""
+    """An INIT level de-assert message resets no processor: they go on, and take the next interrupt."""
     listen(k)
     k.lapic.send(destination=0, DELIVERY_MODE=5, LEVEL=0, TRIGGER_MODE=1, DESTINATION_SHORTHAND=2)
     k.delay(us=100)
@@ -243,7 +231,7 @@ def init_resets_the_local_apic(k: Kernel) -> ProbeBody:
         k.lapic.self_ipi(0x31)
     k.smp.join(1)
     k.trigger(k.lapic.send, destination=1, DELIVERY_MODE=5, LEVEL=1)
-    k.delay(us=100 if k.deterministic else 50_000)
+    k.delay(us=100, real_us=50_000)
     k.checkpoint("after INIT")
 
     run = yield

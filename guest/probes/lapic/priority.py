@@ -8,21 +8,15 @@ from harness import Kernel, ProbeBody, probe
 def only_a_higher_class_preempts(k: Kernel, service: int, arrives: int) -> ProbeBody:
     """While a vector is in service only one of a higher class (bits 7:4) interrupts its handler; the others wait."""
     preempts = arrives >> 4 > service >> 4
-    irr = k.value("irr")
     with k.handler(service, eoi=False):
-        k.asm(f"""
-            cmp dword ptr [COUNTS+4*{service}], 1
-            jne again
-        """)
-        k.trigger(k.lapic.self_ipi, arrives)
-        k.sti()
-        k.settle()
-        k.cli()
-        k.store(irr, k.lapic.IRR[arrives // 32])
-        k.asm("again:")
+        with k.first_time():
+            k.trigger(k.lapic.self_ipi, arrives)
+            k.sti()
+            k.settle()
+            k.cli()
+            irr = k.lapic.requested(arrives, "irr")
         k.mark("EOI")
         k.lapic.eoi()
-    k.lapic.TPR.write(0)
     k.sti()
     k.lapic.self_ipi(service)
     k.wait_for(service)
@@ -33,7 +27,7 @@ def only_a_higher_class_preempts(k: Kernel, service: int, arrives: int) -> Probe
     waiting = [service, "EOI", arrives] + (["EOI"] if arrives == service else [])
     assert run.sequence == ([service, arrives, "EOI"] if preempts else waiting)
     assert run.interrupts[1].depth == int(preempts)
-    assert run[irr] >> (arrives % 32) & 1 == int(not preempts)
+    assert (arrives in run[irr]) is not preempts
 
 
 @probe(spec="SDM vol. 3A, Interrupt, Task, and Processor Priority", covers=["lapic.preemption"])
@@ -51,7 +45,6 @@ def classes_nest_fifteen_deep(k: Kernel) -> ProbeBody:
                 isr = [register.read() for register in k.lapic.ISR]
                 ppr = k.lapic.PPR.read("ppr")
             k.mark(f"end {number}")
-    k.lapic.TPR.write(0)
     k.sti()
     k.lapic.self_ipi(0x10)
     k.wait_for(0x10)
@@ -85,8 +78,7 @@ def task_priority_holds_its_class_and_below(k: Kernel, task_class: int, view: st
         k.trigger(k.lapic.self_ipi, passing)
         k.wait_for(passing)
     k.settle()
-    irr = k.lapic.requested(held, "irr")
-    ppr = k.lapic.PPR.read("ppr")
+    irr, ppr = k.lapic.requested(held, "irr"), k.lapic.PPR.read("ppr")
     k.mark("lowered")
     if view == "tpr":
         k.lapic.TPR.write(PRIORITY_CLASS=max(task_class - 1, 0), PRIORITY_SUB_CLASS=0xF)
@@ -99,7 +91,7 @@ def task_priority_holds_its_class_and_below(k: Kernel, task_class: int, view: st
     run = yield
 
     assert run.sequence == ([passing] if passing <= 0xF0 else []) + ["lowered"] + ([held] if task_class else [])
-    assert run[irr] >> (held % 32) & 1 == int(task_class > 0)
+    assert (held in run[irr]) is (task_class > 0)
     assert task_class == run[ppr].PRIORITY_CLASS
 
 
@@ -112,15 +104,13 @@ def processor_priority_is_the_higher_class(k: Kernel, task: int, service: int | 
     """
     if service is not None:
         k.hold(service)
-        k.lapic.TPR.write(0)
         k.sti()
         k.trigger(k.lapic.self_ipi, service)
         k.wait_for(service)
         k.cli()
     k.lapic.TPR.write(task ^ 0xFF)
     k.trigger(k.lapic.TPR.write, task)
-    ppr = k.lapic.PPR.read("ppr")
-    tpr = k.lapic.TPR.read("tpr")
+    ppr, tpr = k.lapic.PPR.read("ppr"), k.lapic.TPR.read("tpr")
 
     run = yield
 
@@ -150,8 +140,7 @@ def processor_priority_falls_with_eoi(k: Kernel, service: int) -> ProbeBody:
 
     run = yield
 
-    assert run[during] == service & 0xF0
-    assert run[after] == 0x15
+    assert (run[during], run[after]) == (service & 0xF0, 0x15)
 
 
 @probe.each(vector=[0x20, 0x8F, 0xFF])

@@ -9,14 +9,13 @@ SLACK = 1500  # TSC ticks under icount from the expiry to the recorder's reading
 
 def prepare(k: Kernel, divisor: int = 1, *, periodic: bool = False, masked: bool = False) -> None:
     """The timer stopped, its divider, mode and vector set."""
-    k.lapic.TPR.write(0)
     k.lapic.INITIAL_COUNT.write(0)
     k.lapic.DIVIDE_CONFIGURATION.write(DIVIDE_VALUE=DivideValue.by(divisor))
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR, TIMER_MODE=int(periodic), MASK=int(masked))
 
 
 def patience(k: Kernel) -> int:
-    """A factor for times that a busy host must not eat up; 1 under icount."""
+    """A factor for times that must exceed the delays of a busy host; 1 under icount."""
     return 1 if k.deterministic else 50
 
 
@@ -27,7 +26,7 @@ def measure(k: Kernel, name: str) -> None:
         k.read_tsc(k.value(f"{name}_tsc_{end}"))
         k.lapic.CURRENT_COUNT.read(f"{name}_count_{end}")
         if end == "first":
-            k.delay(us=2000 if k.deterministic else 50_000)
+            k.delay(us=2000, real_us=50_000)
 
 
 @probe.each(divisor=DIVISORS)
@@ -58,10 +57,9 @@ def divide_value_divides_the_clock(k: Kernel, divisor: int) -> ProbeBody:
 @probe(spec="SDM vol. 3A, APIC Timer", covers=["lapic.timer-one-shot"])
 def one_shot_fires_once(k: Kernel, divisor: int, count: int) -> ProbeBody:
     """In one-shot mode the timer counts down to 0, interrupts once, not before, and stays at 0."""
-    armed = k.value("armed")
     prepare(k, divisor)
     k.sti()
-    k.read_tsc(armed)
+    armed = k.read_tsc("armed")
     k.trigger(k.lapic.INITIAL_COUNT.write, count)
     k.wait_for(VECTOR)
     current = k.lapic.CURRENT_COUNT.read("current")
@@ -121,30 +119,27 @@ def initial_count_zero_stops(k: Kernel) -> ProbeBody:
     k.settle()
     k.mark("stopped")
     k.stay_quiet(ms=2)
-    current = k.lapic.CURRENT_COUNT.read("current")
-    irr = k.lapic.requested(VECTOR, "irr")
+    current, irr = k.lapic.CURRENT_COUNT.read("current"), k.lapic.requested(VECTOR, "irr")
 
     run = yield
 
     order = run.sequence
     assert order[:2] == [VECTOR, VECTOR]
     assert order[-1] == "stopped"
-    assert run[current] == 0
-    assert run[irr] == 0
+    assert (run[current], run[irr]) == (0, 0)
 
 
 @probe.each(periodic=[False, True])
 @probe(spec="SDM vol. 3A, APIC Timer", covers=["lapic.timer-restart"])
 def writing_the_initial_count_restarts(k: Kernel, periodic: bool) -> ProbeBody:
     """A new initial count starts the countdown anew from that value; the old one never fires."""
-    restarted = k.value("restarted")
     prepare(k, periodic=periodic)
     first, second = 4_000_000 * patience(k), 8_000_000 * patience(k)
     k.lapic.INITIAL_COUNT.write(first)
     k.sti()
     k.delay(us=200)
     before = k.lapic.CURRENT_COUNT.read("before")
-    k.read_tsc(restarted)
+    restarted = k.read_tsc("restarted")
     k.trigger(k.lapic.INITIAL_COUNT.write, second)
     after = k.lapic.CURRENT_COUNT.read("after")
     k.wait_for(VECTOR, ms=2000)
@@ -168,10 +163,7 @@ def current_count_only_falls(k: Kernel) -> ProbeBody:
     for number, value in enumerate(counts):
         k.store(value, k.lapic.CURRENT_COUNT)
         if number == 31:
-            k.asm("""
-                mov edi, LAPIC_CURRENT_COUNT
-                mov dword ptr [rdi], -1
-            """)
+            k.asm("mov edi, LAPIC_CURRENT_COUNT\nmov dword ptr [rdi], -1")
     initial = k.lapic.INITIAL_COUNT.read("initial")
 
     run = yield
@@ -197,9 +189,8 @@ def masked_timer_counts_on(k: Kernel, unmasked: str) -> ProbeBody:
     prepare(k, masked=True)
     k.sti()
     k.trigger(k.lapic.INITIAL_COUNT.write, 2_000_000 * patience(k) if in_time else 100_000)
-    k.delay(us=500 if k.deterministic else 20_000)
-    current = k.lapic.CURRENT_COUNT.read("current")
-    irr = k.lapic.requested(VECTOR, "irr")
+    k.delay(us=500, real_us=20_000)
+    current, irr = k.lapic.CURRENT_COUNT.read("current"), k.lapic.requested(VECTOR, "irr")
     initial = k.lapic.INITIAL_COUNT.read("initial")
     k.mark("unmasked")
     k.lapic.LVT_TIMER.update(MASK=0)
@@ -245,7 +236,7 @@ def periods_with_interrupts_off_collapse(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run[irr] == 1 << (VECTOR % 32)
+    assert VECTOR in run[irr]
     assert run.vectors == [VECTOR]
 
 
@@ -278,16 +269,7 @@ def timer_wakes_a_halted_processor(k: Kernel) -> ProbeBody:
     k.cli()
     k.trigger(k.lapic.INITIAL_COUNT.write, 500_000)
     k.lapic.CURRENT_COUNT.read("started")
-    k.asm("""
-        cmp qword ptr [started], 0
-        je never_started
-        sti
-        hlt
-    after_halt:
-        cli
-    never_started:
-        nop
-    """)
+    k.asm("cmp qword ptr [started], 0\nje never_started\nsti\nhlt\nafter_halt: cli\nnever_started: nop")
 
     run = yield
 

@@ -1,6 +1,6 @@
 """x2APIC mode: its transitions, its registers in MSR space, and what faults there."""
 
-from harness import Deviation, Kernel, ProbeBody, Run, X2Apic, X2ApicLdr, probe
+from harness import Deviation, Kernel, ProbeBody, X2Apic, X2ApicLdr, probe
 
 EXTENDED = "SDM vol. 3A, Extended XAPIC (x2APIC): "
 CHECKS = "lapic-x2apic-checks"
@@ -8,44 +8,17 @@ NO_FAULT = r"13 did not come|no #GP came in the block"
 
 
 def enter(k: Kernel, *, mode: bool = True) -> X2Apic:
-    """Enter x2APIC mode, or jump to the program's end where CPUID does not offer it. `leave` must follow."""
-    k.value("present")
-    k.asm("""
-        mov r8, rbx
-        mov eax, 1
-        cpuid
-        mov rbx, r8
-        shr ecx, 21
-        and ecx, 1
-        mov qword ptr [present], rcx
-        jz no_x2apic
-    """)
+    """Enter x2APIC mode (unless `mode=False`); a processor without it ends the program here. `leave` must follow."""
+    k.require_cpuid(1, "ecx", 21, "x2APIC")
     if mode:
         k.msr.APIC_BASE.update(EXTD=1)
     return X2Apic(k.bus)
 
 
 def leave(k: Kernel) -> None:
-    """Back to xAPIC mode, the legal way; where a processor without x2APIC goes on."""
+    """Back to xAPIC mode, the legal way."""
     k.msr.APIC_BASE.update(EN=0, EXTD=0)
     k.msr.APIC_BASE.update(EN=1)
-    k.asm("no_x2apic:")
-
-
-def required(run: Run) -> None:
-    """The verdict of a target without x2APIC."""
-    if not run["present"]:
-        run.unsupported("CPUID.01H:ECX.x2APIC[bit 21] is 0")
-
-
-def write_msr(k: Kernel, number: int, value: int) -> None:
-    """WRMSR, of a register that the map would not let be written."""
-    k.asm(f"""
-        mov ecx, {number:#x}
-        mov eax, {value & 0xFFFFFFFF:#x}
-        mov edx, {value >> 32:#x}
-        wrmsr
-    """)
 
 
 @probe(spec=EXTENDED + "x2APIC Register Availability; Deriving Logical x2APIC ID", covers=["lapic.x2apic-id"])
@@ -59,7 +32,6 @@ def identity_and_derived_logical_id(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    required(run)
     assert (run[base].EN, run[base].EXTD) == (1, 1)
     assert int(run[identity]) == run[xapic] >> 24
     assert run[ldr] == X2ApicLdr.derived(int(run[identity]))
@@ -71,17 +43,14 @@ def identity_and_derived_logical_id(k: Kernel) -> ProbeBody:
 def self_ipi_register(k: Kernel, vector: int) -> ProbeBody:
     """A write to SELF_IPI sends its vector to this processor, edge-triggered and fixed; EOI is an MSR too."""
     x2 = enter(k)
-    x2.TPR.write(0)
     k.sti()
     k.trigger(x2.SELF_IPI.write, vector)
-    k.stay_quiet(ms=1 if k.deterministic else 20)  # no time-out here: see docs/deviations/lapic-x2apic-icount.md
-    isr = x2.ISR[vector // 32].read("isr")
-    tmr = x2.TMR[vector // 32].read("tmr")
+    k.stay_quiet(real_ms=20)  # no time-out here: see docs/deviations/lapic-x2apic-icount.md
+    isr, tmr = x2.ISR[vector // 32].read("isr"), x2.TMR[vector // 32].read("tmr")
     leave(k)
 
     run = yield
 
-    required(run)
     assert run.vectors == [vector]
     assert (run[isr], run[tmr]) == (0, 0)
 
@@ -95,16 +64,14 @@ def self_ipi_register(k: Kernel, vector: int) -> ProbeBody:
 def one_write_to_the_icr_sends(k: Kernel, logical: bool) -> ProbeBody:
     """The ICR is one 64-bit MSR with a 32-bit destination; one write sends, and no delivery status reads back."""
     x2 = enter(k)
-    x2.TPR.write(0)
     k.sti()
     k.trigger(x2.ICR.write, VECTOR=0x4B, DESTINATION=int(logical), DESTINATION_MODE=int(logical), LEVEL=1)
-    k.stay_quiet(ms=1 if k.deterministic else 20)  # no time-out here: see docs/deviations/lapic-x2apic-icount.md
+    k.stay_quiet(real_ms=20)  # no time-out here: see docs/deviations/lapic-x2apic-icount.md
     icr = x2.ICR.read("icr")
     leave(k)
 
     run = yield
 
-    required(run)
     assert run.vectors == [0x4B]
     assert run[icr] >> 12 & 1 == 0
     assert int(logical) == run[icr].DESTINATION
@@ -123,12 +90,11 @@ def eoi_takes_only_zero(k: Kernel, value: int) -> ProbeBody:
     """Writing anything but 0 to the EOI MSR raises #GP(0)."""
     enter(k)
     with k.faults(13), k.trigger():
-        write_msr(k, 0x80B, value)
+        k.wrmsr(0x80B, value)
     leave(k)
 
     run = yield
 
-    required(run)
     assert run.vectors == [13]
     assert run.interrupts[0].error_code == 0
 
@@ -146,17 +112,11 @@ def read_only_registers_fault_on_write(k: Kernel, register: str) -> ProbeBody:
     """In x2APIC mode a write to a read-only register raises #GP(0)."""
     enter(k)
     with k.faults(13), k.trigger():
-        k.asm(f"""
-            mov ecx, X2APIC_{register}
-            xor eax, eax
-            xor edx, edx
-            wrmsr
-        """)
+        k.asm(f"mov ecx, X2APIC_{register}\nxor eax, eax\nxor edx, edx\nwrmsr")
     leave(k)
 
     run = yield
 
-    required(run)
     assert run.vectors == [13]
 
 
@@ -173,17 +133,11 @@ def reserved_registers_fault(k: Kernel, msr: int, access: str) -> ProbeBody:
     """MSRs 800h–8FFh without a register behind them (DFR, ICR high, APR, RRD too) raise #GP(0), read or written."""
     enter(k)
     with k.faults(13), k.trigger():
-        k.asm(f"""
-            mov ecx, {msr:#x}
-            xor eax, eax
-            xor edx, edx
-            {access}
-        """)
+        k.asm(f"mov ecx, {msr:#x}\nxor eax, eax\nxor edx, edx\n{access}")
     leave(k)
 
     run = yield
 
-    required(run)
     assert run.vectors == [13]
     assert run.interrupts[0].error_code == 0
 
@@ -198,17 +152,11 @@ def reserved_bits_fault(k: Kernel, register: str) -> ProbeBody:
     """In x2APIC mode setting a reserved bit, and bits 63:32 of a 32-bit register are such, raises #GP(0)."""
     enter(k)
     with k.faults(13), k.trigger():
-        k.asm(f"""
-            mov ecx, X2APIC_{register}
-            rdmsr
-            mov edx, 1
-            wrmsr
-        """)
+        k.asm(f"mov ecx, X2APIC_{register}\nrdmsr\nmov edx, 1\nwrmsr")
     leave(k)
 
     run = yield
 
-    required(run)
     assert run.vectors == [13]
 
 
@@ -217,15 +165,11 @@ def msrs_fault_in_xapic_mode(k: Kernel) -> ProbeBody:
     """Outside x2APIC mode the MSRs 800h–8FFh do not exist: #GP(0)."""
     enter(k, mode=False)
     with k.faults(13), k.trigger():
-        k.asm("""
-            mov ecx, X2APIC_ID
-            rdmsr
-        """)
+        k.asm("mov ecx, X2APIC_ID\nrdmsr")
     leave(k)
 
     run = yield
 
-    required(run)
     assert run.vectors == [13]
 
 
@@ -243,7 +187,6 @@ def illegal_transitions_fault(k: Kernel, way: str) -> ProbeBody:
 
     run = yield
 
-    required(run)
     assert run.vectors == [13]
 
 
@@ -256,7 +199,6 @@ def the_way_back_is_through_disabled(k: Kernel) -> ProbeBody:
         k.msr.APIC_BASE.update(EN=1)
     base = k.msr.APIC_BASE.read("base")
     k.lapic.SVR.write(ENABLE=1, VECTOR=0xFF)
-    k.lapic.TPR.write(0)
     k.sti()
     k.lapic.self_ipi(0x4C)
     k.wait_for(0x4C)
@@ -264,7 +206,6 @@ def the_way_back_is_through_disabled(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    required(run)
     assert (run[base].EN, run[base].EXTD) == (1, 0)
     assert run.vectors == [0x4C]
 
@@ -279,7 +220,6 @@ def the_way_back_is_through_disabled(k: Kernel) -> ProbeBody:
 def timer_runs_by_msrs(k: Kernel) -> ProbeBody:
     """In x2APIC mode the timer is programmed and its current count read by MSRs, and it interrupts as ever."""
     x2 = enter(k)
-    x2.TPR.write(0)
     x2.DIVIDE_CONFIGURATION.write(0b1011)
     x2.LVT_TIMER.write(VECTOR=0x4D)
     k.sti()
@@ -291,7 +231,6 @@ def timer_runs_by_msrs(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    required(run)
     assert run.vectors == [0x4D]
     assert 0 < run[current] <= 5_000_000
     assert run[ended] == 0
@@ -312,10 +251,9 @@ def timer_runs_by_msrs(k: Kernel) -> ProbeBody:
 def page_does_nothing_in_x2apic_mode(k: Kernel, register: str) -> ProbeBody:
     """In x2APIC mode the page is no register interface: a write to its TPR, ICR or EOI has no effect."""
     vector = 0x6A
-    tpr, isr = k.value("tpr"), k.value("isr")
+    isr = k.value("isr")
     x2 = enter(k, mode=False)
     k.trigger(k.msr.APIC_BASE.update, EXTD=1)
-    x2.TPR.write(0)
     k.sti()
     if register == "EOI":
         with k.handler(vector, eoi=False):
@@ -327,13 +265,12 @@ def page_does_nothing_in_x2apic_mode(k: Kernel, register: str) -> ProbeBody:
         k.lapic.self_ipi(vector)
     else:
         k.lapic.TPR.write(0x50)
-    k.stay_quiet(ms=1 if k.deterministic else 20)
-    k.store(tpr, x2.TPR)
+    k.stay_quiet(real_ms=20)
+    tpr = k.value("tpr", x2.TPR)
     leave(k)
 
     run = yield
 
-    required(run)
     assert run[tpr] == 0
     assert run.vectors == ([vector] if register == "EOI" else [])
     if register == "EOI":

@@ -15,6 +15,16 @@ def pend(k: Kernel, vector: int = VECTOR) -> None:
     k.delay(us=10)
 
 
+def start_timer(k: Kernel) -> None:
+    """Periodic interrupts, of which one may come between any two instructions."""
+    k.asm(f"""
+        mov edi, LAPIC_LVT_TIMER
+        mov dword ptr [rdi], {VECTOR | 0x20000:#x}
+        mov edi, LAPIC_INITIAL_COUNT
+        mov dword ptr [rdi], {TICKS[k.deterministic]}
+    """)
+
+
 @probe(spec="SDM vol. 3A, Masking Maskable Hardware Interrupts", covers=["masking.cli"])
 def with_if_clear_a_request_stays_pending(k: Kernel) -> ProbeBody:
     """With IF clear an interrupt waits in the local APIC's IRR, however long; with IF set it comes."""
@@ -99,8 +109,7 @@ def popfq_and_iretq_have_no_shadow(k: Kernel, instruction: str) -> ProbeBody:
     run = yield
 
     assert run.fields("vector", "rip") == [(VECTOR, run.address("behind"))]
-    flags = Rflags(run.interrupts[0].rflags)
-    assert flags.IF == 1
+    assert Rflags(run.interrupts[0].rflags).IF == 1
 
 
 @probe.each(instruction=["cli", "popfq"])
@@ -109,13 +118,7 @@ def popfq_and_iretq_have_no_shadow(k: Kernel, instruction: str) -> ProbeBody:
 )
 def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
     """Behind CLI, or a POPFQ that clears IF, no interrupt is taken: not even a timer's that expires right there."""
-    with k.trigger():
-        k.asm(f"""
-            mov edi, LAPIC_LVT_TIMER
-            mov dword ptr [rdi], {VECTOR | 0x20000:#x}
-            mov edi, LAPIC_INITIAL_COUNT
-            mov dword ptr [rdi], {TICKS[k.deterministic]}
-        """)
+    k.trigger(start_timer, k)
     k.asm(f"mov ebx, {ROUNDS[k.deterministic]}")
     off = "cli" if instruction == "cli" else "push 2\npopfq"
     k.asm(f"""
@@ -148,13 +151,7 @@ def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
 def mov_ss_holds_an_interrupt_back(k: Kernel) -> ProbeBody:
     """No interrupt is taken between MOV SS and the next instruction: of many of a timer's, none has that RIP."""
     k.asm(f"mov eax, SEL_DATA\nmov ebx, {ROUNDS[k.deterministic]}\nsti")
-    with k.trigger():
-        k.asm(f"""
-            mov edi, LAPIC_LVT_TIMER
-            mov dword ptr [rdi], {VECTOR | 0x20000:#x}
-            mov edi, LAPIC_INITIAL_COUNT
-            mov dword ptr [rdi], {TICKS[k.deterministic]}
-        """)
+    k.trigger(start_timer, k)
     k.asm(f"""
     again:
         mov ss, eax
@@ -194,8 +191,7 @@ def cr8_and_tpr_are_one_register(k: Kernel, value: int) -> ProbeBody:
 
     run = yield
 
-    assert int(run[tpr]) == value << 4
-    assert int(run[cr8]) == 15 - value
+    assert (int(run[tpr]), int(run[cr8])) == (value << 4, 15 - value)
 
 
 @probe.each(value=[16, 1 << 63])
@@ -229,7 +225,7 @@ def ring_3_changes_if_with_iopl_3_only(k: Kernel, instruction: str, iopl: int) -
     changed = int(instruction != "cli")
     text = {"cli": "cli", "sti": "sti", "popfq": f"push {2 | changed << 9:#x}\npopfq"}[instruction]
     seen = k.buffer("flags_seen", 8)
-    with k.handler(VECTOR):  # back in ring 0 the frame's RFLAGS say what ring 3 had
+    with k.handler(VECTOR):  # in ring 0 the frame's RFLAGS are those of ring 3
         k.asm(f"mov rax, qword ptr [rdi+FRAME_RFLAGS]\nmov qword ptr [{seen.name}], rax")
     k.tables.gate(VECTOR, dpl=3)
     k.tables.gate(VECTOR + 1, dpl=3)

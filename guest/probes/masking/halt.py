@@ -6,19 +6,13 @@ VECTOR, NMI = 0x50, 2
 SPEC = "SDM vol. 2, HLT—Halt"
 
 
-def timer(k: Kernel, vector: int, ticks: int) -> None:
-    """One shot of the local APIC's timer."""
-    k.lapic.LVT_TIMER.write(VECTOR=vector)
-    k.lapic.INITIAL_COUNT.write(ticks)
-
-
 @probe(spec=f"{SPEC}; STI—Set Interrupt Flag", covers=["masking.sti-hlt", "masking.hlt"])
 def sti_hlt_with_a_pending_interrupt_wakes_at_once(k: Kernel) -> ProbeBody:
     """STI HLT with a request pending: HLT is in STI's shadow, so it is executed, and left with the RIP behind it."""
     k.cli()
     k.trigger(k.lapic.self_ipi, VECTOR)
     k.delay(us=10)
-    timer(k, VECTOR + 1, 50_000_000)  # what would end the sleep if the shadow had swallowed the request
+    k.lapic.start_timer(VECTOR + 1, 50_000_000)  # what would end the sleep if the shadow had swallowed the request
     k.asm("sti\nhlt\nbehind: cli")
 
     run = yield
@@ -29,10 +23,9 @@ def sti_hlt_with_a_pending_interrupt_wakes_at_once(k: Kernel) -> ProbeBody:
 @probe(spec=SPEC, covers=["masking.hlt"])
 def an_interrupt_ends_hlt_behind_it(k: Kernel) -> ProbeBody:
     """An interrupt that comes during HLT saves the RIP behind the HLT, and the program goes on there."""
-    went_on = k.value("went_on")
-    k.trigger(timer, k, VECTOR, 100_000)
+    k.trigger(k.lapic.start_timer, VECTOR, 100_000)
     k.asm("sti\nhlt\nbehind: cli")  # in the shadow of STI, or a late HLT would wait for what came before it
-    k.store(went_on, 1)
+    went_on = k.value("went_on", 1)
 
     run = yield
 
@@ -43,16 +36,15 @@ def an_interrupt_ends_hlt_behind_it(k: Kernel) -> ProbeBody:
 @probe(spec=f"{SPEC}; vol. 3A, Nonmaskable Interrupt (NMI)", covers=["masking.hlt-if0"])
 def with_if_clear_only_an_nmi_ends_hlt(k: Kernel) -> ProbeBody:
     """HLT with IF clear sleeps on through a maskable interrupt, which stays in IRR, and wakes for an NMI."""
-    early, late = k.value("timer_started"), k.value("woken")
     k.expect(NMI)
     k.pit.silence()
     k.ioapic.redirect(pin=2, vector=0, DELIVERY_MODE=DeliveryMode.NMI)
     k.cli()
-    timer(k, VECTOR, 100_000)
-    k.read_tsc(early)
+    k.lapic.start_timer(VECTOR, 100_000)
+    early = k.read_tsc("timer_started")
     k.trigger(k.pit.program, 0, 0, 11932)  # 10 ms
     k.asm("hlt\nbehind:")
-    k.read_tsc(late)
+    late = k.read_tsc("woken")
     k.checkpoint("woken")
     k.asm("sti\nnop\ncli")
 

@@ -36,10 +36,8 @@ def an_nmi_reaches_its_sender_by_logical_destination(k: Kernel, model: str) -> P
     k.cli()
     k.lapic.DFR.write(0xFFFF_FFFF if model == "flat" else 0x0FFF_FFFF)
     k.lapic.LDR.write(identity << 24)
-    with k.trigger():
-        k.lapic.send(
-            destination=identity, DESTINATION_MODE=DestinationMode.LOGICAL, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1
-        )
+    logical = DestinationMode.LOGICAL
+    k.trigger(k.lapic.send, destination=identity, DESTINATION_MODE=logical, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1)
     k.delay(us=20)
 
     run = yield

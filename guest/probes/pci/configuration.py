@@ -22,9 +22,8 @@ def both_ways_into_configuration_space_agree(k: Kernel) -> ProbeBody:
     if k.platform.ecam_base is None:
         k.unsupported(f"{k.platform.name} has no ECAM")
     k.pci.function(0)
-    functions, differences, last = k.value("functions"), k.value("differences"), k.value("last")
-    k.store(functions, 0)
-    k.store(differences, 0)
+    last = k.value("last")
+    functions, differences = k.values("functions", "differences", initial=0)
     with k.trigger():
         k.asm("""
             mov esi, 0x80000000             # bus 0, device 0, function 0, register 0
@@ -73,8 +72,7 @@ def a_function_that_is_not_there_reads_all_ones(k: Kernel) -> ProbeBody:
     device = k.pci.function(1 if k.platform.isa_bridge != 1 else 2, name="absent_device")
     function = k.pci.function(0x10, 1, name="absent_function")
     device.dword(0x04).write(0x1234_5678)
-    with k.trigger():
-        values = [device.IDENTITY.read("device"), function.IDENTITY.read("function")]
+    values = [k.trigger(device.IDENTITY.read, "device"), k.trigger(function.IDENTITY.read, "function")]
     written = device.dword(0x04).read("written")
 
     run = yield
@@ -110,8 +108,7 @@ def only_a_doubleword_write_reaches_config_address(k: Kernel, width: int) -> Pro
     ports.ADDRESS.write(ENABLE=1, DEVICE_NUMBER=edu.device)
     with k.trigger():
         k.asm(f"mov edx, 0xCF8\nmov eax, 0\nout dx, {'al' if width == 8 else 'ax'}\nin eax, dx\nmov rsi, rax")
-        address = k.value("address")
-        k.store(address, "rsi")
+        address = k.value("address", "rsi")
     data = ports.DATA.read("data")
 
     run = yield
@@ -145,8 +142,7 @@ def reserved_bits_of_config_address_read_zero(k: Kernel) -> ProbeBody:
 def config_data_can_be_read_bytewise(k: Kernel, offset: int) -> ProbeBody:
     """A byte access at CFCh + n reaches byte n of the selected doubleword."""
     edu = k.pci.device("edu")
-    with k.trigger():
-        value = edu.byte(offset).read("value")
+    value = k.trigger(edu.byte(offset).read, "value")
 
     run = yield
 
@@ -301,16 +297,14 @@ def a_device_moves_with_its_base_address(k: Kernel) -> ProbeBody:
     """After its BAR is rewritten the function answers at the new address and no more at the old one."""
     edu = EduDevice(k)
     edu.function.COMMAND.update(MEMORY_SPACE=0)
-    with k.trigger():
-        edu.function.dword(0x10).write(0xE000_0000)
+    k.trigger(edu.function.dword(0x10).write, 0xE000_0000)
     edu.function.COMMAND.update(MEMORY_SPACE=1)
     old = edu.IDENTIFICATION.read("old")
     new = Edu(k.bus, 0xE000_0000, name="moved").IDENTIFICATION.read("new")
 
     run = yield
 
-    assert run[old].IDENTIFICATION != 0xED
-    assert run[new].IDENTIFICATION == 0xED
+    assert run[old].IDENTIFICATION != 0xED == run[new].IDENTIFICATION
 
 
 @probe(spec="Intel 3 Series Express Chipset (MCH), PCIEXBAR", needs=["edu"], covers=["pci.pciexbar"])
@@ -320,20 +314,16 @@ def ecam_moves_with_its_base_register(k: Kernel) -> ProbeBody:
         k.unsupported(f"{k.platform.name} has no PCIEXBAR")
     bridge = k.pci.function(0, name="host_bridge")
     k.pci.device("edu")
-    new, old, off = k.value("new"), k.value("old"), k.value("off")
     address = 0x10 << 15
-    with k.trigger():
-        bridge.dword(0x60).write(0xD000_0001)
-    k.asm(f"mov edi, {0xB000_0000 + address:#x}\nmov eax, [rdi]\nmov [old], rax")
-    k.asm(f"mov edi, {0xD000_0000 + address:#x}\nmov eax, [rdi]\nmov [new], rax")
+    k.trigger(bridge.dword(0x60).write, 0xD000_0001)
+    old, new = k.peek(0xB000_0000 + address, "old", width=32), k.peek(0xD000_0000 + address, "new", width=32)
     bridge.dword(0x60).write(0xD000_0000)
-    k.asm(f"mov edi, {0xD000_0000 + address:#x}\nmov eax, [rdi]\nmov [off], rax")
+    off = k.peek(0xD000_0000 + address, "off", width=32)
 
     run = yield
 
     assert run[new] == 0x11E8_1234
-    assert run[old] != 0x11E8_1234
-    assert run[off] != 0x11E8_1234
+    assert 0x11E8_1234 not in (run[old], run[off])
 
 
 @probe.each(space=["memory", "io"])
@@ -342,21 +332,20 @@ def ecam_moves_with_its_base_register(k: Kernel) -> ProbeBody:
     needs=["edu"],
     covers=["pci.master-abort"],
     deviation=Deviation(
-        targets="*", cases="memory", kind="bug", sees="a read that nobody claims", ref="pci-master-abort"
+        targets="*", cases="memory", kind="bug", sees="a read that no device claims", ref="pci-master-abort"
     ),
 )
 def a_read_that_no_device_claims_returns_ones(k: Kernel, space: str) -> ProbeBody:
     """In a PC the host bridge returns all ones for a read that ends with Master-Abort."""
     k.pci.device("edu")
-    got = k.value("got")
     with k.trigger():
-        k.store(got, 1)
+        got = k.value("got", 1)
         if space == "memory":
-            k.asm("mov edi, 0xE8000000\nmov eax, [rdi]\nmov [got], rax")
+            k.peek(0xE800_0000, got, width=32)
         else:
             k.asm("mov edx, 0xE800\nin eax, dx\nmov [got], rax")
 
     run = yield
 
     assert run[got] != 1
-    assert run[got] == 0xFFFF_FFFF, f"a read that nobody claims returns {run[got]:#x}"
+    assert run[got] == 0xFFFF_FFFF, f"a read that no device claims returns {run[got]:#x}"

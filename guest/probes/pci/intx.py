@@ -1,10 +1,11 @@
 """INTx: level-triggered, active low, from a function's INTA# through the chipset to the IO APIC."""
 
-from harness import DeliveryMode, Kernel, ProbeBody, probe
+from harness import Kernel, ProbeBody, probe
 from harness.devices import ConsoleQueue, EduDevice, Part, SplitQueue, VirtioPci
 
 VECTOR = 0x61
 CAUSE = 0x5
+PINS = "PCI Local Bus Specification 3.0, Interrupt Pins; Intel 82093AA, Interrupt Redirection Registers"
 
 
 def _acknowledge(k: Kernel, edu: EduDevice) -> None:
@@ -12,19 +13,15 @@ def _acknowledge(k: Kernel, edu: EduDevice) -> None:
     k.handler(VECTOR).do(edu.INTERRUPT_ACKNOWLEDGE.write, CAUSE)
 
 
-@probe(
-    spec="PCI Local Bus Specification 3.0, Interrupt Pins; Intel 82093AA, Interrupt Redirection Registers",
-    needs=["edu"],
-    covers=["pci.intx-routing"],
-)
+@probe(spec=PINS, needs=["edu"], covers=["pci.intx-routing"])
 def inta_reaches_the_pin_that_the_chipset_routes_it_to(k: Kernel) -> ProbeBody:
     """INTA# of a device arrives once at the IO APIC pin of its PIRQ, and at no other pin."""
     edu = EduDevice(k)
     _acknowledge(k, edu)
     for pin in range(3, 24):  # every other pin has a vector of its own: a wrong route shows
         if pin not in (8, edu.pin):
-            k.ioapic.redirect(pin, 0x80 + pin, TRIGGER_MODE=1, POLARITY=1)
-    k.ioapic.redirect(edu.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
+            k.ioapic.redirect_pci(pin, 0x80 + pin)
+    k.ioapic.redirect_pci(edu.pin, VECTOR)
     before = edu.function.STATUS.read("before")
     k.sti()
     k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
@@ -34,8 +31,7 @@ def inta_reaches_the_pin_that_the_chipset_routes_it_to(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run.vectors == [VECTOR]
-    assert run[before].INTERRUPT_STATUS == 0
-    assert run[after].INTERRUPT_STATUS == 0
+    assert (run[before].INTERRUPT_STATUS, run[after].INTERRUPT_STATUS) == (0, 0)
     assert run.ioapic[edu.pin].remote_irr == 0
 
 
@@ -49,7 +45,7 @@ def interrupt_disable_holds_the_line_but_not_the_status(k: Kernel) -> ProbeBody:
     edu = EduDevice(k)
     _acknowledge(k, edu)
     edu.function.enable(intx=False)
-    k.ioapic.redirect(edu.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
+    k.ioapic.redirect_pci(edu.pin, VECTOR)
     k.sti()
     k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.stay_quiet()
@@ -61,28 +57,17 @@ def interrupt_disable_holds_the_line_but_not_the_status(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run[held].INTERRUPT_STATUS == 1
-    assert run[done].INTERRUPT_STATUS == 0
-    assert [type(event).__name__ for event in run.events] == ["Mark", "InterruptRecord"]
+    assert (run[held].INTERRUPT_STATUS, run[done].INTERRUPT_STATUS) == (1, 0)
+    assert run.sequence == ["enable", VECTOR]
 
 
-@probe(
-    spec="PCI Local Bus Specification 3.0, Interrupt Pins; Intel 82093AA, Interrupt Redirection Registers",
-    needs=["edu"],
-    covers=["pci.intx-level"],
-)
+@probe(spec=PINS, needs=["edu"], covers=["pci.intx-level"])
 def an_unserved_request_interrupts_again(k: Kernel) -> ProbeBody:
     """INTx# is a level: after an EOI with the cause still there the interrupt comes again, until the cause is gone."""
     edu = EduDevice(k)
-    k.value("left", 3)
-    with k.handler(VECTOR):
-        k.asm("""
-            dec qword ptr [left]
-            jnz kept
-        """)
+    with k.handler(VECTOR), k.from_time(3):
         edu.INTERRUPT_ACKNOWLEDGE.write(CAUSE)
-        k.asm("kept:")
-    k.ioapic.redirect(edu.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
+    k.ioapic.redirect_pci(edu.pin, VECTOR)
     k.sti()
     k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.wait_for(VECTOR, 3, quiet_ms=1)
@@ -93,11 +78,7 @@ def an_unserved_request_interrupts_again(k: Kernel) -> ProbeBody:
     assert run.ioapic[edu.pin].remote_irr == 0
 
 
-@probe(
-    spec="PCI Local Bus Specification 3.0, Interrupt Pins; Intel 82093AA, Interrupt Redirection Registers",
-    needs=["edu", "virtio-serial"],
-    covers=["pci.intx-shared"],
-)
+@probe(spec=PINS, needs=["edu", "virtio-serial"], covers=["pci.intx-shared"])
 def a_shared_line_stays_asserted_until_the_last_cause_is_gone(k: Kernel) -> ProbeBody:
     """Two devices on one line: serving one of them is not enough, the interrupt comes again for the other."""
     edu = EduDevice(k)
@@ -106,24 +87,13 @@ def a_shared_line_stays_asserted_until_the_last_cause_is_gone(k: Kernel) -> Prob
     transmit = SplitQueue(serial, int(ConsoleQueue.TRANSMITQ_0))
     serial.start()
     letter = k.buffer("letter", 1, fill=0x41)
-    k.ioapic.redirect(edu.pin, VECTOR, TRIGGER_MODE=1, POLARITY=1)
-    first_status, second_status, turn = k.value("first_status"), k.value("second_status"), k.value("turn")
-    k.store(turn, 0)
+    k.ioapic.redirect_pci(edu.pin, VECTOR)
     with k.handler(VECTOR):
-        k.asm("""
-            inc qword ptr [turn]
-            cmp qword ptr [turn], 1
-            jne second_turn
-        """)
-        k.store(first_status, edu.INTERRUPT_STATUS)
-        edu.INTERRUPT_ACKNOWLEDGE.write(CAUSE)
-        k.asm("""
-            ret
-        second_turn:
-        """)
-        k.store(second_status, serial.isr.ISR)
-    transmit.offer(transmit.chain([Part(letter.address, 1)]))
-    transmit.notify()
+        with k.first_time():
+            first_status = edu.INTERRUPT_STATUS.read("first_status")
+            edu.INTERRUPT_ACKNOWLEDGE.write(CAUSE)
+        second_status = k.from_time(2).do(serial.isr.ISR.read, "second_status")
+    transmit.submit(transmit.chain([Part(letter.address, 1)]))
     transmit.wait_used(1)
     k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
     k.sti()
@@ -148,17 +118,12 @@ def the_route_register_selects_the_8259_input(k: Kernel, irq: int) -> ProbeBody:
     edu = EduDevice(k)
     k.pci.pirq_route(edu.function).write(irq)
     k.pic.initialize()
-    k.asm(f"""
-        mov edx, {0x4D0 + (irq >> 3):#x}        # ELCR: PCI lines are level-triggered
-        in al, dx
-        or al, {1 << (irq & 7)}
-        out dx, al
-    """)
-    vector = 0x20 + irq
+    k.pic.level(irq)
+    vector = k.pic.vector(irq)
     with k.handler(vector):
         edu.INTERRUPT_ACKNOWLEDGE.write(CAUSE)
         k.pic.eoi(irq)
-    k.lapic.LVT_LINT0.write(DELIVERY_MODE=DeliveryMode.EXTINT)
+    k.lapic.virtual_wire()
     k.pic.unmask(irq)
     k.sti()
     k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)

@@ -19,12 +19,7 @@ def mask_bits_exist_for_the_requested_messages_alone(k: Kernel) -> ProbeBody:
     pending = port.msi.PENDING.read("pending")
     k.trigger(port.msi.MASK.write, 0xFFFF_FFFF)
     written = port.msi.MASK.read("written")
-    k.asm("""
-        mov rdi, [root_port_capability_05]
-        lea eax, [rdi+0x10]
-        mov ecx, -1
-        call pci_write                  # the pending bits
-    """)
+    k.asm("mov rdi, [root_port_capability_05]\nlea eax, [rdi+0x10]\nmov ecx, -1\ncall pci_write  # the pending bits")
     after = port.msi.PENDING.read("after")
 
     run = yield

@@ -11,16 +11,16 @@ ENTRY = 1
 MASKING = "PCI Local Bus Specification 3.0, Per-vector Masking and Function Masking"
 STRUCTURE = "PCI Local Bus Specification 3.0, MSI-X Capability & Table Structures"
 CONFIGURATION = "PCI Local Bus Specification 3.0, MSI-X Configuration"
+LOGICAL = "SDM vol. 3A, Message Address Register Format; SDM vol. 3A, Logical Destination Mode"
 OPERATION = "PCI Local Bus Specification 3.0, MSI and MSI-X Operation"
 RNG = ["virtio-rng"]
 DEVICES = ["virtio-rng", "virtio-blk", "virtio-net", "virtio-serial", "virtio-console", "nvme", "e1000e", "xhci"]
 
 
-def _begin(k: Kernel, *, masked: bool = False, function_mask: bool = False) -> EntropyDevice:
+def _begin(k: Kernel) -> EntropyDevice:
     """The device with MSI-X on; its queue uses table entry 1."""
     rng = EntropyDevice(k, entry=ENTRY)
-    rng.msix.entry(ENTRY, VECTOR, masked=masked)
-    rng.msix.enable(masked=function_mask)
+    rng.msix.enable({ENTRY: VECTOR})
     rng.begin()
     k.sti()
     return rng
@@ -54,8 +54,7 @@ def table_and_pending_bits_lie_where_the_capability_says(k: Kernel) -> ProbeBody
 
     run = yield
 
-    size = 2 * 16
-    start, bits = run[table].offset, run[pba].offset
+    size, start, bits = 2 * 16, run[table].offset, run[pba].offset
     assert run[table].BIR <= 5 and run[pba].BIR <= 5
     assert run[table].BIR != run[pba].BIR or bits >= start + size or bits + 8 <= start
     assert (int(run[address]), int(run[upper]), int(run[data])) == (0xFEE5_A000, 0, 0xAB)
@@ -94,10 +93,8 @@ def each_vector_that_an_entry_names_arrives(k: Kernel) -> ProbeBody:
 def enabling_msix_silences_intx(k: Kernel) -> ProbeBody:
     """While MSI-X is enabled the function must not use INTx#, not even for a queue that has no vector."""
     rng = EntropyDevice(k, entry=VIRTIO_NO_VECTOR)
-    k.ioapic.redirect(rng.function.pin, INTX, TRIGGER_MODE=1, POLARITY=1)
-    rng.msix.entry(0, VECTOR)
-    rng.msix.entry(1, OTHER)
-    rng.msix.enable()
+    k.ioapic.redirect_pci(rng.function.pin, INTX)
+    rng.msix.enable({0: VECTOR, 1: OTHER})
     rng.begin()
     k.sti()
     k.trigger(rng.ask)
@@ -145,12 +142,7 @@ def an_entry_can_send_nmi(k: Kernel) -> ProbeBody:
 
 
 @probe.each(set_=[1, 2, 3])
-@probe(
-    spec="SDM vol. 3A, Message Address Register Format; SDM vol. 3A, Logical Destination Mode",
-    needs=RNG,
-    cpus=2,
-    covers=["msix.logical"],
-)
+@probe(spec=LOGICAL, needs=RNG, cpus=2, covers=["msix.logical"])
 def lowest_priority_picks_one_of_a_logical_set(k: Kernel, set_: int) -> ProbeBody:
     """A lowest-priority message to a logical set (flat model) interrupts exactly one processor of the set."""
     rng = EntropyDevice(k, entry=ENTRY)
@@ -159,19 +151,9 @@ def lowest_priority_picks_one_of_a_logical_set(k: Kernel, set_: int) -> ProbeBod
     entry.ADDRESS.write(MSI_ADDRESS_BASE, DESTINATION_ID=set_, DESTINATION_MODE=1, REDIRECTION_HINT=1)
     rng.msix.enable()
     rng.begin()
-    ready = k.value("ready", 0)
-    k.lapic.LDR.write(LOGICAL_APIC_ID=1)
-    k.smp.start()
-    with k.smp.on(1):
-        k.lapic.LDR.write(LOGICAL_APIC_ID=2)
-        k.sti()
-        k.store(ready, 1)
+    with k.smp.listening():
+        k.trigger(rng.ask)
         k.wait_for(VECTOR, ms=2000, quiet_ms=1)
-    k.wait_until(ready, 1, ms=2000)
-    k.sti()
-    k.trigger(rng.ask)
-    k.wait_for(VECTOR, ms=2000)
-    k.smp.join(1, ms=4000)
 
     run = yield
 

@@ -7,7 +7,6 @@ VECTOR = 0x69
 OTHER = 0x6A
 INTX = 0x6B
 ENTRY = 1
-MS = 4000.0
 
 MASKING = "PCI Local Bus Specification 3.0, Per-vector Masking and Function Masking"
 CONFIGURATION = "PCI Local Bus Specification 3.0, MSI-X Configuration"
@@ -42,8 +41,7 @@ def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) ->
 
     run = yield
 
-    assert run[held] == 1 << ENTRY
-    assert run[sent] == 0
+    assert (run[held], run[sent]) == (1 << ENTRY, 0)
     assert run.sequence == ["unmask", VECTOR]
 
 
@@ -69,13 +67,13 @@ def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str)
     for mask in (1, 0, 1, 0):
         source.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=mask)
     k.stay_quiet()
-    k.mark("ask")
+    k.mark("request")
     k.trigger(source.ask)
     k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
-    assert run.sequence == ["ask", VECTOR], "more than its event"
+    assert run.sequence == ["request", VECTOR], "more than its event"
 
 
 @probe.each(device=MESSAGE_SOURCES)
@@ -142,16 +140,11 @@ def an_entrys_address_selects_the_processor(k: Kernel, device: str, cpu: int) ->
     """The message goes to the processor in the entry's address, also when it pended under another address."""
     source = message_source(k, device, ENTRY)
     source.msix.entry(ENTRY, VECTOR, destination=1 - cpu, masked=True)
-    k.smp.start()
-    with k.smp.on(1):
-        k.sti()
-        k.wait_for(VECTOR, ms=MS, quiet_ms=1)
-    k.sti()
-    k.trigger(source.ask)
-    source.answered()
-    source.msix.entry(ENTRY, VECTOR, destination=cpu)
-    k.wait_for(VECTOR, ms=MS)
-    k.smp.join(1, ms=2 * MS)
+    with k.smp.listening():
+        k.trigger(source.ask)
+        source.answered()
+        source.msix.entry(ENTRY, VECTOR, destination=cpu)
+        k.wait_for(VECTOR, ms=k.device_ms, quiet_ms=1)
 
     run = yield
 
@@ -167,17 +160,13 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
     card.IMS.write(TXQ0=1)
     card.msix.entry(ENTRY, VECTOR, destination=1, masked=True)
     card.msix.entry(ENTRY + 1, OTHER, destination=0, masked=True)
-    k.smp.start()
-    with k.smp.on(1):
-        k.sti()
-        k.wait_for(VECTOR, ms=MS, quiet_ms=1)
-    k.sti()
-    k.trigger(card.ICS.write, RXQ0=1, TXQ0=1)
-    card.answered()
-    for entry in (ENTRY, ENTRY + 1):
-        card.msix.table.ENTRY[entry].CONTROL.write(MASK=0)
-    k.wait_for(OTHER, ms=MS)
-    k.smp.join(1, ms=2 * MS)
+    with k.smp.listening():
+        k.trigger(card.ICS.write, RXQ0=1, TXQ0=1)
+        card.answered()
+        for entry in (ENTRY, ENTRY + 1):
+            card.msix.table.ENTRY[entry].CONTROL.write(MASK=0)
+        k.wait_for(VECTOR, ms=k.device_ms)
+        k.wait_for(OTHER, ms=k.device_ms, quiet_ms=1)
 
     run = yield
 
@@ -222,7 +211,7 @@ def no_message_is_sent_while_bus_master_is_clear(k: Kernel, device: str) -> Prob
 def a_masked_message_does_not_use_intx(k: Kernel, device: str) -> ProbeBody:
     """While MSI-X is enabled the function must not use INTx#, not even for an event whose vector is masked."""
     source = _begin(k, device, masked=True)
-    k.ioapic.redirect(source.function.pin, INTX, TRIGGER_MODE=1, POLARITY=1)
+    k.ioapic.redirect_pci(source.function.pin, INTX)
     k.trigger(source.ask)
     source.answered()
     k.stay_quiet()
@@ -241,7 +230,7 @@ def a_masked_message_does_not_use_intx(k: Kernel, device: str) -> ProbeBody:
 def without_msix_enable_the_function_uses_intx(k: Kernel, device: str) -> ProbeBody:
     """With MSI-X Enable cleared again the same event asserts INTx#; taking its cause away deasserts it."""
     source = _begin(k, device)
-    k.ioapic.redirect(source.function.pin, INTX, TRIGGER_MODE=1, POLARITY=1)
+    k.ioapic.redirect_pci(source.function.pin, INTX)
     source.ask()
     k.wait_for(VECTOR)
     source.answered()

@@ -3,6 +3,7 @@
 from harness import Deviation, Kernel, ProbeBody, probe
 
 MASTER, SLAVE = 0x50, 0x70  # vector bases: apart, so that each chip's own ICW2 shows
+ICWS = "Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)"
 INPUTS = [0, 1, *range(3, 16)]  # all but the cascade input
 
 
@@ -23,25 +24,15 @@ def each_input_arrives_at_its_vector(k: Kernel, irq: int) -> ProbeBody:
 
     assert run.vectors == [k.pic.vector(irq)]
     assert not run.interrupts[0].in_service  # ExtINT leaves no trace in the local APIC's ISR
-    assert run.pic.master.isr == 0
-    assert run.pic.slave.isr == 0
+    assert (run.pic.master.isr, run.pic.slave.isr) == (0, 0)
 
 
 @probe.each(low=range(1, 8), chip=["master", "slave"])
-@probe(
-    spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)",
-    covers=["pic8259.base-low-bits"],
-    needs=["pc-testdev"],
-)
+@probe(spec=ICWS, covers=["pic8259.base-low-bits"], needs=["pc-testdev"])
 def low_bits_of_the_base_are_ignored(k: Kernel, low: int, chip: str) -> ProbeBody:
     """In 8086 mode the low 3 bits of ICW2 do not count: the 8259A inserts the input's number there."""
     irq = 3 if chip == "master" else 12
-    k.lines.down(irq)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER | low, slave_base=SLAVE | low)
-    k.lapic.virtual_wire()
-    k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
-    k.pic.unmask(irq)
+    k.deliver_8259(irq, base=MASTER | low, slave_base=SLAVE | low)
     k.sti()
     k.trigger(k.lines.up, irq)
     k.wait_for(k.pic.vector(irq))
@@ -52,20 +43,10 @@ def low_bits_of_the_base_are_ignored(k: Kernel, low: int, chip: str) -> ProbeBod
 
 
 @probe.each(base=[0x20, 0x80, 0xF8])
-@probe(
-    spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)",
-    covers=["pic8259.delivery"],
-    needs=["pc-testdev"],
-)
+@probe(spec=ICWS, covers=["pic8259.delivery"], needs=["pc-testdev"])
 def every_base_bit_counts(k: Kernel, base: int) -> ProbeBody:
     """Bits 7:3 of the vector are those of ICW2, up to vector FFh."""
-    other = 0x60
-    k.lines.down(3, 7)
-    k.pit.silence()
-    k.pic.initialize(base=base, slave_base=other)
-    k.lapic.virtual_wire()
-    k.serve_8259(3, 7, base=base, slave_base=other)
-    k.pic.unmask(3, 7)
+    k.deliver_8259(3, 7, base=base, slave_base=0x60)
     k.sti()
     k.trigger(k.lines.up, 3)
     k.wait_for(base + 3)
@@ -81,8 +62,7 @@ def every_base_bit_counts(k: Kernel, base: int) -> ProbeBody:
 @probe(spec="Intel 8259A datasheet, Interrupt Sequence", covers=["pic8259.irr-isr"], needs=["pc-testdev"])
 def request_goes_from_irr_to_isr_to_nothing(k: Kernel, irq: int) -> ProbeBody:
     """A request sets its IRR bit; INTA moves it to the ISR; the end of interrupt clears it there."""
-    chip = k.pic.chip(irq)
-    bit = 1 << (irq & 7)
+    chip, bit = k.pic.chip(irq), 1 << (irq & 7)
     k.deliver_8259(irq, serve=False, unmask=False)
     with k.handler(k.pic.vector(irq)):
         irr_acknowledged = k.pic.irr(chip, "irr_acknowledged")
@@ -137,12 +117,7 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
     k.deliver_8259(5)
     k.cli()
     k.trigger(k.lines.up, 5)
-    k.asm("""
-        sti
-        hlt
-    after_halt:
-        nop
-    """)
+    k.asm("sti\nhlt\nafter_halt: nop")
 
     run = yield
 
@@ -164,11 +139,9 @@ def request_wakes_hlt(k: Kernel) -> ProbeBody:
     ),
 )
 def without_local_apic_intr_goes_to_the_processor(k: Kernel, irq: int, lint0: str) -> ProbeBody:
-    """With IA32_APIC_BASE.EN clear LINT0 is the INTR pin, whatever the LVT said before."""
-    k.lines.down(irq)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
+    """With IA32_APIC_BASE.EN clear LINT0 is the INTR pin, whatever the LVT held before."""
+    k.prepare_8259(irq)
+    k.serve_8259(irq)
     k.lapic.LVT_LINT0.write(MASK=int(lint0 == "masked"), DELIVERY_MODE=7)
     k.msr.APIC_BASE.update(EN=0)
     base = k.msr.APIC_BASE.read("base")

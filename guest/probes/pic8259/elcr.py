@@ -9,8 +9,7 @@ ELCR = "Intel 82371AB (PIIX4) datasheet, ELCR1, ELCR2; Intel 8259A datasheet, Ed
 def listen(k: Kernel, *irqs: int, aeoi: int = 0) -> None:
     """Lines low, both chips initialised, these inputs unmasked, all edge-triggered; virtual wire."""
     k.deliver_8259(*irqs, base=MASTER, slave_base=SLAVE, serve=False, AEOI=aeoi)
-    k.pic.MASTER.ELCR.write(0)
-    k.pic.SLAVE.ELCR.write(0)
+    k.pic.level()
     k.sti()
 
 
@@ -26,9 +25,7 @@ def level_is_selected_while_the_line_is_high(k: Kernel, irq: int) -> ProbeBody:
     listen(k, irq)
     chip = k.pic.chip(irq)
     with k.handler(k.pic.vector(irq)):
-        k.asm(f"cmp dword ptr [COUNTS+4*{k.pic.vector(irq)}], 2\njb served")
-        k.lines.down(irq)
-        k.asm("served:")
+        k.from_time(2).do(k.lines.down, irq)
         k.pic.eoi(irq)
     k.lines.up(irq)
     k.wait_for(k.pic.vector(irq), quiet_ms=1)
@@ -56,8 +53,7 @@ def level_is_selected_while_the_line_is_high(k: Kernel, irq: int) -> ProbeBody:
 def slave_with_automatic_eoi_serves_two_requests(k: Kernel) -> ProbeBody:
     """With AEOI in both chips two requests of the slave arrive one after the other, the higher first, with no EOI."""
     listen(k, 10, 13, aeoi=1)
-    for irq in (10, 13):
-        k.hold(k.pic.vector(irq))
+    k.hold(k.pic.vector(10), k.pic.vector(13))
     k.cli()
     k.lines.up(13, 10)
     k.settle()

@@ -3,6 +3,7 @@
 from harness import Deviation, Kernel, ProbeBody, probe
 
 MASTER, SLAVE = 0x50, 0x70
+CASCADE = "Intel 8259A datasheet, Cascade Mode; End of Interrupt (EOI)"
 
 
 def nest_in_service(k: Kernel, *irqs: int) -> None:
@@ -14,7 +15,7 @@ def nest_in_service(k: Kernel, *irqs: int) -> None:
     k.sti()
     for irq in irqs:
         k.lines.up(irq)
-        k.wait_for(MASTER + irq if irq < 8 else SLAVE + irq - 8, ms=10)
+        k.wait_for(k.pic.vector(irq), ms=10)
 
 
 @probe(spec="Intel 8259A datasheet, End of Interrupt (EOI)", covers=["pic8259.eoi"], needs=["pc-testdev"])
@@ -71,18 +72,13 @@ def commands_without_the_eoi_bit_end_nothing(k: Kernel, command: int) -> ProbeBo
     assert run[isr] == 0b10101010
 
 
-@probe(
-    spec="Intel 8259A datasheet, Cascade Mode; End of Interrupt (EOI)",
-    covers=["pic8259.eoi-cascade"],
-    needs=["pc-testdev"],
-)
+@probe(spec=CASCADE, covers=["pic8259.eoi-cascade"], needs=["pc-testdev"])
 def eoi_at_the_slave_alone_leaves_ir2_in_service(k: Kernel) -> ProbeBody:
     """After an EOI at the slave only, the master's IR2 is in service still, and holds back the slave and IR3."""
     nest_in_service(k, 12)
     k.pic.unmask(3, 12)
     k.pic.SLAVE.OCW2.write(0x20)
-    slave = k.pic.isr(k.pic.SLAVE, "slave")
-    master = k.pic.isr(k.pic.MASTER, "master")
+    slave, master = k.pic.isr(k.pic.SLAVE, "slave"), k.pic.isr(k.pic.MASTER, "master")
     k.lines.down(12, 3)
     k.lines.up(12, 3)
     k.stay_quiet()
@@ -96,18 +92,13 @@ def eoi_at_the_slave_alone_leaves_ir2_in_service(k: Kernel) -> ProbeBody:
     assert run.sequence == [SLAVE + 4, "EOI at the master", SLAVE + 4]
 
 
-@probe(
-    spec="Intel 8259A datasheet, Cascade Mode; End of Interrupt (EOI)",
-    covers=["pic8259.eoi-cascade"],
-    needs=["pc-testdev"],
-)
+@probe(spec=CASCADE, covers=["pic8259.eoi-cascade"], needs=["pc-testdev"])
 def eoi_at_the_master_alone_leaves_the_slave_in_service(k: Kernel) -> ProbeBody:
     """After an EOI at the master only, the slave holds back its own lower inputs, while the master's IR3 comes."""
     nest_in_service(k, 12)
     k.pic.unmask(3, 12, 14)
     k.pic.MASTER.OCW2.write(0x20)
-    slave = k.pic.isr(k.pic.SLAVE, "slave")
-    master = k.pic.isr(k.pic.MASTER, "master")
+    slave, master = k.pic.isr(k.pic.SLAVE, "slave"), k.pic.isr(k.pic.MASTER, "master")
     k.lines.down(14, 3)
     k.lines.up(14, 3)
     k.wait_for(MASTER + 3, ms=10)

@@ -2,15 +2,8 @@
 
 from harness import Deviation, Kernel, PicMaster, ProbeBody, probe
 
-MASTER, SLAVE = 0x50, 0x70
-
-
-def prepare(k: Kernel, *irqs: int, **icw4: int) -> None:
-    """Lines low, both chips initialised, LINT0 masked: the chips are looked at through their ports alone."""
-    k.lines.down(*irqs)
-    k.lapic.LVT_LINT0.write(MASK=1, DELIVERY_MODE=7)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE, **icw4)
+MASTER = 0x50
+ICWS = "Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)"
 
 
 def icws(k: Kernel, icw1: int = 0x11, icw4: int = 0x01) -> PicMaster:
@@ -25,10 +18,10 @@ def icws(k: Kernel, icw1: int = 0x11, icw4: int = 0x01) -> PicMaster:
     return chip
 
 
-@probe(spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)", covers=["pic8259.icw1"])
+@probe(spec=ICWS, covers=["pic8259.icw1"])
 def icw1_clears_the_imr(k: Kernel) -> ProbeBody:
-    """After ICW1 the IMR is 0: every input is enabled until OCW1 says otherwise."""
-    prepare(k)
+    """After ICW1 the IMR is 0: every input is enabled until OCW1 masks it."""
+    k.prepare_8259()
     before = k.pic.MASTER.OCW1.read("before")
     k.trigger(icws, k)
     after = k.pic.MASTER.OCW1.read("after")
@@ -36,18 +29,13 @@ def icw1_clears_the_imr(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run[before] == 0xFF
-    assert run[after] == 0
+    assert (run[before], run[after]) == (0xFF, 0)
 
 
-@probe(
-    spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)",
-    covers=["pic8259.icw1"],
-    needs=["pc-testdev"],
-)
+@probe(spec=ICWS, covers=["pic8259.icw1"], needs=["pc-testdev"])
 def icw1_selects_the_irr(k: Kernel) -> ProbeBody:
     """After ICW1 the even port reads the IRR, though OCW3 had selected the ISR before."""
-    prepare(k, 5)
+    k.prepare_8259(5)
     k.pic.isr(k.pic.MASTER)
     k.trigger(icws, k)
     k.pic.MASTER.OCW1.write(0xFF)
@@ -57,18 +45,13 @@ def icw1_selects_the_irr(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run[status] == 1 << 5
-    assert run[isr] == 0
+    assert (run[status], run[isr]) == (1 << 5, 0)
 
 
-@probe(
-    spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)",
-    covers=["pic8259.icw1"],
-    needs=["pc-testdev"],
-)
+@probe(spec=ICWS, covers=["pic8259.icw1"], needs=["pc-testdev"])
 def icw1_restores_the_fixed_priority(k: Kernel) -> ProbeBody:
     """After ICW1 IR7 is the lowest level again, whatever set-priority had made of it."""
-    prepare(k, 3, 5)
+    k.prepare_8259(3, 5)
     k.pic.MASTER.OCW2.write(0xC4)  # IR4 the lowest: IR5 goes first
     k.trigger(icws, k)
     k.pic.unmask(3, 5)
@@ -80,14 +63,10 @@ def icw1_restores_the_fixed_priority(k: Kernel) -> ProbeBody:
     assert run[polled] == 0x83
 
 
-@probe(
-    spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2); Special Mask Mode",
-    covers=["pic8259.icw1"],
-    needs=["pc-testdev"],
-)
+@probe(spec=f"{ICWS}; Special Mask Mode", covers=["pic8259.icw1"], needs=["pc-testdev"])
 def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
     """After ICW1 special mask mode is off: a masked level in service holds the lower ones back."""
-    prepare(k, 5, 6)
+    k.prepare_8259(5, 6)
     k.lapic.virtual_wire()
     k.sti()
     k.pic.MASTER.OCW3.write(0x68)
@@ -111,7 +90,7 @@ def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
 
 @probe.each(line=["as_it_is", "driven_again"])
 @probe(
-    spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)",
+    spec=ICWS,
     covers=["pic8259.icw1-edge"],
     needs=["pc-testdev"],
     deviation=Deviation(
@@ -120,7 +99,7 @@ def icw1_clears_special_mask_mode(k: Kernel) -> ProbeBody:
 )
 def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
     """After ICW1 an input that is high requests nothing until it has gone low and high again."""
-    prepare(k, 5)
+    k.prepare_8259(5)
     k.trigger(k.lines.up, 5)
     before = k.pic.irr(k.pic.MASTER, "before")
     chip = icws(k)
@@ -141,7 +120,7 @@ def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
 
 @probe.each(words=["icw4", "no_icw4", "single", "single_no_icw4"])
 @probe(
-    spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2); Figure: Initialization Sequence",
+    spec=f"{ICWS}; Figure: Initialization Sequence",
     covers=["pic8259.icw-sequence"],
     deviation=Deviation(
         targets="*-kvm", cases="single*", kind="unimplemented", sees="MASK=0x0> == 90", ref="pic8259-kvm-single"
@@ -149,7 +128,7 @@ def icw1_resets_the_edge_sense(k: Kernel, line: str) -> ProbeBody:
 )
 def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
     """ICW3 follows unless SNGL is set, ICW4 if IC4 is set; the write after them is OCW1."""
-    prepare(k)
+    k.prepare_8259()
     chip = icws(k, icw1=0x10 | ("no_icw4" not in words) | 2 * ("single" in words))
     k.trigger(chip.OCW1.write, 0x5A)
     imr = chip.OCW1.read("imr")
@@ -162,14 +141,14 @@ def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
 
 @probe.each(ic4=[0, 1])
 @probe(
-    spec="Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)",
+    spec=ICWS,
     covers=["pic8259.icw-sequence"],
     needs=["pc-testdev"],
     deviation=Deviation(targets="*-kvm", cases="ic4_0", kind="bug", sees="BITS=0x0> == 32", ref="pic8259-kvm-poll"),
 )
 def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     """With IC4 = 0 all that ICW4 had set is off: automatic EOI is gone, and a poll leaves its level in service."""
-    prepare(k, 5, AEOI=1)
+    k.prepare_8259(5, AEOI=1)
     chip = icws(k, icw1=0x10 | ic4, icw4=0x03)
     chip.OCW1.write(0xFF & ~(1 << 5))
     k.trigger(k.lines.up, 5)
@@ -190,8 +169,8 @@ def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     deviation=Deviation(targets="*-tcg*", versions=">=8", kind="bug", sees="BITS=0x20> == 0", ref="pic8259-ltim"),
 )
 def ltim_is_ignored(k: Kernel) -> ProbeBody:
-    """On a PC's chipset LTIM in ICW1 does nothing: the ELCR alone says what is level-triggered."""
-    prepare(k, 5)
+    """On a PC's chipset LTIM in ICW1 does nothing: the ELCR alone decides what is level-triggered."""
+    k.prepare_8259(5)
     k.pic.MASTER.ELCR.write(0)
     chip = icws(k, icw1=0x19)
     chip.OCW1.write(0xFF & ~(1 << 5))

@@ -2,7 +2,7 @@
 
 from harness import Kernel, ProbeBody, probe
 
-MASTER, SLAVE = 0x50, 0x70
+INPUTS = [1, *range(3, 16)]
 
 
 @probe.each(irq=[0, 3, 7, 8, 12, 15])
@@ -29,21 +29,19 @@ def masked_request_waits_in_the_irr(k: Kernel, irq: int) -> ProbeBody:
 @probe(spec="Intel 8259A datasheet, Operation Command Word 1 (OCW1)", covers=["pic8259.imr"], needs=["pc-testdev"])
 def mask_bit_concerns_its_own_input_only(k: Kernel, irq: int) -> ProbeBody:
     """With every input but one masked and all of them requesting, only the unmasked one interrupts."""
-    inputs = [1, *range(3, 16)]
-    k.deliver_8259(*inputs, serve=False, unmask=False)
-    k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
+    k.deliver_8259(*INPUTS, serve=False, unmask=False)
+    k.serve_8259(irq)
     k.pic.unmask(irq)
-    k.trigger(k.lines.up, *inputs)
+    k.trigger(k.lines.up, *INPUTS)
     k.sti()
     k.wait_for(k.pic.vector(irq), quiet_ms=1)
-    master = k.pic.irr(k.pic.MASTER, "master")
-    slave = k.pic.irr(k.pic.SLAVE, "slave")
+    master, slave = k.pic.irr(k.pic.MASTER, "master"), k.pic.irr(k.pic.SLAVE, "slave")
 
     run = yield
 
     assert run.vectors == [k.pic.vector(irq)]
     served = {1 << irq} if irq < 8 else {1 << irq, 1 << (irq - 8) << 8}
-    waiting = sum(1 << other for other in inputs) & ~sum(served)
+    waiting = sum(1 << other for other in INPUTS) & ~sum(served)
     assert (run[master] & ~0b101) | run[slave] << 8 == waiting & ~0b101
 
 
@@ -51,9 +49,7 @@ def mask_bit_concerns_its_own_input_only(k: Kernel, irq: int) -> ProbeBody:
 @probe(spec="Intel 8259A datasheet, Operation Command Word 1 (OCW1)", covers=["pic8259.imr"])
 def imr_reads_back(k: Kernel, mask: int, chip: str) -> ProbeBody:
     """OCW1 writes the whole IMR, and the odd port reads it back, whatever OCW3 selected for the even one."""
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.LVT_LINT0.write(MASK=1)
+    k.prepare_8259()
     port = k.pic.MASTER if chip == "master" else k.pic.SLAVE
     port.OCW1.write(~mask & 0xFF)
     k.trigger(port.OCW1.write, mask)
@@ -64,8 +60,7 @@ def imr_reads_back(k: Kernel, mask: int, chip: str) -> ProbeBody:
 
     run = yield
 
-    assert run[after_isr] == mask
-    assert run[after_irr] == mask
+    assert (run[after_isr], run[after_irr]) == (mask, mask)
 
 
 @probe.each(closed=["imr", "lint0", "imr_and_lint0"])
@@ -76,16 +71,13 @@ def imr_reads_back(k: Kernel, mask: int, chip: str) -> ProbeBody:
 )
 def requests_do_not_reach_the_processor(k: Kernel, closed: str) -> ProbeBody:
     """With all inputs masked, or LINT0, or both, no 8259 request reaches the processor, though all are pending."""
-    inputs = [1, *range(3, 16)]
-    k.lines.down(*inputs)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
+    k.prepare_8259(*INPUTS)
     k.lapic.LVT_LINT0.write(DELIVERY_MODE=7, MASK=int("lint0" in closed))
-    k.serve_8259(*inputs, base=MASTER, slave_base=SLAVE)
+    k.serve_8259(*INPUTS)
     if "imr" not in closed:
-        k.pic.unmask(*inputs)
+        k.pic.unmask(*INPUTS)
     k.sti()
-    k.trigger(k.lines.up, *inputs)
+    k.trigger(k.lines.up, *INPUTS)
     k.stay_quiet(ms=5)
     k.lapic.self_ipi(0x40)
     k.wait_for(0x40)

@@ -2,12 +2,24 @@
 
 from harness import Deviation, Kernel, ProbeBody, probe
 
-MASTER, SLAVE = 0x50, 0x70
+MASTER = 0x50
+NESTED = "Intel 8259A datasheet, Special Fully Nested Mode"
 
 
-def prepare(k: Kernel, *irqs: int, aeoi: int = 0, sfnm: int = 0) -> None:
+def prepare(k: Kernel, *irqs: int, aeoi: int = 0) -> None:
     """Lines low, both chips initialised, these inputs unmasked, virtual wire; no handler sends EOI."""
-    k.deliver_8259(*irqs, serve=False, AEOI=aeoi, SFNM=sfnm)
+    k.deliver_8259(*irqs, serve=False, AEOI=aeoi)
+    k.sti()
+
+
+def prepare_nested(k: Kernel, *irqs: int) -> None:
+    """As `prepare` does, with the master in special fully nested mode."""
+    k.deliver_8259(*irqs, serve=False, unmask=False)
+    k.pic.MASTER.ICW1.write(INITIALIZE=1, IC4=1)
+    k.pic.MASTER.ICW2.write(MASTER)
+    k.pic.MASTER.ICW3.write(1 << 2)
+    k.pic.MASTER.ICW4.write(UPM=1, SFNM=1)
+    k.pic.unmask(*irqs)
     k.sti()
 
 
@@ -44,9 +56,7 @@ def serve(k: Kernel, irq: int) -> None:
 )
 def special_mask_mode_lets_lower_levels_in(k: Kernel, irq: int, first: str) -> ProbeBody:
     """In special mask mode masking the level in service enables the lower ones, which waited for its end until then."""
-    held_back = irq + 1
-    chip = k.pic.chip(irq)
-    bit = 1 << (irq & 7)
+    held_back, chip, bit = irq + 1, k.pic.chip(irq), 1 << (irq & 7)
     prepare(k, irq, held_back)
     serve(k, irq)
     if irq >= 8:
@@ -166,18 +176,10 @@ def automatic_eoi_does_not_nest(k: Kernel) -> ProbeBody:
 # --- special fully nested mode ---
 
 
-@probe(
-    spec="Intel 8259A datasheet, Special Fully Nested Mode",
-    covers=["pic8259.special-fully-nested"],
-    needs=["pc-testdev"],
-)
+@probe(spec=NESTED, covers=["pic8259.special-fully-nested"], needs=["pc-testdev"])
 def slave_nests_in_special_fully_nested_mode(k: Kernel) -> ProbeBody:
     """With SFNM at the master, a higher input of the slave interrupts while a lower one of it is in service."""
-    prepare(k, 12, 9)
-    k.cli()
-    initialize_sfnm(k)
-    k.pic.unmask(12, 9, 14)
-    k.sti()
+    prepare_nested(k, 12, 9, 14)
     serve(k, 12)
     k.trigger(k.lines.up, 9)
     k.wait_for(k.pic.vector(9))
@@ -189,20 +191,9 @@ def slave_nests_in_special_fully_nested_mode(k: Kernel) -> ProbeBody:
     assert (run[slave], run[master]) == (1 << 4 | 1 << 1, 1 << 2)
 
 
-def initialize_sfnm(k: Kernel) -> None:
-    """Both chips initialised, the master in special fully nested mode."""
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.pic.MASTER.ICW1.write(INITIALIZE=1, IC4=1)
-    k.pic.MASTER.ICW2.write(MASTER)
-    k.pic.MASTER.ICW3.write(1 << 2)
-    k.pic.MASTER.ICW4.write(UPM=1, SFNM=1)
-    k.pic.MASTER.OCW1.write(0xFF)
-
-
 @probe.each(irq=[14, 3, 7])
 @probe(
-    spec="Intel 8259A datasheet, Special Fully Nested Mode; Fully Nested Mode",
+    spec=f"{NESTED}; Fully Nested Mode",
     covers=["pic8259.special-fully-nested"],
     needs=["pc-testdev"],
     deviation=Deviation(
@@ -216,11 +207,7 @@ def initialize_sfnm(k: Kernel) -> None:
 def lower_levels_wait_in_special_fully_nested_mode(k: Kernel, irq: int) -> ProbeBody:
     """With SFNM a slave's input in service still holds back its lower neighbours and the master's IR3 to IR7."""
     chip = k.pic.chip(irq)
-    prepare(k, 12, irq)
-    k.cli()
-    initialize_sfnm(k)
-    k.pic.unmask(12, irq)
-    k.sti()
+    prepare_nested(k, 12, irq)
     serve(k, 12)
     k.trigger(k.lines.up, irq)
     k.settle()
@@ -235,18 +222,10 @@ def lower_levels_wait_in_special_fully_nested_mode(k: Kernel, irq: int) -> Probe
     assert run[waiting] >> (irq & 7) & 1
 
 
-@probe(
-    spec="Intel 8259A datasheet, Special Fully Nested Mode",
-    covers=["pic8259.special-fully-nested"],
-    needs=["pc-testdev"],
-)
+@probe(spec=NESTED, covers=["pic8259.special-fully-nested"], needs=["pc-testdev"])
 def higher_master_input_preempts_in_special_fully_nested_mode(k: Kernel) -> ProbeBody:
     """With SFNM the master's own higher input still interrupts the slave's."""
-    prepare(k, 12, 1)
-    k.cli()
-    initialize_sfnm(k)
-    k.pic.unmask(12, 1)
-    k.sti()
+    prepare_nested(k, 12, 1)
     serve(k, 12)
     k.trigger(k.lines.up, 1)
     k.wait_for(k.pic.vector(1))

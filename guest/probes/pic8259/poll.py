@@ -1,29 +1,26 @@
-"""The 8259's poll command: software asks for the highest request instead of being interrupted."""
+"""The 8259's poll command: software reads the highest request instead of being interrupted."""
 
 from harness import Deviation, Kernel, ProbeBody, probe
 
-MASTER, SLAVE = 0x50, 0x70
+POLL = "Intel 8259A datasheet, Poll Command"
 KVM_POLL = "pic8259-kvm-poll"
 
 
 def prepare(k: Kernel, *irqs: int) -> None:
     """Lines low, both chips initialised, these inputs unmasked, LINT0 masked: nothing interrupts the processor."""
-    k.lines.down(*irqs)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.lapic.LVT_LINT0.write(MASK=1, DELIVERY_MODE=7)
+    k.prepare_8259(*irqs)
     k.pic.unmask(*irqs)
 
 
 @probe.each(irq=[1, 3, 7])
 @probe(
-    spec="Intel 8259A datasheet, Poll Command",
+    spec=POLL,
     covers=["pic8259.poll"],
     needs=["pc-testdev"],
     deviation=Deviation(targets="*-kvm", kind="bug", sees=r"== \(0, ", ref=KVM_POLL),
 )
 def poll_acknowledges_the_request(k: Kernel, irq: int) -> ProbeBody:
-    """The read after a poll command gives 80h and the level, moves the request to the ISR, and interrupts nobody."""
+    """The read after a poll command gives 80h and the level, moves the request to the ISR, and causes no interrupt."""
     prepare(k, irq)
     k.trigger(k.lines.up, irq)
     before = k.pic.irr(k.pic.MASTER, "before")
@@ -42,7 +39,7 @@ def poll_acknowledges_the_request(k: Kernel, irq: int) -> ProbeBody:
 
 
 @probe(
-    spec="Intel 8259A datasheet, Poll Command",
+    spec=POLL,
     covers=["pic8259.poll"],
     needs=["pc-testdev"],
     deviation=Deviation(targets="*-kvm", kind="bug", sees=r"INTERRUPT=1 LEVEL=5", ref=KVM_POLL),
@@ -65,7 +62,7 @@ def poll_without_a_request_has_bit_7_clear(k: Kernel) -> ProbeBody:
     assert run[isr] == 1 << 3
 
 
-@probe(spec="Intel 8259A datasheet, Poll Command; Fully Nested Mode", covers=["pic8259.poll"], needs=["pc-testdev"])
+@probe(spec=f"{POLL}; Fully Nested Mode", covers=["pic8259.poll"], needs=["pc-testdev"])
 def poll_follows_priority(k: Kernel) -> ProbeBody:
     """Polled with EOI in between, pending requests come in the order of their priority, then none."""
     irqs = [7, 1, 5, 3]
@@ -84,17 +81,16 @@ def poll_follows_priority(k: Kernel) -> ProbeBody:
 
 @probe.each(irq=[8, 12, 15])
 @probe(
-    spec="Intel 8259A datasheet, Poll Command; Cascade Mode",
+    spec=f"{POLL}; Cascade Mode",
     covers=["pic8259.poll"],
     needs=["pc-testdev"],
     deviation=Deviation(targets="*-kvm", kind="bug", sees=r"Inputs 0x00: BITS=0x0", ref=KVM_POLL),
 )
 def poll_through_the_cascade(k: Kernel, irq: int) -> ProbeBody:
-    """For a slave's request the master polls as level 2, and the slave tells which of its inputs it is."""
+    """For a slave's request the master polls as level 2, and the slave as the number of its input."""
     prepare(k, irq)
     k.trigger(k.lines.up, irq)
-    master = k.pic.poll(k.pic.MASTER, "master")
-    slave = k.pic.poll(k.pic.SLAVE, "slave")
+    master, slave = k.pic.poll(k.pic.MASTER, "master"), k.pic.poll(k.pic.SLAVE, "slave")
     isr = k.pic.isr(k.pic.SLAVE, "isr")
 
     run = yield
@@ -104,8 +100,7 @@ def poll_through_the_cascade(k: Kernel, irq: int) -> ProbeBody:
     assert run[isr] == 1 << (irq - 8)
 
 
-@probe(spec="Intel 8259A datasheet, Poll Command; Operation Command Word 3 (OCW3)", covers=["pic8259.poll"],
-       needs=["pc-testdev"])  # fmt: skip
+@probe(spec=f"{POLL}; Operation Command Word 3 (OCW3)", covers=["pic8259.poll"], needs=["pc-testdev"])
 def poll_lasts_for_one_read(k: Kernel) -> ProbeBody:
     """Only the next read is a poll: the one after it gives the register that was selected before."""
     prepare(k, 5, 6)
@@ -116,5 +111,4 @@ def poll_lasts_for_one_read(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert run[word] == 0x85
-    assert run[status] == 1 << 6
+    assert (run[word], run[status]) == (0x85, 1 << 6)

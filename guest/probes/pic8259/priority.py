@@ -2,8 +2,7 @@
 
 from harness import Kernel, ProbeBody, probe
 
-MASTER, SLAVE = 0x50, 0x70
-ORDER = [0, 1, *range(8, 16), *range(3, 8)]  # highest first: the slave stands where IR2 does
+ORDER = [0, 1, *range(8, 16), *range(3, 8)]  # highest first: the slave has the place of IR2
 
 
 def level_at_master(irq: int) -> int:
@@ -33,7 +32,7 @@ def higher_request_preempts(k: Kernel, place: int) -> ProbeBody:
     higher, lower = ORDER[place], ORDER[place + 1]
     nests = level_at_master(higher) < level_at_master(lower)
     k.deliver_8259(higher, lower, serve=False, unmask=False)
-    k.serve_8259(higher, base=MASTER, slave_base=SLAVE)
+    k.serve_8259(higher)
     with k.handler(k.pic.vector(lower)):
         k.trigger(k.lines.up, higher)
         k.sti()
@@ -64,7 +63,7 @@ def lower_request_waits_for_the_end_of_interrupt(k: Kernel, place: int) -> Probe
     higher, lower = ORDER[place], ORDER[place + 1]
     chip = k.pic.chip(lower)
     k.deliver_8259(higher, lower, serve=False, unmask=False)
-    k.serve_8259(lower, base=MASTER, slave_base=SLAVE)
+    k.serve_8259(lower)
     with k.handler(k.pic.vector(higher)):
         k.trigger(k.lines.up, lower)
         k.sti()
@@ -91,23 +90,15 @@ def same_input_does_not_nest(k: Kernel, irq: int) -> ProbeBody:
     """A second edge on an input in service stays in the IRR until the end of interrupt, then interrupts once more."""
     chip = k.pic.chip(irq)
     k.deliver_8259(irq, serve=False, unmask=False)
-    arrived = k.value("arrived", 0)
-    held = k.value("held")
     with k.handler(k.pic.vector(irq)):
-        k.count(arrived)
-        k.asm("""
-            cmp qword ptr [arrived], 1
-            jne after_second_edge
-        """)
-        with k.trigger():
-            k.lines.down(irq)
-            k.lines.up(irq)
-        k.sti()
-        k.settle()
-        k.cli()
-        chip.OCW3.write(0x0A)
-        k.store(held, chip.STATUS)
-        k.asm("after_second_edge:")
+        with k.first_time():
+            with k.trigger():
+                k.lines.down(irq)
+                k.lines.up(irq)
+            k.sti()
+            k.settle()
+            k.cli()
+            held = k.pic.irr(chip, "held")
         k.mark("end of interrupt")
         k.pic.eoi(irq)
     k.pic.unmask(irq)

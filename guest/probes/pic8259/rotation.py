@@ -3,7 +3,8 @@
 from harness import Kernel, ProbeBody, probe
 
 MASTER, SLAVE = 0x50, 0x70
-FIXED = list(range(8))
+SPECIFIC = "Intel 8259A datasheet, Specific Rotation (Specific Priority)"
+AUTOMATIC = "Intel 8259A datasheet, Automatic Rotation (Equal Priority Devices)"
 
 
 def lowest_is(level: int) -> list[int]:
@@ -19,20 +20,11 @@ def all_pending_on_the_slave(k: Kernel, last: int, count: int = 1) -> None:
     k.wait_for(SLAVE + last, count=count, quiet_ms=1)
 
 
-def prepare(k: Kernel) -> None:
-    """Both chips initialised, the slave's lines low, every slave input with a handler that sends EOI."""
-    k.deliver_8259(*range(8, 16), unmask=False)
-
-
 @probe.each(level=range(8))
-@probe(
-    spec="Intel 8259A datasheet, Specific Rotation (Specific Priority)",
-    covers=["pic8259.rotation"],
-    needs=["pc-testdev"],
-)
+@probe(spec=SPECIFIC, covers=["pic8259.rotation"], needs=["pc-testdev"])
 def set_priority_makes_a_level_the_lowest(k: Kernel, level: int) -> ProbeBody:
     """The set-priority command makes the level that it names the lowest, and the next one the highest."""
-    prepare(k)
+    k.deliver_8259(*range(8, 16), unmask=False)
     k.pic.SLAVE.OCW2.write(0xC0 | level)
     all_pending_on_the_slave(k, last=level)
 
@@ -42,11 +34,7 @@ def set_priority_makes_a_level_the_lowest(k: Kernel, level: int) -> ProbeBody:
 
 
 @probe.each(level=[0, 1, 3, 4, 5, 6, 7])
-@probe(
-    spec="Intel 8259A datasheet, Specific Rotation (Specific Priority); Cascade Mode",
-    covers=["pic8259.rotation"],
-    needs=["pc-testdev"],
-)
+@probe(spec=f"{SPECIFIC}; Cascade Mode", covers=["pic8259.rotation"], needs=["pc-testdev"])
 def set_priority_moves_the_cascade_along(k: Kernel, level: int) -> ProbeBody:
     """At the master the slave's place in the rotated order is that of IR2."""
     irqs = {0: 0, 1: 1, 2: 8, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7}  # the master's input → an IRQ that comes by it
@@ -63,14 +51,10 @@ def set_priority_moves_the_cascade_along(k: Kernel, level: int) -> ProbeBody:
 
 
 @probe.each(level=range(8))
-@probe(
-    spec="Intel 8259A datasheet, Automatic Rotation (Equal Priority Devices)",
-    covers=["pic8259.rotation"],
-    needs=["pc-testdev"],
-)
+@probe(spec=AUTOMATIC, covers=["pic8259.rotation"], needs=["pc-testdev"])
 def rotate_on_non_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     """Rotate on non-specific EOI ends the level in service and makes it the lowest."""
-    prepare(k)
+    k.deliver_8259(*range(8, 16), unmask=False)
     with k.handler(SLAVE + level, replace=True):
         k.pic.SLAVE.OCW2.write(0xA0)
         k.pic.MASTER.OCW2.write(0x20)
@@ -81,7 +65,7 @@ def rotate_on_non_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     k.wait_for(SLAVE + level, ms=10)
     k.cli()
     isr = k.pic.isr(k.pic.SLAVE, "isr")
-    k.serve_8259(level + 8, base=MASTER, slave_base=SLAVE, replace=True)
+    k.serve_8259(level + 8, replace=True)
     k.lines.down(level + 8)
     all_pending_on_the_slave(k, last=level, count=2)
 
@@ -92,16 +76,12 @@ def rotate_on_non_specific_eoi(k: Kernel, level: int) -> ProbeBody:
 
 
 @probe.each(level=range(8))
-@probe(
-    spec="Intel 8259A datasheet, Specific Rotation (Specific Priority)",
-    covers=["pic8259.rotation"],
-    needs=["pc-testdev"],
-)
+@probe(spec=SPECIFIC, covers=["pic8259.rotation"], needs=["pc-testdev"])
 def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     """Rotate on specific EOI ends the level that it names and makes that one the lowest, though another is higher."""
     other = (level + 7) % 8 if level else 1
     low, high = max(level, other), min(level, other)  # nested by their fixed priorities
-    prepare(k)
+    k.deliver_8259(*range(8, 16), unmask=False)
     for ir in (low, high):
         k.handler(SLAVE + ir, replace=True).do(k.pic.MASTER.OCW2.write, 0x20)  # the slave's bit stays
     k.pic.unmask(low + 8, high + 8)
@@ -113,7 +93,7 @@ def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     k.pic.SLAVE.OCW2.write(0xE0 | level)
     isr = k.pic.isr(k.pic.SLAVE, "isr")
     k.pic.SLAVE.OCW2.write(0x60 | other)
-    k.serve_8259(low + 8, high + 8, base=MASTER, slave_base=SLAVE, replace=True)
+    k.serve_8259(low + 8, high + 8, replace=True)
     k.lines.down(low + 8, high + 8)
     all_pending_on_the_slave(k, last=level, count=2)
 
@@ -123,23 +103,16 @@ def rotate_on_specific_eoi(k: Kernel, level: int) -> ProbeBody:
     assert run.vectors[2:] == [SLAVE + ir for ir in lowest_is(level)]
 
 
-@probe(
-    spec="Intel 8259A datasheet, Automatic Rotation (Equal Priority Devices)",
-    covers=["pic8259.rotation"],
-    needs=["pc-testdev"],
-)
+@probe(spec=AUTOMATIC, covers=["pic8259.rotation"], needs=["pc-testdev"])
 def equal_devices_take_turns(k: Kernel) -> ProbeBody:
-    """With rotation on each EOI, two inputs that ask again at once are served in turn."""
-    prepare(k)
+    """With rotation on each EOI, two inputs that request again at once are served in turn."""
+    k.deliver_8259(*range(8, 16), unmask=False)
     served = k.value("served", 0)
     for irq in (9, 11):
         with k.handler(SLAVE + irq - 8, replace=True):
             k.count(served)
             k.lines.down(irq)
-            k.asm(f"""
-                cmp qword ptr [served], 4
-                ja no_more_of_{irq}
-            """)
+            k.asm(f"cmp qword ptr [served], 4\nja no_more_of_{irq}")
             k.lines.up(irq)
             k.asm(f"no_more_of_{irq}:")
             k.pic.SLAVE.OCW2.write(0xA0)
@@ -156,9 +129,7 @@ def equal_devices_take_turns(k: Kernel) -> ProbeBody:
 
 @probe.each(rotate=[True, False])
 @probe(
-    spec="Intel 8259A datasheet, Automatic Rotation (Equal Priority Devices); Automatic End of Interrupt (AEOI) Mode",
-    covers=["pic8259.rotation-aeoi"],
-    needs=["pc-testdev"],
+    spec=f"{AUTOMATIC}; Automatic End of Interrupt (AEOI) Mode", covers=["pic8259.rotation-aeoi"], needs=["pc-testdev"]
 )
 def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
     """In AEOI mode INTA makes a level the lowest while "rotate in automatic EOI" is set, and not once cleared."""
@@ -166,16 +137,9 @@ def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
     k.pic.MASTER.OCW2.write(0x80)
     if not rotate:
         k.pic.MASTER.OCW2.write(0x00)
-    seen = k.value("seen", 0)
-    with k.handler(MASTER + 3):
-        k.count(seen)
-        k.asm("""
-            cmp qword ptr [seen], 1
-            jne asked_again
-        """)
+    with k.handler(MASTER + 3), k.first_time():
         k.lines.down(3)
         k.lines.up(3)
-        k.asm("asked_again:")
     k.pic.unmask(3, 5)
     k.trigger(k.lines.up, 3, 5)
     k.sti()
@@ -184,6 +148,5 @@ def rotation_in_automatic_eoi_mode(k: Kernel, rotate: bool) -> ProbeBody:
 
     run = yield
 
-    first_again = [MASTER + 3, MASTER + 3, MASTER + 5]
-    in_turn = [MASTER + 3, MASTER + 5, MASTER + 3]
-    assert run.vectors == (in_turn if rotate else first_again)
+    first, other = MASTER + 3, MASTER + 5
+    assert run.vectors == ([first, other, first] if rotate else [first, first, other])

@@ -3,26 +3,23 @@
 from harness import Deviation, Kernel, ProbeBody, probe
 
 MASTER, SLAVE = 0x50, 0x70
+MODES = "Intel 8259A datasheet, Edge and Level Triggered Modes"
 LEVEL_CAPABLE = [3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15]
 
 
 def prepare(k: Kernel, irq: int, *, level: bool) -> None:
     """Line low, both chips initialised, the input edge or level by the ELCR, unmasked; virtual wire."""
-    k.lines.down(irq)
-    k.pit.silence()
-    k.pic.initialize(base=MASTER, slave_base=SLAVE)
-    k.pic.MASTER.ELCR.write(level << irq & 0xFF)
-    k.pic.SLAVE.ELCR.write(level << irq >> 8)
-    k.lapic.virtual_wire()
+    k.deliver_8259(irq, serve=False, unmask=False)
+    k.pic.level(*[irq] * level)
     k.pic.unmask(irq)
 
 
 @probe.each(irq=LEVEL_CAPABLE)
-@probe(spec="Intel 8259A datasheet, Edge and Level Triggered Modes", covers=["pic8259.edge"], needs=["pc-testdev"])
+@probe(spec=MODES, covers=["pic8259.edge"], needs=["pc-testdev"])
 def held_edge_interrupts_once(k: Kernel, irq: int) -> ProbeBody:
     """In edge mode a line that stays high interrupts once; only a low and a new rising edge request again."""
     prepare(k, irq, level=False)
-    k.serve_8259(irq, base=MASTER, slave_base=SLAVE)
+    k.serve_8259(irq)
     k.sti()
     k.trigger(k.lines.up, irq)
     k.wait_for(k.pic.vector(irq), quiet_ms=1)
@@ -37,30 +34,19 @@ def held_edge_interrupts_once(k: Kernel, irq: int) -> ProbeBody:
 
 
 @probe.each(irq=LEVEL_CAPABLE)
-@probe(
-    spec="Intel 8259A datasheet, Edge and Level Triggered Modes; PIIX4 datasheet, ELCR1, ELCR2",
-    covers=["pic8259.level"],
-    needs=["pc-testdev"],
-)
+@probe(spec=f"{MODES}; PIIX4 datasheet, ELCR1, ELCR2", covers=["pic8259.level"], needs=["pc-testdev"])
 def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
     """In level mode a line that stays high interrupts again after each EOI, until it drops."""
     prepare(k, irq, level=True)
     vector = k.pic.vector(irq)
     with k.handler(vector):
-        k.asm(f"""
-            cmp dword ptr [COUNTS+4*{vector}], 3
-            jb stays_high
-        """)
-        k.lines.down(irq)
-        k.asm("stays_high:")
+        k.from_time(3).do(k.lines.down, irq)
         k.pic.eoi(irq)
     k.sti()
     k.trigger(k.lines.up, irq)
     k.wait_for(vector, count=3, quiet_ms=1)
-    chip = k.pic.chip(irq)
-    irr = k.pic.irr(chip, "irr")
-    k.pic.MASTER.ELCR.write(0)
-    k.pic.SLAVE.ELCR.write(0)
+    irr = k.pic.irr(k.pic.chip(irq), "irr")
+    k.pic.level()
 
     run = yield
 
@@ -70,7 +56,7 @@ def level_repeats_until_the_line_drops(k: Kernel, irq: int) -> ProbeBody:
 
 
 @probe.each(irq=[5, 12])
-@probe(spec="Intel 8259A datasheet, Edge and Level Triggered Modes", covers=["pic8259.level"], needs=["pc-testdev"])
+@probe(spec=MODES, covers=["pic8259.level"], needs=["pc-testdev"])
 def level_request_follows_the_line(k: Kernel, irq: int) -> ProbeBody:
     """In level mode the IRR bit of a masked input is the line: set while it is high, clear as soon as it drops."""
     prepare(k, irq, level=True)
@@ -83,13 +69,11 @@ def level_request_follows_the_line(k: Kernel, irq: int) -> ProbeBody:
     k.sti()
     k.pic.unmask(irq)
     k.stay_quiet()
-    k.pic.MASTER.ELCR.write(0)
-    k.pic.SLAVE.ELCR.write(0)
+    k.pic.level()
 
     run = yield
 
-    assert run[high] == 1 << (irq & 7)
-    assert run[low] == 0
+    assert (run[high], run[low]) == (1 << (irq & 7), 0)
     assert run.vectors == []
 
 
@@ -101,8 +85,7 @@ def elcr_keeps_the_system_inputs_edge(k: Kernel) -> ProbeBody:
         k.pic.MASTER.ELCR.write(0xFF)
         k.pic.SLAVE.ELCR.write(0xFF)
     master, slave = k.pic.MASTER.ELCR.read("master"), k.pic.SLAVE.ELCR.read("slave")
-    k.pic.MASTER.ELCR.write(0)
-    k.pic.SLAVE.ELCR.write(0)
+    k.pic.level()
     cleared = k.pic.MASTER.ELCR.read("cleared")
 
     run = yield
@@ -113,7 +96,7 @@ def elcr_keeps_the_system_inputs_edge(k: Kernel) -> ProbeBody:
 
 @probe.each(irq=[5, 12])
 @probe(
-    spec="Intel 8259A datasheet, Edge and Level Triggered Modes (IR must stay high until the first INTA)",
+    spec=f"{MODES} (IR must stay high until the first INTA)",
     covers=["pic8259.spurious"],
     needs=["pc-testdev"],
     deviation=Deviation(
@@ -142,11 +125,7 @@ def withdrawn_edge_is_no_request(k: Kernel, irq: int) -> ProbeBody:
 
 
 @probe.each(irq=[5, 12])
-@probe(
-    spec="Intel 8259A datasheet, Edge and Level Triggered Modes (default IR7)",
-    covers=["pic8259.spurious"],
-    needs=["pc-testdev"],
-)
+@probe(spec=f"{MODES} (default IR7)", covers=["pic8259.spurious"], needs=["pc-testdev"])
 def withdrawn_level_is_spurious_at_most(k: Kernel, irq: int) -> ProbeBody:
     """A level that drops before INTA brings nothing, or the default IR7, which sets no ISR bit."""
     prepare(k, irq, level=True)
@@ -157,10 +136,8 @@ def withdrawn_level_is_spurious_at_most(k: Kernel, irq: int) -> ProbeBody:
     k.lines.down(irq)
     k.sti()
     k.stay_quiet()
-    isr = k.pic.isr(chip, "isr")
-    master = k.pic.isr(k.pic.MASTER, "master")
-    k.pic.MASTER.ELCR.write(0)
-    k.pic.SLAVE.ELCR.write(0)
+    isr, master = k.pic.isr(chip, "isr"), k.pic.isr(k.pic.MASTER, "master")
+    k.pic.level()
 
     run = yield
 
@@ -189,8 +166,7 @@ def request_masked_before_inta(k: Kernel, irq: int) -> ProbeBody:
     requested = k.pic.irr(chip, "requested")
     k.sti()
     k.stay_quiet()
-    isr = k.pic.isr(chip, "isr")
-    master = k.pic.isr(k.pic.MASTER, "master")
+    isr, master = k.pic.isr(chip, "isr"), k.pic.isr(k.pic.MASTER, "master")
     k.pic.MASTER.OCW2.write(0x20)
     k.mark("unmasked")
     k.pic.unmask(irq)

@@ -12,15 +12,13 @@ ICR = "SDM vol. 3A, Interrupt Command Register (ICR)"
 @probe(spec=ICR, cpus=CPUS, covers=["smp.ipi-matrix"])
 def every_processor_reaches_every_processor(k: Kernel) -> ProbeBody:
     """A fixed IPI from each processor to each, itself included, arrives once, there, with the sender's vector."""
-    turn, over = k.value("turn"), k.value("over")
 
     def send(sender: int) -> None:
         with k.trigger():
             for receiver in range(CPUS):
                 k.lapic.send(destination=receiver, VECTOR=0x40 + 16 * sender + receiver, LEVEL=1)
 
-    k.store(turn, 0)
-    k.store(over, 0)
+    turn, over = k.values("turn", "over", initial=0)
     k.smp.start()
     for cpu in range(1, CPUS):
         with k.smp.on(cpu):
@@ -53,11 +51,9 @@ def shorthands_need_no_destination(k: Kernel, shorthand: str) -> ProbeBody:
     """A destination shorthand means self, all, or all others, whatever the destination field holds."""
     number = {"SELF": 1, "ALL_INCLUDING_SELF": 2, "ALL_EXCLUDING_SELF": 3}[shorthand]
     receivers = {1: [0], 2: [0, 1, 2, 3], 3: [1, 2, 3]}[number]
-    k.smp.listen()
-    k.sti()
-    k.trigger(k.lapic.send, destination=2, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=number)
-    k.wait_for(VECTOR, len(receivers), quiet_ms=1)
-    k.smp.hush()
+    with k.smp.listening():
+        k.trigger(k.lapic.send, destination=2, VECTOR=VECTOR, LEVEL=1, DESTINATION_SHORTHAND=number)
+        k.wait_for(VECTOR, len(receivers), quiet_ms=1)
 
     run = yield
 
@@ -69,11 +65,9 @@ def shorthands_need_no_destination(k: Kernel, shorthand: str) -> ProbeBody:
 def logical_flat_is_a_set(k: Kernel, mask: int) -> ProbeBody:
     """A logical destination reaches each processor whose LDR shares a bit with it, once."""
     receivers = [cpu for cpu in range(CPUS) if mask >> cpu & 1]
-    k.smp.listen()
-    k.sti()
-    k.trigger(k.lapic.send, destination=mask, DESTINATION_MODE=1, VECTOR=VECTOR, LEVEL=1)
-    k.wait_for(VECTOR, len(receivers), quiet_ms=1)
-    k.smp.hush()
+    with k.smp.listening():
+        k.trigger(k.lapic.send, destination=mask, DESTINATION_MODE=1, VECTOR=VECTOR, LEVEL=1)
+        k.wait_for(VECTOR, len(receivers), quiet_ms=1)
 
     run = yield
 
@@ -83,10 +77,8 @@ def logical_flat_is_a_set(k: Kernel, mask: int) -> ProbeBody:
 @probe(spec=f"{ICR}: Delivery Mode", cpus=2, covers=["smp.nmi-ipi"])
 def nmi_ipi_ignores_if(k: Kernel) -> ProbeBody:
     """An IPI with delivery mode NMI arrives on vector 2 at a processor with IF = 0, whatever its vector field."""
-    running, over = k.value("running"), k.value("over")
     k.expect(2)
-    k.store(running, 0)
-    k.store(over, 0)
+    running, over = k.values("running", "over", initial=0)
     k.smp.start()
     with k.smp.on(1):
         k.store(running, 1)
@@ -99,9 +91,8 @@ def nmi_ipi_ignores_if(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert [(interrupt.cpu, interrupt.vector) for interrupt in run.interrupts] == [(1, 2)]
-    assert not run.interrupts[0].rflags & 1 << 9
-    assert not run.interrupts[0].in_service
+    assert run.fields("cpu", "vector") == [(1, 2)]
+    assert not run.interrupts[0].rflags & 1 << 9 and not run.interrupts[0].in_service
 
 
 @probe.each(mode=["FIXED", "NMI"])
@@ -109,18 +100,15 @@ def nmi_ipi_ignores_if(k: Kernel) -> ProbeBody:
 def an_ipi_wakes_a_halted_processor(k: Kernel, mode: str) -> ProbeBody:
     """A processor in HLT with interrupts on goes on behind the HLT after the IPI's handler."""
     vector = VECTOR if mode == "FIXED" else 2
-    ready, awake = k.value("ready"), k.value("awake")
     k.expect(2)
-    k.store(ready, 0)
-    k.store(awake, 0)
+    ready, awake = k.values("ready", "awake", initial=0)
     k.smp.start()
     with k.smp.on(1):
-        # The port makes KVM look at what is left of the start: the second SIPI, still to be dropped, would end HLT.
+        # The port access makes KVM process the second SIPI, which is to be dropped: later it would end HLT.
         k.asm("in al, 0x61\nmov qword ptr [ready], 1\nsti\nhlt\nafter_halt:\ncli\nmov qword ptr [awake], 1")
     k.wait_until(ready, 1)
     k.delay(us=100)
-    asleep = k.value("asleep")
-    k.asm("mov rax, qword ptr [awake]\nmov qword ptr [asleep], rax")
+    asleep = k.value("asleep", awake)
     k.trigger(k.lapic.send, destination=1, DELIVERY_MODE=DeliveryMode[mode], VECTOR=VECTOR, LEVEL=1)
     k.smp.join(1)
 
@@ -128,22 +116,20 @@ def an_ipi_wakes_a_halted_processor(k: Kernel, mode: str) -> ProbeBody:
 
     assert run[asleep] == 0, "it was not halted"
     assert run[awake] == 1
-    assert [(interrupt.cpu, interrupt.vector) for interrupt in run.interrupts] == [(1, vector)]
+    assert run.fields("cpu", "vector") == [(1, vector)]
     assert run.interrupts[0].rip == run.address("after_halt")
 
 
 @probe(spec="SDM vol. 3A, Interrupt Distribution Mechanisms: Physical Destination Mode", cpus=2, covers=["smp.absent"])
 def an_ipi_to_nobody_is_lost(k: Kernel) -> ProbeBody:
-    """An IPI to an APIC ID that nobody has leaves the ICR idle and reaches nobody; the next one arrives."""
-    k.smp.listen()
-    k.sti()
-    k.lapic.send(destination=0x0E, VECTOR=VECTOR, LEVEL=1)
-    k.stay_quiet()
-    icr = k.lapic.ICR_LOW.read()
-    k.mark("present")
-    k.trigger(k.lapic.send, destination=1, VECTOR=VECTOR, LEVEL=1)
-    k.wait_for(VECTOR, quiet_ms=1)
-    k.smp.hush()
+    """An IPI to an APIC ID that no processor has leaves the ICR idle and is lost; the next one arrives."""
+    with k.smp.listening():
+        k.lapic.send(destination=0x0E, VECTOR=VECTOR, LEVEL=1)
+        k.stay_quiet()
+        icr = k.lapic.ICR_LOW.read()
+        k.mark("present")
+        k.trigger(k.lapic.send, destination=1, VECTOR=VECTOR, LEVEL=1)
+        k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
 
@@ -165,43 +151,39 @@ def ten_thousand_random_ipis_all_arrive(k: Kernel) -> ProbeBody:
     arrived = k.value("arrived", 0)
     for number in range(each):
         k.handler(VECTOR + number).do(k.count, arrived)
-    k.smp.listen()
-    k.sti()
-    with k.trigger():
-        k.asm(
-            f"""
-            push rbx
-            push rbp
-            mov ebx, {table.address:#x}         # next target
-            xor ebp, ebp                        # sent so far
-        .Lround:
-            mov ecx, {VECTOR:#x}
-        .Lsend:
-            movzx eax, byte ptr [rbx]
-            inc rbx
-            shl eax, 24
-            mov edi, LAPIC_ICR_HIGH
-            mov dword ptr [rdi], eax
-            mov eax, ecx
-            or eax, 0x4000
-            mov edi, LAPIC_ICR_LOW
-            mov dword ptr [rdi], eax
-            inc ecx
-            cmp ecx, {VECTOR + each:#x}
-            jb .Lsend
-            add rbp, {each}
-        .Lwait:
-            pause
-            cmp qword ptr [arrived], rbp
-            jb .Lwait
-            cmp rbp, {rounds * each}
-            jb .Lround
-            pop rbp
-            pop rbx
-            """
-        )
-    k.stay_quiet()
-    k.smp.hush()
+    with k.smp.listening():
+        with k.trigger():
+            k.asm(f"""
+                push rbx
+                push rbp
+                mov ebx, {table.address:#x}         # next target
+                xor ebp, ebp                        # sent so far
+            .Lround:
+                mov ecx, {VECTOR:#x}
+            .Lsend:
+                movzx eax, byte ptr [rbx]
+                inc rbx
+                shl eax, 24
+                mov edi, LAPIC_ICR_HIGH
+                mov dword ptr [rdi], eax
+                mov eax, ecx
+                or eax, 0x4000
+                mov edi, LAPIC_ICR_LOW
+                mov dword ptr [rdi], eax
+                inc ecx
+                cmp ecx, {VECTOR + each:#x}
+                jb .Lsend
+                add rbp, {each}
+            .Lwait:
+                pause
+                cmp qword ptr [arrived], rbp
+                jb .Lwait
+                cmp rbp, {rounds * each}
+                jb .Lround
+                pop rbp
+                pop rbx
+            """)
+        k.stay_quiet()
 
     run = yield
 

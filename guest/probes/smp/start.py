@@ -62,14 +62,14 @@ ap_page:
 def init(k: Kernel, cpu: int) -> None:
     """INIT, and the 10 ms that the protocol gives the processor; a busy host's one needs longer in real time."""
     k.lapic.send(destination=cpu, DELIVERY_MODE=DeliveryMode.INIT, LEVEL=1)
-    k.delay(us=10_000 if k.deterministic else 200_000)
+    k.delay(us=10_000, real_us=200_000)
 
 
 def sipi(k: Kernel, cpu: int, page: int, *, starts: int | None = None) -> None:
     """A start-up IPI; then wait until the page counts so many starts, or (`None`) long enough for an unwanted one."""
     k.lapic.send(destination=cpu, DELIVERY_MODE=DeliveryMode.START_UP, LEVEL=1, VECTOR=page)
     if starts is None:
-        k.delay(us=10_000 if k.deterministic else 200_000)
+        k.delay(us=10_000, real_us=200_000)
     else:
         k.wait_until(REPORT, starts, mask=0xFFFF_FFFF)
         k.delay(us=100)
@@ -90,35 +90,34 @@ def a_started_processor_takes_an_ipi(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert [(interrupt.cpu, interrupt.vector) for interrupt in run.interrupts] == [(1, VECTOR)]
+    assert run.fields("cpu", "vector") == [(1, VECTOR)]
     assert run.interrupts[0].in_service
     assert run.lapic_of(1).isr == set()
     assert run.lapic_of(1).apic_id == 1
 
 
+def start(k: Kernel, count: int) -> None:
+    """A message to every one of `count` processors."""
+    with k.smp.listening():
+        k.trigger(k.lapic.send, destination=0xFF, VECTOR=VECTOR, LEVEL=1)
+        k.wait_for(VECTOR, count)
+
+
 @probe(spec=PROTOCOL, cpus=4, covers=["smp.start-4"])
 def four_processors_start(k: Kernel) -> ProbeBody:
     """Each of four processors starts and has an APIC ID of its own."""
-    k.smp.listen()
-    k.sti()
-    k.trigger(k.lapic.send, destination=0xFF, VECTOR=VECTOR, LEVEL=1)
-    k.wait_for(VECTOR, 4)
-    k.smp.hush()
+    start(k, 4)
 
     run = yield
 
-    assert [run.lapic_of(cpu).apic_id for cpu in range(4)] == [0, 1, 2, 3]
+    assert [run.lapic_of(cpu).apic_id for cpu in range(4)] == list(range(4))
     assert [run.count(VECTOR, cpu=cpu) for cpu in range(4)] == [1] * 4
 
 
 @probe(spec=PROTOCOL, cpus=8, covers=["smp.start-8"])
 def eight_processors_start(k: Kernel) -> ProbeBody:
     """Each of eight processors starts and has an APIC ID of its own."""
-    k.smp.listen()
-    k.sti()
-    k.trigger(k.lapic.send, destination=0xFF, VECTOR=VECTOR, LEVEL=1)
-    k.wait_for(VECTOR, 8)
-    k.smp.hush()
+    start(k, 8)
 
     run = yield
 
@@ -129,12 +128,10 @@ def eight_processors_start(k: Kernel) -> ProbeBody:
 @probe(spec=f"{STATES}; {PROTOCOL}", cpus=2, covers=["smp.sipi-address", "smp.init-state"])
 def sipi_starts_in_real_mode_at_its_page(k: Kernel) -> ProbeBody:
     """A SIPI with vector VV starts at VV00:0000 in real mode, with the registers as INIT leaves them."""
-    signature = k.value("signature")
     k.asm(REAL_MODE)
-    k.asm("mov eax, 1\npush rbx\ncpuid\npop rbx\nmov qword ptr [signature], rax")
+    (signature,) = k.cpuid(1, eax="signature")
     init(k, 1)
     k.trigger(sipi, k, 1, PAGE)
-
     k.wait_until(REPORT, 1, mask=0xFFFF_FFFF)
 
     run = yield
@@ -158,8 +155,7 @@ def a_second_sipi_is_ignored(k: Kernel) -> ProbeBody:
     sipi(k, 1, PAGE, starts=1)
     sipi(k, 1, PAGE)
     sipi(k, 1, PAGE + 1)
-    once = k.value("once")
-    k.asm(f"mov eax, dword ptr [{REPORT:#x}]\nmov qword ptr [once], rax")
+    once = k.peek(REPORT, "once", width=32)
     k.trigger(init, k, 1)
     sipi(k, 1, PAGE, starts=2)
 
@@ -180,8 +176,7 @@ def init_alone_starts_nothing(k: Kernel) -> ProbeBody:
     k.lapic.send(destination=1, VECTOR=VECTOR, LEVEL=1)
     k.lapic.send(destination=1, DELIVERY_MODE=DeliveryMode.NMI, LEVEL=1)
     k.delay(us=10_000)
-    waiting = k.value("waiting")
-    k.asm(f"mov eax, dword ptr [{REPORT:#x}]\nmov qword ptr [waiting], rax")
+    waiting = k.peek(REPORT, "waiting", width=32)
     k.trigger(sipi, k, 1, PAGE, starts=1)
 
     run = yield

@@ -10,16 +10,13 @@ VECTOR_2, VECTOR_8, OTHER = 0x44, 0x45, 0x46
 @probe.each(timer=[0, 1])
 @probe(spec=LEGACY, needs=["hpet"], covers=["timers.hpet-legacy-routes"])
 def legacy_route_ignores_the_timers_own(k: Kernel, timer: int) -> ProbeBody:
-    """With LEG_RT_CNF timer 0 goes to IO APIC pin 2 and timer 1 to pin 8, whatever their route fields say."""
+    """With LEG_RT_CNF timer 0 goes to IO APIC pin 2 and timer 1 to pin 8, whatever their route fields hold."""
     k.pit.silence()
     for pin in range(24):
         k.ioapic.redirect(pin=pin, vector=OTHER)
     k.ioapic.redirect(pin=PIT_PIN, vector=VECTOR_2)
     k.ioapic.redirect(pin=RTC_PIN, vector=VECTOR_8)
-    k.hpet.CONFIG.write(ENABLE=0)
-    k.hpet.MAIN_COUNTER.write(0)
-    k.hpet.TIMER[timer].CONFIG.write(ROUTE=k.hpet.pin, INT_ENABLE=1)
-    k.hpet.TIMER[timer].COMPARATOR.write(20_000)
+    k.hpet.arm(20_000, timer=timer)
     k.sti()
     k.trigger(k.hpet.CONFIG.write, ENABLE=1, LEGACY_ROUTE=1)
     k.wait_for((VECTOR_2, VECTOR_8)[timer], quiet_ms=1)
@@ -63,7 +60,7 @@ def legacy_route_cuts_off_the_rtc(k: Kernel) -> ProbeBody:
     k.rtc.A.write(DV=2, RS=3)
     k.rtc.B.update(PIE=1)
     k.sti()
-    k.stay_quiet(ms=2 if k.deterministic else 200)
+    k.stay_quiet(ms=2, real_ms=200)
     flags = k.rtc.C.read("flags")
     k.mark("legacy off")
     k.trigger(k.hpet.CONFIG.write, ENABLE=0)
@@ -74,7 +71,7 @@ def legacy_route_cuts_off_the_rtc(k: Kernel) -> ProbeBody:
     run = yield
 
     assert run[flags].PF == 1
-    assert run[flags].IRQF == 1, "the RTC asked for no interrupt: there was nothing to cut off"
+    assert run[flags].IRQF == 1, "the RTC requested no interrupt: there was nothing to cut off"
     assert run.sequence[:2] == ["legacy off", VECTOR_8]
     # In real time another edge may come before the handler has read the flags of the first, and find them read.
     assert run["acknowledged"] & 0xC0 == 0xC0 or not k.deterministic

@@ -6,9 +6,8 @@ from harness import Deviation, Kernel, ProbeBody, probe
 
 VECTOR = 0x43
 PERIODIC = "IA-PC HPET 1.0a, Timer Operation in Periodic Mode"
-PIN_2 = Deviation(
-    targets="pc-kvm", kind="bug", sees="waited for vector", ref="timers-hpet-kvm-pin-2"
-)  # the only pin on pc
+# Pin 2 is the only one on pc.
+PIN_2 = Deviation(targets="pc-kvm", kind="bug", sees="waited for vector", ref="timers-hpet-kvm-pin-2")
 
 
 @probe.each(timer=[0, 1, 2])
@@ -31,19 +30,16 @@ def comparator_advances_by_its_period(k: Kernel, timer: int) -> ProbeBody:
     first, period = 30_000, 10_000
     k.pit.silence()
     k.ioapic.redirect(pin=k.hpet.pin, vector=VECTOR)
-    k.hpet.CONFIG.write(ENABLE=0)
-    k.hpet.MAIN_COUNTER.write(0)
+    k.hpet.stop()
     block = k.hpet.TIMER[timer]
     capability = block.CONFIG.read()
     block.CONFIG.write(ROUTE=k.hpet.pin, INT_ENABLE=1, TYPE=1, VAL_SET=1, MODE_32=1)
     block.COMPARATOR.write(first)
     block.COMPARATOR.write(period)
     femtoseconds = k.hpet.CAPABILITIES.read()
-    seen_at = k.value("seen_at")
-    next_match = k.value("next_match")
     with k.handler(VECTOR):
-        k.store(next_match, block.COMPARATOR)
-        k.store(seen_at, k.hpet.MAIN_COUNTER)
+        next_match = k.value("next_match", block.COMPARATOR)
+        seen_at = k.value("seen_at", k.hpet.MAIN_COUNTER)
     k.sti()
     k.trigger(k.hpet.CONFIG.write, ENABLE=1)
     k.wait_for(VECTOR, 11)
@@ -53,7 +49,7 @@ def comparator_advances_by_its_period(k: Kernel, timer: int) -> ProbeBody:
     run = yield
 
     if not run[capability].PERIODIC_CAP:
-        run.unsupported(f"timer {timer} says that it has no periodic mode")
+        run.unsupported(f"timer {timer} has no periodic mode (Tn_PER_INT_CAP is 0)")
     assert set(run.vectors) == {VECTOR}
     assert run[next_match] % period == 0, "the accumulator is not a multiple of the period"
     ns_per_tick = run[femtoseconds].COUNTER_CLK_PERIOD / 1e6
@@ -76,8 +72,7 @@ def comparator_advances_by_its_period(k: Kernel, timer: int) -> ProbeBody:
 )
 def value_set_sets_the_accumulator_once(k: Kernel) -> ProbeBody:
     """After VAL_SET one write (64 bits at once) sets the first match; the next sets only the period."""
-    k.hpet.CONFIG.write(ENABLE=0)
-    k.hpet.MAIN_COUNTER.write(0)
+    k.hpet.stop()
     timer = k.hpet.TIMER[0]
     timer.CONFIG.write(ROUTE=k.hpet.pin, TYPE=1, VAL_SET=1)
     k.trigger(timer.COMPARATOR.write, 500_000)

@@ -14,16 +14,14 @@ def machine_goes_on_with_a_period_of_zero(k: Kernel) -> ProbeBody:
     """With a period of 0 the machine goes on: another timer interrupts, and the counter can be read and stopped."""
     k.pit.silence()
     k.ioapic.redirect(pin=k.hpet.pin, vector=VECTOR, MASK=1)
-    k.hpet.CONFIG.write(ENABLE=0)
-    k.hpet.MAIN_COUNTER.write(0)
+    k.hpet.stop()
     block = k.hpet.TIMER[0]
     block.CONFIG.write(ROUTE=k.hpet.pin, INT_ENABLE=1, TYPE=1, VAL_SET=1, MODE_32=1)
     block.COMPARATOR.write(1000)
     block.COMPARATOR.write(0)
     k.sti()
     k.trigger(k.hpet.CONFIG.write, ENABLE=1)
-    k.lapic.LVT_TIMER.write(VECTOR=BEHIND)
-    k.lapic.INITIAL_COUNT.write(100_000)
+    k.lapic.start_timer(BEHIND, 100_000)
     k.wait_for(BEHIND)
     running = k.hpet.MAIN_COUNTER.read("running")
     k.hpet.CONFIG.write(ENABLE=0)

@@ -17,8 +17,7 @@ def a_latched_count_waits_to_be_read(k: Kernel) -> ProbeBody:
     k.delay(us=2000)
     k.pit.COUNTER_LATCH.write(SC=2)  # ignored: the first is not read yet
     low, high = k.pit.COUNTER[2].read("low"), k.pit.COUNTER[2].read("high")
-    now = k.value("now")
-    k.pit.latch_count(2, now)
+    now = k.pit.latch_count(2, "now")
 
     run = yield
 
@@ -132,12 +131,12 @@ def one_byte_access_modes(k: Kernel, access: str) -> ProbeBody:
 )
 def bcd_counts_in_decades(k: Kernel) -> ProbeBody:
     """With BCD set the counter has four decades: each nibble that is read is a digit, and 0 means 10000."""
-    counts = [k.value(f"count_{number}") for number in range(32)]
+    counts = []
     k.pit.speaker.gate(1)
     k.trigger(k.pit.program, channel=2, mode=2, count=0, bcd=True)
-    for count in counts:
+    for number in range(32):
         k.delay(us=37)
-        k.pit.latch_count(2, count)
+        counts.append(k.pit.latch_count(2, f"count_{number}"))
 
     run = yield
 
@@ -152,17 +151,15 @@ def bcd_counts_in_decades(k: Kernel) -> ProbeBody:
 )
 def a_new_count_waits_for_the_end_of_the_period(k: Kernel) -> ProbeBody:
     """In mode 2 a count written while counting does not affect the current period: it is loaded at its end."""
-    before, after = k.value("before"), k.value("after")
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=2, count=0xF000)
     k.delay(us=1000)
-    k.pit.latch_count(2, before)
+    before = k.pit.latch_count(2, "before")
     k.trigger(k.pit.load, channel=2, count=0x4000)
     k.delay(us=100)
-    k.pit.latch_count(2, after)
+    after = k.pit.latch_count(2, "after")
     k.delay(us=52_000)
-    later = k.value("later")
-    k.pit.latch_count(2, later)
+    later = k.pit.latch_count(2, "later")
 
     run = yield
 
@@ -175,13 +172,12 @@ def a_new_count_waits_for_the_end_of_the_period(k: Kernel) -> ProbeBody:
 @probe(spec="8254, Mode 0: Interrupt on Terminal Count", covers=["timers.pit-reload", "timers.pit-wrap"])
 def mode_0_takes_a_new_count_at_once(k: Kernel) -> ProbeBody:
     """In mode 0 a new count is loaded with the next clock; after terminal count the counter wraps and goes on."""
-    reloaded, wrapped = k.value("reloaded"), k.value("wrapped")
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=0, count=0xF000)
     k.trigger(k.pit.load, channel=2, count=2000)
-    k.pit.latch_count(2, reloaded)
+    reloaded = k.pit.latch_count(2, "reloaded")
     k.delay(us=3000)
-    k.pit.latch_count(2, wrapped)
+    wrapped = k.pit.latch_count(2, "wrapped")
 
     run = yield
 
@@ -193,7 +189,7 @@ def mode_0_takes_a_new_count_at_once(k: Kernel) -> ProbeBody:
 def mode_3_counts_by_two(k: Kernel) -> ProbeBody:
     """In mode 3 an even count is decremented by two: only even counts are read, and twice as fast."""
     counts = [k.value(f"count_{number}") for number in range(16)]
-    first, last = k.value("first"), k.value("last")
+    first, last = k.values("first", "last")
     k.pit.speaker.gate(1)
     k.trigger(k.pit.program, channel=2, mode=3, count=0xF000)
     for number, count in enumerate(counts):

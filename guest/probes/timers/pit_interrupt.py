@@ -24,14 +24,12 @@ def listen(k: Kernel) -> None:
 @probe(spec=MODE_0, covers=["timers.pit-mode0", "timers.pit-count-zero"])
 def mode_0_interrupts_once(k: Kernel, count: int) -> ProbeBody:
     """In mode 0 OUT rises N + 1 clocks after the count was written, and stays high: one interrupt (0 means 65536)."""
-    before = k.value("before")
-    after = k.value("after")
     listen(k)
     k.pit.CONTROL_WORD.write(SC=0, RW=3, M=0)
     k.pit.COUNTER[0].write(count & 0xFF)
-    k.read_tsc(before)
+    before = k.read_tsc("before")
     k.trigger(k.pit.COUNTER[0].write, count >> 8)
-    k.read_tsc(after)
+    after = k.read_tsc("after")
     k.wait_for(VECTOR, quiet_ms=5)
 
     run = yield
@@ -75,9 +73,8 @@ def periodic_modes_keep_their_period(k: Kernel, mode: int, count: int) -> ProbeB
     if 0 < count < 0x8000 and not k.deterministic:
         count *= 64  # a busy host misses edges that are closer together
     periods = 20 if 0 < count < 0x8000 and k.deterministic else 3
-    start = k.value("start")
     listen(k)
-    k.read_tsc(start)
+    start = k.read_tsc("start")
     k.trigger(k.pit.program, channel=0, mode=mode, count=count)
     k.wait_for(VECTOR, 2 + periods, ms=500)
     k.cli()

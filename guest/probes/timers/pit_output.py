@@ -16,7 +16,7 @@ GATE = "8254, Gate Pin Operations Summary"
 
 
 def one_shot(k: Kernel) -> int:
-    """A count that is not over before the guest has looked: in real time a busy host may take some milliseconds."""
+    """A count that is not over before the guest reads OUT: in real time a busy host may take some milliseconds."""
     return COUNT if k.deterministic else 12 * COUNT
 
 
@@ -50,18 +50,16 @@ def clocks(run: Run, before: Value[int], after: Value[int]) -> float:
 )
 def control_word_sets_out(k: Kernel, mode: int) -> ProbeBody:
     """The control word sets OUT to its initial level: low in mode 0, high in all others."""
-    other = k.value("other")
-    out = k.value("out")
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=0 if mode else 3, count=0xFFFF)
-    k.pit.speaker.out(other)
+    other = k.pit.speaker.out("other")
     with k.trigger():
         k.pit.CONTROL_WORD.write(SC=2, RW=3, M=mode)
         if mode in (1, 5):
             k.pit.load(channel=2, count=one_shot(k))  # waits for a trigger all the same
         elif mode:
             k.pit.load(channel=2, count=0xFFFF)
-    k.pit.speaker.out(out)
+    out = k.pit.speaker.out("out")
 
     run = yield
 
@@ -72,18 +70,16 @@ def control_word_sets_out(k: Kernel, mode: int) -> ProbeBody:
 @probe(spec="8254, Mode 0: Interrupt on Terminal Count", covers=["timers.pit-ch2-mode0"])
 def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
     """In mode 0 OUT is low for N + 1 clocks after the count was written, then high for good."""
-    before, after, risen = k.value("before"), k.value("after"), k.value("risen")
-    low, late = k.value("low"), k.value("late")
     k.pit.speaker.gate(1)
     k.pit.CONTROL_WORD.write(SC=2, RW=3, M=0)
     k.pit.COUNTER[2].write(COUNT & 0xFF)
-    k.read_tsc(before)
+    before = k.read_tsc("before")
     k.trigger(k.pit.COUNTER[2].write, COUNT >> 8)
-    k.read_tsc(after)
-    k.pit.speaker.out(low)
-    k.pit.speaker.wait_out(1, risen)
+    after = k.read_tsc("after")
+    low = k.pit.speaker.out("low")
+    risen = k.pit.speaker.wait_out(1, "risen")
     k.delay(us=60_000)  # past a wrap of the counter
-    k.pit.speaker.out(late)
+    late = k.pit.speaker.out("late")
 
     run = yield
 
@@ -106,16 +102,15 @@ def mode_0_rises_at_terminal_count(k: Kernel) -> ProbeBody:
 )
 def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
     """In mode 1 OUT stays high until the gate rises, is low for N clocks from there, and high again."""
-    idle, before, fallen, risen = (k.value(name) for name in ("idle", "before", "fallen", "risen"))
     count = one_shot(k)
     k.pit.speaker.gate(0)
     k.pit.program(channel=2, mode=1, count=count)
-    k.delay(us=6000 if k.deterministic else 60_000)
-    k.pit.speaker.low_samples(idle, 1000)
-    k.read_tsc(before)
+    k.delay(us=6000, real_us=60_000)
+    idle = k.pit.speaker.low_samples("idle", 1000)
+    before = k.read_tsc("before")
     k.trigger(k.pit.speaker.gate, 1)
-    k.pit.speaker.wait_out(0, fallen)
-    k.pit.speaker.wait_out(1, risen)
+    fallen = k.pit.speaker.wait_out(0, "fallen")
+    risen = k.pit.speaker.wait_out(1, "risen")
 
     run = yield
 
@@ -132,15 +127,14 @@ def mode_1_waits_for_its_trigger(k: Kernel) -> ProbeBody:
 )
 def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
     """A rising gate in the middle of a one-shot starts it anew: OUT rises N clocks after the last trigger."""
-    before, risen = k.value("before"), k.value("risen")
     count = one_shot(k)
     k.pit.speaker.gate(0)
     k.pit.program(channel=2, mode=1, count=count)
     k.pit.speaker.trigger()
     k.delay(us=2000)
-    k.read_tsc(before)
+    before = k.read_tsc("before")
     k.trigger(k.pit.speaker.trigger)
-    k.pit.speaker.wait_out(1, risen)
+    risen = k.pit.speaker.wait_out(1, "risen")
 
     run = yield
 
@@ -156,12 +150,11 @@ def mode_1_trigger_starts_again(k: Kernel) -> ProbeBody:
 )
 def mode_2_is_low_for_one_clock(k: Kernel) -> ProbeBody:
     """In mode 2 OUT is high but for one clock of each N."""
-    low = k.value("low")
     k.pit.speaker.gate(1)
     with k.trigger():
         k.pit.program(channel=2, mode=0, count=0xFFFF)  # a level that mode 2 must change
         k.pit.program(channel=2, mode=2, count=50_000)
-    k.pit.speaker.low_samples(low, 10_000)
+    low = k.pit.speaker.low_samples("low", 10_000)
 
     run = yield
 
@@ -172,13 +165,11 @@ def mode_2_is_low_for_one_clock(k: Kernel) -> ProbeBody:
 @probe(spec=MODE_3, covers=["timers.pit-ch2-mode3"])
 def mode_3_halves(k: Kernel, count: int) -> ProbeBody:
     """In mode 3 OUT is high for N/2 clocks and low for N/2; if N is odd, (N + 1)/2 and (N − 1)/2."""
-    names = ("start", "fall_1", "rise_1", "fall_2", "rise_2")
-    edges = [k.value(name) for name in names]
     k.pit.speaker.gate(1)
     k.trigger(k.pit.program, channel=2, mode=3, count=count)
-    k.read_tsc(edges[0])
-    for number, edge in enumerate(edges[1:]):
-        k.pit.speaker.wait_out(number & 1, edge)
+    edges = [k.read_tsc("start")]
+    for number, name in enumerate(("fall_1", "rise_1", "fall_2", "rise_2")):
+        edges.append(k.pit.speaker.wait_out(number & 1, name))
 
     run = yield
 
@@ -196,13 +187,12 @@ def mode_3_halves(k: Kernel, count: int) -> ProbeBody:
 )
 def mode_4_strobes_once(k: Kernel) -> ProbeBody:
     """In mode 4 OUT is high, low for one clock when the count is over, and high for good."""
-    low, later = k.value("low"), k.value("later")
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=0, count=0xFFFF)
     k.trigger(k.pit.program, channel=2, mode=4, count=COUNT)
-    k.pit.speaker.low_samples(low, 1000)
+    low = k.pit.speaker.low_samples("low", 1000)
     k.delay(us=5000)
-    k.pit.speaker.low_samples(later, 1000)
+    later = k.pit.speaker.low_samples("later", 1000)
 
     run = yield
 
@@ -219,13 +209,12 @@ def mode_4_strobes_once(k: Kernel) -> ProbeBody:
 )
 def mode_5_strobes_after_its_trigger(k: Kernel) -> ProbeBody:
     """In mode 5 OUT is high, waits for the gate to rise, and is low for one clock N + 1 clocks after that."""
-    before, fallen, low = k.value("before"), k.value("fallen"), k.value("low")
     k.pit.speaker.gate(0)
     k.pit.program(channel=2, mode=5, count=COUNT)
-    k.pit.speaker.low_samples(low, 1000)
-    k.read_tsc(before)
+    low = k.pit.speaker.low_samples("low", 1000)
+    before = k.read_tsc("before")
     k.trigger(k.pit.speaker.gate, 1)
-    k.pit.speaker.wait_out(0, fallen)
+    fallen = k.pit.speaker.wait_out(0, "fallen")
 
     run = yield
 
@@ -242,14 +231,14 @@ def mode_5_strobes_after_its_trigger(k: Kernel) -> ProbeBody:
 )
 def low_gate_stops_the_count(k: Kernel, mode: int) -> ProbeBody:
     """In modes 0, 2, 3 and 4 a low gate disables counting."""
-    counts = [k.value(name) for name in ("moving_1", "moving_2", "held_1", "held_2")]
+    counts = []
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=mode, count=0xF000)
-    for number, count in enumerate(counts):
-        if number == 2:
+    for name in ("moving_1", "moving_2", "held_1", "held_2"):
+        if name == "held_1":
             k.trigger(k.pit.speaker.gate, 0)
             k.delay(us=10)
-        k.pit.latch_count(2, count)
+        counts.append(k.pit.latch_count(2, name))
         k.delay(us=1000)
 
     run = yield

@@ -28,36 +28,33 @@ def power_management(k: Kernel) -> PowerManagementIo:
     if pm is None:
         k.unsupported(f"{k.platform.name} has no ACPI power management block at PCI")
     function = config_address(0, pm.device, pm.function)
-    k.asm(
-        f"""
-            mov dx, 0xCF8
-            mov eax, {function | pm.base_offset:#x}
-            out dx, eax
-            mov dx, 0xCFC
-            mov eax, {PM_BASE | 1:#x}
-            out dx, eax
-            mov dx, 0xCF8
-            mov eax, {function | pm.enable_offset & ~3:#x}
-            out dx, eax
-            mov dx, {0xCFC + (pm.enable_offset & 3):#x}
-            in al, dx
-            or al, {pm.enable_mask:#x}
-            out dx, al
-        """
-    )
+    k.asm(f"""
+        mov dx, 0xCF8
+        mov eax, {function | pm.base_offset:#x}
+        out dx, eax
+        mov dx, 0xCFC
+        mov eax, {PM_BASE | 1:#x}
+        out dx, eax
+        mov dx, 0xCF8
+        mov eax, {function | pm.enable_offset & ~3:#x}
+        out dx, eax
+        mov dx, {0xCFC + (pm.enable_offset & 3):#x}
+        in al, dx
+        or al, {pm.enable_mask:#x}
+        out dx, al
+    """)
     return PowerManagementIo(k.bus, PM_BASE, name="pm")
 
 
 @probe(spec=TIMER, covers=["timers.pm-rate"])
 def pm_timer_counts_at_3579545_hz(k: Kernel) -> ProbeBody:
     """The PM timer counts up at 3.579545 MHz, 24 or 32 bits wide."""
-    t0, t1, c0, c1 = (k.value(name) for name in ("t0", "t1", "c0", "c1"))
     pm = power_management(k)
-    k.read_tsc(t0)
-    k.store(c0, pm.PM_TMR)
+    t0 = k.read_tsc("t0")
+    c0 = pm.PM_TMR.read("c0")
     k.trigger(k.delay, us=10_000)
-    k.read_tsc(t1)
-    k.store(c1, pm.PM_TMR)
+    t1 = k.read_tsc("t1")
+    c1 = pm.PM_TMR.read("c1")
 
     run = yield
 
@@ -70,10 +67,9 @@ def pm_timer_counts_at_3579545_hz(k: Kernel) -> ProbeBody:
 @probe(spec=f"{TIMER}; PM1 Status Registers: TMR_STS", covers=["timers.pm-sci"], watchdog_s=60)
 def the_top_bit_sets_its_status_and_interrupts(k: Kernel) -> ProbeBody:
     """A change of the timer's top bit sets TMR_STS and, with TMR_EN and SCI_EN, raises the level-triggered SCI."""
-    seen = k.value("seen")
     pm = power_management(k)
     with k.handler(SCI_VECTOR):
-        k.store(seen, pm.PM_TMR)
+        seen = pm.PM_TMR.read("seen")
         pm.PM1_STS.write(TMR_STS=1)
     k.ioapic.redirect(pin=SCI_PIN, vector=SCI_VECTOR, TRIGGER_MODE=1)
     k.asm(f"mov al, {2 if k.platform.name == 'q35' else 0xF1:#x}\nout 0xB2, al")
@@ -107,11 +103,8 @@ def all_clocks_agree(k: Kernel) -> ProbeBody:
     k.pit.program(channel=2, mode=0, count=0xFFFF)
     samples = []
     for number in (1, 2):
-        tsc, pit, hpet, timer = (k.value(f"{name}_{number}") for name in ("tsc", "pit", "hpet", "timer"))
-        k.read_tsc(tsc)
-        k.pit.latch_count(2, pit)
-        k.store(hpet, k.hpet.MAIN_COUNTER)
-        k.store(timer, pm.PM_TMR)
+        tsc, pit = k.read_tsc(f"tsc_{number}"), k.pit.latch_count(2, f"pit_{number}")
+        hpet, timer = k.hpet.MAIN_COUNTER.read(f"hpet_{number}"), pm.PM_TMR.read(f"timer_{number}")
         samples.append((tsc, pit, hpet, timer))
         if number == 1:
             k.trigger(k.delay, us=20_000)

@@ -30,23 +30,21 @@ def set_time(k: Kernel, hours: int, minutes: int, seconds: int, **mode: int) -> 
 
 
 def await_update(k: Kernel) -> None:
-    """Until UF is set: the time has just been counted up. Polls the last of the half second."""
+    """Until UF is set: the time has just been counted up. Polls at the end of the half second."""
     k.rtc.C.read()
     k.delay(us=460_000)
-    k.asm(
-        """
-            mov ecx, 0x2000000
-        .Lpoll:
-            mov al, 0x0C
-            out 0x70, al
-            in al, 0x71
-            test al, 0x10
-            jnz .Lupdated
-            dec ecx
-            jnz .Lpoll
-        .Lupdated:
-        """
-    )
+    k.asm("""
+        mov ecx, 0x2000000
+    .Lpoll:
+        mov al, 0x0C
+        out 0x70, al
+        in al, 0x71
+        test al, 0x10
+        jnz .Lupdated
+        dec ecx
+        jnz .Lpoll
+    .Lupdated:
+    """)
 
 
 @probe.each(
@@ -78,11 +76,10 @@ def time_counts_in_its_data_mode(k: Kernel, case: str) -> ProbeBody:
 @probe(spec=f"{UPDATE}; Register A: UIP", covers=["timers.rtc-update-ended", "timers.rtc-uip"], watchdog_s=30)
 def an_update_ends_once_a_second(k: Kernel) -> ProbeBody:
     """With UIE set the end of each update cycle interrupts: UF and IRQF are set, the seconds are one more, UIP is 0."""
-    flags, status, seconds = k.value("flags"), k.value("status"), k.value("seconds")
     with k.handler(VECTOR):
-        k.store(status, k.rtc.A)
-        k.store(flags, k.rtc.C)
-        k.store(seconds, k.rtc.SECONDS)
+        status = k.rtc.A.read("status")
+        flags = k.rtc.C.read("flags")
+        seconds = k.rtc.SECONDS.read("seconds")
     k.ioapic.redirect(pin=PIN, vector=VECTOR)
     set_time(k, 0x12, 0x34, 0x10, **B_24_BCD)
     k.rtc.C.read("before")
@@ -106,11 +103,10 @@ def an_update_ends_once_a_second(k: Kernel) -> ProbeBody:
 @probe(spec="MC146818, Divider Control", covers=["timers.rtc-divider"], watchdog_s=30)
 def first_update_comes_half_a_second_after_divider_reset(k: Kernel) -> ProbeBody:
     """When the divider's reset is removed, the first update comes half a second later."""
-    start, end = k.value("start"), k.value("end")
     k.trigger(set_time, k, 0x12, 0x34, 0x10, **B_24_BCD)
-    k.read_tsc(start)
+    start = k.read_tsc("start")
     await_update(k)
-    k.read_tsc(end)
+    end = k.read_tsc("end")
 
     run = yield
 
@@ -122,28 +118,26 @@ def first_update_comes_half_a_second_after_divider_reset(k: Kernel) -> ProbeBody
 @probe(spec="MC146818, Register A: UIP", covers=["timers.rtc-uip"], watchdog_s=30)
 def uip_warns_before_the_update(k: Kernel) -> ProbeBody:
     """UIP goes to 1 at least 244 µs before the update and back to 0 with it: while it reads 0, the time is stable."""
-    rise, fall = k.value("rise"), k.value("fall")
+    rise, fall = k.values("rise", "fall")
     k.trigger(set_time, k, 0x12, 0x34, 0x10, **B_24_BCD)
     k.delay(us=490_000)
     for value, jump in ((rise, "jnz"), (fall, "jz")):
-        k.asm(
-            f"""
-                mov ecx, 0x2000000
-                mov al, 0x0A
-                out 0x70, al
-            .Lpoll:
-                in al, 0x71
-                test al, 0x80
-                {jump} .Lseen
-                dec ecx
-                jnz .Lpoll
-            .Lseen:
-                rdtsc
-                shl rdx, 32
-                or rax, rdx
-                mov qword ptr [{value.name}], rax
-            """
-        )
+        k.asm(f"""
+            mov ecx, 0x2000000
+            mov al, 0x0A
+            out 0x70, al
+        .Lpoll:
+            in al, 0x71
+            test al, 0x80
+            {jump} .Lseen
+            dec ecx
+            jnz .Lpoll
+        .Lseen:
+            rdtsc
+            shl rdx, 32
+            or rax, rdx
+            mov qword ptr [{value.name}], rax
+        """)
     seconds = k.rtc.SECONDS.read()
 
     run = yield
@@ -177,9 +171,8 @@ def alarm_matches_the_time(k: Kernel, wild: str) -> ProbeBody:
     """AF is set in the second that equals all three alarm bytes; a byte from C0h to FFh matches every value."""
     seconds_alarm = RTC_ALARM_WILDCARD if wild == "seconds" else 0x01
     minutes_alarm = 0xFF if wild != "exact" else 0x35
-    seen = k.value("seen")
     with k.handler(VECTOR):
-        k.store(seen, k.rtc.SECONDS)
+        seen = k.rtc.SECONDS.read("seen")
         k.rtc.C.read("flags")
     k.ioapic.redirect(pin=PIN, vector=VECTOR)
     set_time(k, 0x12, 0x34, 0x59, **B_24_BCD)
@@ -219,7 +212,7 @@ def reading_register_c_clears_it(k: Kernel) -> ProbeBody:
 
 
 @probe(
-    spec="MC146818, Register C: PF is set by the periodic rate whatever PIE says",
+    spec="MC146818, Register C: PF is set by the periodic rate whatever PIE is",
     covers=["timers.rtc-flags-masked"],
     deviation=Deviation(targets="*", kind="bug", sees="PF was never set", ref="timers-rtc-pf-needs-pie"),
 )
@@ -247,7 +240,7 @@ def masked_at_the_io_apic_the_flags_stay(k: Kernel) -> ProbeBody:
     k.rtc.A.write(DV=2, RS=3)
     k.sti()
     k.trigger(k.rtc.B.update, PIE=1)
-    k.delay(us=1000 if k.deterministic else 200_000)
+    k.delay(us=1000, real_us=200_000)
     flags = k.rtc.C.read("flags")
 
     run = yield
@@ -259,7 +252,7 @@ def masked_at_the_io_apic_the_flags_stay(k: Kernel) -> ProbeBody:
 @probe(spec="ICH9, NMI_EN—NMI Enable (and Real Time Clock Index) Register", covers=["timers.rtc-nmi-bit"])
 def the_nmi_bit_is_not_part_of_the_index(k: Kernel) -> ProbeBody:
     """Port 70h bit 7 masks NMIs; the index is bits 6:0 alone, so both values of bit 7 reach the same byte."""
-    values = [k.value(name) for name in ("with_0", "with_1")]
+    values = k.values("with_0", "with_1")
     k.asm("mov al, 0x40\nout 0x70, al\nmov al, 0xA5\nout 0x71, al")  # the RAM is the battery's: no reset clears it
     k.trigger(k.asm, "mov al, 0xC0\nout 0x70, al\nmov al, 0x5A\nout 0x71, al")
     for value, index in zip(values, (0x40, 0xC0), strict=True):

@@ -14,10 +14,9 @@ PERIODIC = "MC146818, Periodic Interrupt Selection"
 @probe(spec=PERIODIC, covers=["timers.rtc-periodic"], watchdog_s=30)
 def periodic_rate_is_that_of_its_select_bits(k: Kernel, hertz: int) -> ProbeBody:
     """RS chooses the periodic rate, 2 Hz to 8192 Hz; each interrupt shows PF and IRQF, and nothing else."""
-    flags = k.value("flags")
     others = k.value("others", 0)
     with k.handler(VECTOR):
-        k.store(flags, k.rtc.C)
+        flags = k.rtc.C.read("flags")
         k.asm(f"mov rax, qword ptr [flags]\nand eax, {0x7F & ~CLOCK:#x}\nxor eax, {1 << 6}\nor qword ptr [others], rax")
     k.ioapic.redirect(pin=PIN, vector=VECTOR)
     k.rtc.A.write(DV=2, RS=rtc_rate_select(hertz))
@@ -55,8 +54,6 @@ def periodic_rate_is_that_of_its_select_bits(k: Kernel, hertz: int) -> ProbeBody
 )
 def an_unread_register_c_holds_the_interrupt(k: Kernel) -> ProbeBody:
     """IRQ stays asserted until register C is read: no second edge before, the next period interrupts after."""
-    with k.handler(VECTOR):
-        pass
     k.ioapic.redirect(pin=PIN, vector=VECTOR)
     k.rtc.A.write(DV=2, RS=rtc_rate_select(8192))
     k.rtc.C.read("before")

@@ -10,34 +10,32 @@ GP = 13
 @probe(spec=TSC, covers=["timers.tsc-monotonic"])
 def it_never_goes_back(k: Kernel) -> ProbeBody:
     """Each reading is greater than the one before: 100,000 in a row."""
-    backward, first, last = k.value("backward"), k.value("first"), k.value("last")
-    k.read_tsc(first)
+    backward = k.value("backward")
+    first = k.read_tsc("first")
     with k.trigger():
-        k.asm(
-            """
-                push rbx
-                push rbp
-                mov ebp, 100000
-                xor esi, esi
-                xor ebx, ebx
-            .Lread:
-                rdtsc
-                shl rdx, 32
-                or rax, rdx
-                cmp rax, rbx
-                seta cl
-                xor cl, 1
-                movzx ecx, cl
-                add esi, ecx
-                mov rbx, rax
-                dec ebp
-                jnz .Lread
-                mov qword ptr [backward], rsi
-                pop rbp
-                pop rbx
-            """
-        )
-    k.read_tsc(last)
+        k.asm("""
+            push rbx
+            push rbp
+            mov ebp, 100000
+            xor esi, esi
+            xor ebx, ebx
+        .Lread:
+            rdtsc
+            shl rdx, 32
+            or rax, rdx
+            cmp rax, rbx
+            seta cl
+            xor cl, 1
+            movzx ecx, cl
+            add esi, ecx
+            mov rbx, rax
+            dec ebp
+            jnz .Lread
+            mov qword ptr [backward], rsi
+            pop rbp
+            pop rbx
+        """)
+    last = k.read_tsc("last")
 
     run = yield
 
@@ -48,39 +46,33 @@ def it_never_goes_back(k: Kernel) -> ProbeBody:
 @probe(spec=f"{TSC}: Invariant TSC", cpus=2, covers=["timers.tsc-across"])
 def it_agrees_across_processors(k: Kernel) -> ProbeBody:
     """A reading that is passed to the other processor is not greater than what that one reads afterwards, both ways."""
-    turn, backward = k.value("turn"), k.value("backward")
-    stamp = k.value("stamp")
-    k.store(backward, 0)
-    k.store(turn, 0)
-    k.store(stamp, 0)
+    backward, turn, _ = k.values("backward", "turn", "stamp", initial=0)
 
     def play(parity: int) -> None:
-        k.asm(
-            f"""
-            .Lwait:
-                pause
-                mov rcx, qword ptr [turn]
-                cmp rcx, 40
-                jae .Lover
-                mov eax, ecx
-                and eax, 1
-                cmp eax, {parity}
-                jne .Lwait
-                mfence
-                lfence
-                rdtsc
-                shl rdx, 32
-                or rax, rdx
-                cmp rax, qword ptr [stamp]
-                jae .Lforward
-                inc qword ptr [backward]
-            .Lforward:
-                mov qword ptr [stamp], rax
-                lock inc qword ptr [turn]
-                jmp .Lwait
-            .Lover:
-            """
-        )
+        k.asm(f"""
+        .Lwait:
+            pause
+            mov rcx, qword ptr [turn]
+            cmp rcx, 40
+            jae .Lover
+            mov eax, ecx
+            and eax, 1
+            cmp eax, {parity}
+            jne .Lwait
+            mfence
+            lfence
+            rdtsc
+            shl rdx, 32
+            or rax, rdx
+            cmp rax, qword ptr [stamp]
+            jae .Lforward
+            inc qword ptr [backward]
+        .Lforward:
+            mov qword ptr [stamp], rax
+            lock inc qword ptr [turn]
+            jmp .Lwait
+        .Lover:
+        """)
 
     k.smp.start()
     with k.smp.on(1), k.trigger():
@@ -104,10 +96,9 @@ def it_agrees_across_processors(k: Kernel) -> ProbeBody:
 def it_can_be_written(k: Kernel) -> ProbeBody:
     """WRMSR to IA32_TIME_STAMP_COUNTER sets all 64 bits, and counting goes on from there."""
     target = 0x0123_4567_89AB_CDEF
-    saved, after = k.value("saved"), k.value("after")
-    k.read_tsc(saved)
-    k.trigger(k.asm, f"mov ecx, {IA32_TSC:#x}\nmov eax, {target & 0xFFFF_FFFF:#x}\nmov edx, {target >> 32:#x}\nwrmsr")
-    k.read_tsc(after)
+    k.read_tsc("saved")
+    k.trigger(k.wrmsr, IA32_TSC, target)
+    after = k.read_tsc("after")
     k.asm(f"mov ecx, {IA32_TSC:#x}\nmov eax, dword ptr [saved]\nmov edx, dword ptr [saved+4]\nwrmsr")
 
     run = yield
@@ -119,22 +110,16 @@ def it_can_be_written(k: Kernel) -> ProbeBody:
 @probe(spec=f"{TSC}: IA32_TSC_ADJUST Register and TSC", covers=["timers.tsc-adjust"])
 def adjust_moves_it(k: Kernel) -> ProbeBody:
     """Adding X to IA32_TSC_ADJUST adds X to the counter; writing the counter adds the difference to the register."""
-    features = k.value("features")
-    before, jumped, adjust = k.value("before"), k.value("jumped"), k.value("adjust")
-    k.asm("push rbx\nmov eax, 7\nxor ecx, ecx\ncpuid\nmov qword ptr [features], rbx\npop rbx")
     step = 1 << 40
-    k.asm("test dword ptr [features], 2\njz absent")
-    k.read_tsc(before)
-    k.trigger(k.asm, f"mov ecx, {IA32_TSC_ADJUST:#x}\nxor eax, eax\nmov edx, {step >> 32:#x}\nwrmsr")
-    k.read_tsc(jumped)
-    k.asm(f"mov ecx, {IA32_TSC_ADJUST:#x}\nrdmsr\nshl rdx, 32\nor rax, rdx\nmov qword ptr [adjust], rax")
-    k.asm(f"mov ecx, {IA32_TSC_ADJUST:#x}\nxor eax, eax\nxor edx, edx\nwrmsr")
-    k.asm("absent:")
+    k.require_cpuid(7, "ebx", 1, "IA32_TSC_ADJUST")
+    before = k.read_tsc("before")
+    k.trigger(k.wrmsr, IA32_TSC_ADJUST, step)
+    jumped = k.read_tsc("jumped")
+    adjust = k.rdmsr(IA32_TSC_ADJUST, "adjust")
+    k.wrmsr(IA32_TSC_ADJUST, 0)
 
     run = yield
 
-    if not run[features] & 2:
-        run.unsupported("CPUID.07H:EBX bit 1 is 0: there is no IA32_TSC_ADJUST")
     assert run[adjust] == step
     assert run[jumped] - run[before] >= step
 
@@ -142,20 +127,15 @@ def adjust_moves_it(k: Kernel) -> ProbeBody:
 @probe(spec="SDM vol. 2B, RDTSCP—Read Time-Stamp Counter and Processor ID", covers=["timers.tsc-rdtscp"])
 def rdtscp_gives_tsc_aux(k: Kernel) -> ProbeBody:
     """RDTSCP puts IA32_TSC_AUX into ECX, with the counter in EDX:EAX."""
-    before, value, aux, after = (k.value(name) for name in ("before", "value", "aux", "after"))
-    features = k.value("features")
-    k.asm("push rbx\nmov eax, 0x80000001\ncpuid\nmov qword ptr [features], rdx\npop rbx")
-    k.asm("bt dword ptr [features], 27\njnc absent")
-    k.trigger(k.asm, f"mov ecx, {IA32_TSC_AUX:#x}\nmov eax, 0x89ABCDEF\nxor edx, edx\nwrmsr")
-    k.read_tsc(before)
+    value, aux = k.values("value", "aux")
+    k.require_cpuid(0x8000_0001, "edx", 27, "RDTSCP")
+    k.trigger(k.wrmsr, IA32_TSC_AUX, 0x89AB_CDEF)
+    before = k.read_tsc("before")
     k.asm("rdtscp\nshl rdx, 32\nor rax, rdx\nmov qword ptr [value], rax\nmov qword ptr [aux], rcx")
-    k.read_tsc(after)
-    k.asm("absent:")
+    after = k.read_tsc("after")
 
     run = yield
 
-    if not run[features] >> 27 & 1:
-        run.unsupported("CPUID.80000001H:EDX bit 27 is 0: there is no RDTSCP")
     assert run[aux] == 0x89AB_CDEF
     assert run[before] <= run[value] <= run[after]
 
@@ -175,7 +155,5 @@ def tsd_forbids_it_in_ring_3(k: Kernel, instruction: str) -> ProbeBody:
 
     assert run.written(supervisor)
     assert run.vectors == [GP]
-    fault = run.interrupts[0]
-    assert fault.error_code == 0
-    assert fault.cs & 3 == 3
-    assert fault.rip & 0xFFFF_FFFF == run.address("culprit")
+    (fault,) = run.interrupts
+    assert (fault.error_code, fault.cs & 3, fault.rip & 0xFFFF_FFFF) == (0, 3, run.address("culprit"))

@@ -14,6 +14,15 @@ def triple_fault(k: Kernel) -> ProbeBody:
     assert run.vectors == []
 
 
+@probe(spec=SPEC)
+def lacks_a_feature(k: Kernel) -> ProbeBody:
+    """CPUID.01H:EDX has a reserved bit 10, which is 0: the program ends before it stores."""
+    k.require_cpuid(1, "edx", 10, "RESERVED")
+    reached = k.value("reached", 1)
+    run = yield
+    assert run[reached] == 1
+
+
 @probe(spec=SPEC, watchdog_s=1.0)
 def endless_loop(k: Kernel) -> ProbeBody:
     """Interrupts off, round and round."""

@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.devices import SplitQueue, VirtioPci
+from harness.devices import (
+    BlockOperation,
+    BlockRequest,
+    E1000eCard,
+    EduDevice,
+    NvmeController,
+    SplitQueue,
+    VirtioDisk,
+    VirtioPci,
+)
+from harness.hardware.lapic import VectorBits
+from harness.hardware.lapic_lvt import DivideValue
 from harness.hardware.platform import PLATFORMS
 from harness.hardware.register import FieldError
 from harness.kernel.builder import Kernel
@@ -17,7 +28,7 @@ HERE = "tests/unit/kernel/test_verbs.py"
 
 
 def builder() -> Kernel:
-    return Kernel(Program("test"), PLATFORMS["q35"])
+    return Kernel(Program("test"), PLATFORMS["q35"], cpus=2)
 
 
 def written(write: Callable[[Kernel], object]) -> tuple[list[tuple[str, bool, bool]], list[str]]:
@@ -65,6 +76,76 @@ def short_lines(k: Kernel) -> None:
     k.lines.down(3, 5)
 
 
+def armed(k: Kernel) -> None:
+    k.hpet.arm(1000, timer=1, start=5, INT_TYPE=1)
+
+
+def hpet_lines(k: Kernel) -> None:
+    k.hpet.CONFIG.write(ENABLE=0)
+    k.hpet.MAIN_COUNTER.write(5)
+    k.hpet.TIMER[1].CONFIG.write(ROUTE=k.hpet.pin, INT_ENABLE=1, INT_TYPE=1)
+    k.hpet.TIMER[1].COMPARATOR.write(1000)
+
+
+def timer_lines(k: Kernel) -> None:
+    k.lapic.DIVIDE_CONFIGURATION.write(DIVIDE_VALUE=DivideValue.by(4))
+    k.lapic.LVT_TIMER.write(VECTOR=0x61, TIMER_MODE=1)
+    k.lapic.INITIAL_COUNT.write(100)
+
+
+def pci_lines(k: Kernel) -> None:
+    k.ioapic.redirect(19, 0x61, TRIGGER_MODE=1, POLARITY=1)
+
+
+def msix_lines(k: Kernel) -> None:
+    msix = k.pci.device("virtio-rng").msix()
+    msix.entry(1, 0x50)
+    msix.enable()
+
+
+def virtio_lines(k: Kernel) -> None:
+    msix = VirtioPci(k, "virtio-rng").function.msix()
+    msix.entry(1, 0x50)
+    msix.enable()
+
+
+def nvme_lines(k: Kernel) -> None:
+    nvme = NvmeController(k, start=False)
+    nvme.msix.entry(0, 0x50)
+    nvme.msix.entry(1, 0x51)
+    nvme.msix.enable()
+    nvme.begin()
+
+
+def edu_lines(k: Kernel) -> None:
+    EduDevice(k).enable_msi(0x50)
+    k.sti()
+
+
+def listening_block(k: Kernel) -> None:
+    with k.smp.listening():
+        k.lapic.self_ipi(0x50)
+
+
+def listening_lines(k: Kernel) -> None:
+    k.smp.listen()
+    k.sti()
+    k.lapic.self_ipi(0x50)
+    k.smp.hush()
+
+
+def requested(k: Kernel) -> None:
+    disk = VirtioDisk(k, vector=0x50)
+    operation = disk.request("read", BlockRequest.IN, 3, [Window.make(k, "data", 512)], first=4)
+    disk.queue.submit(operation.head)
+
+
+def request_lines(k: Kernel) -> None:
+    disk = VirtioDisk(k, vector=0x50)
+    operation = BlockOperation.make(k, "read", BlockRequest.IN, 3, [Window.make(k, "data", 512)])
+    disk.queue.submit(disk.queue.chain(operation.parts, first=4))
+
+
 @pytest.mark.parametrize(
     ("short", "long"),
     [
@@ -75,8 +156,39 @@ def short_lines(k: Kernel) -> None:
         (lambda k: k.wait_for(0x50, 2, ms=5, quiet_ms=3), waits_and_stays),
         (short_lines, three_lines),
         (lambda k: k.lapic.eoi(), lambda k: k.lapic.EOI.write(0)),
+        (lambda k: k.value("seen", k.lapic.TPR), lambda k: k.store(k.value("seen"), k.lapic.TPR)),
+        (lambda k: k.values("a", "b", initial=3), lambda k: (k.value("a", 3), k.value("b", 3))),
+        (lambda k: k.read_tsc("now"), lambda k: k.read_tsc(k.value("now"))),
+        (lambda k: k.pit.latch_count(2, "now"), lambda k: k.pit.latch_count(2, k.value("now"))),
+        (lambda k: k.pit.speaker.out("now"), lambda k: k.pit.speaker.out(k.value("now"))),
+        (armed, hpet_lines),
+        (lambda k: k.lapic.start_timer(0x61, 100, divisor=4, TIMER_MODE=1), timer_lines),
+        (lambda k: k.ioapic.redirect_pci(19, 0x61), pci_lines),
+        (lambda k: k.pic.level(3, 12), lambda k: (k.pic.MASTER.ELCR.write(8), k.pic.SLAVE.ELCR.write(0x10))),
+        (lambda k: k.pci.device("virtio-rng").msix().enable({1: 0x50}), msix_lines),
+        (lambda k: VirtioPci(k, "virtio-rng", vectors={1: 0x50}), virtio_lines),
+        (lambda k: NvmeController(k, vectors=(0x50, 0x51)), nvme_lines),
+        (lambda k: EduDevice(k, vector=0x50), edu_lines),
+        (listening_block, listening_lines),
+        (requested, request_lines),
     ],
-    ids=["trigger", "do", "hold", "value", "quiet_ms", "lines", "eoi"],
+    ids=[
+        *("trigger", "do", "hold", "value", "quiet_ms", "lines", "eoi", "value_of_a_register", "values", "read_tsc"),
+        *(
+            "latch_count",
+            "out",
+            "hpet",
+            "timer",
+            "pci",
+            "elcr",
+            "msix",
+            "virtio",
+            "nvme",
+            "edu",
+            "listening",
+            "request",
+        ),
+    ],
 )
 def test_a_short_form_adds_the_steps_of_its_long_form(
     short: Callable[[Kernel], object], long: Callable[[Kernel], object]
@@ -140,7 +252,9 @@ def set_up_8259(k: Kernel) -> None:
     k.lines.down(3, 12)
     k.pic.initialize(base=0x50, slave_base=0x70, AEOI=1)
     k.lapic.virtual_wire()
-    k.serve_8259(3, 12, base=0x50, slave_base=0x70)
+    for vector, irq in ((0x53, 3), (0x74, 12)):
+        with k.handler(vector):
+            k.pic.eoi(irq)
     k.pic.unmask(3, 12)
 
 
@@ -205,3 +319,59 @@ def test_completions_are_the_used_rings_elements() -> None:
     memory[at + 2] = 1
     memory[at + 4 : at + 12] = (5).to_bytes(4, "little") + (512).to_bytes(4, "little")
     assert queue.completions(Memory(bytes(memory))) == ((5, 512),)
+
+
+def test_the_completions_of_nvme_are_all_entries_of_the_queue() -> None:
+    queue = NvmeController(builder()).queue(1, 4)
+    memory = bytearray(queue.completion.size)
+    memory[16 + 12 : 16 + 14] = (0x55).to_bytes(2, "little")
+    assert [entry.CID for entry in queue.completions(Memory(bytes(memory)))] == [0, 0x55, 0, 0]
+
+
+def test_the_descriptors_that_a_card_received_are_its_ring() -> None:
+    k = builder()
+    card = E1000eCard(k)
+    card.receive([Window.make(k, "data", 2048)])
+    memory = bytearray(card.receive_ring.size)
+    memory[8:10] = (60).to_bytes(2, "little")
+    memory[12] = 3
+    first, *rest = card.received(Memory(bytes(memory)))
+    assert (first.LENGTH, first.DD, first.EOP) == (60, 1, 1)
+    assert (len(rest), set(rest)) == (7, {0})
+
+
+def test_the_status_of_a_request_is_read_with_its_guard_bytes() -> None:
+    k = builder()
+    operation = BlockOperation.make(k, "read", BlockRequest.IN)
+    memory = bytearray([GUARD]) * operation.status.buffer.size
+    memory[operation.status.offset] = 1
+    assert operation.result(Memory(bytes(memory))) == 1
+    memory[operation.status.offset + 1] = 1
+    with pytest.raises(AssertionError, match="outside the window"):
+        operation.result(Memory(bytes(memory)))
+
+
+@pytest.mark.parametrize(("vector", "contained"), [(0x45, True), (0x65, True), (0x44, False), (0x46, False)])
+def test_a_slice_of_the_irr_contains_the_vectors_of_its_bits(vector: int, contained: bool) -> None:
+    assert (vector in VectorBits(1 << 5)) is contained
+
+
+@pytest.mark.parametrize(("deterministic", "us", "ms"), [(True, 20, 2.0), (False, 500, 50)])
+def test_waits_may_be_longer_in_real_time(deterministic: bool, us: int, ms: float) -> None:
+    k = Kernel(Program("test"), PLATFORMS["q35"], deterministic=deterministic)
+    k.delay(us=20, real_us=500)
+    k.stay_quiet(ms=2.0, real_ms=50)
+    assert [step.what for step in k.program.steps] == [f"delay {us} µs", f"stay quiet {ms} ms"]
+
+
+def test_passes_are_counted_in_steps_that_vacuity_can_remove() -> None:
+    def passes(k: Kernel) -> None:
+        with k.first_time():
+            k.sti()
+        with k.from_time(3):
+            k.cli()
+
+    steps, source = written(passes)
+    names = ["count the pass", "the first time only", "sti", "count the pass", "from time 3 on", "cli"]
+    assert [what for what, _, _ in steps] == names
+    assert [line for line in source if line.startswith("j")] == ["jne behind_2", "jb behind_4"]

@@ -23,6 +23,9 @@ def kernel(cpus: int = 2) -> Kernel:
 
 BLOCKS: dict[str, Callable[[Kernel], Any]] = {
     "handler": lambda k: k.handler(0x50),
+    "first_time": lambda k: k.first_time(),
+    "from_time": lambda k: k.from_time(2),
+    "listening": lambda k: k.smp.listening(),
     "trigger": lambda k: k.trigger(),
     "faults": lambda k: k.faults(13),
     "ring3": lambda k: k.ring3(),
