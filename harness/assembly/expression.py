@@ -173,7 +173,8 @@ def names_of(node: Node) -> tuple[str, ...]:
 
 
 def early_value(node: Node, value_of: Callable[[str], int | None]) -> int | None:
-    """The value of an expression if it is known before layout, else None; `value_of` gives the known names' values."""
+    """The value of an expression if it is known before layout, else None; `value_of` returns the known names'
+    values."""
     if any(value_of(name) is None for name in names_of(node)):
         return None
     return evaluate(node, lambda name: ExpressionValue(value_of(name) or 0)).number

@@ -125,7 +125,7 @@ def resolve_memory(
 ) -> tuple[SettledMemory, bool]:
     """The address that an operand means, and whether its displacement is late (then it is a placeholder).
 
-    `early` gives the value of an expression, or None if it is known only after layout. Raises `Refusal` for addresses
+    `early` returns the value of an expression, or None if it is known only after layout. Raises `Refusal` for addresses
     that the machine cannot form.
     """
     if operand.segment in ("cs", "ds", "es", "ss") and mode == 64:

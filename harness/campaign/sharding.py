@@ -44,7 +44,7 @@ class Shard:
 
 
 def shuffled(items: Sequence[T], seed: int | None) -> list[T]:
-    """The items in the random order that `seed` gives, the same everywhere; as they are for None."""
+    """The items in the random order of `seed`, which is the same everywhere; unchanged for None."""
     chosen = list(items)
     if seed is not None:
         random.Random(seed).shuffle(chosen)

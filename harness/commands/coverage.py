@@ -27,7 +27,7 @@ _STYLES = {State.COVERED: "green", State.UNSUPPORTED: "yellow", State.MISSING: "
 
 
 def show_coverage(cases: Iterable[Case], areas: Sequence[str], *, totals_only: bool, json_file: Path | None) -> int:
-    """Print the coverage of the areas (all without any), or write it as JSON; gives the exit code, 0 or 1."""
+    """Print the coverage of the areas (all without any), or write it as JSON; returns the exit code, 0 or 1."""
     try:
         coverage = measure(load_bullets(coverage_root()), cases, areas)
     except CoverageError as error:

@@ -30,7 +30,7 @@ NOT_COMPARED = {
     "ioapic.entries: delivery status": "bit 12 changes with each delivery",
     "ioapic.irr": "the dump shows it; no register does",
     "hpet.timers.comparator, periodic": "the comparator moves at each period",
-    "pic.base, priority_add, special_mask, auto_eoi, read_isr": "no register gives them to the guest",
+    "pic.base, priority_add, special_mask, auto_eoi, read_isr": "a guest cannot read them from a register",
     "cpu.cr8": "the dumps of QEMU up to 10.0 do not show it; the local APIC's TPR is the same register",
     "cpu.rflags: status flags": "they are those of the last comparison, and the guest printed its report since",
     "cpu: general registers": "the guest printed its report since the snapshot",

@@ -34,7 +34,7 @@ class BitKinds:
     rc: int
     zero: int
     ones: int
-    kept: int  # a write gives these what was read at first: their change starts something, or is not software's
+    kept: int  # a write leaves these as they were read at first: a change has an effect, or is not software's
     optional: int
     labels: tuple[str, ...]
     encodings: tuple[tuple[int, frozenset[int]], ...]  # of fields that are not free: mask, and the contents in place

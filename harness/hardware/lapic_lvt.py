@@ -125,6 +125,6 @@ class CurrentCount(Register, width=32):
 
 
 class DivideConfiguration(Register, width=32, reserved="undefined"):
-    """Divide Configuration Register (timer); `DivideValue.by(16)` gives the encoding."""
+    """Divide Configuration Register (timer); `DivideValue.by(16)` returns the encoding."""
 
     DIVIDE_VALUE = Field(3, 0, DivideValue)

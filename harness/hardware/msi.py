@@ -37,7 +37,7 @@ class MessageControl(Register, width=16, reserved="zero"):
 
     ENABLE = Field(0)
     MULTIPLE_MESSAGE_CAPABLE = Field(3, 1, access="ro")  # log2 of the number of vectors
-    MULTIPLE_MESSAGE_ENABLE = Field(6, 4, effect="allocates messages, at most the number that the function asks for")
+    MULTIPLE_MESSAGE_ENABLE = Field(6, 4, effect="allocates messages, at most the number that the function requests")
     ADDRESS_64 = Field(7, access="ro")
     PER_VECTOR_MASKING = Field(8, access="ro")
 

@@ -56,7 +56,7 @@ class EoiCommand(IntEnum):
 
 
 class ReadSelect(IntEnum):
-    """OCW3 bits RR and RIS (1:0): what the next read of the even port gives."""
+    """OCW3 bits RR and RIS (1:0): what the next read of the even port returns."""
 
     NO_ACTION = 0b00
     NO_ACTION_RIS = 0b01
@@ -144,7 +144,7 @@ class Inputs(Register, width=8):
 
 
 class PollWord(Register, width=8, reserved="undefined"):
-    """What the read after a poll command gives: 80h + the highest-priority level that requests service."""
+    """What the read after a poll command returns: 80h + the highest-priority level that requests service."""
 
     LEVEL = Field(2, 0, access="ro")
     INTERRUPT = Field(7, access="ro")

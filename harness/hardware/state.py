@@ -182,7 +182,7 @@ class PicState:
 
 @dataclass(frozen=True)
 class PitChannelState:
-    """One 8254 channel as its read-back command gives it."""
+    """One 8254 channel as its read-back command returns it."""
 
     status: int
     count: int

@@ -1,4 +1,4 @@
-"""Assertions that a recorded deviation excuses: the judgement goes on behind them, so that the others still count."""
+"""Assertions that a recorded deviation excuses: the judgement continues after them, so that the others still count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _current: Excuse | None = None
 
 @contextmanager
 def excusing(excuse: Excuse) -> Iterator[None]:
-    """Ask `excuse` about each assertion of a probe file that fails. Without it each raises, as everywhere."""
+    """Call `excuse` for each assertion of a probe file that fails. Without it each raises, as usual."""
     global _current
     before, _current = _current, excuse
     try:
@@ -30,7 +30,7 @@ def excusing(excuse: Excuse) -> Iterator[None]:
 
 
 def excused(error: AssertionError) -> bool:
-    """Whether the probe goes on behind this assertion."""
+    """Whether the probe continues after this assertion."""
     return _current is not None and _current(error)
 
 

@@ -218,14 +218,14 @@ class SerialSpawn(SpawnBase):  # type: ignore[misc]  # pexpect has no types
             waited += step
 
     def send(self, s: str | bytes) -> int:
-        """Send to the guest; gives the number of bytes."""
+        """Send to the guest; returns the number of bytes."""
         data: bytes = self._coerce_send_string(s)
         self._log(data, "send")
         engine().run(self._console.send(data, self.timeout if self.timeout is not None else 10))
         return len(data)
 
     def sendline(self, s: str | bytes = b"") -> int:
-        """Send a line; gives the number of bytes."""
+        """Send a line; returns the number of bytes."""
         data: bytes = self._coerce_send_string(s)
         return self.send(data + self.linesep)
 

@@ -81,5 +81,5 @@ class MachineProcess(Inspection):
         return command_line(self._program, self._resources, self._cpu, self._placed)
 
     def export(self, folder: Path) -> str:
-        """Write ROM, RAM pieces and disks into `folder`; gives the command line that uses them. Raises OSError."""
+        """Write ROM, RAM pieces and disks into `folder`; returns the command line that uses them. Raises OSError."""
         return export(folder, self._program, self._resources, self._cpu, self._placed)

@@ -22,7 +22,7 @@ _EVENTS = 12  # that the text of a deviation that has disappeared shows
 class Excuses:
     """Decides about each failed assertion; `outcome` is that of the whole judgement.
 
-    `first`: the first assertion that was excused, which the evidence shows. `note`: what the reader needs to know about
+    `first`: the first assertion that was excused, which the evidence shows. `note`: for the reader, about
     the assertions behind it.
     """
 
@@ -35,7 +35,7 @@ class Excuses:
         self.note: Section | None = None
 
     def __call__(self, error: AssertionError) -> bool:
-        """Whether the judgement goes on."""
+        """Whether the judgement continues."""
         reason = reason_of(error)
         seen = self._known.excuse(self._case, reason)
         self._seen |= set(seen)
@@ -44,7 +44,7 @@ class Excuses:
         return bool(seen)
 
     def outcome(self, run: Run, verdict: Verdict, error: BaseException | None) -> Outcome:
-        """Of the run: an assertion behind an excused one counts as if it stood alone."""
+        """Of the run: an assertion after an excused one counts as if it were the only one."""
         reason = "" if error is None else reason_of(error)
         if verdict is Verdict.PASS:
             gone = self._known.gone(self._case, self._seen, partial(_seen_now, run))

@@ -54,7 +54,7 @@ class KnownDifferences:
         return outcome
 
     def excuse(self, case: Case, reason: str) -> Sequence[Seen]:
-        """What a failed assertion shows of recorded deviations; if anything, the judgement goes on behind it.
+        """The recorded deviations that a failed assertion shows; if there is one, the judgement continues after it.
 
         A KVM without hardware behind it excuses nothing here: what it breaks, it breaks for all that follows.
         """
