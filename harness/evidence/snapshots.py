@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from harness.abi import SNAPSHOT
 from harness.evidence.failures import RunFailure, WitnessDisagreement
+from harness.hardware.ioapic import PINS, IoApicVersion
 from harness.hardware.state import (
     HpetState,
     HpetTimerState,
@@ -53,6 +56,17 @@ class Snapshot:
         start = SNAPSHOT.offset(name)
         return list(memoryview(self.data)[start : start + 4 * count].cast("I"))
 
+    def _where(self, what: str) -> str:
+        return f"the {what}'s snapshot at {self.what} cannot be decoded"
+
+    @contextmanager
+    def _decoding(self, what: str) -> Iterator[None]:
+        """Registers that no device should hold are a failure of the target, with the reason; not of the harness."""
+        try:
+            yield
+        except (ValueError, IndexError) as error:
+            raise RunFailure(f"{self._where(what)}: {error}") from error
+
     @property
     def apic_mode(self) -> int:
         """0 disabled, 1 xAPIC, 2 x2APIC."""
@@ -66,14 +80,21 @@ class Snapshot:
         words = self._words("LAPIC", 64)
         if self.apic_mode == 2:
             words[2] <<= 24  # the x2APIC ID is the whole register
-        return LapicState.from_registers(words)
+        with self._decoding("local APIC"):
+            return LapicState.from_registers(words)
 
     @property
     def ioapic(self) -> IoApicState:
-        """The IO APIC."""
-        words = self._words("IOAPIC", 50)
-        pins = (words[1] >> 16 & 0xFF) + 1
-        return replace(IoApicState.from_registers(words[: 2 + 2 * pins]), select=self.read("IOREGSEL") & 0xFF)
+        """The IO APIC. Raises `RunFailure` where it has another number of redirection entries than a PC's."""
+        words = self._words("IOAPIC", 2 + 2 * PINS)
+        pins = IoApicVersion(words[1]).MAXIMUM_REDIRECTION_ENTRY + 1
+        if pins != PINS:
+            raise RunFailure(
+                f"{self._where('IO APIC')}: its version register {words[1]:#010x} announces {pins} redirection "
+                f"entries. Expected: {PINS}, those of the 82093AA (IOAPICVER) and of ICH9"
+            )
+        with self._decoding("IO APIC"):
+            return replace(IoApicState.from_registers(words), select=self.read("IOREGSEL") & 0xFF)
 
     @property
     def pic(self) -> PicPairState:
@@ -88,9 +109,10 @@ class Snapshot:
         start = SNAPSHOT.offset("HPET")
         words = list(memoryview(self.data)[start : start + 104].cast("Q"))
         if not words[0]:
-            raise RunFailure("the target has no HPET. To fix: @probe(needs=['hpet'])")
-        timers = tuple(HpetTimerState(*words[at : at + 3]) for at in (4, 7, 10))
-        return HpetState(words[0], words[1], words[2], words[3], timers)
+            raise RunFailure("the target has no HPET: say needs=['hpet']")
+        with self._decoding("HPET"):
+            timers = tuple(HpetTimerState(*words[at : at + 3]) for at in (4, 7, 10))
+            return HpetState(words[0], words[1], words[2], words[3], timers)
 
     @property
     def pit(self) -> tuple[PitChannelState, ...]:

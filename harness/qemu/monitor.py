@@ -27,6 +27,7 @@ _NO_RUN_STATE = (StopKind.DIED, StopKind.TIMEOUT, StopKind.NOT_RUN, StopKind.OTH
 _RUN_STATES = {kind.value: kind for kind in StopKind if kind not in _NO_RUN_STATE}
 
 
+_IDLE_S = 0.001  # of processor time in a slice of a wait: QEMU has done nothing
 _CONT: Command = ("cont", None)
 _RESET: Command = ("system_reset", None)
 _LIFT: Command = ("set-action", {"reboot": "reset"})
@@ -313,7 +314,7 @@ class Monitor:
         stopped = self._stopped
         if not stopped.done():
             allowance = Allowance(self.process.scheduling, timeout)
-            if not await allowance.wait(stopped):
+            if not await self._wait_stopped(stopped, allowance):
                 if allowance.exhausted:
                     return Stop(StopKind.NOT_RUN, allowance.denied(), seconds=timeout)
                 return Stop(StopKind.TIMEOUT, seconds=timeout, ran=allowance.ran)
@@ -327,6 +328,25 @@ class Monitor:
             cause = Stop(_RUN_STATES.get(status, StopKind.OTHER), status)
             self._cause = cause
         return cause
+
+    async def _wait_stopped(self, stopped: asyncio.Future[Stop | None], allowance: Allowance) -> bool:
+        """Wait for `stopped` while the allowance lasts. A QEMU that does nothing meanwhile is sent a command.
+
+        QEMU 11.1 now and then sleeps on although its guest has asked for the stop (`vm_stop` on the processor's
+        thread): what wakes its main loop, wakes it then, too.
+        """
+        waking: asyncio.Task[Any] | None = None
+        while not stopped.done():
+            ran = allowance.ran
+            await asyncio.wait({stopped}, timeout=allowance.step)
+            if stopped.done():
+                break
+            if not allowance.count():
+                return False
+            if allowance.ran - ran < _IDLE_S and (waking is None or waking.done()):
+                waking = asyncio.ensure_future(self.execute("query-status"))
+                waking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return True
 
     async def wait_end(self) -> Stop:
         """Wait until the process is gone; its last Stop."""
