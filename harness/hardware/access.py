@@ -53,7 +53,7 @@ class BitKinds:
             used |= field.mask
             if not (field.volatile or place.volatile):
                 masks[access] |= field.mask
-            if field.effect or (place.space is Space.MSR and access == "ro"):
+            if field.effect or (place.space is Space.MSR and (access == "ro" or field.optional)):  # it may fault
                 masks["kept"] |= field.mask
             elif field.values and len(field.values) < 1 << field.width:
                 encodings.append((field.mask, frozenset(member << field.low for member in field.values)))
