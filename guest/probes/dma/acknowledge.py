@@ -3,8 +3,10 @@
 `last` is acknowledged last: that the line is asserted until then shows that no other acknowledgement took it away.
 """
 
+from typing import Any
+
 from harness import Kernel, ProbeBody, Value, probe, wait_register
-from harness.devices import AhciDisk, AtaCommand, E1000eCard, EduDevice, IdeDisk
+from harness.devices import AhciDisk, AtaCommand, E1000eCard, EduDevice, IdeDisk, VirtioPci
 
 CAUSES_82574 = {"TXDW": 0, "LSC": 2, "RXDMT0": 4, "RXO": 6, "RXT0": 7, "MDAC": 9, "ACK": 17}
 BEYOND = 0x10_0000  # a block that no disk of the harness has
@@ -115,3 +117,58 @@ def only_the_status_register_takes_the_interrupt_away(k: Kernel, register: str) 
     assert run[before] == 1 << 6
     assert run[read].DRQ == 1
     assert run[after] == (1 << 6 if register == "ALTERNATE_STATUS" else 0)
+
+
+@probe(
+    spec="Programming Interface for Bus Master IDE Controller 1.0, Bus Master IDE Status Register",
+    needs=["ide"],
+    covers=["ide.acknowledge"],
+)
+def the_interrupt_of_the_bus_master_is_acknowledged_alone(k: Kernel) -> ProbeBody:
+    """The interrupt bit of a finished transfer stays while the error bit is cleared and the drive bits are written."""
+    disk = IdeDisk(k)
+    data = k.buffer("data", 512)
+    status = disk.bus_master.STATUS
+    disk.prepare(AtaCommand.READ_DMA, 1, 1, [(data.address, 512)])
+    disk.go(AtaCommand.READ_DMA)
+    wait_register(k, status, IDEINTS=1)
+    values = []
+    with k.trigger():
+        for fields in ({"ERROR": 1}, {"DRIVE_0_DMA": 1}, {"DRIVE_1_DMA": 1}, {"IDEINTS": 1, "DRIVE_1_DMA": 1}):
+            status.write(**fields)
+            values.append(status.read())
+
+    run = yield
+
+    seen = [(run[value].IDEINTS, run[value].DRIVE_0_DMA, run[value].DRIVE_1_DMA) for value in values]
+    assert seen == [(1, 0, 0), (1, 1, 0), (1, 0, 1), (0, 0, 1)]
+
+
+@probe(spec="VIRTIO 1.2, Common configuration structure layout", needs=["virtio-serial"], covers=["virtio.select"])
+def the_selected_queue_and_features_stay_selected(k: Kernel) -> ProbeBody:
+    """The fields behind a select register are those of the selected queue, until another one is selected."""
+    common = VirtioPci(k, "virtio-serial").common
+    addresses = {0: 0x11_2233_4000, 1: 0x05_A6C7_8000, 2: 0x22_0E0F_0000}
+    common.DEVICE_FEATURE_SELECT.write(1)
+    values: list[Value[Any]] = []
+    with k.trigger():
+        for queue, address in addresses.items():
+            common.QUEUE_SELECT.write(queue)
+            common.QUEUE_DESC.write(address)
+            common.QUEUE_DRIVER.write(address + 0x1000)
+            common.QUEUE_DEVICE.write(address + 0x2000)
+        for queue in (2, 0, 1):
+            common.QUEUE_SELECT.write(queue)
+            values += [common.QUEUE_DESC.read(), common.QUEUE_DRIVER.read(), common.QUEUE_DEVICE.read()]
+            values.append(common.QUEUE_SELECT.read())
+    features = [common.DEVICE_FEATURE.read("first"), common.DEVICE_FEATURE.read("second")]
+    selected = common.DEVICE_FEATURE_SELECT.read("selected")
+
+    run = yield
+
+    expected = []
+    for queue in (2, 0, 1):
+        expected += [addresses[queue], addresses[queue] + 0x1000, addresses[queue] + 0x2000, queue]
+    assert [int(run[value]) for value in values] == expected
+    assert run[selected] == 1
+    assert [run[value] & 1 for value in features] == [1, 1], "bit 32 is VIRTIO_F_VERSION_1"

@@ -1,7 +1,7 @@
 """The access kinds of the remapping unit's register bits, bit by bit as the register map states them."""
 
-from harness import AccessProof, ApartProof, Kernel, ProbeBody, probe, provable
-from harness.devices import VtdUnit
+from harness import AccessProof, ApartProof, Kernel, ProbeBody, probe, provable, wait_register
+from harness.devices import RemappingUnit, VtdUnit
 
 REGISTERS = provable(VtdUnit)
 SPEC = "Intel VT-d specification, Register Descriptions"
@@ -28,3 +28,22 @@ def registers_are_apart(k: Kernel) -> ProbeBody:
 
     differences = registers.differences(run)
     assert not differences, differences
+
+
+@probe(spec=f"{SPEC}: Fault Status Register", needs=["intel-iommu"], covers=["iommu.acknowledge"])
+def an_invalidation_queue_error_is_acknowledged_alone(k: Kernel) -> ProbeBody:
+    """After an invalid descriptor FSTS.IQE is set: a write of 0 and of every other bit leaves it, its own clears it."""
+    unit = RemappingUnit(k)
+    k.asm(f"mov qword ptr [{unit.queue.address:#x}], 0xF\nmov qword ptr [{unit.queue.address + 8:#x}], 0")
+    unit.FECTL.write(IM=1)
+    unit.IQT.write(OFFSET=1)
+    wait_register(k, unit.FSTS, IQE=1)
+    values = []
+    with k.trigger():
+        for written in (0, 0xFFFF_FFEF, 0x10):
+            unit.FSTS.write(written)
+            values.append(unit.FSTS.read())
+
+    run = yield
+
+    assert [run[value].IQE for value in values] == [1, 1, 0]

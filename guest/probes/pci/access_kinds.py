@@ -6,6 +6,7 @@ from harness import (
     AccessProof,
     ApartProof,
     CapabilityId,
+    ConfigPorts,
     ErrorReporting,
     ExpressCapability,
     Kernel,
@@ -139,3 +140,59 @@ def root_port_bits_behave(k: Kernel) -> ProbeBody:
 
     differences = _together(proofs, run)
     assert not differences, differences
+
+
+@probe(
+    spec="PCI Express Base Specification 4.0, Slot Status Register",
+    needs=["root-port"],
+    covers=["pci.slot-acknowledge"],
+)
+def command_completed_is_acknowledged_alone(k: Kernel) -> ProbeBody:
+    """Command Completed stays while every other bit of the slot's status is acknowledged; its own 1 clears it."""
+    port = RootPort(k)
+    port.command()
+    values = [port.express.SLOT_STATUS.read("set")]
+    with k.trigger():
+        for written in (0, 0xFFEF, 0x0010):
+            port.express.SLOT_STATUS.write(written)
+            values.append(port.express.SLOT_STATUS.read())
+
+    run = yield
+
+    assert [run[value].COMMAND_COMPLETED for value in values] == [1, 1, 1, 0]
+
+
+@probe(
+    spec="PCI Local Bus Specification 3.0, Software Generation of Configuration Transactions",
+    needs=["virtio-rng"],
+    covers=["pci.config-address-kept"],
+)
+def config_address_stays_selected(k: Kernel) -> ProbeBody:
+    """CONFIG_ADDRESS keeps what it selects over reads and writes of CONFIG_DATA of every width and at every byte."""
+    function = k.pci.device("virtio-rng")
+    ports = ConfigPorts(k.bus)
+    ports.ADDRESS.write(ENABLE=1, DEVICE_NUMBER=function.device, REGISTER_NUMBER=0x3C >> 2)
+    line = k.value("line")
+    with k.trigger():
+        k.asm("""
+            mov edx, 0xCFC
+            mov al, 0xB7
+            out dx, al
+            in ax, dx
+            mov edx, 0xCFD
+            in al, dx
+            mov edx, 0xCFE
+            in ax, dx
+            mov edx, 0xCFF
+            in al, dx
+            mov edx, 0xCFC
+            in eax, dx
+            movzx eax, al
+            mov [line], rax
+        """)
+    address = ports.ADDRESS.read("address")
+
+    run = yield
+
+    assert run[line] == 0xB7
+    assert int(run[address]) == int(config_address(0, function.device, 0, 0x3C))

@@ -11,6 +11,7 @@ from harness import (
     config_address,
     probe,
     provable,
+    wait_register,
 )
 
 TIMER = "ACPI, Power Management Timer"
@@ -137,3 +138,52 @@ def power_management_bits_behave(k: Kernel, register: str) -> ProbeBody:
 
     differences = bits.differences(run)
     assert not differences, differences
+
+
+@probe.each(enable=[0, 1])
+@probe(
+    spec="ACPI, PM1 Status Registers: PWRBTN_STS",
+    covers=["timers.pm-button"],
+    deviation=Deviation(
+        targets="*",
+        cases="enable0",
+        versions="*",
+        kind="bug",
+        sees="the button left its status clear",
+        ref="docs/deviations/timers-pm1-button-needs-enable.md",
+    ),
+)
+def the_power_button_sets_its_status(k: Kernel, enable: int) -> ProbeBody:
+    """Pressing the power button sets PWRBTN_STS, whether or not PWRBTN_EN lets it interrupt."""
+    pm = power_management(k)
+    pm.PM1_EN.write(PWRBTN_EN=enable)
+    before = pm.PM1_STS.read("before")
+    k.checkpoint("button")
+    after = pm.PM1_STS.read("after")
+
+    run = yield
+
+    with run.stopped_at("button"):
+        run.trigger(run.qmp, "system_powerdown")
+    assert run[before].PWRBTN_STS == 0
+    assert run[after].PWRBTN_STS == 1, "the button left its status clear"
+
+
+@probe(spec="ACPI, PM1 Status Registers", covers=["timers.pm-acknowledge"], watchdog_s=60)
+def a_status_bit_is_acknowledged_alone(k: Kernel) -> ProbeBody:
+    """With PWRBTN_STS and TMR_STS set, writing 1 to either leaves the other, and writing 0 leaves both."""
+    pm = power_management(k)
+    pm.PM1_EN.write(PWRBTN_EN=1)
+    k.checkpoint("button")
+    wait_register(k, pm.PM1_STS, TMR_STS=1, ms=2600)
+    values = []
+    with k.trigger():
+        for fields in ({}, {"TMR_STS": 1}, {"PWRBTN_STS": 1}):
+            pm.PM1_STS.write(0, **fields)
+            values.append(pm.PM1_STS.read())
+
+    run = yield
+
+    with run.stopped_at("button"):
+        run.qmp("system_powerdown")
+    assert [(run[value].TMR_STS, run[value].PWRBTN_STS) for value in values] == [(1, 1), (0, 1), (0, 0)]
