@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.hardware.access import provable
     from harness.hardware.acpi_pm import PM_TIMER_HZ, PowerManagementIo
     from harness.hardware.block import Bound, Value
+    from harness.hardware.chipset import Ich9Lpc, Piix3Isa
     from harness.hardware.cpu import BreakpointCondition, BreakpointLength, Dr6, Rflags
     from harness.hardware.descriptors import SegmentType, SystemType, tss_ist_offset, tss_rsp_offset
     from harness.hardware.dma8237 import Dma8237Master, Dma8237Slave, DmaPages
@@ -124,6 +125,7 @@ __all__ = [
     "ExpressCapability",
     "HeaderType",
     "Hpet",
+    "Ich9Lpc",
     "InterruptRecord",
     "IoApic",
     "Kernel",
@@ -138,6 +140,7 @@ __all__ = [
     "PageFaultErrorCode",
     "PicMaster",
     "PicSlave",
+    "Piix3Isa",
     "PowerManagementIo",
     "ProbeBody",
     "ReadBackCommand",
@@ -178,6 +181,7 @@ _NAMES_OF_MODULE = {
     "harness.hardware.access": "provable",
     "harness.hardware.acpi_pm": "PM_TIMER_HZ PowerManagementIo",
     "harness.hardware.block": "Bound Value",
+    "harness.hardware.chipset": "Ich9Lpc Piix3Isa",
     "harness.hardware.cpu": "BreakpointCondition BreakpointLength Dr6 Rflags",
     "harness.hardware.descriptors": "SegmentType SystemType tss_ist_offset tss_rsp_offset",
     "harness.hardware.exceptions": "PageFaultErrorCode SelectorErrorCode leads_to_double_fault",

@@ -2,6 +2,8 @@
 
 Source: QEMU documentation, "QEMU Firmware Configuration (fw_cfg) Device" (docs/specs/fw_cfg). The DMA registers and the
 control structure are big-endian: their values here are before the byte swap that the CPU must do.
+
+Access kinds: the same page: the selector is write-only, the data read-only.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Source: OASIS VIRTIO 1.2, sections 5.1 "Network Device", 5.2 "Block Device", 5.3 "Console Device", 5.4 "Entropy Device".
 The base of a configuration block is the device structure (modern), or the I/O BAR plus 14h or 18h (legacy: then use
 the same offsets on ports).
+
+Access kinds: the same sections; the fields of a device's configuration are read-only unless stated.
 """
 
 from __future__ import annotations

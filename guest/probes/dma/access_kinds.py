@@ -11,6 +11,7 @@ from harness import (
     ProbeBody,
     probe,
     provable,
+    wait_register,
 )
 from harness.devices import (
     Ahci,
@@ -23,9 +24,11 @@ from harness.devices import (
     Edu,
     EduDevice,
     Floppy,
+    IdeDisk,
     InterrupterRegisters,
     Nvme,
     NvmeController,
+    TaskFile,
     VirtioPci,
     XhciMsi,
     XhciOperational,
@@ -308,4 +311,19 @@ def bus_master_bits_behave(k: Kernel) -> ProbeBody:
     run = yield
 
     differences = bits.differences(run)
+    assert not differences, differences
+
+
+@probe(spec="ATA/ATAPI-6, I/O register descriptions", needs=["ide"], covers=["ide.access-kinds"])
+def task_file_bits_behave(k: Kernel) -> ProbeBody:
+    """While the disk is idle each bit of the command block holds 0 and 1 for itself, and the registers are apart."""
+    disk = IdeDisk(k)
+    wait_register(k, disk.control.ALTERNATE_STATUS, BSY=0, DRQ=0)
+    names = _all(provable(TaskFile))
+    with k.trigger():
+        bits, apart = AccessProof(k, disk, *names), ApartProof(k, disk, *names)
+
+    run = yield
+
+    differences = "; ".join(filter(None, (bits.differences(run), apart.differences(run))))
     assert not differences, differences

@@ -37,11 +37,7 @@ def a_status_bit_is_cleared_alone(k: Kernel, first: int) -> ProbeBody:
     needs=["hpet"],
     covers=["timers.hpet-shared-line"],
     deviation=Deviation(
-        targets="*",
-        versions="*",
-        kind="bug",
-        sees="waited for vector 0x5d × 2, 1 came",
-        ref="docs/deviations/timers-hpet-shared-line.md",
+        targets="*", versions="*", kind="bug", sees="waited for vector 0x5d × 2, 1 came", ref="timers-hpet-shared-line"
     ),
 )
 def timers_share_a_level_triggered_line(k: Kernel, first: int) -> ProbeBody:

@@ -150,7 +150,7 @@ def power_management_bits_behave(k: Kernel, register: str) -> ProbeBody:
         versions="*",
         kind="bug",
         sees="the button left its status clear",
-        ref="docs/deviations/timers-pm1-button-needs-enable.md",
+        ref="timers-pm1-button-needs-enable",
     ),
 )
 def the_power_button_sets_its_status(k: Kernel, enable: int) -> ProbeBody:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -265,3 +266,8 @@ def effects() -> Iterator[str]:
 def test_what_no_proof_writes_is_listed() -> None:
     listed = (Path(__file__).parent / "access_effects.txt").read_text(encoding="utf-8").splitlines()
     assert sorted(effects()) == listed, "write the new list into access_effects.txt after a review of each line"
+
+
+@pytest.mark.parametrize("module", sorted({block.__module__ for block in blocks()}))
+def test_a_map_cites_where_its_access_kinds_are_stated(module: str) -> None:
+    assert "\nAccess kinds: " in (sys.modules[module].__doc__ or "")
