@@ -30,11 +30,11 @@ class EntropyDevice(VirtioPci):
         self.chain = self.queue.chain([Part(self.window.address, self.window.size, write=True)])
         self.start()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """One request: the device fills the buffer and interrupts."""
         self.queue.offer(self.chain)
         self.queue.notify()
 
-    def answered(self) -> None:
+    def wait_answered(self) -> None:
         """Wait until every request so far is in the used ring."""
         self.queue.wait_used(self.queue.offered)

@@ -25,10 +25,10 @@ class MessageSource(Protocol):
     function: PciFunction
     msix: Msix
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """One request, which ends in one message."""
 
-    def answered(self) -> None:
+    def wait_answered(self) -> None:
         """Wait until every request so far has led to its message, sent or pending."""
 
     def acknowledge(self) -> None:
@@ -60,12 +60,12 @@ class NvmeSource(NvmeController):
         self.begin()
         self.io = self.queue(1, 8, vector=entry)
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """One request."""
         self.io.command(NvmOpcode.FLUSH, cid=self.io.submitted, nsid=1)
         self.io.ring()
 
-    def answered(self) -> None:
+    def wait_answered(self) -> None:
         """Wait until it has led to its message, sent or pending."""
         self.io.wait(self.io.submitted)
         self.io.consume(self.io.submitted)
@@ -88,11 +88,11 @@ class E1000eSource(E1000eCard):
         self.CTRL_EXT.update(IAME=1, PBA_SUPPORT=1)  # IMS keeps what IAM does not name
         self.IMS.write(RXQ0=1)
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """One request."""
         self.ICS.write(RXQ0=1)
 
-    def answered(self) -> None:
+    def wait_answered(self) -> None:
         """Wait until it has led to its message, sent or pending."""
         self.k.delay(us=_INTERVAL_US if self.k.deterministic else _REAL_INTERVAL_US)
         self.ICR.write(RXQ0=1)

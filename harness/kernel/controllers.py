@@ -36,9 +36,14 @@ class LocalApicControl(LocalApic):
         """LINT0 = ExtINT, unmasked: the 8259's INTR reaches the processor, and INTA cycles reach the 8259."""
         self.LVT_LINT0.write(DELIVERY_MODE=DeliveryMode.EXTINT)
 
-    def start_timer(self, vector: int, count: int, *, divisor: int = 1, **fields: int) -> None:
-        """Program the timer's divider and LVT entry (`fields` of `LvtTimer`; one-shot without), start it at `count`."""
-        self.DIVIDE_CONFIGURATION.write(DIVIDE_VALUE=DivideValue.by(divisor))
+    def start_timer(self, vector: int, count: int, *, divisor: int | None = None, **fields: int) -> None:
+        """Program the timer's LVT entry (`fields` of `LvtTimer`; one-shot without), and start it at `count`.
+
+        The divider is written where `divisor` is given only. After a reset it divides by 2.
+        Raises `FieldError` unless it is a power of two from 1 to 128.
+        """
+        if divisor is not None:
+            self.DIVIDE_CONFIGURATION.write(DIVIDE_VALUE=DivideValue.by(divisor))
         self.LVT_TIMER.write(VECTOR=vector, **fields)
         self.INITIAL_COUNT.write(count)
 

@@ -12,7 +12,7 @@ from harness import Kernel, ProbeBody, Rflags, probe
     watchdog_s=60,  # firmware takes seconds where 16-bit code is executed in software
 )
 def the_program_starts_in_long_mode(k: Kernel) -> ProbeBody:
-    """Every boot path hands a program 64-bit code, paging, NXE, IF, TF and DF clear and an aligned stack."""
+    """Every boot path starts a program in 64-bit code, paging, NXE, IF, TF and DF clear and an aligned stack."""
     flags, rsp = k.values("rflags_at_start", "rsp_at_start")
     k.trigger(k.asm, f"pushfq\npop qword ptr [{flags.name}]\nmov qword ptr [{rsp.name}], rsp")
 

@@ -14,7 +14,7 @@ def an_interrupt_gate_clears_if_a_trap_gate_does_not(k: Kernel, gate: SystemType
     """Entry through an interrupt gate clears IF, through a trap gate leaves it; the frame holds IF as it was."""
     inside, after = k.values("flags_inside", "flags_after")
     k.handler(VECTOR).do(k.asm, f"mov rax, qword ptr [rdi+FRAME_RFLAGS]\nmov qword ptr [{after.name}], rax")
-    # The recording stub saves no flags of its own: take them in the first instruction behind the gate.
+    # The recording stub does not save the flags: the first instruction behind the gate stores them.
     k.asm(f"""
         jmp past
     entry:

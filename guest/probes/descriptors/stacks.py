@@ -15,7 +15,7 @@ def stack_for_ist(k: Kernel, ist: int) -> int:
 
 
 def note_rsp(k: Kernel, vector: int, name: str) -> None:
-    """Point the gate at a first instruction that stores RSP, before the recording stub goes on."""
+    """Point the gate at a first instruction that stores RSP, before the recording stub continues."""
     value = k.value(name)
     k.asm(f"""
         jmp past_{name}

@@ -102,7 +102,7 @@ def the_processor_works_while_virtio_blk_transfers(k: Kernel) -> ProbeBody:
     head = queue.chain(second.parts, first=len(first.parts))
     k.mark("start")
     k.trigger(queue.offer, head)
-    queue.notify()  # a machine that stops and goes on reads the queue without it
+    queue.notify()  # a machine that stops and continues reads the queue without it
     life.work(2)
 
     run = yield

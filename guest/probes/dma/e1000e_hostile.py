@@ -143,7 +143,7 @@ def _segments(address: int, length: int) -> int:
     ),
 )
 def a_bad_transmit_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
-    """Whatever the transmit ring holds, the card goes on: after a reset it sends one good frame and receives one."""
+    """Whatever the transmit ring holds, after a reset the card works: it sends one good frame and receives one."""
     card = Victim(k)
     place = card.source.address
     registers = card.TX[0]

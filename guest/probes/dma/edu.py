@@ -8,7 +8,7 @@ from harness.devices import EDU_BUFFER_OFFSET, EDU_BUFFER_SIZE, EDU_DMA_INTERRUP
 VECTOR = 0x72
 MS = 400.0  # the engine takes 100 ms
 
-# Short of the buffer's last byte, which has a probe of its own.
+# Without the buffer's last byte, which has its own probe.
 MOST = EDU_BUFFER_SIZE - 1
 EDU = "QEMU documentation, EDU device, DMA controller"
 

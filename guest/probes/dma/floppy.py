@@ -109,7 +109,7 @@ def address_decrement_fills_memory_backwards(k: Kernel) -> ProbeBody:
 
 @probe(spec=f"{DMA}, Mask Register", needs=DRIVE, covers=["floppy.mask"])
 def a_masked_channel_transfers_nothing(k: Kernel) -> ProbeBody:
-    """While the channel is masked its request waits and memory is untouched; unmasked, the transfer goes on."""
+    """While the channel is masked its request waits and memory is untouched; unmasked, the transfer continues."""
     window = Window.make(k, "data", BLOCK)
     drive = FloppyDrive(k, VECTOR)
     drive.channel(window.address, BLOCK, TransferType.WRITE)

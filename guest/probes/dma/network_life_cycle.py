@@ -1,6 +1,6 @@
 """The life cycle of a network card's DMA: set-up, reception while the processor works on, completion interrupt, data.
 
-The buffer is in the card's hands from the start, and the frame comes when the processor has counted far enough.
+The card owns the buffer from the start, and the frame is sent when the processor has counted far enough.
 """
 
 from random import Random

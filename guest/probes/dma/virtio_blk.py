@@ -195,7 +195,7 @@ def no_buffer_is_used_before_driver_ok(k: Kernel) -> ProbeBody:
 
 @probe(spec="VIRTIO 1.2, Device Reset", needs=BLK, covers=["virtio.reset"])
 def after_a_reset_the_old_queue_is_dead(k: Kernel) -> ProbeBody:
-    """A reset device forgets its queues: offers in the old rings are not consumed and write nothing."""
+    """After a reset no queue is enabled: offers in the old rings are not consumed and write nothing."""
     window = Window.make(k, "data", SECTOR_SIZE)
     again = Window.make(k, "again", SECTOR_SIZE)
     disk = VirtioDisk(k, vector=VECTOR)

@@ -239,7 +239,7 @@ def a_buffer_of_no_use_harms_nobody(k: Kernel, victim: str, kind: str) -> ProbeB
 @probe.each(victim=VICTIMS)
 @probe(spec="VIRTIO 1.2, The Virtqueue Available Ring", needs=DEVICES, covers=["virtio.hostile"])
 def an_available_index_that_jumps_harms_nobody(k: Kernel, victim: str, index: int) -> ProbeBody:
-    """An index that says more chains than a queue of eight can hold: only its buffers are used; a reset restores it."""
+    """An index of more chains than a queue of eight holds: only its buffers are used; a reset restores it."""
     device = Victim(k, victim)
     queue = device.begin()
     queue.chain(device.request)

@@ -130,7 +130,7 @@ def a_trap_saves_the_next_instruction(k: Kernel, trap: str) -> ProbeBody:
 
 
 # Name: vector, instructions before, the instruction, how the handler removes the cause, RAX after the restart.
-MENDED = {
+REPAIRED = {
     "de": (0, "mov eax, 7\nxor edx, edx\nxor ecx, ecx", "div ecx", "mov qword ptr [rdi+FRAME_RCX], 7", 1),
     "nm": (7, "xor eax, eax\nfninit\nmov rcx, cr0\nor rcx, 8\nmov cr0, rcx", "fnstsw ax", "clts", 0),
     "np": (11, f"mov eax, {SEL_SPARE:#x}", "mov ds, eax", f"or byte ptr [{GDT + SEL_SPARE + 5:#x}], 0x80", SEL_SPARE),
@@ -165,7 +165,7 @@ MENDED = {
 }  # fmt: skip
 
 
-@probe.each(fault=list(MENDED))
+@probe.each(fault=list(REPAIRED))
 @probe(
     spec="SDM vol. 3A, Program or Task Restart",
     covers=["exceptions.restart"],
@@ -173,10 +173,10 @@ MENDED = {
 )
 def the_instruction_restarts_when_the_cause_is_mended(k: Kernel, fault: str) -> ProbeBody:
     """After the handler has removed the cause of a fault and returned, the instruction runs again, and completes."""
-    vector, before, instruction, mend, result = MENDED[fault]
+    vector, before, instruction, repair, result = REPAIRED[fault]
     after = k.value("rax_after")
     prepare(k, "np_data")
-    k.handler(vector).do(k.asm, mend)
+    k.handler(vector).do(k.asm, repair)
     k.asm("mov r12, rsp")
     k.asm(before)
     k.trigger(k.asm, instruction)

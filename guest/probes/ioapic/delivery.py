@@ -46,7 +46,7 @@ def smi_mode_enters_smm(k: Kernel) -> ProbeBody:
 
 @probe(spec=MODES, cpus=2, needs=["pc-testdev"], covers=["ioapic.mode-init"])
 def init_mode_resets_its_processor(k: Kernel) -> ProbeBody:
-    """Delivery mode INIT: the processor stops what it does and waits for a SIPI; the others go on."""
+    """Delivery mode INIT: the processor stops what it does and waits for a SIPI; the others continue."""
     before, after = k.values("before", "after")
     count = k.value("count", 0)
     k.smp.start()

@@ -3,7 +3,7 @@
 from harness import Deviation, Kernel, ProbeBody, probe
 
 VECTOR = 0x51
-LINE = 5  # an ISA line of its own on both machine types: IO APIC pin 5
+LINE = 5  # an ISA line that no device drives, on both machine types: IO APIC pin 5
 
 EDGE = "82093AA, I/O Redirection Table Registers: Trigger Mode"
 MASK = "82093AA, I/O Redirection Table Registers: Interrupt Mask"

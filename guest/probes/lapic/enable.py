@@ -49,7 +49,7 @@ def lvt_mask_cannot_be_cleared_while_disabled(k: Kernel, register: str) -> Probe
 
 @probe(spec=DISABLED, covers=["lapic.software-disable"])
 def pending_requests_survive_software_disable(k: Kernel) -> ProbeBody:
-    """What is in IRR and ISR when the APIC is software-disabled stays there, and goes on when it is enabled again."""
+    """What is in IRR and ISR when the APIC is software-disabled stays there, and is delivered once it is enabled."""
     k.hold(0x51)
     k.sti()
     k.lapic.self_ipi(0x51)

@@ -8,7 +8,7 @@ VECTOR = 0x49
 
 
 def listen(k: Kernel, ldr: dict[int, int] | None = None, *, cluster: bool = False) -> None:
-    """Every processor has its logical ID and takes interrupts; processor 0 goes on once all do.
+    """Every processor has its logical ID and takes interrupts; processor 0 continues once all do.
 
     The others listen until `stop` is stored.
     """
@@ -183,7 +183,7 @@ def delivery_status_is_read_only(k: Kernel) -> ProbeBody:
     cpus=CPUS,
 )
 def init_level_de_assert_is_ignored(k: Kernel) -> ProbeBody:
-    """An INIT level de-assert message resets no processor: they go on, and take the next interrupt."""
+    """An INIT level de-assert message resets no processor: all continue, and take the next interrupt."""
     listen(k)
     k.lapic.send(destination=0, DELIVERY_MODE=5, LEVEL=0, TRIGGER_MODE=1, DESTINATION_SHORTHAND=2)
     k.delay(us=100)

@@ -44,7 +44,7 @@ def reserved_and_read_only_bits_read_zero(k: Kernel, register: str) -> ProbeBody
 @probe.each(register=list(WRITABLE), vector=[0x10, 0xFF])
 @probe(spec="SDM vol. 3A, Local Vector Table", covers=["lapic.lvt-fields"])
 def vector_and_mask_read_back(k: Kernel, register: str, vector: int) -> ProbeBody:
-    """Vector and mask of an LVT register read back as written, each bit of the vector for itself."""
+    """Vector and mask of an LVT register read back as written, each bit of the vector alone."""
     entry = getattr(k.lapic, register)
     entry.write(0x10000 | ~vector & 0xFF)
     k.trigger(entry.write, VECTOR=vector, MASK=1)

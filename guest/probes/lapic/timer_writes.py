@@ -15,7 +15,7 @@ START = 4_000_000
     ),
 )
 def a_new_divider_changes_the_rate_and_not_the_count(k: Kernel, before: int, after: int) -> ProbeBody:
-    """A write of the divide configuration register in mid-count leaves the current count, which goes on at its rate."""
+    """A write to the divide configuration in mid-count leaves the current count; it continues at the new rate."""
     k.lapic.INITIAL_COUNT.write(0)
     k.lapic.DIVIDE_CONFIGURATION.write(DIVIDE_VALUE=DivideValue.by(before))
     k.lapic.LVT_TIMER.write(VECTOR=VECTOR, MASK=1)

@@ -1,4 +1,4 @@
-"""HLT: what wakes it, and where the program goes on."""
+"""HLT: which events end it, and where the program continues."""
 
 from harness import DeliveryMode, Kernel, ProbeBody, probe
 
@@ -12,7 +12,7 @@ def sti_hlt_with_a_pending_interrupt_wakes_at_once(k: Kernel) -> ProbeBody:
     k.cli()
     k.trigger(k.lapic.self_ipi, VECTOR)
     k.delay(us=10)
-    k.lapic.start_timer(VECTOR + 1, 50_000_000)  # what would end the sleep if the shadow had swallowed the request
+    k.lapic.start_timer(VECTOR + 1, 50_000_000)  # ends the HLT if the request was lost in the shadow
     k.asm("sti\nhlt\nbehind: cli")
 
     run = yield
@@ -22,7 +22,7 @@ def sti_hlt_with_a_pending_interrupt_wakes_at_once(k: Kernel) -> ProbeBody:
 
 @probe(spec=SPEC, covers=["masking.hlt"])
 def an_interrupt_ends_hlt_behind_it(k: Kernel) -> ProbeBody:
-    """An interrupt that comes during HLT saves the RIP behind the HLT, and the program goes on there."""
+    """An interrupt that comes during HLT saves the RIP behind the HLT, and the program continues there."""
     k.trigger(k.lapic.start_timer, VECTOR, 100_000)
     k.asm("sti\nhlt\nbehind: cli")  # in the shadow of STI, or a late HLT would wait for what came before it
     went_on = k.value("went_on", 1)

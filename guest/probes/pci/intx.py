@@ -18,7 +18,7 @@ def inta_reaches_the_pin_that_the_chipset_routes_it_to(k: Kernel) -> ProbeBody:
     """INTA# of a device arrives once at the IO APIC pin of its PIRQ, and at no other pin."""
     edu = EduDevice(k)
     _acknowledge(k, edu)
-    for pin in range(3, 24):  # every other pin has a vector of its own: a wrong route shows
+    for pin in range(3, 24):  # every other pin has its own vector, so that a wrong route is seen
         if pin not in (8, edu.pin):
             k.ioapic.redirect_pci(pin, 0x80 + pin)
     k.ioapic.redirect_pci(edu.pin, VECTOR)

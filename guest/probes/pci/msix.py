@@ -81,7 +81,7 @@ def each_vector_that_an_entry_names_arrives(k: Kernel) -> ProbeBody:
     for vector in vectors:
         rng.msix.entry(ENTRY, vector, masked=True)
         rng.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
-        k.trigger(rng.ask)
+        k.trigger(rng.request)
         k.wait_for(vector)
 
     run = yield
@@ -97,8 +97,8 @@ def enabling_msix_silences_intx(k: Kernel) -> ProbeBody:
     rng.msix.enable({0: VECTOR, 1: OTHER})
     rng.begin()
     k.sti()
-    k.trigger(rng.ask)
-    rng.answered()
+    k.trigger(rng.request)
+    rng.wait_answered()
     k.stay_quiet()
 
     run = yield
@@ -115,8 +115,8 @@ def an_entrys_message_is_a_doubleword_memory_write(k: Kernel) -> ProbeBody:
     entry = rng.msix.table.ENTRY[ENTRY]
     entry.ADDRESS.write(memory.address + 8)
     entry.DATA.write(0x1234_5678)
-    k.trigger(rng.ask)
-    rng.answered()
+    k.trigger(rng.request)
+    rng.wait_answered()
     k.stay_quiet()
 
     run = yield
@@ -133,7 +133,7 @@ def an_entry_can_send_nmi(k: Kernel) -> ProbeBody:
     rng.msix.enable()
     rng.begin()
     k.expect(2)
-    k.trigger(rng.ask)
+    k.trigger(rng.request)
     k.wait_for(2, quiet_ms=1)
 
     run = yield
@@ -152,7 +152,7 @@ def lowest_priority_picks_one_of_a_logical_set(k: Kernel, set_: int) -> ProbeBod
     rng.msix.enable()
     rng.begin()
     with k.smp.listening():
-        k.trigger(rng.ask)
+        k.trigger(rng.request)
         k.wait_for(VECTOR, ms=2000, quiet_ms=1)
 
     run = yield

@@ -29,8 +29,8 @@ def a_masked_vector_pends_and_unmasking_sends_it_once(k: Kernel, device: str) ->
     """With an entry masked its message waits in the pending bit; clearing the mask sends it once and clears the bit."""
     source = _begin(k, device, masked=True)
     for _ in range(3):
-        k.trigger(source.ask)
-        source.answered()
+        k.trigger(source.request)
+        source.wait_answered()
     k.stay_quiet()
     held = source.msix.pba.PENDING[0].read("held")
     k.mark("unmask")
@@ -68,7 +68,7 @@ def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str)
         source.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=mask)
     k.stay_quiet()
     k.mark("request")
-    k.trigger(source.ask)
+    k.trigger(source.request)
     k.wait_for(VECTOR, quiet_ms=1)
 
     run = yield
@@ -81,8 +81,8 @@ def masking_and_unmasking_without_an_event_sends_nothing(k: Kernel, device: str)
 def the_function_mask_holds_every_vector(k: Kernel, device: str) -> ProbeBody:
     """Function Mask holds a message of an unmasked entry in its pending bit; clearing it sends the message once."""
     source = _begin(k, device, function_mask=True)
-    k.trigger(source.ask)
-    source.answered()
+    k.trigger(source.request)
+    source.wait_answered()
     k.stay_quiet()
     held = source.msix.pba.PENDING[0].read("held")
     k.mark("unmask")
@@ -102,8 +102,8 @@ def the_function_mask_holds_every_vector(k: Kernel, device: str) -> ProbeBody:
 def both_masks_must_be_clear(k: Kernel, device: str) -> ProbeBody:
     """With the entry masked too, clearing Function Mask sends nothing; the entry's own mask then does."""
     source = _begin(k, device, masked=True, function_mask=True)
-    k.trigger(source.ask)
-    source.answered()
+    k.trigger(source.request)
+    source.wait_answered()
     source.msix.capability.CONTROL.update(FUNCTION_MASK=0)
     k.stay_quiet()
     held = source.msix.pba.PENDING[0].read("held")
@@ -122,8 +122,8 @@ def both_masks_must_be_clear(k: Kernel, device: str) -> ProbeBody:
 def a_pending_message_goes_out_with_the_entrys_new_content(k: Kernel, device: str) -> ProbeBody:
     """Address and data may be changed while masked: the pending message is sent with what the entry then holds."""
     source = _begin(k, device, masked=True)
-    k.trigger(source.ask)
-    source.answered()
+    k.trigger(source.request)
+    source.wait_answered()
     source.msix.entry(ENTRY, OTHER, masked=True)
     source.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
     k.wait_for(OTHER, quiet_ms=1)
@@ -141,8 +141,8 @@ def an_entrys_address_selects_the_processor(k: Kernel, device: str, cpu: int) ->
     source = message_source(k, device, ENTRY)
     source.msix.entry(ENTRY, VECTOR, destination=1 - cpu, masked=True)
     with k.smp.listening():
-        k.trigger(source.ask)
-        source.answered()
+        k.trigger(source.request)
+        source.wait_answered()
         source.msix.entry(ENTRY, VECTOR, destination=cpu)
         k.wait_for(VECTOR, ms=k.device_ms, quiet_ms=1)
 
@@ -162,7 +162,7 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
     card.msix.entry(ENTRY + 1, OTHER, destination=0, masked=True)
     with k.smp.listening():
         k.trigger(card.ICS.write, RXQ0=1, TXQ0=1)
-        card.answered()
+        card.wait_answered()
         for entry in (ENTRY, ENTRY + 1):
             card.msix.table.ENTRY[entry].CONTROL.write(MASK=0)
         k.wait_for(VECTOR, ms=k.device_ms)
@@ -189,15 +189,15 @@ def two_causes_of_a_function_reach_two_processors(k: Kernel) -> ProbeBody:
 def no_message_is_sent_while_bus_master_is_clear(k: Kernel, device: str) -> ProbeBody:
     """A message is a memory write: unmasking one while Bus Master is clear sends nothing; set again, the next comes."""
     source = _begin(k, device, masked=True)
-    k.trigger(source.ask)
-    source.answered()
+    k.trigger(source.request)
+    source.wait_answered()
     held = source.msix.pba.PENDING[0].read("held")
     source.function.COMMAND.update(BUS_MASTER=0)
     source.msix.table.ENTRY[ENTRY].CONTROL.write(MASK=0)
     k.stay_quiet()
     k.mark("bus master")
     source.function.COMMAND.update(BUS_MASTER=1)
-    source.ask()
+    source.request()
     k.wait_for(VECTOR)
 
     run = yield
@@ -212,8 +212,8 @@ def a_masked_message_does_not_use_intx(k: Kernel, device: str) -> ProbeBody:
     """While MSI-X is enabled the function must not use INTx#, not even for an event whose vector is masked."""
     source = _begin(k, device, masked=True)
     k.ioapic.redirect_pci(source.function.pin, INTX)
-    k.trigger(source.ask)
-    source.answered()
+    k.trigger(source.request)
+    source.wait_answered()
     k.stay_quiet()
     status = source.function.STATUS.read("status")
     held = source.msix.pba.PENDING[0].read("held")
@@ -231,13 +231,13 @@ def without_msix_enable_the_function_uses_intx(k: Kernel, device: str) -> ProbeB
     """With MSI-X Enable cleared again the same event asserts INTx#; taking its cause away deasserts it."""
     source = _begin(k, device)
     k.ioapic.redirect_pci(source.function.pin, INTX)
-    source.ask()
+    source.request()
     k.wait_for(VECTOR)
-    source.answered()
+    source.wait_answered()
     source.msix.capability.CONTROL.update(ENABLE=0)
     k.handler(INTX).do(source.acknowledge)
     k.mark("disabled")
-    k.trigger(source.ask)
+    k.trigger(source.request)
     k.wait_for(INTX, quiet_ms=1)
     status = source.function.STATUS.read("status")
 

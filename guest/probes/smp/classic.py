@@ -49,7 +49,7 @@ def reschedule_wakes_an_idle_processor(k: Kernel) -> ProbeBody:
 
 @probe(spec=ISSUING, cpus=CPUS, covers=["smp.function-call"])
 def function_call_runs_there_and_the_caller_waits(k: Kernel) -> ProbeBody:
-    """A function-call IPI runs on every other processor before the caller goes on: it sees all of their results."""
+    """A function-call IPI runs on every other processor before the caller continues, which sees all results."""
     left, results = k.value("left", CPUS - 1), k.values(*(f"result_{cpu}" for cpu in range(CPUS)))
     with k.handler(VECTOR):
         k.asm("""

@@ -98,7 +98,7 @@ def nmi_ipi_ignores_if(k: Kernel) -> ProbeBody:
 @probe.each(mode=["FIXED", "NMI"])
 @probe(spec="SDM vol. 2A, HLT—Halt; SDM vol. 3A, Issuing Interprocessor Interrupts", cpus=2, covers=["smp.wake"])
 def an_ipi_wakes_a_halted_processor(k: Kernel, mode: str) -> ProbeBody:
-    """A processor in HLT with interrupts on goes on behind the HLT after the IPI's handler."""
+    """A processor in HLT with interrupts on continues behind the HLT after the IPI's handler."""
     vector = VECTOR if mode == "FIXED" else 2
     k.expect(2)
     ready, awake = k.values("ready", "awake", initial=0)

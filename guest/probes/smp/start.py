@@ -8,7 +8,7 @@ STATES = (
     "SDM vol. 3A, Processor State After Reset: IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT"
 )
 
-# Real-mode code of a page of its own: counts its starts, writes down the state it finds two pages above, stops.
+# Real-mode code in its own page: it counts its starts, stores the state that it finds two pages above, and halts.
 PAGE = 0x9
 REPORT = (PAGE + 2 << 12) + 0x800
 FIELDS = {"starts": 0, "cs": 4, "ds": 6, "ss": 8, "ip": 10, "eax": 12, "edx": 16, "cr0": 20, "cr3": 24, "cr4": 28,
@@ -105,7 +105,7 @@ def start(k: Kernel, count: int) -> None:
 
 @probe(spec=PROTOCOL, cpus=4, covers=["smp.start-4"])
 def four_processors_start(k: Kernel) -> ProbeBody:
-    """Each of four processors starts and has an APIC ID of its own."""
+    """Each of four processors starts and has its own APIC ID."""
     start(k, 4)
 
     run = yield
@@ -116,7 +116,7 @@ def four_processors_start(k: Kernel) -> ProbeBody:
 
 @probe(spec=PROTOCOL, cpus=8, covers=["smp.start-8"])
 def eight_processors_start(k: Kernel) -> ProbeBody:
-    """Each of eight processors starts and has an APIC ID of its own."""
+    """Each of eight processors starts and has its own APIC ID."""
     start(k, 8)
 
     run = yield

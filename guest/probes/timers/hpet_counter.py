@@ -37,7 +37,7 @@ def capabilities_are_sane(k: Kernel) -> ProbeBody:
 
 @probe(spec=COUNTER, needs=["hpet"], covers=["timers.hpet-halt"])
 def disabling_halts_the_counter(k: Kernel) -> ProbeBody:
-    """ENABLE_CNF = 0 halts the main counter at its value, where it can be written; 1 lets it go on."""
+    """ENABLE_CNF = 0 halts the main counter at its value, where it can be written; 1 lets it count again."""
     names = ("written", "running", "halted", "still", "resumed")
     written, running, halted, still, resumed = (k.value(name) for name in names)
     k.hpet.stop(0x1_2345_6789)
@@ -57,7 +57,7 @@ def disabling_halts_the_counter(k: Kernel) -> ProbeBody:
     assert run[written] == 0x1_2345_6789
     assert run[running] > run[written]
     assert run[halted] >= run[running]
-    assert run[still] == run[halted], "the counter went on while it was disabled"
+    assert run[still] == run[halted], "the counter counted while it was disabled"
     assert run[resumed] >= run[halted]
     assert run[resumed] - run[halted] < 100 or not k.deterministic
 

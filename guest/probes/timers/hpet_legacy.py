@@ -38,7 +38,7 @@ def legacy_route_cuts_off_the_pit(k: Kernel) -> ProbeBody:
     k.pit.READ_BACK.write(SC=3, COUNTER_0=1, COUNT=1)
     status = k.pit.STATUS[0].read()
     k.mark("legacy off")
-    k.ioapic.mask(PIT_PIN)  # giving the pin back to an output that is high is an edge of its own
+    k.ioapic.mask(PIT_PIN)  # giving the pin back to an output that is high is another edge
     k.hpet.CONFIG.write(ENABLE=0)
     k.ioapic.unmask(PIT_PIN)
     k.trigger(k.pit.program, channel=0, mode=0, count=1000)

@@ -11,7 +11,7 @@ VECTOR, BEHIND = 0x4D, 0xB2
     covers=["timers.hpet-zero-period"],
 )
 def machine_goes_on_with_a_period_of_zero(k: Kernel) -> ProbeBody:
-    """With a period of 0 the machine goes on: another timer interrupts, and the counter can be read and stopped."""
+    """With a period of 0 the machine runs: another timer interrupts, and the counter can be read and stopped."""
     k.pit.silence()
     k.ioapic.redirect(pin=k.hpet.pin, vector=VECTOR, MASK=1)
     k.hpet.stop()

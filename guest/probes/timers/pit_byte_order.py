@@ -1,7 +1,7 @@
 """Which byte of a two-byte count the next access to a counter of the 8254 reaches.
 
-The count goes on meanwhile, by one every 838 ns. The two bytes are so far apart that each is known by its value: the
-low one in virtual time only, the high one also where a busy host lets the guest wait.
+The counter counts on meanwhile, by one every 838 ns. The two bytes are so far apart that each is known by its value:
+the low one in virtual time only, the high one also where a busy host lets the guest wait.
 """
 
 from harness import Kernel, ProbeBody, ReadBackCommand, probe

@@ -10,7 +10,7 @@ PROGRAMMING = "8254, Write Operations"
 
 @probe(spec=LATCH, covers=["timers.pit-latch"])
 def a_latched_count_waits_to_be_read(k: Kernel) -> ProbeBody:
-    """The latch command holds the count until it is read, ignores a second latch before, and the counter goes on."""
+    """The latch command holds the count until it is read, ignores a second latch before, and the counter counts on."""
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=0, count=0xF000)
     k.trigger(k.pit.COUNTER_LATCH.write, SC=2)
@@ -171,7 +171,7 @@ def a_new_count_waits_for_the_end_of_the_period(k: Kernel) -> ProbeBody:
 
 @probe(spec="8254, Mode 0: Interrupt on Terminal Count", covers=["timers.pit-reload", "timers.pit-wrap"])
 def mode_0_takes_a_new_count_at_once(k: Kernel) -> ProbeBody:
-    """In mode 0 a new count is loaded with the next clock; after terminal count the counter wraps and goes on."""
+    """In mode 0 a new count is loaded with the next clock; after terminal count the counter wraps and counts on."""
     k.pit.speaker.gate(1)
     k.pit.program(channel=2, mode=0, count=0xF000)
     k.trigger(k.pit.load, channel=2, count=2000)

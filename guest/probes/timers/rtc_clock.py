@@ -150,7 +150,7 @@ def uip_warns_before_the_update(k: Kernel) -> ProbeBody:
 
 @probe(spec="MC146818, Register B: SET", covers=["timers.rtc-set"], watchdog_s=30)
 def set_stops_updates(k: Kernel) -> ProbeBody:
-    """While SET is 1 the time does not change; cleared, it goes on."""
+    """While SET is 1 the time does not change; when SET is cleared, it advances again."""
     set_time(k, 0x12, 0x34, 0x10, **B_24_BCD)
     k.rtc.B.write(SET=1, **B_24_BCD)
     k.delay(us=2_100_000)

@@ -6,7 +6,7 @@ from harness import Deviation, Kernel, ProbeBody, RegisterC, probe, rtc_rate_sel
 
 VECTOR = 0x48
 PIN = 8
-CLOCK = int(RegisterC.of(UF=1, AF=1))  # set as the clock goes on, whether or not they may interrupt
+CLOCK = int(RegisterC.of(UF=1, AF=1))  # set as the clock runs, whether or not they may interrupt
 PERIODIC = "MC146818, Periodic Interrupt Selection"
 
 

@@ -94,7 +94,7 @@ def it_agrees_across_processors(k: Kernel) -> ProbeBody:
     ),
 )
 def it_can_be_written(k: Kernel) -> ProbeBody:
-    """WRMSR to IA32_TIME_STAMP_COUNTER sets all 64 bits, and counting goes on from there."""
+    """WRMSR to IA32_TIME_STAMP_COUNTER sets all 64 bits, and counting continues from there."""
     target = 0x0123_4567_89AB_CDEF
     k.read_tsc("saved")
     k.trigger(k.wrmsr, IA32_TSC, target)

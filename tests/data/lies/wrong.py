@@ -100,7 +100,7 @@ def msix_in_service(k: Kernel) -> ProbeBody:
     rng.msix.enable()
     rng.begin()
     k.sti()
-    rng.ask()
+    rng.request()
     k.wait_for(0x64, ms=2000)
     run = yield
     assert not run.interrupts[0].in_service
