@@ -59,7 +59,7 @@ class TargetSelection:
             "--target",
             "-t",
             metavar="NAME",
-            help=f"Target, comma list or 'all' (repeatable); default: {DEFAULT_TARGET}.",
+            help=f"Target, comma list or 'all' (repeatable). Default: {DEFAULT_TARGET}; of doctor and matrix all.",
             autocompletion=complete_targets,
         ),
     ] = None

@@ -43,8 +43,8 @@ from harness.run.unloaded import broken_records
 __all__ = ["run_command"]
 
 EXIT_CODES = (
-    "Exit codes: 0 every verdict is pass, deviation or unsupported; 1 a fail (a recorded deviation that has gone "
-    "is one); 2 wrong usage, nothing ran; 3 an error: a probe's code, QEMU, the host or the "
+    "Exit codes: 0 every verdict is pass, deviation or unsupported; 1 a fail (a recorded deviation that has "
+    "disappeared is one); 2 wrong usage, nothing ran; 3 an error: a probe's code, QEMU, the host or the "
     "harness broke, or a report could not be written; "
     "130 Ctrl-C, 143 SIGTERM, 129 SIGHUP. "
     f"The documents below docs/: {Path(document('docs/ci.md')).parent}"

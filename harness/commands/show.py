@@ -35,7 +35,7 @@ def show_command(selection: Selection) -> None:
 
     A comment names the registers at addresses, ports and MSR numbers.
 
-    Exit codes: 0; 1 where the program cannot be assembled; 2 where the name is unknown or means several probes.
+    Exit codes: 0; 1 where the program cannot be assembled; 2 where the name is unknown or selects several probes.
     """
     if selection.whole:
         usage_error("show: expected the name of one probe, as `trapgate list` prints it")

@@ -164,7 +164,7 @@ def _show(found: Sequence[CaseVacuity], scores: Sequence[CaseScore], *, verbose:
         console.print(f"Not examined, because their verdict is not pass: {shown}.", soft_wrap=True)
     examined = [case for case in found if not case.apart]
     good = sum(case.trigger == "fail" for case in examined)
-    console.print(f"Triggers: {good} of {plural(len(examined), 'case')} fail without theirs.", soft_wrap=True)
+    console.print(f"Triggers: {good} of {plural(len(examined), 'case')} fail without their trigger.", soft_wrap=True)
     undecided = [case for case in examined if _is_undecided(case)]
     if undecided:
         console.print(

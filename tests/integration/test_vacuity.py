@@ -172,7 +172,7 @@ def test_the_command_keeps_scores(tmp_path: Path) -> None:
     baseline = tmp_path / "baseline.json"
     code, output = run("--probes", str(tmp_path), "--write-baseline", str(baseline))
     assert code == 0, output
-    assert "1 of 1 case fail without theirs" in output
+    assert "1 of 1 case fail without their trigger" in output
     document = json.loads(baseline.read_text())
     entry = document["cases"][f"{tmp_path.name}/cases.py::good"]
     assert entry["score"] == round(entry["red"] / entry["removable"], 4) == document["score"]
