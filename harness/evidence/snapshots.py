@@ -109,7 +109,7 @@ class Snapshot:
         start = SNAPSHOT.offset("HPET")
         words = list(memoryview(self.data)[start : start + 104].cast("Q"))
         if not words[0]:
-            raise RunFailure("the target has no HPET: say needs=['hpet']")
+            raise RunFailure("the target has no HPET. To fix: @probe(needs=['hpet'])")
         with self._decoding("HPET"):
             timers = tuple(HpetTimerState(*words[at : at + 3]) for at in (4, 7, 10))
             return HpetState(words[0], words[1], words[2], words[3], timers)
