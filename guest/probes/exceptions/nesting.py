@@ -121,6 +121,9 @@ def nmi_comes_before_a_maskable_interrupt(k: Kernel, repeated: bool) -> ProbeBod
     run = yield
 
     assert run.vectors == [NMI, NMI, VECTOR] * count
+    # Both have interrupted the program: one that interrupts the other's stub came second, and is recorded first.
+    for _, second, interrupt in zip(*[iter(run.interrupts)] * 3, strict=True):
+        assert (second.rip, second.depth) == (interrupt.rip, interrupt.depth)
 
 
 @probe(
