@@ -109,7 +109,7 @@ class BlockConfiguration(Block):
     ALIGNMENT_OFFSET = At(0x19, Plain8, access="ro")
     MIN_IO_SIZE = At(0x1A, Plain16, access="ro")
     OPT_IO_SIZE = At(0x1C, Plain32, access="ro")
-    WRITEBACK = At(0x20, Plain8)
+    WRITEBACK = At(0x20, Plain8, volatile=True)  # writable with VIRTIO_BLK_F_CONFIG_WCE: 0 or 1
     NUM_QUEUES = At(0x22, Plain16, access="ro")
 
 

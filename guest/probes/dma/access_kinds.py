@@ -17,6 +17,7 @@ from harness.devices import (
     Ahci,
     AhciDisk,
     AhciPort,
+    BlockConfiguration,
     BusMaster,
     CommonConfiguration,
     E1000e,
@@ -26,6 +27,8 @@ from harness.devices import (
     Floppy,
     IdeDisk,
     InterrupterRegisters,
+    LegacyHeader,
+    LegacyVirtio,
     Nvme,
     NvmeController,
     TaskFile,
@@ -65,6 +68,11 @@ SELECT_IGNORED = (  # what is written from 400h on leaves the number that was wr
     r"(?m)^virtio_blk\.QUEUE_SELECT bits 8:0 \(rw\): 0 where 1 is expected, first after a write of 0xffff; "
     r"virtio_blk\.QUEUE_SELECT bit 9 \(rw\): 1 where 0 is expected, first after a write of 0x400; "
     r"virtio_blk\.QUEUE_SELECT bits 15:10 \(rw\): 0 where 1 is expected, first after a write of 0x400$"
+)
+LEGACY_SELECT_IGNORED = (
+    r"(?m)^virtio_rng_legacy\.QUEUE_SELECT bits 8:0 \(rw\): 0 where 1 is expected, first after a write of 0xffff; "
+    r"virtio_rng_legacy\.QUEUE_SELECT bit 9 \(rw\): 1 where 0 is expected, first after a write of 0x400; "
+    r"virtio_rng_legacy\.QUEUE_SELECT bits 15:10 \(rw\): 0 where 1 is expected, first after a write of 0x400$"
 )
 CONTROLLERS_8237 = {"slave": Dma8237Slave, "master": Dma8237Master}
 
@@ -214,6 +222,39 @@ def e1000e_registers_are_apart(k: Kernel) -> ProbeBody:
 def virtio_bits_behave(k: Kernel, register: str) -> ProbeBody:
     """Each bit of the common configuration holds 0 and 1 for itself, or keeps its value, as stated."""
     bits = k.trigger(AccessProof, k, VirtioPci(k, "virtio-blk").common, *VIRTIO[register])
+
+    run = yield
+
+    differences = bits.differences(run)
+    assert not differences, differences
+
+
+@probe(
+    spec="VIRTIO 1.2, Block Device: Device Configuration Layout", needs=["virtio-blk"], covers=["virtio.access-kinds"]
+)
+def virtio_blk_configuration_cannot_be_written(k: Kernel) -> ProbeBody:
+    """The fields of the block device's configuration are read-only: they keep their value whatever is written."""
+    configuration = BlockConfiguration(k.bus, VirtioPci(k, "virtio-blk").config, name="virtio_blk_configuration")
+    bits = k.trigger(AccessProof, k, configuration, *_all(provable(BlockConfiguration)))
+
+    run = yield
+
+    differences = bits.differences(run)
+    assert not differences, differences
+
+
+@probe.each(register=provable(LegacyHeader))
+@probe(
+    spec="VIRTIO 1.2, Legacy Interfaces: A Note on PCI Device Layout",
+    needs=["virtio-rng"],
+    covers=["virtio.legacy-access-kinds"],
+    deviation=Deviation(
+        targets="*", cases="QUEUE_SELECT", kind="bug", sees=LEGACY_SELECT_IGNORED, ref="dma-virtio-queue-select"
+    ),
+)
+def legacy_virtio_bits_behave(k: Kernel, register: str) -> ProbeBody:
+    """Each bit of the legacy header holds 0 and 1 for itself, or keeps its value, as the specification states."""
+    bits = k.trigger(AccessProof, k, LegacyVirtio(k, "virtio-rng"), register)
 
     run = yield
 
