@@ -115,10 +115,13 @@ def access_proof_writes(kinds: BitKinds, rest: int = 0) -> tuple[int, ...]:
     return (quiet, *singles, free, *full, *encoded, quiet)
 
 
-def distinct_values(kinds: Sequence[BitKinds], rest: Sequence[int]) -> list[int]:
-    """A value for each of several registers, of pairwise different bits where these can be written."""
+def distinct_values(kinds: Sequence[BitKinds], rest: Sequence[int], first: int = 1) -> list[int]:
+    """A value for each of several registers, of pairwise different bits where these can be written.
+
+    Another `first` gives other values.
+    """
     values = []
-    for number, (register, quiet) in enumerate(zip(kinds, rest, strict=True), start=1):
+    for number, (register, quiet) in enumerate(zip(kinds, rest, strict=True), start=first):
         value = number * _SPREAD >> 3 & register.rw & ~register.kept & (1 << register.width) - 1
         for mask, contents in register.encodings:
             value = value & ~mask | sorted(contents)[number % len(contents)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.hardware.access import (
@@ -13,6 +14,7 @@ from harness.hardware.access import (
     register_differences,
 )
 from harness.hardware.block import Block, Place, Space, Value
+from harness.hardware.register import Register
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 from harness.kernel.window import ReadsMemory
@@ -21,6 +23,11 @@ __all__ = ["AccessProof", "ApartProof"]
 
 _DONE = 0xACCE55
 _BY_ADDRESS = (Space.MMIO, Space.PORT, Space.CONFIG)  # where one routine reaches every register of a width
+
+
+class _Doubleword(Register, width=32):
+    """Half of a register of 64 bits."""
+
 
 _Work = tuple[int, tuple[int, ...]]  # a register's number, and what is written to it
 
@@ -32,8 +39,11 @@ class _Proof:
     instruction that reaches a device on its own.
     """
 
-    def __init__(self, k: Kernel, block: Block, names: tuple[str, ...], rest: dict[str, int]) -> None:
+    def __init__(
+        self, k: Kernel, block: Block, names: tuple[str, ...], rest: dict[str, int], doublewords: bool
+    ) -> None:
         self._k = k
+        self._doublewords = doublewords
         self._places: list[Place[Any]] = [named_register(block, name).place for name in names]
         self._kinds = [BitKinds.of(place) for place in self._places]
         self._rest = []
@@ -104,7 +114,7 @@ class _Proof:
                 "add r8, 24",
                 "mov r11, rbx",
                 f"{again}:",
-                *k.bus.load(used),
+                *self._load(used),
                 "mov qword ptr [rbx], rax",
                 "add rbx, 8",
                 "test r10, r10",
@@ -115,7 +125,7 @@ class _Proof:
                 "mov rcx, qword ptr [r11]",
                 "and rcx, r9",
                 "or rax, rcx",
-                *k.bus.store(used),
+                *self._store(used),
                 f"jmp {again}",
                 f"{done}:",
                 f"mov qword ptr [rbx], {_DONE:#x}",
@@ -125,6 +135,21 @@ class _Proof:
             )
         self._routines[key] = label
         return label
+
+    def _load(self, place: Place[Any]) -> list[str]:
+        """Instructions that read the register into RAX. RDI has the address that the first access left there."""
+        if not self._in_halves(place):
+            return self._k.bus.load(place)
+        high = ["mov ecx, dword ptr [rdi+4]", "shl rcx, 32", "or rax, rcx"]
+        return [*self._k.bus.load(replace(place, register=_Doubleword)), *high]
+
+    def _store(self, place: Place[Any]) -> list[str]:
+        """Instructions that write RAX to the register, the low half first."""
+        lines = self._k.bus.store(replace(place, register=_Doubleword) if self._in_halves(place) else place)
+        return [*lines, "shr rax, 32", "mov dword ptr [rdi+4], eax"] if self._in_halves(place) else lines
+
+    def _in_halves(self, place: Place[Any]) -> bool:
+        return self._doublewords and place.space is Space.MMIO and place.width == 64
 
     def _results(self, run: ReadsMemory, works: Sequence[_Work]) -> list[tuple[int, list[int]]]:
         """Of each work the register's number and what was read; nothing where the guest did not do it."""
@@ -142,11 +167,12 @@ class AccessProof(_Proof):
     """Each bit of some registers of a block written alone, as 1 and as 0, and read back; the last write has all 0.
 
     `names` are names that `provable` returns. `rest` are fields that are 1 while other bits are tried, such as a mask,
-    and in the last write; a register that has no field of that name ignores it.
+    and in the last write; a register that has no field of that name ignores it. `doublewords`: two accesses of 32 bits
+    to each register of 64 bits in memory.
     """
 
-    def __init__(self, k: Kernel, block: Block, *names: str, **rest: int) -> None:
-        super().__init__(k, block, names, rest)
+    def __init__(self, k: Kernel, block: Block, *names: str, doublewords: bool = False, **rest: int) -> None:
+        super().__init__(k, block, names, rest, doublewords)
         pairs = zip(self._kinds, self._rest, strict=True)
         self._works = [(n, access_proof_writes(kinds, quiet)) for n, (kinds, quiet) in enumerate(pairs)]
         self._reserve(self._works)
@@ -167,12 +193,13 @@ class AccessProof(_Proof):
 class ApartProof(_Proof):
     """Different values in all registers of a block, then all of them read forwards and backwards.
 
-    A write that reaches another register, and a read that changes one, show. `rest` as of `AccessProof`.
+    A write that reaches another register, and a read that changes one, show. The other arguments are those of
+    `AccessProof`.
     """
 
-    def __init__(self, k: Kernel, block: Block, *names: str, **rest: int) -> None:
-        super().__init__(k, block, names, rest)
-        self._values = distinct_values(self._kinds, self._rest)
+    def __init__(self, k: Kernel, block: Block, *names: str, doublewords: bool = False, **rest: int) -> None:
+        super().__init__(k, block, names, rest, doublewords)
+        self._values = distinct_values(self._kinds, self._rest, 1 + len(names) * doublewords)
         order = range(len(self._places))
         writable = [number for number in order if self._kinds[number].rw & ~self._kinds[number].kept]
         writes: list[_Work] = [(number, (self._values[number],)) for number in writable]

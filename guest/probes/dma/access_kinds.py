@@ -40,6 +40,7 @@ from harness.devices import (
 AHCI = provable(Ahci, PORT=0)
 AHCI_PORT = provable(AhciPort)
 NVME = provable(Nvme)
+NVME_64 = ("CAP", "ASQ", "ACQ")
 E1000E = provable(E1000e, RECEIVE_ADDRESS=2)
 E1000E_GROUPS = {
     "rings": [name for name in E1000E if name in ("RX", "TX", "RDTR", "RADV", "TIDV", "TADV")],
@@ -146,18 +147,21 @@ def nvme_bits_behave(k: Kernel, register: str) -> ProbeBody:
     """
     nvme = NvmeController(k, start=False)
     nvme.INTMS.write(0xFFFF_FFFF)
-    bits = k.trigger(AccessProof, k, nvme, *NVME[register])
+    with k.trigger():
+        proofs = [AccessProof(k, nvme, *NVME[register])]
+        if register in NVME_64:
+            proofs.append(AccessProof(k, nvme, *NVME[register], doublewords=True))
 
     run = yield
 
-    differences = bits.differences(run)
+    differences = "; ".join(filter(None, (proof.differences(run) for proof in proofs)))
     assert not differences, differences
 
 
 @probe(spec="NVM Express 1.4, Register Definition", needs=["nvme"], covers=["nvme.access-kinds"])
 def nvme_registers_are_apart(k: Kernel) -> ProbeBody:
     """Each register holds what was written to it, whatever is written to the others, and no read changes one."""
-    registers = k.trigger(ApartProof, k, NvmeController(k, start=False), *_all(NVME))
+    registers = k.trigger(ApartProof, k, NvmeController(k, start=False), *_all(NVME), doublewords=True)
 
     run = yield
 
@@ -221,7 +225,8 @@ def e1000e_registers_are_apart(k: Kernel) -> ProbeBody:
 )
 def virtio_bits_behave(k: Kernel, register: str) -> ProbeBody:
     """Each bit of the common configuration holds 0 and 1 for itself, or keeps its value, as stated."""
-    bits = k.trigger(AccessProof, k, VirtioPci(k, "virtio-blk").common, *VIRTIO[register])
+    common = VirtioPci(k, "virtio-blk").common
+    bits = k.trigger(AccessProof, k, common, *VIRTIO[register], doublewords=True)
 
     run = yield
 
@@ -278,6 +283,41 @@ def xhci_bits_behave(k: Kernel, registers: str) -> ProbeBody:
 
     differences = bits.differences(run)
     assert not differences, differences
+
+
+@probe(
+    spec="xHCI 1.2, Interrupter Management Register; Event Ring Dequeue Pointer Register; USB Status Register",
+    needs=["xhci-msi"],
+    covers=["xhci.acknowledge"],
+)
+def an_interrupter_is_acknowledged_in_three_places(k: Kernel) -> ProbeBody:
+    """Event Interrupt, Interrupt Pending and Event Handler Busy are each cleared by their own 1 alone."""
+    xhci = XhciMsi(k)
+    registers = xhci.runtime.INTERRUPTER[2]
+    pointer = registers.ERDP_LOW.read("pointer")
+    xhci.interrupt(2)
+    values = []
+
+    def note() -> None:
+        values.append((xhci.operational.USBSTS.read(), registers.IMAN.read(), registers.ERDP_LOW.read()))
+
+    note()
+    with k.trigger():
+        xhci.operational.USBSTS.write(0)
+        registers.IMAN.write(IE=1)
+        note()
+        xhci.operational.USBSTS.write(EINT=1)
+        note()
+        registers.IMAN.write(IP=1, IE=1)
+        note()
+        k.asm("or qword ptr [pointer], 8")  # Event Handler Busy: the ring is empty again
+        registers.ERDP_LOW.write(pointer)
+        note()
+
+    run = yield
+
+    seen = [(run[status].EINT, run[manage].IP, run[dequeue].EHB) for status, manage, dequeue in values]
+    assert seen == [(1, 1, 1), (1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 0, 0)]
 
 
 @probe(spec="QEMU, EDU device", needs=["edu"], covers=["edu.access-kinds"])
