@@ -113,11 +113,6 @@ def ac_opens_smap(k: Kernel) -> ProbeBody:
     assert run.memory(AT, 1) == b"\x6b"
 
 
-def write_pkru(k: Kernel, rights: int) -> None:
-    """WRPKRU."""
-    k.asm(f"mov eax, {rights}\nxor ecx, ecx\nxor edx, edx\n.byte 0x0F, 0x01, 0xEF  # wrpkru")
-
-
 @probe.each(right=["access_disable", "write_disable"], access=["read", "write"])
 @probe(spec="SDM vol. 3A, Protection Keys", covers=["exceptions.pf-pk"])
 def a_protection_key_denies_with_pk(k: Kernel, right: str, access: str) -> ProbeBody:
@@ -127,13 +122,12 @@ def a_protection_key_denies_with_pk(k: Kernel, right: str, access: str) -> Probe
     k.require_cpuid(7, "ecx", 3, "PKU")
     k.pages.entry(PAGE, PK=3)
     k.cr.CR4.update(PKE=1)
-    k.trigger(write_pkru, k, rights)
+    k.trigger(k.asm, f"mov eax, {rights}\nxor ecx, ecx\nxor edx, edx\n.byte 0x0F, 0x01, 0xEF  # wrpkru")
     k.asm(f"movabs rbx, {at:#x}")
     with k.faults(14, optional=passes), k.ring3():
         k.asm(f"culprit: {ACCESS[access]}")
     k.asm("xor ecx, ecx\n.byte 0x0F, 0x01, 0xEE  # rdpkru")
     pkru = k.value("pkru", "rax")
-    write_pkru(k, 0)
     k.cr.CR4.update(PKE=0)
 
     run = yield
