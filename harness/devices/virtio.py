@@ -12,6 +12,7 @@ from harness.hardware.pci import CapabilityId, Plain32
 from harness.hardware.virtio import VIRTIO_NO_VECTOR, CfgType, CommonConfiguration, IsrStatusBlock, VirtioFeature
 from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
+from harness.kernel.poll import wait_register
 
 __all__ = ["VirtioPci"]
 
@@ -106,12 +107,11 @@ class VirtioPci:
     # --- initialization ---
 
     def reset(self) -> None:
-        """Write 0 to device_status and wait until it reads 0."""
-        self.common.DEVICE_STATUS.write(0)
-        again = self.k.program.unique("resetting")
-        load = self.k.bus.load(self.common.DEVICE_STATUS.place)
-        self.k.program.step(
-            f"wait for the reset of {self.name}", f"{again}:", *load, "test eax, eax", f"jnz {again}", waits=True
+        """Write 0 to device_status and wait until it reads 0. A wait of more than 100 ms of guest time fails."""
+        status = self.common.DEVICE_STATUS
+        status.write(0)
+        wait_register(
+            self.k, status, ACKNOWLEDGE=0, DRIVER=0, DRIVER_OK=0, FEATURES_OK=0, DEVICE_NEEDS_RESET=0, FAILED=0
         )
 
     def negotiate(self, features: int = 0) -> None:

@@ -32,12 +32,12 @@ class Deviation:
     assertion that it excuses, so where the same cause makes later assertions fail, `sees` is a list with an expression
     for each of them, and each must be seen. `ref` is the upstream issue, the
     commit, or the document: a name in lower case with hyphens, as `lapic-relocation`, is
-    `docs/deviations/lapic-relocation.md`, and is kept as that. `kind` is one of `KINDS`: "bug" and "unimplemented" are
-    faults of the target, of which "unimplemented" leaves the whole function out; "by design" is a choice that its
-    authors state.
-    `versions` are those of QEMU that have it: "*" for all, else specifier sets as packages have them, with "or"
-    between the sets of different stable branches: `">=8,<10.0.7 or >=10.1,<10.1.3"`. `cases` is a glob over the
-    bracketed part of the case id, `vendor` one over the vendor of the CPU model (CPUID leaf 0: `GenuineIntel`).
+    `docs/deviations/lapic-relocation.md`, and is stored as that path. `kind` is one of `KINDS`: "bug" and
+    "unimplemented" are faults of the target, of which "unimplemented" leaves the whole function out; "by design" is a
+    choice that its authors state. `versions` are those of QEMU that have it: "*" for all, else specifier sets as
+    packages have them, with "or" between the sets of different stable branches: `">=8,<10.0.7 or >=10.1,<10.1.3"`.
+    `cases` is a glob over the bracketed part of the case id, `vendor` one over the vendor of the CPU model (CPUID leaf
+    0: `GenuineIntel`).
     """
 
     targets: str

@@ -330,10 +330,10 @@ class Monitor:
         return cause
 
     async def _wait_stopped(self, stopped: asyncio.Future[Stop | None], allowance: Allowance) -> bool:
-        """Wait for `stopped` while the allowance lasts. A QEMU that does nothing meanwhile is sent a command.
+        """Wait for `stopped` while the allowance lasts. An idle QEMU is sent a command.
 
-        QEMU 11.1 now and then sleeps on although its guest has asked for the stop (`vm_stop` on the processor's
-        thread): what wakes its main loop, wakes it then, too.
+        QEMU 11.1 sometimes stays asleep although its guest has requested the stop (`vm_stop` on the processor's
+        thread). A command wakes its main loop, which then handles the stop.
         """
         waking: asyncio.Task[Any] | None = None
         while not stopped.done():
