@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from harness.evidence.failures import RunFailure, Section, SectionKind
+from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.evidence.run import Run
 from harness.one_line import one_line
 from harness.probes.probe import Case
@@ -69,9 +70,13 @@ def _seen_now(run: Run) -> str:
         recording = run.recording.events
     except RunFailure:
         recording = ()
-    events = [str(event) for event in recording[:_EVENTS]] + ["…"] * (len(recording) > _EVENTS)
+    events = [_short(event) for event in recording[:_EVENTS]] + ["…"] * (len(recording) > _EVENTS)
     values = [f"{value.name} = {_hex(run.raw(value))}" for value in run.built.program.values]
     return "; ".join([f"events [{', '.join(events)}]", *values])
+
+
+def _short(event: InterruptRecord | Mark) -> str:
+    return f"{event.vector:#04x}" if isinstance(event, InterruptRecord) else repr(event.name)
 
 
 def _hex(value: int | None) -> str:
