@@ -5,7 +5,7 @@ from harness import DeliveryMode, Deviation, Kernel, ProbeBody, probe
 NMI = 2
 LINE = 5
 MODES = "82093AA, I/O Redirection Table Registers: Delivery Mode"
-SMM_ENTRY, SMM_FLAG = 0x3_8000, 0x3_9000  # SMBASE after reset is 30000h; the handler starts at SMBASE + 8000h
+SMM_ENTRY, SMM_FLAG = 0x3_8000, 0x3_800C  # SMBASE after reset is 30000h; the handler starts at SMBASE + 8000h
 
 
 @probe.each(interrupts=[False, True])
@@ -29,10 +29,9 @@ def nmi_mode_ignores_vector_and_if(k: Kernel, interrupts: bool) -> ProbeBody:
 @probe(spec=MODES, needs=["pc-testdev"], covers=["ioapic.mode-smi"])
 def smi_mode_enters_smm(k: Kernel) -> ProbeBody:
     """Delivery mode SMI: the processor runs the handler at SMBASE + 8000h, RSM brings it back; no vector is used."""
-    k.poke(SMM_FLAG, 0, width=32)
-    # 16-bit code: inc dword ptr [SMM_FLAG] with 32-bit operand and address; rsm
+    # 16-bit code: inc dword ptr [SMM_FLAG] with 32-bit operand and address; rsm. The flag, 0, is behind it.
     k.poke(SMM_ENTRY, SMM_FLAG << 32 | 0x05FF_6667)
-    k.poke(SMM_ENTRY + 8, 0x0000_AA0F, width=32)
+    k.poke(SMM_ENTRY + 8, 0x0000_AA0F)
     k.ioapic.redirect(pin=LINE, vector=0, DELIVERY_MODE=DeliveryMode.SMI)
     k.trigger(k.lines.pulse, LINE)
     k.stay_quiet()

@@ -60,13 +60,16 @@ def an_entry_can_be_retargeted(k: Kernel) -> ProbeBody:
     edu, unit = _begin(k)
     unit.route(INDEX, VECTOR)
     unit.invalidate_interrupts()
-    with k.smp.listening():
-        edu.INTERRUPT_RAISE.write(CAUSE)
-        k.wait_for(VECTOR)
-        unit.route(INDEX, PLAIN, destination=1)
-        unit.invalidate_interrupts()
-        k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.smp.start()
+    edu.INTERRUPT_RAISE.write(CAUSE)
+    k.wait_for(VECTOR)
+    unit.route(INDEX, PLAIN, destination=1)
+    unit.invalidate_interrupts()
+    with k.smp.on(1):
+        k.sti()
         k.wait_for(PLAIN, ms=1000)
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.smp.join(1, ms=2000)
 
     run = yield
 

@@ -118,7 +118,7 @@ def the_route_register_selects_the_8259_input(k: Kernel, irq: int) -> ProbeBody:
     edu = EduDevice(k)
     k.pci.pirq_route(edu.function).write(irq)
     k.pic.initialize()
-    k.pic.level(irq)
+    k.pic.chip(irq).ELCR.write(1 << irq % 8)
     vector = k.pic.vector(irq)
     with k.handler(vector):
         edu.INTERRUPT_ACKNOWLEDGE.write(CAUSE)
