@@ -142,7 +142,7 @@ def _segments(address: int, length: int) -> int:
         ref="dma-e1000e-reset-frame",
     ),
 )
-def a_bad_transmit_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
+def a_bad_transmit_ring_is_left_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     """Whatever the transmit ring holds, after a reset the card works: it sends one good frame and receives one."""
     card = Victim(k)
     place = card.source.address
@@ -197,7 +197,7 @@ def a_bad_transmit_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
 
 @probe.each(case=[*PLACES, *REGISTERS])
 @probe(spec=RECEIVE, needs=CARD, covers=["e1000e.hostile"], watchdog_s=5)
-def a_bad_receive_ring_is_mended_by_a_reset(k: Kernel, case: str) -> ProbeBody:
+def a_bad_receive_ring_is_left_by_a_reset(k: Kernel, case: str) -> ProbeBody:
     """Wherever a receive ring makes frames go, memory outside its buffers stays; after a reset the card works."""
     card = Victim(k)
     window = Window.make(k, "window", 2048)

@@ -200,7 +200,7 @@ def a_prp_to_nowhere_harms_nobody(k: Kernel, kind: str) -> ProbeBody:
     needs=NVME,
     covers=["nvme.hostile"],
 )
-def an_admin_queue_to_nowhere_can_be_mended_by_a_reset(k: Kernel) -> ProbeBody:
+def an_admin_queue_to_nowhere_is_left_by_a_reset(k: Kernel) -> ProbeBody:
     """With its admin queues outside memory the controller executes nothing; after a reset with good queues it does."""
     window = Window.make(k, "identity", PAGE)
     nvme = NvmeController(k)

@@ -171,7 +171,7 @@ REPAIRED = {
     covers=["exceptions.restart"],
     deviation=Deviation(targets="*-tcg*", cases="ss", kind="unimplemented", sees=r"unexpected #GP\(0x0\)", ref=NO_SS),
 )
-def the_instruction_restarts_when_the_cause_is_mended(k: Kernel, fault: str) -> ProbeBody:
+def the_instruction_restarts_when_the_cause_is_removed(k: Kernel, fault: str) -> ProbeBody:
     """After the handler has removed the cause of a fault and returned, the instruction runs again, and completes."""
     vector, before, instruction, repair, result = REPAIRED[fault]
     after = k.value("rax_after")
