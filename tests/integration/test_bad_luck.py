@@ -50,7 +50,7 @@ def text_of(record: RunRecord) -> str:
         (
             "sleeps_for_ever",
             Verdict.FAIL,
-            ["halted with interrupts off (IF=0) at", "guests.py:31", "nothing can wake it"],
+            ["halted with interrupts off (IF=0) at", "guests.py:40", "nothing can wake it"],
         ),
         ("unarmed_exception", Verdict.FAIL, ["unexpected #PF(0x2)", "CR2 = 0x7f0000001234", "guests.py:", "WR=1"]),
         ("powers_off", Verdict.FAIL, ["reset the machine", "CF9h"]),
