@@ -45,7 +45,7 @@ UNOBSERVABLE: Mapping[re.Pattern[str], str] = {
     re.compile(r"^fdc/.*fifo(\[\d+\])?(\+|$)"): "read only while a result is there, which the controller writes",
     re.compile(r"^iommu-intel/intr_size$"): "set with the table's pointer, which must be set before it is used",
     re.compile(r"^mc146818rtc/"): "a guest that reads the RTC or CMOS runs on a fresh machine",
-    re.compile(r"^timer/icount/"): "virtual time, which continues through a reset; how QEMU divides it is by chance",
+    re.compile(r"^timer/icount/"): "virtual time, which a reset does not stop; its two parts depend on host timing",
     re.compile(r"^pckbd/kbd/extended_state/obsrc$"): "used only while the output buffer is full, which sets it",
 }
 """Fields that differ and that no guest of a warm machine can see, with the reason."""

@@ -1,4 +1,4 @@
-"""The state of a machine whose guest waited in vain, collected for `why_none_came`."""
+"""The state of a machine whose guest waited for an interrupt that did not come, collected for `why_none_came`."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
-__all__ = ["NAME", "Excuse", "excused", "excusing", "make_excusable"]
+__all__ = ["Excuse", "excused", "excusing", "make_excusable"]
 
 Excuse: TypeAlias = Callable[[AssertionError], bool]
 """Whether a recorded deviation explains this failure."""
 
-NAME: Final = "@trapgate_excused"
+_NAME: Final = "@trapgate_excused"
 """Of `excused` in the code of a probe file. No name that a source can hold."""
 
 _current: Excuse | None = None
@@ -39,13 +39,11 @@ class _Wrap(ast.NodeTransformer):
 
     def visit_Assert(self, node: ast.Assert) -> ast.Try:
         caught = "@trapgate_failure"
-        call = ast.Call(ast.Name(NAME, ast.Load()), [ast.Name(caught, ast.Load())], [])
+        call = ast.Call(ast.Name(_NAME, ast.Load()), [ast.Name(caught, ast.Load())], [])
         again = ast.If(ast.UnaryOp(ast.Not(), call), [ast.Raise()], [])
         handler = ast.ExceptHandler(ast.Name("AssertionError", ast.Load()), caught, [again])
         wrapped = ast.Try([node], [handler], [], [])
-        for new in (wrapped, *ast.walk(handler)):
-            ast.copy_location(new, node)
-        return wrapped
+        return ast.fix_missing_locations(ast.copy_location(wrapped, node))
 
 
 def make_excusable(tree: ast.Module) -> None:
@@ -54,13 +52,8 @@ def make_excusable(tree: ast.Module) -> None:
     position = 0
     while position < len(tree.body) - 1 and _is_head(tree.body[position]):
         position += 1
-    line = ast.ImportFrom(__name__, [ast.alias("excused", NAME)], 0)
-    if tree.body:
-        ast.copy_location(line, tree.body[position])
-    for node in ast.walk(line):
-        node.__dict__.update(lineno=getattr(line, "lineno", 1), end_lineno=getattr(line, "lineno", 1))
-        node.__dict__.update(col_offset=0, end_col_offset=0)
-    tree.body.insert(position, line)
+    tree.body.insert(position, ast.ImportFrom(__name__, [ast.alias("excused", _NAME)], 0))
+    ast.fix_missing_locations(tree)
 
 
 def _is_head(statement: ast.stmt) -> bool:

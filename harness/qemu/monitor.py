@@ -27,7 +27,6 @@ _NO_RUN_STATE = (StopKind.DIED, StopKind.TIMEOUT, StopKind.NOT_RUN, StopKind.OTH
 _RUN_STATES = {kind.value: kind for kind in StopKind if kind not in _NO_RUN_STATE}
 
 
-_IDLE_S = 0.001  # of processor time in a slice of a wait: QEMU has done nothing
 _CONT: Command = ("cont", None)
 _RESET: Command = ("system_reset", None)
 _LIFT: Command = ("set-action", {"reboot": "reset"})
@@ -336,17 +335,14 @@ class Monitor:
         thread). A command wakes its main loop, which then handles the stop.
         """
         waking: asyncio.Task[Any] | None = None
-        while not stopped.done():
-            ran = allowance.ran
-            await asyncio.wait({stopped}, timeout=allowance.step)
-            if stopped.done():
-                break
-            if not allowance.count():
-                return False
-            if allowance.ran - ran < _IDLE_S and (waking is None or waking.done()):
+
+        def wake() -> None:
+            nonlocal waking
+            if waking is None or waking.done():
                 waking = asyncio.ensure_future(self.execute("query-status"))
                 waking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return True
+
+        return await allowance.wait(stopped, wake)
 
     async def wait_end(self) -> Stop:
         """Wait until the process is gone; its last Stop."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ _SLICE_S = 0.25  # of a longer wait: the most that is counted of a time in which
 _STAT = Path("/proc/stat")
 _STEAL = 8  # the column, with the processor's name as column 0
 _TICK_MS = 1e3 / os.sysconf("SC_CLK_TCK")
+_IDLE_S = 0.001  # of processor time in a step of a wait: QEMU has done nothing
 _THREADS = 16  # whose times are read: each costs a descriptor
 
 
@@ -160,7 +162,7 @@ class Scheduling:
             self._total.waiting_ms + max(waits.values(), default=0) / 1e6,
             self._total.suspended_ms + (_asleep() - self._asleep) * 1e3,
             self._total.timers_ms + waits.get(self._pid, 0) / 1e6,  # the main thread's id is the process's
-            self._total.stolen_ms + (most_stolen(self._stolen) if self.counts_steal else 0.0),
+            self._total.stolen_ms + (most_stolen(self._stolen, stolen_ms()) if self.counts_steal else 0.0),
         )
 
 
@@ -176,9 +178,8 @@ def stolen_ms() -> list[float]:
     return [int(line.split()[_STEAL]) * _TICK_MS for line in lines if line.startswith("cpu") and line[3] != " "]
 
 
-def most_stolen(before: list[float]) -> float:
+def most_stolen(before: list[float], now: list[float]) -> float:
     """Milliseconds that the processor that lost most has lost since `before`; 0 where processors came or went."""
-    now = stolen_ms()
     if len(now) != len(before):
         return 0.0
     return max((later - earlier for earlier, later in zip(before, now, strict=True)), default=0.0)
@@ -253,15 +254,21 @@ class Allowance:
             lost = max(lost, (waited - waited_before) / 1e9)
             if states.get(thread) == "R":  # a wait that has not ended yet is not in its times
                 lost = max(lost, passed - (ran - ran_before) / 1e9)
-        lost = min(max(lost, most_stolen(self._stolen) / 1e3), passed)
-        self._stolen = stolen_ms()
+        before_steal, self._stolen = self._stolen, stolen_ms()
+        lost = min(max(lost, most_stolen(before_steal, self._stolen) / 1e3), passed)
         self.deprivation = Deprivation(self.deprivation.stopped, self.deprivation.waiting_ms + lost * 1e3)
         return lost
 
-    async def wait(self, future: asyncio.Future[Any]) -> bool:
-        """Wait for `future` while the allowance lasts; returns whether it is done."""
+    async def wait(self, future: asyncio.Future[Any], idle: Callable[[], object] | None = None) -> bool:
+        """Wait for `future` while the allowance lasts; returns whether it is done.
+
+        `idle` is called after each step in which QEMU has done nothing.
+        """
         while not future.done():
+            ran = self.ran
             await asyncio.wait({future}, timeout=self.step)
-            if not future.done() and not self.count():
+            if future.done() or not self.count():
                 break
+            if idle is not None and self.ran - ran < _IDLE_S:
+                idle()
         return future.done()

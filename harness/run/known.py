@@ -43,7 +43,8 @@ class KnownDifferences:
         """The outcome: a deviation where the failure is recorded, a `fail` where a recorded deviation is gone."""
         outcome = Outcome(verdict, reason)
         if verdict is Verdict.FAIL or isinstance(error, MonitorBroke | QemuDied):
-            outcome = self._deviation(case, reason) or outcome
+            seen = self._seen(case, reason)
+            outcome = recorded(reason, seen[0].deviation.ref) if seen else outcome
         return self._of_host(case, outcome, error)
 
     def _of_host(self, case: Case, outcome: Outcome, error: BaseException | None) -> Outcome:
@@ -58,13 +59,7 @@ class KnownDifferences:
 
         A KVM without hardware behind it excuses nothing here: what it breaks, it breaks for all that follows.
         """
-        if self.software_kvm:
-            return ()
-        return [
-            Seen(deviation, pattern)
-            for deviation, _ in self._applicable(case)
-            for pattern in deviation.matching(reason)
-        ]
+        return () if self.software_kvm else self._seen(case, reason)
 
     def gone(self, case: Case, seen: Container[Seen], now: Callable[[], str]) -> Outcome | None:
         """A `fail` where something that is recorded of this case was not `seen`. `now`: what was seen instead."""
@@ -80,12 +75,13 @@ class KnownDifferences:
                 return self._of_host(case, Outcome(Verdict.FAIL, text, deviation.ref), None)
         return None
 
-    def _deviation(self, case: Case, reason: str) -> Outcome | None:
-        """The recorded deviation that a failure is, or a QEMU that the guest ends."""
-        for deviation, _ in self._applicable(case):
-            if deviation.matching(reason):
-                return recorded(reason, deviation.ref)
-        return None
+    def _seen(self, case: Case, reason: str) -> Sequence[Seen]:
+        """What a failure, or the end of a QEMU that the guest ends, shows of the recorded deviations."""
+        return [
+            Seen(deviation, pattern)
+            for deviation, _ in self._applicable(case)
+            for pattern in deviation.matching(reason)
+        ]
 
     def _applicable(self, case: Case) -> Iterator[tuple[Deviation, str]]:
         """The deviations that are claimed for a case on this target, with the place that holds them."""

@@ -41,13 +41,13 @@ def test_steal_of_the_processor_that_lost_most_counts(host: Host) -> None:
     host.steal(3, 5)
     before = scheduling.stolen_ms()
     host.steal(4, 9)
-    assert scheduling.most_stolen(before) == 4 * 1e3 / os.sysconf("SC_CLK_TCK")
+    assert scheduling.most_stolen(before, scheduling.stolen_ms()) == 4 * 1e3 / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_processor_that_came_or_an_unreadable_file_counts_as_nothing(host: Host) -> None:
-    assert scheduling.most_stolen([0.0]) == 0
+    assert scheduling.most_stolen([0.0], scheduling.stolen_ms()) == 0
     host.path.unlink()
-    assert scheduling.stolen_ms() == [] and scheduling.most_stolen([0.0, 0.0]) == 0
+    assert scheduling.stolen_ms() == [] and scheduling.most_stolen([0.0, 0.0], scheduling.stolen_ms()) == 0
 
 
 @pytest.mark.parametrize("counts", [True, False])
