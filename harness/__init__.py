@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from harness.evidence.interrupts import InterruptRecord, Mark
     from harness.evidence.run import Run
-    from harness.hardware.access import provable
+    from harness.hardware.access import provable, provable_names
     from harness.hardware.acpi_pm import PM_TIMER_HZ, PowerManagementIo
     from harness.hardware.block import Bound, Value
     from harness.hardware.chipset import Ich9Lpc, Piix3Isa
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         SystemControl,
     )
     from harness.hardware.rtc import RTC_ALARM_WILDCARD, Cmos, RegisterC, rtc_rate_select
-    from harness.kernel.access_proof import AccessProof, ApartProof
+    from harness.kernel.access_proof import AccessProof, ApartProof, all_differences
     from harness.kernel.builder import Kernel
     from harness.kernel.poll import wait_register
     from harness.kernel.program import Buffer
@@ -164,11 +164,13 @@ __all__ = [
     "Window",
     "X2Apic",
     "X2ApicLdr",
+    "all_differences",
     "bar_size",
     "config_address",
     "leads_to_double_fault",
     "probe",
     "provable",
+    "provable_names",
     "rtc_rate_select",
     "tss_ist_offset",
     "tss_rsp_offset",
@@ -178,7 +180,7 @@ __all__ = [
 _NAMES_OF_MODULE = {
     "harness.abi": "GDT GDT_SIZE HIGH_ALIAS IDT NO_ERROR_CODE PAGE_TABLES PAGE_WINDOW PER_CPU SEL_CODE SEL_CODE32 "
     "SEL_DATA SEL_SPARE SEL_TSS SEL_USER_CODE SEL_USER_DATA STACKS TSS USER_ALIAS",
-    "harness.hardware.access": "provable",
+    "harness.hardware.access": "provable provable_names",
     "harness.hardware.acpi_pm": "PM_TIMER_HZ PowerManagementIo",
     "harness.hardware.block": "Bound Value",
     "harness.hardware.chipset": "Ich9Lpc Piix3Isa",
@@ -198,7 +200,7 @@ _NAMES_OF_MODULE = {
     "harness.hardware.msix": "MsixCapability MsixEntry",
     "harness.hardware.pcie": "ErrorReporting ExpressCapability",
     "harness.hardware.dma8237": "Dma8237Slave Dma8237Master DmaPages",
-    "harness.kernel.access_proof": "AccessProof ApartProof",
+    "harness.kernel.access_proof": "AccessProof ApartProof all_differences",
     "harness.kernel.builder": "Kernel",
     "harness.kernel.poll": "wait_register",
     "harness.kernel.program": "Buffer",

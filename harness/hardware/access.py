@@ -15,7 +15,15 @@ from typing import Any
 
 from harness.hardware.block import Array, At, AtArray, Block, Bound, Place, Space, Sub
 
-__all__ = ["BitKinds", "access_proof_writes", "distinct_values", "named_register", "provable", "register_differences"]
+__all__ = [
+    "BitKinds",
+    "access_proof_writes",
+    "distinct_values",
+    "named_register",
+    "provable",
+    "provable_names",
+    "register_differences",
+]
 
 _WIDEST = 64
 _SPREAD = 0x9E37_79B9_7F4A_7C15  # multiples of it differ in about half of their bits
@@ -191,6 +199,11 @@ def provable(block: type[Block], **counts: int) -> dict[str, tuple[str, ...]]:
             member = re.split(r"\W", name)[0]
             found[member] = (*found.get(member, ()), name)
     return found
+
+
+def provable_names(block: type[Block], **counts: int) -> list[str]:
+    """The names of all registers that `provable` finds, in the order of the block."""
+    return [name for names in provable(block, **counts).values() for name in names]
 
 
 def _is_provable(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from harness.kernel.builder import Kernel
 from harness.kernel.bus import slot
 from harness.kernel.window import ReadsMemory
 
-__all__ = ["AccessProof", "ApartProof"]
+__all__ = ["AccessProof", "ApartProof", "all_differences"]
 
 _DONE = 0xACCE55
 _BY_ADDRESS = (Space.MMIO, Space.PORT, Space.CONFIG)  # where one routine reaches every register of a width
@@ -225,3 +225,8 @@ class ApartProof(_Proof):
             if (second[0] ^ first[0]) & kinds.compared:
                 found.append(f"{place.name}: {first[0]:#x}, and {second[0]:#x} when it is read again")
         return "; ".join(found)
+
+
+def all_differences(run: ReadsMemory, proofs: Iterable[AccessProof | ApartProof]) -> str:
+    """The differences of several proofs, in their order; empty where there is none."""
+    return "; ".join(filter(None, (proof.differences(run) for proof in proofs)))

@@ -1,6 +1,6 @@
 """The access kinds of the remapping unit's register bits, bit by bit as the register map states them."""
 
-from harness import AccessProof, ApartProof, Kernel, ProbeBody, probe, provable, wait_register
+from harness import AccessProof, ApartProof, Kernel, ProbeBody, probe, provable, provable_names, wait_register
 from harness.devices import RemappingUnit, VtdUnit
 
 REGISTERS = provable(VtdUnit)
@@ -22,7 +22,7 @@ def bits_behave(k: Kernel, register: str) -> ProbeBody:
 @probe(spec=SPEC, needs=["intel-iommu"], covers=["iommu.access-kinds"])
 def registers_are_apart(k: Kernel) -> ProbeBody:
     """Each register holds what was written to it, whatever is written to the others, and no read changes one."""
-    everything = [name for names in REGISTERS.values() for name in names]
+    everything = provable_names(VtdUnit)
     with k.trigger():
         whole = ApartProof(k, VtdUnit(k.bus), *everything)
         halves = ApartProof(k, VtdUnit(k.bus), *everything, doublewords=True)

@@ -1,6 +1,6 @@
 """The access kinds of the local APIC's register bits, bit by bit as the register map states them."""
 
-from harness import AccessProof, ApartProof, Deviation, Kernel, LocalApic, ProbeBody, probe, provable
+from harness import AccessProof, ApartProof, Deviation, Kernel, LocalApic, ProbeBody, probe, provable, provable_names
 
 REGISTERS = provable(LocalApic)
 SPEC = "SDM vol. 3A, Local APIC Register Address Map"
@@ -34,7 +34,7 @@ def bits_behave(k: Kernel, register: str) -> ProbeBody:
 def registers_are_apart(k: Kernel) -> ProbeBody:
     """Each register holds what was written to it, whatever is written to the others, and no read changes one."""
     k.cli()
-    everything = [name for names in REGISTERS.values() for name in names if name != "INITIAL_COUNT"]
+    everything = [name for name in provable_names(LocalApic) if name != "INITIAL_COUNT"]
     registers = k.trigger(ApartProof, k, k.lapic, *everything, MASK=1)
 
     run = yield

@@ -1,6 +1,17 @@
 """x2APIC mode: its transitions, its registers in MSR space, and what faults there."""
 
-from harness import AccessProof, ApartProof, Deviation, Kernel, ProbeBody, X2Apic, X2ApicLdr, probe, provable
+from harness import (
+    AccessProof,
+    ApartProof,
+    Deviation,
+    Kernel,
+    ProbeBody,
+    X2Apic,
+    X2ApicLdr,
+    all_differences,
+    probe,
+    provable,
+)
 
 EXTENDED = "SDM vol. 3A, Extended XAPIC (x2APIC): "
 CHECKS = "lapic-x2apic-checks"
@@ -294,5 +305,5 @@ def register_bits_behave(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    differences = "; ".join(filter(None, (bits.differences(run), apart.differences(run))))
+    differences = all_differences(run, [bits, apart])
     assert not differences, differences

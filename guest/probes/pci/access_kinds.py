@@ -1,7 +1,5 @@
 """The access kinds of configuration space and of message tables, bit by bit as the register maps state them."""
 
-from collections.abc import Sequence
-
 from harness import (
     AccessProof,
     ApartProof,
@@ -18,12 +16,13 @@ from harness import (
     MsixEntry,
     Piix3Isa,
     ProbeBody,
-    Run,
     Type0Header,
     Type1Header,
+    all_differences,
     config_address,
     probe,
     provable,
+    provable_names,
 )
 from harness.devices import RootPort
 
@@ -31,22 +30,8 @@ DEVICES = ["virtio-blk", "nvme", "xhci", "hda", "pci-testdev"]
 WITH_MSI = ["hda", "xhci-msi"]
 WITH_MSIX = ["virtio-rng", "nvme", "xhci"]
 
-HEADER = provable(Type0Header)
-BRIDGE = provable(Type1Header)
 MSI = provable(Msi64)
-MSI_MASKED = provable(Msi32Masked)
-MSIX = provable(MsixCapability)
 ENTRY = provable(MsixEntry)
-EXPRESS = provable(ExpressCapability)
-ERRORS = provable(ErrorReporting)
-
-
-def _all(registers: dict[str, tuple[str, ...]]) -> list[str]:
-    return [name for names in registers.values() for name in names]
-
-
-def _together(proofs: Sequence[AccessProof | ApartProof], run: Run) -> str:
-    return "; ".join(filter(None, (proof.differences(run) for proof in proofs)))
 
 
 @probe(
@@ -55,11 +40,11 @@ def _together(proofs: Sequence[AccessProof | ApartProof], run: Run) -> str:
 def header_bits_behave(k: Kernel) -> ProbeBody:
     """Each bit of a function's header holds 0 and 1 for itself, or keeps its value, as the specification states."""
     with k.trigger():
-        proofs = [AccessProof(k, k.pci.device(device), *_all(HEADER)) for device in DEVICES]
+        proofs = [AccessProof(k, k.pci.device(device), *provable_names(Type0Header)) for device in DEVICES]
 
     run = yield
 
-    differences = _together(proofs, run)
+    differences = all_differences(run, proofs)
     assert not differences, differences
 
 
@@ -70,11 +55,11 @@ def msi_bits_behave(k: Kernel) -> ProbeBody:
         proofs = []
         for device in WITH_MSI:
             capability = k.pci.device(device).capability(CapabilityId.MSI)
-            proofs.append(AccessProof(k, Msi64(k.bus, capability, name=f"{device}.msi"), *_all(MSI)))
+            proofs.append(AccessProof(k, Msi64(k.bus, capability, name=f"{device}.msi"), *provable_names(Msi64)))
 
     run = yield
 
-    differences = _together(proofs, run)
+    differences = all_differences(run, proofs)
     assert not differences, differences
 
 
@@ -91,12 +76,12 @@ def msix_bits_behave(k: Kernel) -> ProbeBody:
         function.enable()
         msix = function.msix()
         with k.trigger():
-            proofs.append(AccessProof(k, msix.capability, *_all(MSIX)))
-            proofs += [AccessProof(k, msix.table.ENTRY[index], *_all(ENTRY), MASK=1) for index in (0, 1)]
+            proofs.append(AccessProof(k, msix.capability, *provable_names(MsixCapability)))
+            proofs += [AccessProof(k, msix.table.ENTRY[index], *provable_names(MsixEntry), MASK=1) for index in (0, 1)]
 
     run = yield
 
-    differences = _together(proofs, run)
+    differences = all_differences(run, proofs)
     assert not differences, differences
 
 
@@ -112,12 +97,14 @@ def msix_entries_are_apart(k: Kernel) -> ProbeBody:
         function = k.pci.device(device)
         function.enable()
         msix = function.msix()
-        names = [f"ENTRY[{index}].{name}" for index in range(min(msix.entries or 2, 5)) for name in _all(ENTRY)]
+        names = [
+            f"ENTRY[{index}].{name}" for index in range(min(msix.entries or 2, 5)) for name in provable_names(MsixEntry)
+        ]
         proofs.append(k.trigger(ApartProof, k, msix.table, *names, MASK=1))
 
     run = yield
 
-    differences = _together(proofs, run)
+    differences = all_differences(run, proofs)
     assert not differences, differences
 
 
@@ -132,16 +119,16 @@ def root_port_bits_behave(k: Kernel) -> ProbeBody:
     bridge = Type1Header(k.bus, int(config_address(0, port.function.device, 0)), name="root_port")
     with k.trigger():
         proofs = [
-            AccessProof(k, bridge, *_all(BRIDGE)),
-            AccessProof(k, port.msi, *_all(MSI_MASKED)),
-            AccessProof(k, port.express, *_all(EXPRESS)),
+            AccessProof(k, bridge, *provable_names(Type1Header)),
+            AccessProof(k, port.msi, *provable_names(Msi32Masked)),
+            AccessProof(k, port.express, *provable_names(ExpressCapability)),
         ]
         if k.platform.ecam_base is not None:
-            proofs.append(AccessProof(k, port.report_errors(), *_all(ERRORS)))
+            proofs.append(AccessProof(k, port.report_errors(), *provable_names(ErrorReporting)))
 
     run = yield
 
-    differences = _together(proofs, run)
+    differences = all_differences(run, proofs)
     assert not differences, differences
 
 
@@ -250,7 +237,7 @@ def pirq_route_bits_behave(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    differences = _together([bits, apart], run)
+    differences = all_differences(run, [bits, apart])
     assert not differences, differences
 
 

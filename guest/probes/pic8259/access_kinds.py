@@ -1,6 +1,6 @@
 """The access kinds of the 8259s' register bits, and the selections that the chips keep between commands."""
 
-from harness import AccessProof, Kernel, PicMaster, PicSlave, ProbeBody, ReadSelect, probe, provable
+from harness import AccessProof, Kernel, PicMaster, PicSlave, ProbeBody, ReadSelect, probe, provable_names
 
 CHIPS = {"master": PicMaster, "slave": PicSlave}
 WORDS = "Intel 8259A datasheet, Operation Command Words (OCWs)"
@@ -12,7 +12,7 @@ def bits_behave(k: Kernel, chip: str) -> ProbeBody:
     """Each bit of the mask register and of the ELCR holds 0 and 1 for itself; reserved bits of the ELCR read as 0."""
     k.cli()
     k.pit.silence()
-    names = [name for names in provable(CHIPS[chip]).values() for name in names]
+    names = provable_names(CHIPS[chip])
     bits = k.trigger(AccessProof, k, CHIPS[chip](k.bus), *names)
 
     run = yield

@@ -1,10 +1,21 @@
 """The access kinds of the register bits of the HPET and the RTC, bit by bit as the register maps state them."""
 
-from harness import AccessProof, ApartProof, Cmos, Deviation, Hpet, Kernel, ProbeBody, SystemControl, probe, provable
+from harness import (
+    AccessProof,
+    ApartProof,
+    Cmos,
+    Deviation,
+    Hpet,
+    Kernel,
+    ProbeBody,
+    SystemControl,
+    probe,
+    provable,
+    provable_names,
+)
 
 TIMERS = 3  # the least that the specification allows
 HPET = provable(Hpet, TIMER=TIMERS)
-RTC = provable(Cmos)
 HPET_SPEC = "IA-PC HPET 1.0a, Register Model"
 ENABLES_MISSING = (
     r"(?m)^system_control\.NMI_SC bit 2 \(PCI_SERR_EN, rw\): 0 where 1 is expected, first after a write of 0x4; "
@@ -38,7 +49,7 @@ def hpet_bits_behave(k: Kernel, register: str) -> ProbeBody:
 def hpet_registers_are_apart(k: Kernel) -> ProbeBody:
     """Each register holds what was written to it, whatever is written to the others, and no read changes one."""
     k.cli()
-    everything = [name for names in HPET.values() for name in names if not name.endswith("CONFIG")]
+    everything = [name for name in provable_names(Hpet, TIMER=TIMERS) if not name.endswith("CONFIG")]
     with k.trigger():
         whole = ApartProof(k, k.hpet, *everything)
         halves = ApartProof(k, k.hpet, *everything, doublewords=True)
@@ -53,7 +64,7 @@ def hpet_registers_are_apart(k: Kernel) -> ProbeBody:
 def rtc_bits_behave(k: Kernel) -> ProbeBody:
     """Each bit of the alarm bytes and of registers A to D holds 0 and 1 for itself, or keeps its value, as stated."""
     k.cli()
-    bits = k.trigger(AccessProof, k, k.rtc, *(name for names in RTC.values() for name in names))
+    bits = k.trigger(AccessProof, k, k.rtc, *provable_names(Cmos))
 
     run = yield
 
@@ -70,7 +81,7 @@ def bits_of_port_61_behave(k: Kernel) -> ProbeBody:
     """The four control bits of port 61h hold 0 and 1 for themselves, and the status bits cannot be written."""
     if not k.platform.has_port_61:
         k.unsupported(f"{k.platform.name} has no port 61h")
-    bits = k.trigger(AccessProof, k, SystemControl(k.bus), *provable(SystemControl))
+    bits = k.trigger(AccessProof, k, SystemControl(k.bus), *provable_names(SystemControl))
 
     run = yield
 
