@@ -7,26 +7,32 @@ from functools import lru_cache
 from typing import Final
 
 from harness.assembly.expression import Node, Number, names_of, parse_expression, refuse_registers
-from harness.assembly.items import DATA, DIRECTIVE, Item, ItemPosition, align, org, space, values
+from harness.assembly.items import Item
+from harness.assembly.settled import check_value
 from harness.assembly.source import Refusal
 from harness.assembly.statement import Directive
 from harness.assembly.tokens import Tokens, unescape
 
-__all__ = ["MODES", "arguments", "directive_item"]
+__all__ = ["MODES", "apply_directive", "arguments"]
+
+LIMIT: Final = 64 << 20
+"""The most bytes that one directive may make."""
 
 MODES: Final = {".code16": 16, ".code32": 32, ".code64": 64}
 """The directives that switch the processor mode."""
 
-_DATA: Final = {".byte": 8, ".word": 16, ".short": 16, ".hword": 16, ".long": 32, ".int": 32, ".quad": 64}
-_NOTHING: Final = frozenset({".global", ".globl"})
-_SECTIONS: Final = frozenset(
-    [".section", ".text", ".data", ".bss", ".rodata", ".pushsection", ".popsection", ".previous", ".subsection"]
-)
-_REFUSED: Final = {
-    ".macro": ("macros are not supported", "write the repetition in Python, or use .rept"),
+_DATA: Final = {".byte": 1, ".word": 2, ".short": 2, ".hword": 2, ".long": 4, ".int": 4, ".quad": 8}
+_MOST: Final = 9999
+_MACROS: Final = "write the repetition in Python, or use .rept"
+_REFUSED: Final[dict[str, tuple[str, str | None]]] = {
+    **dict.fromkeys(
+        (".section", ".text", ".data", ".bss", ".rodata", ".pushsection", ".popsection", ".previous", ".subsection"),
+        ("there are no sections: the bytes follow each other in source order", "leave the directive out"),
+    ),
+    ".macro": ("macros are not supported", _MACROS),
     ".endm": ("macros are not supported", None),
-    ".irp": (".irp is not supported", "write the repetition in Python, or use .rept"),
-    ".irpc": (".irpc is not supported", "write the repetition in Python, or use .rept"),
+    ".irp": (".irp is not supported", _MACROS),
+    ".irpc": (".irpc is not supported", _MACROS),
     ".endr": (".endr without .rept", None),
     ".if": ("conditions are not supported", "write the condition in Python"),
     ".ifdef": ("conditions are not supported", "write the condition in Python"),
@@ -37,48 +43,14 @@ _REFUSED: Final = {
     ".extern": (".extern is not needed: symbols from outside are given by name", "leave it out"),
 }
 
-Early = Callable[[Node], int | None]
 
-
-def directive_item(directive: Directive, place: ItemPosition, early: Early) -> Item:
-    """The items of a directive; raises `Refusal` with the reason if it is not supported.
-
-    `early` returns the value of an expression if it is known before layout, else None.
-    """
-    name = directive.name
-    if name in _DATA:
-        return _data(directive, place)
-    if name in (".ascii", ".asciz", ".string"):
-        return _text(directive, place)
-    if name in (".zero", ".skip", ".space"):
-        nodes = arguments(directive, 1, 1 if name == ".zero" else 2)
-        return space(place, nodes[0], 8, nodes[1] if len(nodes) > 1 else Number(0))
-    if name == ".fill":
-        return _fill(directive, place, early)
-    if name in (".balign", ".p2align"):
-        return _align(directive, place, early)
-    if name == ".org":
-        nodes = arguments(directive, 1, 2)
-        fill = _known(nodes[1], early, "the filling", 0, 255) if len(nodes) > 1 else 0
-        return org(place, nodes[0], fill)
-    if name == ".intel_syntax":
-        if [token.text for token in directive.tokens] != ["noprefix"]:
-            raise Refusal("only .intel_syntax noprefix is supported")
-        return Item(place, DIRECTIVE)
-    if name in _NOTHING:
-        names = [token for token in directive.tokens if token.text != ","]
-        if not names or any(token.kind != "name" for token in names):
-            raise Refusal(f"{name} needs a name")
-        return Item(place, DIRECTIVE)
-    if name in MODES:
-        if directive.tokens:
-            raise Refusal(f"{name} takes no operand")
-        return Item(place, DIRECTIVE)
-    if name in _SECTIONS:
-        raise Refusal("there are no sections: the bytes follow each other in source order", "leave the directive out")
-    if name in _REFUSED:
-        raise Refusal(*_REFUSED[name])
-    raise Refusal(f"unknown directive {name}")
+def apply_directive(item: Item, directive: Directive) -> None:
+    """Give the item the kind, size and bytes that a directive makes; raises `Refusal` if it is not supported."""
+    if directive.name in _REFUSED:
+        raise Refusal(*_REFUSED[directive.name])
+    if directive.name not in _SUPPORTED:
+        raise Refusal(f"unknown directive {directive.name}")
+    _SUPPORTED[directive.name](item, directive)
 
 
 @lru_cache(maxsize=4096)
@@ -86,47 +58,22 @@ def arguments(directive: Directive, least: int, most: int) -> tuple[Node, ...]:
     """The expressions after a directive; raises `Refusal` if there are fewer or more."""
     cursor = Tokens(list(directive.tokens))
     nodes: list[Node] = []
-    if cursor.peek() is not None:
-        while True:
-            node = parse_expression(cursor)
-            refuse_registers(node)
-            nodes.append(node)
-            token = cursor.peek()
-            if token is None:
-                break
+    while not cursor.at_end():
+        if nodes:
             cursor.expect(",")
+        nodes.append(parse_expression(cursor))
+        refuse_registers(nodes[-1])
     if not least <= len(nodes) <= most:
-        wanted = str(least) if least == most else f"{least} to {most}" if most < 9999 else f"at least {least}"
+        wanted = str(least) if least == most else f"{least} to {most}" if most < _MOST else f"at least {least}"
         raise Refusal(f"{directive.name} takes {wanted} value{'s' if wanted != '1' else ''}, here are {len(nodes)}")
     return tuple(nodes)
 
 
-def _data(directive: Directive, place: ItemPosition) -> Item:
-    width = _DATA[directive.name]
-    if any(token.kind == "string" for token in directive.tokens):
-        raise Refusal(f"text in {directive.name}", "write .ascii or .asciz")
-    nodes = arguments(directive, 1, 9999)
-    if len(nodes) > 1 and any("." in names_of(node) for node in nodes):
-        raise Refusal("'.' in a list of several values is not clear", "write one value a line")
-    return values(place, width, nodes)
-
-
-def _text(directive: Directive, place: ItemPosition) -> Item:
-    texts, commas = directive.tokens[::2], directive.tokens[1::2]
-    for token in directive.tokens:
-        if token not in (texts if token.kind == "string" else commas if token.text == "," else ()):
-            raise Refusal(f"{token.text!r} is not allowed here", "texts are quoted, with commas between", token.column)
-    if len(texts) == len(commas):
-        raise Refusal(
-            f"{directive.name} needs a text in double quotes" if not texts else "a text must follow the comma"
-        )
-    end = b"" if directive.name == ".ascii" else b"\0"
-    content = b"".join([unescape(token.text[1:-1]) + end for token in texts])
-    return Item(place, DATA, len(content), content)
-
-
-def _known(node: Node, early: Early, what: str, low: int, high: int) -> int:
-    value = early(node)
+def _known(item: Item, nodes: tuple[Node, ...], position: int, what: str, low: int, high: int, default: int) -> int:
+    """The value of an argument, which must be known before layout; the default where it is left out."""
+    if len(nodes) <= position:
+        return default
+    value = item.early(nodes[position])
     if value is None:
         raise Refusal(f"{what} must be known before layout: numbers and constants only")
     if not low <= value <= high:
@@ -134,21 +81,130 @@ def _known(node: Node, early: Early, what: str, low: int, high: int) -> int:
     return value
 
 
-def _fill(directive: Directive, place: ItemPosition, early: Early) -> Item:
-    nodes = arguments(directive, 1, 3)
-    size = _known(nodes[1], early, "the size", 1, 8) if len(nodes) > 1 else 1
+def _little_endian(value: int, size: int) -> bytes:
+    check_value(value, 8 * size, "immediate")
+    return (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+
+
+def _values(item: Item, directive: Directive) -> None:
+    """`.byte`, `.word`, `.long`, `.quad`, and their synonyms."""
+    size = _DATA[directive.name]
+    if any(token.kind == "string" for token in directive.tokens):
+        raise Refusal(f"text in {directive.name}", "write .ascii or .asciz")
+    nodes = arguments(directive, 1, _MOST)
+    if len(nodes) > 1 and any("." in names_of(node) for node in nodes):
+        raise Refusal("'.' in a list of several values is not clear", "write one value a line")
+    item.kind, item.size = "data", len(nodes) * size
+    item.data = lambda: b"".join([_little_endian(item.number(node), size) for node in nodes])
+
+
+def _text(item: Item, directive: Directive) -> None:
+    """`.ascii`, and `.asciz` (`.string`) with a zero after each text."""
+    *tokens, _ = directive.tokens
+    texts, commas = tokens[::2], tokens[1::2]
+    for token in tokens:
+        if token not in (texts if token.kind == "string" else commas if token.text == "," else ()):
+            raise Refusal(f"{token.text!r} is not allowed here", "texts are quoted, with commas between", token.column)
+    if len(texts) == len(commas):
+        raise Refusal(
+            f"{directive.name} needs a text in double quotes" if not texts else "a text must follow the comma"
+        )
+    end = b"" if directive.name == ".ascii" else b"\0"
+    item.kind, item.data = "data", b"".join([unescape(token.text[1:-1]) + end for token in texts])
+    item.size = len(item.data)
+
+
+def _space(item: Item, directive: Directive) -> None:
+    """`.zero COUNT`, `.skip COUNT, VALUE` (`.space`), `.fill COUNT, SIZE, VALUE`."""
+    sized = directive.name == ".fill"
+    nodes = arguments(directive, 1, {".zero": 1, ".fill": 3}.get(directive.name, 2))
+    size = _known(item, nodes, 1, "the size", 1, 8, 1) if sized else 1
     if len(nodes) > 2 and size > 4:
         raise Refusal(".fill of more than 4 bytes each: GNU as fills only 4 of them", "write .quad in a .rept")
-    return space(place, nodes[0], size * 8, nodes[2] if len(nodes) > 2 else Number(0))
+    value = nodes[1 + sized] if len(nodes) > 1 + sized else Number(0)
+
+    def times() -> int:
+        count = item.value(nodes[0])
+        if count.weight:
+            raise Refusal("the count is an address", "the difference of two labels is a number")
+        if not 0 <= count.number * size <= LIMIT:
+            raise Refusal(f"a count of {count.number}: it must be 0 to {LIMIT // size}")
+        return count.number
+
+    item.kind, item.size = "data", lambda: times() * size
+    item.data = lambda: _little_endian(item.number(value), size) * times()
 
 
-def _align(directive: Directive, place: ItemPosition, early: Early) -> Item:
+def _align(item: Item, directive: Directive) -> None:
+    """`.balign BOUNDARY, FILLING, LIMIT`, and `.p2align`, whose boundary is the power of two."""
     nodes = arguments(directive, 1, 3)
-    boundary = _known(nodes[0], early, "the boundary", 0, 1 << 24)
     if directive.name == ".p2align":
-        boundary = 1 << _known(nodes[0], early, "the power of two", 0, 24)
+        boundary = 1 << _known(item, nodes, 0, "the power of two", 0, 24, 0)
+    else:
+        boundary = _known(item, nodes, 0, "the boundary", 0, 1 << 24, 0)
     if boundary == 0 or boundary & (boundary - 1):
         raise Refusal(f"a boundary of {boundary}: it must be a power of two")
-    fill = _known(nodes[1], early, "the filling", 0, 255) if len(nodes) > 1 else 0x90
-    limit = _known(nodes[2], early, "the limit", 0, 1 << 24) if len(nodes) > 2 else None
-    return align(place, boundary, fill, limit)
+    fill = bytes([_known(item, nodes, 1, "the filling", 0, 255, 0x90)])
+    limit = _known(item, nodes, 2, "the limit", 0, 1 << 24, boundary)
+
+    def missing() -> int:
+        count = -item.address % boundary
+        return count if count <= limit else 0
+
+    item.size = missing
+    item.data = lambda: fill * missing()
+
+
+def _org(item: Item, directive: Directive) -> None:
+    """`.org ADDRESS, FILLING`."""
+    nodes = arguments(directive, 1, 2)
+    fill = bytes([_known(item, nodes, 1, "the filling", 0, 255, 0)])
+
+    def missing() -> int:
+        return item.number(nodes[0]) - item.address
+
+    def data() -> bytes:
+        count = missing()
+        target = f"{item.address + count:#x}"
+        if count < 0:
+            raise Refusal(
+                f".org moves back: {item.address:#x} is {-count:#x} bytes past {target}",
+                "the code before it is too long",
+            )
+        if count > LIMIT:
+            raise Refusal(f".org to {target} would fill {count:#x} bytes", "it takes an address: LABEL + OFFSET")
+        return fill * count
+
+    # While layout is past the address the size is 0: `data` refuses that in the end.
+    item.size = lambda: max(0, min(missing(), LIMIT + 1))
+    item.data = data
+
+
+def _mode(_: Item, directive: Directive) -> None:
+    """`.code16`, `.code32`, `.code64`, which the unit interprets."""
+    if len(directive.tokens) > 1:
+        raise Refusal(f"{directive.name} takes no operand")
+
+
+def _names(_: Item, directive: Directive) -> None:
+    """`.global`, which has no effect: every label is global."""
+    names = [token for token in directive.tokens[:-1] if token.text != ","]
+    if not names or any(token.kind != "name" for token in names):
+        raise Refusal(f"{directive.name} needs a name")
+
+
+def _syntax(_: Item, directive: Directive) -> None:
+    if [token.text for token in directive.tokens[:-1]] != ["noprefix"]:
+        raise Refusal("only .intel_syntax noprefix is supported")
+
+
+_SUPPORTED: Final[dict[str, Callable[[Item, Directive], None]]] = {
+    **dict.fromkeys(_DATA, _values),
+    **dict.fromkeys((".ascii", ".asciz", ".string"), _text),
+    **dict.fromkeys((".zero", ".skip", ".space", ".fill"), _space),
+    **dict.fromkeys((".balign", ".p2align"), _align),
+    ".org": _org,
+    **dict.fromkeys(MODES, _mode),
+    **dict.fromkeys((".global", ".globl"), _names),
+    ".intel_syntax": _syntax,
+}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.expression import ExpressionValue, Node, Number, early_value
+from harness.assembly.expression import Number, early_value
+from harness.assembly.items import Item
 from harness.assembly.keystone_encoder import FILLING, propose, repair
 from harness.assembly.mnemonics import ROTATES
 from harness.assembly.no_operands import NO_OPERANDS, no_operand_bytes
@@ -39,7 +40,6 @@ class EncodingKey(NamedTuple):
 
 
 Outcome: TypeAlias = Encoded | Refusal
-ValueOf: TypeAlias = Callable[[Node], ExpressionValue]
 
 _memo: Final[dict[EncodingKey, Outcome]] = {}
 _MEMO_LIMIT: Final = 65536
@@ -177,12 +177,12 @@ def _located(data: bytes, settled: Settled, fields: Sequence[Fixup]) -> tuple[Fi
     return tuple(located)
 
 
-def complete(encoded: Encoded, address: int, value_of: ValueOf) -> bytes:
-    """The bytes at `address` with their fields filled in, after a round trip; raises `Refusal`."""
+def complete(encoded: Encoded, item: Item) -> bytes:
+    """The bytes of an item, at its address, with their fields filled in, after a round trip; raises `Refusal`."""
     data = bytearray(encoded.data)
     operands = list(encoded.settled.operands)
     for field in encoded.fields:
-        value = value_of(field.node)
+        value = item.value(field.node)
         number = value.number
         operand = operands[field.operand]
         if isinstance(operand, SettledMemory):
@@ -192,7 +192,7 @@ def complete(encoded: Encoded, address: int, value_of: ValueOf) -> bytes:
                         "RIP-relative to a number instead of a label",
                         "use a label, or leave out rip for an absolute address",
                     )
-                number -= address + len(data)
+                number -= item.address + len(data)
                 if not -(1 << 31) <= number < (1 << 31):
                     raise Refusal(f"the label is out of reach: {number:#x} bytes away")
             elif field.kind == "address":
@@ -206,5 +206,5 @@ def complete(encoded: Encoded, address: int, value_of: ValueOf) -> bytes:
             operands[field.operand] = operand._replace(value=number)
         mask = (1 << field.width) - 1
         data[field.offset : field.offset + field.width // 8] = (number & mask).to_bytes(field.width // 8, "little")
-    check(encoded.settled._replace(operands=tuple(operands)), bytes(data), address)
+    check(encoded.settled._replace(operands=tuple(operands)), bytes(data), item.address)
     return bytes(data)

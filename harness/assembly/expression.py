@@ -98,7 +98,7 @@ def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
         raise Refusal("the expression is nested too deeply")
     left = _primary(tokens, depth)
     count = 0
-    while (sign := tokens.peek()) is not None and sign.kind == "op" and _LEVELS.get(sign.text, -1) >= level:
+    while _LEVELS.get((sign := tokens.peek()).text, -1) >= level:
         tokens.take()
         count += 1
         if count > _LENGTH:
@@ -131,7 +131,7 @@ def _primary(tokens: Tokens, depth: int) -> Node:
         if len(data) != 1:
             raise Refusal(f"{token.text} is more than one byte", column=token.column)
         return Number(data[0])
-    if token.text in ("-", "+", "~") and token.kind == "op":
+    if token.text in ("-", "+", "~"):
         if depth > _DEPTH:
             raise Refusal("the expression is nested too deeply")
         operand = _primary(tokens, depth + 1)
@@ -139,7 +139,7 @@ def _primary(tokens: Tokens, depth: int) -> Node:
         if token.text == "+":
             return operand
         return Binary("-", Number(0), operand, True) if token.text == "-" else Binary("^", operand, Number(-1), True)
-    if token.text == "(" and token.kind == "op":
+    if token.text == "(":
         inner = parse_expression(tokens, 0, depth + 1)
         tokens.expect(")")
         return Binary(inner.operator, inner.left, inner.right, True) if isinstance(inner, Binary) else inner
@@ -147,9 +147,8 @@ def _primary(tokens: Tokens, depth: int) -> Node:
 
 
 def _stack_register(tokens: Tokens, top: AsmRegister) -> AsmRegister:
-    if not tokens.next_is("("):
+    if not tokens.accept("("):
         return top
-    tokens.take()
     index = tokens.take()
     register = REGISTERS.get(f"st({index.text})")
     if register is None:
@@ -193,8 +192,7 @@ def evaluate(node: Node, lookup: Callable[[str], ExpressionValue]) -> Expression
         return ExpressionValue(node.value)
     if isinstance(node, Name):
         return lookup(node.name)
-    if isinstance(node, AsmRegister):
-        raise Refusal(f"a register ({node.name}) is not allowed in this expression")
+    assert isinstance(node, Binary)  # `refuse_registers` was here before
     number, weight = _combine(node.operator, evaluate(node.left, lookup), evaluate(node.right, lookup))
     if not MINIMUM <= number <= MAXIMUM:
         raise Refusal(f"the value {number:#x} does not fit into 64 bits")

@@ -1,60 +1,52 @@
-"""The items of a unit between parsing and bytes: each has its size and, after layout, its bytes.
-
-Relative transfers are encoded here, by their exact bytes (Intel SDM, volume 2: Jcc, JMP, CALL, LOOP, JCXZ, XBEGIN).
-"""
+"""The items of a unit between parsing and bytes, and the names that they define."""
 
 from __future__ import annotations
 
+import difflib
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.encode import complete
-from harness.assembly.expression import ExpressionValue, Node
-from harness.assembly.mnemonics import CONDITIONS
-from harness.assembly.operands import Immediate
-from harness.assembly.round_trip import check
-from harness.assembly.settled import Encoded, Settled, SettledValue, check_value
-from harness.assembly.source import Refusal
-from harness.assembly.statement import Instruction
+from harness.assembly.expression import ExpressionValue, Name, Node, Number, early_value, evaluate
+from harness.assembly.source import Refusal, SourceLine
 
-__all__ = [
-    "Item",
-    "ItemPosition",
-    "Transfer",
-    "align",
-    "code",
-    "jump",
-    "org",
-    "space",
-    "transfer",
-    "values",
-]
+__all__ = ["HERE", "Item", "SymbolTable"]
 
-LIMIT: Final = 64 << 20
-"""The most bytes that one directive may make."""
+HERE: Final = Name(".")
+"""The value of a label: the address of its item."""
 
-INSTRUCTION, DATA, LABEL, DIRECTIVE = range(4)
-"""Kinds of items: indexes into `listing.KINDS`."""
+_CHAIN: Final = 50
+_EVERYWHERE: Final = -1
 
 
 @dataclass(slots=True)
-class ItemPosition:
-    """The position of an item: its source line, its place among the items, the scope of its labels."""
+class Item:
+    """A label, directive or instruction: its place in the unit and, after layout, its address.
 
-    line: int
-    text: str
-    block: int
-    mode: int
+    A size or bytes that depend on the layout are functions.
+    """
+
     index: int
-    evaluate: Callable[[Node, ItemPosition], ExpressionValue]
-    known: Mapping[tuple[int, str], int]
-    """Values, at this point, of symbols that `.set` gives several values."""
+    line: int
+    """Index of the source line."""
+    source: SourceLine
+    text: str
+    mode: int
+    table: SymbolTable
+    kind: str = "directive"
     address: int = 0
+    size: int | Callable[[], int] = 0
+    data: bytes | Callable[[], bytes] = b""
+    refused: bool = False
+
+    def early(self, node: Node) -> int | None:
+        """The value, at this place, of an expression that is known before layout, or None."""
+        return early_value(node, lambda name: self.table.early(name, self))
 
     def value(self, node: Node) -> ExpressionValue:
         """The value, at this place, of an expression that must be a number or an address."""
-        value = self.evaluate(node, self)
+        value = self.table.value(node, self)
         if value.weight not in (0, 1):
             raise Refusal(
                 "the expression is neither a number nor an address (the difference of two labels is a number)"
@@ -66,163 +58,129 @@ class ItemPosition:
         return self.value(node).number
 
 
-@dataclass(slots=True)
-class Item:
-    """A label, directive or instruction. A size that depends on the layout, and bytes that do, are functions."""
+class Definition(NamedTuple):
+    """What an item defines a name as: `HERE`, or an expression, with its value if that is known before layout."""
 
-    place: ItemPosition
-    kind: int
-    size: int | Callable[[], int] = 0
-    data: bytes | Callable[[], bytes] = b""
+    item: Item
+    node: Node
+    early: int | None
 
 
-def code(place: ItemPosition, encoded: Encoded) -> Item:
-    """An instruction of fixed size."""
-    if not encoded.fields:
-        return Item(place, INSTRUCTION, len(encoded.data), encoded.data)
-    return Item(place, INSTRUCTION, len(encoded.data), lambda: complete(encoded, place.address, place.value))
+Scoped: TypeAlias = tuple[int, str]
+"""A name with the block that it belongs to, or `_EVERYWHERE`."""
 
 
-def jump(place: ItemPosition, transfer: Transfer) -> Item:
-    """A relative transfer; its size is that of the short form, and layout updates it."""
-    return Item(place, INSTRUCTION, transfer.size, lambda: transfer.data(place.address, place.number(transfer.target)))
+def _scoped(name: str, item: Item) -> Scoped:
+    return (item.source.block if name[0] == "." or name[0].isdigit() else _EVERYWHERE, name)
 
 
-def values(place: ItemPosition, width: int, nodes: tuple[Node, ...]) -> Item:
-    """`.byte`, `.word`, `.long`, `.quad`: values of `width` bits."""
+class SymbolTable:
+    """The names of a unit: constants and symbols from outside, and its own labels and assignments."""
 
-    def data() -> bytes:
-        return b"".join([_little_endian(place.number(node), width) for node in nodes])
+    def __init__(self, constants: Mapping[str, int], symbols: Mapping[str, int]) -> None:
+        self.constants = constants
+        self.symbols = symbols
+        self._definitions: dict[Scoped, list[Definition]] = {}
+        self._evaluating: set[int] = set()
 
-    return Item(place, DATA, len(nodes) * width // 8, data)
+    def define(self, name: str, item: Item, node: Node = HERE) -> None:
+        """Define a label, or give a name a value; raises `Refusal` if it is taken.
 
+        A number is defined as often as the author likes, and so is a name with values that are known before layout.
+        """
+        definitions = self._definitions.get(_scoped(name, item), [])
+        label, label_before = node is HERE, any(before.node is HERE for before in definitions)
+        problem: str | None = None
+        hint = "choose another name"
+        if name in self.constants or name in self.symbols:
+            what = "a constant" if name in self.constants else "a symbol from outside"
+            problem = f"{name!r} is {what} already" if label else f"{name!r} is given from outside already"
+        elif label and label_before and not name.isdigit():
+            problem, hint = f"the label {name!r} is defined twice", f"first at {definitions[0].item.source.origin}"
+        elif label != label_before and definitions:
+            problem = f"{name!r} has a value by .set already" if label else f"{name!r} is a label already"
+        if problem is not None:
+            raise Refusal(problem, hint)
+        definition = Definition(item, node, None if label else item.early(node))
+        self._definitions.setdefault(_scoped(name, item), []).append(definition)
 
-def _little_endian(value: int, width: int) -> bytes:
-    check_value(value, width, "immediate")
-    return (value & ((1 << width) - 1)).to_bytes(width // 8, "little")
+    def finish(self, refuse: Callable[[Item, Refusal], None]) -> dict[str, int]:
+        """The addresses by name; every definition is evaluated, so that a wrong one that nothing uses is refused."""
+        addresses: dict[str, int] = {}
+        for (block, name), definitions in self._definitions.items():
+            for definition in definitions:
+                try:
+                    if len(definitions) > 1 and definition.early is None and definition.node is not HERE:
+                        raise Refusal(f"{name!r} is set more than once, so each value must be known before layout")
+                    value = self._defined(name, definition)
+                except Refusal as refusal:
+                    refuse(definition.item, refusal)
+                    continue
+                if block == _EVERYWHERE and value.weight == 1:
+                    addresses[name] = value.number
+        return addresses
 
+    def early(self, name: str, item: Item) -> int | None:
+        """The value of a name if it is known before layout, at the newest item."""
+        value = self.constants.get(name)
+        if value is None:
+            definitions = self._definitions.get(_scoped(name, item))
+            value = definitions[-1].early if definitions else None
+        return value
 
-def space(place: ItemPosition, count: Node, width: int, value: Node) -> Item:
-    """`.zero`, `.skip`, `.fill`: `count` times a value of `width` bits."""
+    def value(self, node: Node, item: Item) -> ExpressionValue:
+        """The value of an expression at an item; raises `Refusal` for undefined names."""
+        if isinstance(node, Number):
+            return ExpressionValue(node.value)
+        return evaluate(node, lambda name: self._named(name, item))
 
-    def times() -> int:
-        found = place.value(count)
-        if found.weight:
-            raise Refusal("the count is an address", "the difference of two labels is a number")
-        if not 0 <= found.number * width // 8 <= LIMIT:
-            raise Refusal(f"a count of {found.number}: it must be 0 to {LIMIT * 8 // width}")
-        return found.number
+    def _named(self, name: str, item: Item) -> ExpressionValue:
+        if name == HERE.name:
+            return ExpressionValue(item.address, 1)
+        if name in self.constants:
+            return ExpressionValue(self.constants[name])
+        if name in self.symbols:
+            return ExpressionValue(self.symbols[name], 1)
+        return self._defined(name, self._visible(name, item))
 
-    def data() -> bytes:
-        return _little_endian(place.number(value), width) * times()
+    def _visible(self, name: str, item: Item) -> Definition:
+        """The only definition of a name, or of several the nearest before the item (`1f`: after it)."""
+        local, forward = name[0].isdigit(), name[0].isdigit() and name[-1] == "f"
+        wanted = (name[:-1].lstrip("0") or "0") if local else name
+        definitions = self._definitions.get(_scoped(wanted, item), [])
+        if len(definitions) == 1 and not local:
+            return definitions[0]
+        position = bisect_left(definitions, item.index, key=lambda definition: definition.item.index) - (not forward)
+        if 0 <= position < len(definitions):
+            return definitions[position]
+        if local:
+            direction = "after" if forward else "before"
+            raise Refusal(f"there is no local label {wanted}: {direction} this statement in its block")
+        if definitions:
+            raise Refusal(f"{name!r} is used before its first value, and it has several")
+        raise self._undefined(name, item)
 
-    return Item(place, DATA, lambda: times() * width // 8, data)
+    def _defined(self, name: str, definition: Definition) -> ExpressionValue:
+        item, node, early = definition
+        if early is not None:
+            return ExpressionValue(early)
+        if node is HERE:
+            return ExpressionValue(item.address, 1)
+        if item.index in self._evaluating:
+            raise Refusal(f"{name!r} is defined in terms of itself")
+        if len(self._evaluating) > _CHAIN:
+            raise Refusal(f"more than {_CHAIN} names depend on each other", "define them in the other order")
+        self._evaluating.add(item.index)
+        try:
+            return self.value(node, item)
+        finally:
+            self._evaluating.discard(item.index)
 
-
-def align(place: ItemPosition, boundary: int, fill: int, limit: int | None) -> Item:
-    """`.balign`: up to the next multiple of `boundary`, with `fill`, but not by more than `limit` bytes."""
-
-    def missing() -> int:
-        count = -place.address % boundary
-        return 0 if limit is not None and count > limit else count
-
-    return Item(place, DIRECTIVE, missing, lambda: bytes([fill]) * missing())
-
-
-def org(place: ItemPosition, target: Node, fill: int) -> Item:
-    """`.org`: up to an address, with `fill`."""
-
-    def missing() -> int:
-        return place.number(target) - place.address
-
-    def data() -> bytes:
-        count = missing()
-        if count < 0:
-            raise Refusal(
-                f".org moves back: {place.address:#x} is {-count:#x} bytes past {place.address + count:#x}",
-                "the code before it is too long",
-            )
-        if count > LIMIT:
-            raise Refusal(
-                f".org to {place.address + count:#x} would fill {count:#x} bytes", "it takes an address: LABEL + OFFSET"
-            )
-        return bytes([fill]) * count
-
-    # While layout is past the address the size is 0: `data` refuses that in the end.
-    return Item(place, DIRECTIVE, lambda: max(0, min(missing(), LIMIT + 1)), data)
-
-
-_SHORT_ONLY: Final = {"loopne": 0xE0, "loopnz": 0xE0, "loope": 0xE1, "loopz": 0xE1, "loop": 0xE2}
-_COUNTER: Final = {"jcxz": 16, "jecxz": 32, "jrcxz": 64}
-_UNCONDITIONAL: Final = {"jmp": (b"\xeb", b"\xe9"), "call": (b"", b"\xe8"), "xbegin": (b"", b"\xc7\xf8")}
-
-
-@dataclass(slots=True)
-class Transfer:
-    """A relative transfer. `forms` are its opcodes with the width of the displacement in bits, the short one first.
-
-    It starts with the first form and only ever grows, so that layout comes to an end.
-    """
-
-    mnemonic: str
-    mode: int
-    target: Node
-    forms: list[tuple[bytes, int]]
-    chosen: int = 0
-
-    @property
-    def size(self) -> int:
-        """The size in bytes of the chosen form."""
-        opcode, width = self.forms[self.chosen]
-        return len(opcode) + width // 8
-
-    def _reaches(self, address: int, target: int) -> bool:
-        half = 1 << (self.forms[self.chosen][1] - 1)
-        return -half <= target - address - self.size < half
-
-    def grow(self, address: int, target: int) -> bool:
-        """Take the next form if there is one and this one does not reach; whether that changed anything."""
-        if self.chosen + 1 == len(self.forms) or self._reaches(address, target):
-            return False
-        self.chosen += 1
-        return True
-
-    def data(self, address: int, target: int) -> bytes:
-        """The bytes at `address`, after a round trip through the decoder; raises `Refusal` if the target is too far."""
-        opcode, width = self.forms[self.chosen]
-        if not self._reaches(address, target):
-            hint = "jump over a plain jmp" if width == 8 else None
-            raise Refusal(f"the target is out of reach: {target - address:+#x} bytes away", hint)
-        displacement = (target - address - self.size) & ((1 << width) - 1)
-        data = opcode + displacement.to_bytes(width // 8, "little")
-        check(Settled(self.mode, (), self.mnemonic, (SettledValue(target, self.mode),)), data, address)
-        return data
-
-
-def transfer(instruction: Instruction, mode: int) -> Transfer:
-    """The relative transfer that an instruction with one immediate operand means; raises `Refusal`."""
-    mnemonic = instruction.mnemonic
-    operand = instruction.operands[0]
-    assert isinstance(operand, Immediate)
-    if instruction.prefixes:
-        raise Refusal(f"{instruction.prefixes[0]} is not allowed before {mnemonic}")
-    short, near = _opcodes(mnemonic, mode)
-    if operand.short and not short:
-        raise Refusal(f"{mnemonic} has no short form")
-    forms = [(short, 8), (b"" if operand.short else near, 16 if mode == 16 else 32)]
-    return Transfer(mnemonic, mode, operand.value, [form for form in forms if form[0]])
-
-
-def _opcodes(mnemonic: str, mode: int) -> tuple[bytes, bytes]:
-    """The opcodes with an 8-bit and with a full displacement; empty where there is none."""
-    if mnemonic in _UNCONDITIONAL:
-        return _UNCONDITIONAL[mnemonic]
-    if mnemonic in _SHORT_ONLY:
-        return bytes([_SHORT_ONLY[mnemonic]]), b""
-    if mnemonic in _COUNTER:
-        width = _COUNTER[mnemonic]
-        if (width == 64) != (mode == 64) and width != 32:
-            raise Refusal(f"{mnemonic} does not exist in {mode}-bit mode")
-        return (b"\xe3" if width == mode else b"\x67\xe3"), b""
-    code = CONDITIONS[mnemonic[1:]]
-    return bytes([0x70 + code]), bytes([0x0F, 0x80 + code])
+    def _undefined(self, name: str, item: Item) -> Refusal:
+        own = [name for block, name in self._definitions if block in (_EVERYWHERE, item.source.block)]
+        visible = {name for name in (*own, *self.constants, *self.symbols) if not name.isdigit()}
+        near = difflib.get_close_matches(name, sorted(visible), 3)
+        hint = f"near: {', '.join(near)}" if near else None
+        if name.startswith(".L") and any(known == name for _, known in self._definitions):
+            hint = "a label of that name is local to another block"
+        return Refusal(f"undefined symbol {name!r}", hint)

@@ -6,23 +6,23 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from harness.assembly.round_trip import decode
 from harness.assembly.source import Origin, SourceLine
 
-__all__ = ["KINDS", "Assembled", "ListingLine", "Row"]
+__all__ = ["Assembled", "ListingLine", "Row"]
 
-KINDS: Final = ("instruction", "data", "label", "directive")
-
-
-Row: TypeAlias = tuple[str, int, int, int, int, int]
-"""A statement or label: text, index of the source line, index into `KINDS`, offset and size in bytes, mode in bits."""
+Row: TypeAlias = tuple[str, int, str, int, int, int]
+"""A statement or label: text, index of the source line, kind, offset and size in bytes, mode in bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListingLine:
-    """A statement or a label of the listing. `mode` is the processor mode in bits; `data` is what it became."""
+    """A statement or a label of the listing: `data` is what it became.
+
+    `mode` is the processor mode in bits, `kind` one of instruction, data, label and directive.
+    """
 
     origin: Origin
     text: str
@@ -68,7 +68,7 @@ class Assembled:
                 self.address + offset,
                 self.code[offset : offset + size],
                 mode,
-                KINDS[kind],
+                kind,
             )
             for text, line, kind, offset, size, mode in self.rows
         )

@@ -8,19 +8,17 @@ from functools import cached_property
 from hashlib import blake2b
 
 from harness.assembly.operands import RESERVED
-from harness.assembly.registers import REGISTERS
 
 __all__ = ["Names", "check_names"]
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
-_TAKEN = frozenset({*REGISTERS, *RESERVED})
 
 
 def check_names(constants: Iterable[str], symbols: Iterable[str]) -> None:
     """Raises `ValueError` for a name that cannot be one, or is both constant and symbol."""
     constants, symbols = set(constants), set(symbols)
     for name in constants | symbols:
-        if name.lower() in _TAKEN or not _NAME.fullmatch(name):
+        if name.lower() in RESERVED or not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a constant or symbol: no identifier, or a register or keyword")
     for name in constants & symbols:
         raise ValueError(f"{name!r} is given both as a constant and as a symbol")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.expression import Binary, Node, Number, parse_expression, refuse_registers
-from harness.assembly.registers import AsmRegister
+from harness.assembly.registers import REGISTERS, AsmRegister
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens
 
@@ -41,8 +41,10 @@ SIZE_NAMES: Final = {bits: f"{name} ptr" for name, bits in SIZES.items() if name
 UNSCALED: Final = Number(1)
 """The scale of a register that is written without one (known by identity; `*1` written out is another)."""
 
-RESERVED: Final = frozenset({*SIZES, "ptr", "offset", "short", "near", "far", "flat"})
-"""Words, in any case, that cannot be names."""
+RESERVED: Final = dict.fromkeys(REGISTERS, "register") | dict.fromkeys(
+    (*SIZES, "ptr", "offset", "short", "near", "far", "flat"), "keyword"
+)
+"""Words, in any case, that cannot be names, with what they are."""
 
 _SEGMENTS: Final = frozenset({"es", "cs", "ss", "ds", "fs", "gs"})
 
@@ -77,8 +79,7 @@ Operand: TypeAlias = AsmRegister | MemoryOperand | Immediate | Far
 def parse_operands(cursor: Tokens) -> tuple[Operand, ...]:
     """The operands of an instruction, up to its end; raises `Refusal`."""
     operands = [_operand(cursor)]
-    while cursor.next_is(","):
-        cursor.take()
+    while cursor.accept(","):
         operands.append(_operand(cursor))
     cursor.finish()
     if len(operands) > 4:
@@ -99,19 +100,19 @@ def _operand(cursor: Tokens) -> Operand:
                 f"{keyword.text!r} is a keyword and ptr must follow", f"write {word} ptr [...]", keyword.column
             )
         cursor.take()
-        if cursor.peek() is None:
+        if cursor.at_end():
             raise Refusal("the statement ends where an address is expected")
-    elif word in RESERVED:
-        raise Refusal(f"{word!r} is a keyword and is not allowed here", column=cursor.items[cursor.position].column)
-    first = cursor.position
+    elif RESERVED.get(word) == "keyword":
+        raise Refusal(f"{word!r} is a keyword and is not allowed here", column=cursor.peek().column)
+    first = cursor.peek()
     segment: str | None = None
-    if cursor.word() in _SEGMENTS and [token.text for token in cursor.items[first + 1 : first + 2]] == [":"]:
+    if cursor.word() in _SEGMENTS and cursor.peek(1).text == ":":
         segment = cursor.word()
         cursor.position += 2
-    if cursor.next_is("["):
+    if cursor.peek().text == "[":
         return _memory(cursor, size, segment, far)
     if size is not None or segment is not None or far:
-        raise Refusal("a memory operand is written in brackets", "write [ADDRESS]", cursor.items[first].column)
+        raise Refusal("a memory operand is written in brackets", "write [ADDRESS]", first.column)
     return _value(cursor, False)
 
 
@@ -120,10 +121,9 @@ def _value(cursor: Tokens, short: bool) -> Operand:
     if isinstance(node, AsmRegister) and not short:
         return node
     refuse_registers(node)
-    if cursor.next_is("["):
+    if cursor.accept("["):
         raise Refusal("an address in two parts", "write it inside the brackets: [rip+NAME] or [NAME+rax*8]")
-    if cursor.next_is(":"):
-        cursor.take()
+    if cursor.accept(":"):
         offset = parse_expression(cursor)
         refuse_registers(offset)
         return Far(node, offset)
@@ -133,14 +133,14 @@ def _value(cursor: Tokens, short: bool) -> Operand:
 def _memory(cursor: Tokens, size: int | None, segment: str | None, far: bool) -> MemoryOperand:
     opening = cursor.take()
     node = parse_expression(cursor)
-    if cursor.next_is(":"):
+    if cursor.accept(":"):
         raise Refusal("a segment inside the brackets", "write it before them: fs:[...]", opening.column)
     cursor.expect("]")
-    if cursor.next_is("["):
+    if cursor.accept("["):
         raise Refusal("an address in two brackets", "write [BASE + INDEX*SCALE + DISPLACEMENT]")
     terms: list[tuple[AsmRegister, Node]] = []
     displacement = _linear(node, terms, negative=False)
-    return MemoryOperand(size, segment, tuple(terms), Number(0) if displacement is None else displacement, far)
+    return MemoryOperand(size, segment, tuple(terms), displacement or Number(0), far)
 
 
 def _linear(node: Node, terms: list[tuple[AsmRegister, Node]], negative: bool) -> Node | None:

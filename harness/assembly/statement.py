@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.expression import Node, names_of, parse_expression, refuse_registers
 from harness.assembly.operands import RESERVED, Operand, nodes_of, parse_operands
-from harness.assembly.registers import REGISTERS
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Token, Tokens, tokenize
 
-__all__ = ["Assignment", "Body", "Directive", "Instruction", "Statement", "parse_line", "strip_comment"]
+__all__ = ["Assignment", "Body", "Directive", "Instruction", "Statement", "parse_line"]
 
 PREFIXES: Final = frozenset({"lock", "rep", "repe", "repz", "repne", "repnz", "o32", "data32"})
-_LABEL = re.compile(r"\s*(?P<label>[0-9]+|[A-Za-z_][\w.]*|\.[\w.]+)\s*:(?!:)", re.ASCII)
-_ASSIGNMENT = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*|\.L[\w.]*)\s*=(?!=)", re.ASCII)
-_WORD = re.compile(r"\s*(?P<word>\.?[A-Za-z][\w.]*)(?P<gap>\s*)", re.ASCII)
-_PART = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|/\*|//|[#;]""")
 
 
 class Instruction(NamedTuple):
@@ -32,7 +26,7 @@ class Instruction(NamedTuple):
 
 
 class Directive(NamedTuple):
-    """A directive (lower case, with its dot) and the tokens after it."""
+    """A directive (lower case, with its dot) and the tokens after it, up to the end of the line."""
 
     name: str
     tokens: tuple[Token, ...]
@@ -49,28 +43,12 @@ Body: TypeAlias = Instruction | Directive | Assignment | None
 
 
 class Statement(NamedTuple):
-    """A line: the labels before it (numbers for `1:`), its body, and its text without comment."""
+    """A line: the labels before it (numbers for `1:`), its body and the body's text, and the end of the line."""
 
     labels: tuple[str, ...]
     body: Body
     text: str
-
-
-def strip_comment(text: str) -> str:
-    """The text without its `#`, `;` or `//` comment; quoted text is left alone."""
-    if "#" not in text and ";" not in text and "/" not in text and "\\" not in text:
-        return text
-    position = 0
-    while True:
-        match = _PART.search(text, position)
-        if match is None:
-            return text
-        found = match.group()
-        if found == "/*":
-            raise Refusal("/* */ comments are not supported", "use # to the end of the line", match.start() + 1)
-        if found[0] in "#;" or found == "//":
-            return text[: match.start()]
-        position = match.end()
+    end: Token
 
 
 @lru_cache(maxsize=16384)
@@ -81,73 +59,68 @@ def parse_line(text: str) -> Statement:
     """
     if len(text) > 20_000:
         raise Refusal("the line is longer than 20000 characters")
-    bare = strip_comment(text).rstrip()
-    if not bare.isprintable() and "\t" in bare:
-        bare = bare.replace("\t", " ")
-    if not bare.isprintable():
-        raise Refusal("the line holds a control character")
+    cursor = Tokens(tokenize(text))
+    end = cursor.items[-1]
     labels: list[str] = []
-    position = 0
-    while (match := _LABEL.match(bare, position)) is not None:
-        _check_label(match.group("label"), match.start("label") + 1)
-        labels.append(match.group("label"))
-        position = match.end()
-    rest = bare[position:].strip()
-    if not rest:
-        return Statement(tuple(labels), None, bare.strip())
-    return Statement(tuple(labels), _body(bare, position), rest)
+    while cursor.peek().kind in ("name", "number", "directive") and cursor.peek(1).text == ":":
+        labels.append(_label(cursor.take()))
+        cursor.expect(":")
+    body_text = text[cursor.peek().column - 1 : end.column - 1].rstrip().replace("\t", " ")
+    return Statement(tuple(labels), _body(cursor) if body_text else None, body_text, end)
 
 
-def _check_label(label: str, column: int) -> None:
-    if label.isdigit():
-        if len(label) > 9:
-            raise Refusal(f"the local label {label} is too large", column=column)
-        return
-    if label.startswith(".") and not label.startswith(".L"):
-        raise Refusal(f"{label!r} is not a label", f"local labels start with .L: .L{label[1:]}", column)
-    if label.lower() in REGISTERS:
-        raise Refusal(f"{label!r} is a register and cannot be a label", "choose another name", column)
-    if label.lower() in RESERVED:
-        raise Refusal(f"{label!r} is a keyword and cannot be a label", "choose another name", column)
+def _label(token: Token) -> str:
+    label = token.text
+    if token.kind == "number" and not (label.isdigit() and len(label) < 10):
+        raise Refusal(f"{label!r} is not a label", "a local label is a number of up to 9 digits", token.column)
+    if token.kind == "directive":
+        raise Refusal(f"{label!r} is not a label", f"local labels start with .L: .L{label[1:]}", token.column)
+    _check_name(token, "be a label")
+    return label
 
 
-def _body(text: str, position: int) -> Body:
-    match = _ASSIGNMENT.match(text, position)
-    if match is not None:
-        return _assignment(match.group("name"), tokenize(text, match.end()))
+def _check_name(token: Token, use: str) -> None:
+    kind = RESERVED.get(token.text.lower())
+    if kind is not None:
+        raise Refusal(f"{token.text!r} is a {kind} and cannot {use}", "choose another name", token.column)
+
+
+def _body(cursor: Tokens) -> Body:
+    if cursor.peek().kind == "name" and cursor.peek(1).text == "=":
+        return _assignment(cursor)
     prefixes: list[str] = []
-    while True:
-        match = _WORD.match(text, position)
-        if match is None:
-            raise Refusal(f"{text[position:].strip()!r} is neither a label, a directive nor an instruction")
-        word = match.group("word").lower()
-        position = match.end()
-        if word.startswith(".") and prefixes:
-            raise Refusal(f"the prefix {prefixes[0]} is not allowed before a directive")
-        if not word.startswith(".") and position < len(text) and not match.group("gap"):
-            raise Refusal(f"{text[position]!r} follows {word!r} without a blank", column=position + 1)
-        if word not in PREFIXES:
-            break
-        prefixes.append(word)
-        if position >= len(text):
-            raise Refusal(f"the prefix {word} has no instruction", "write it on the line of its instruction")
-    tokens = tokenize(text, position)
-    if word in (".set", ".equ"):
-        if len(tokens) < 3 or tokens[0].kind != "name" or tokens[1].text != ",":
-            raise Refusal(f"{word} needs a name and a value", f"{word} NAME, VALUE")
-        return _assignment(tokens[0].text, tokens[2:])
+    while cursor.word() in PREFIXES:
+        prefixes.append(cursor.word())
+        cursor.take()
+        if cursor.at_end():
+            raise Refusal(f"the prefix {prefixes[-1]} has no instruction", "write it on the line of its instruction")
+    token = cursor.take()
+    word, following = token.text.lower(), cursor.peek()
+    if token.kind not in ("name", "directive"):
+        raise Refusal(f"{token.text!r} is neither a label, a directive nor an instruction", column=token.column)
     if word.startswith("."):
-        return Directive(word, tuple(tokens))
-    operands = parse_operands(Tokens(tokens)) if tokens else ()
+        if prefixes:
+            raise Refusal(f"the prefix {prefixes[0]} is not allowed before a directive")
+        if word not in (".set", ".equ"):
+            return Directive(word, tuple(cursor.items[cursor.position :]))
+        if following.kind != "name" or cursor.peek(1).text != ",":
+            raise Refusal(f"{word} needs a name and a value", f"{word} NAME, VALUE")
+        return _assignment(cursor)
+    if cursor.at_end():
+        return Instruction(tuple(prefixes), word, (), ())
+    if following.column == token.column + len(word):
+        raise Refusal(f"{following.text!r} follows {word!r} without a blank", column=following.column)
+    operands = parse_operands(cursor)
     names = [name for operand in operands for node in nodes_of(operand) for name in names_of(node)]
     return Instruction(tuple(prefixes), word, operands, tuple(names))
 
 
-def _assignment(name: str, value: list[Token]) -> Assignment:
-    if name.lower() in REGISTERS or name.lower() in RESERVED:
-        raise Refusal(f"{name!r} is reserved and cannot be given a value", "choose another name")
-    cursor = Tokens(value)
+def _assignment(cursor: Tokens) -> Assignment:
+    """A name, then `=` or a comma, then its value."""
+    name = cursor.take()
+    _check_name(name, "be given a value")
+    cursor.take()
     node = parse_expression(cursor)
     cursor.finish()
     refuse_registers(node)
-    return Assignment(name, node)
+    return Assignment(name.text, node)

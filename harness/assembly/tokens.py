@@ -1,4 +1,4 @@
-"""The tokens of a statement, and a cursor over them."""
+"""The tokens of a line, and a cursor over them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,35 @@ from harness.assembly.source import Refusal
 __all__ = ["Token", "Tokens", "tokenize", "unescape"]
 
 _TOKEN = re.compile(
-    r"""\s*(?:
+    r"""[ \t]*(?:
       (?P<string>"(?:[^"\\]|\\.)*")
     | (?P<char>'(?:[^'\\]|\\.)')
     | (?P<local>[0-9]+[bf](?![\w.]))
     | (?P<number>[0-9][\w.]*)
     | (?P<name>[A-Za-z_][\w.]*|\.L[\w.]*)
-    | (?P<here>\.(?![\w.])|\$(?![\w.]))
-    | (?P<op><<|>>|[-+*/&|^~()\[\]:,])
+    | (?P<directive>\.[\w.]+)
+    | (?P<here>\.|\$(?![\w.]))
+    | (?P<end>\Z|(?:[\#;]|//).*\Z)
+    | (?P<op><<|>>|/(?!\*)|[-+*&|^~()\[\]:,=])
     )""",
     re.VERBOSE | re.ASCII,
 )
+_UNCLOSED: Final = "a quote is not closed, or holds more than one character"
+_HINTS: Final = {
+    "%": "registers are written without %",
+    "/": "/* */ comments are not supported: use # to the end of the line",
+    "'": _UNCLOSED,
+    '"': _UNCLOSED,
+}
 _ESCAPES: Final = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, "\\": 92, '"': 34, "'": 39}
-_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})(?![0-9a-fA-F])|(.))|([^\\]+)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})(?![0-9a-fA-F])|(.))|([^\\]+)")
 
 
 class Token(NamedTuple):
-    """A token; `kind` is the name of its group, `column` counts from 1."""
+    """A token; `kind` is the name of its group, `column` counts from 1.
+
+    The last one of a line is its `end`. The text of that is the comment, from its `#`, `;` or `//` on.
+    """
 
     kind: str
     text: str
@@ -35,6 +47,8 @@ class Token(NamedTuple):
 
 def unescape(body: str) -> bytes:
     """The bytes of a quoted body (without the quotes); raises `Refusal` for an unknown escape."""
+    if not body.replace("\t", " ").isprintable():
+        raise Refusal("the text holds a control character", "write it as an escape")
     return b"".join([_unescaped(match) for match in _ESCAPE.finditer(body)])
 
 
@@ -51,28 +65,23 @@ def _unescaped(match: re.Match[str]) -> bytes:
     return bytes([value])
 
 
-def tokenize(text: str, position: int = 0) -> list[Token]:
-    """Cut a text into tokens from `position` on; raises `Refusal` at the first character that cannot start one."""
+def tokenize(text: str) -> list[Token]:
+    """Cut a line into tokens; raises `Refusal` at the first character that cannot start one."""
     tokens: list[Token] = []
-    end = len(text.rstrip())
-    while position < end:
+    position = 0
+    while not tokens or tokens[-1].kind != "end":
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            rest = text[position:].lstrip()
-            hint = None
-            if rest[0] == "%":
-                hint = "registers are written without %"
-            elif rest[0] in "\"'":
-                hint = "a quote is not closed, or holds more than one character"
-            raise Refusal(f"{rest[0]!r} is not allowed here", hint, end - len(rest.rstrip()) + 1)
+            rest = text[position:].lstrip(" \t")
+            raise Refusal(f"{rest[0]!r} is not allowed here", _HINTS.get(rest[0]), len(text) - len(rest) + 1)
         kind = match.lastgroup
-        tokens.append(Token(kind, match.group(kind), match.start(kind) + 1))
+        tokens.append(Token(kind, match[kind], match.start(kind) + 1))
         position = match.end()
     return tokens
 
 
 class Tokens:
-    """A cursor over tokens."""
+    """A cursor over the tokens of a line. The text of an operator is that of no other token."""
 
     __slots__ = ("items", "position")
 
@@ -80,40 +89,41 @@ class Tokens:
         self.items = items
         self.position = 0
 
-    def peek(self) -> Token | None:
-        """The next token, or None at the end."""
-        return self.items[self.position] if self.position < len(self.items) else None
+    def peek(self, ahead: int = 0) -> Token:
+        """The next token, or one after it."""
+        return self.items[self.position + ahead]
 
-    def next_is(self, *texts: str) -> bool:
-        """Whether the next token is one of these operators."""
-        return self.position < len(self.items) and (
-            self.items[self.position].text in texts and self.items[self.position].kind == "op"
-        )
+    def at_end(self) -> bool:
+        """Whether the statement ends here."""
+        return self.items[self.position].kind == "end"
+
+    def accept(self, text: str) -> bool:
+        """Step over an operator if it is the next token; whether it is."""
+        found = self.items[self.position].text == text
+        self.position += found
+        return found
 
     def word(self) -> str:
         """The next token in lower case if it is a name, else an empty text."""
         token = self.peek()
-        return token.text.lower() if token is not None and token.kind == "name" else ""
+        return token.text.lower() if token.kind == "name" else ""
 
     def take(self) -> Token:
         """The next token; raises `Refusal` where the statement ends too early."""
         token = self.peek()
-        if token is None:
+        if token.kind == "end":
             raise Refusal("the statement ends where an operand is expected")
         self.position += 1
         return token
 
     def finish(self) -> None:
         """Raise `Refusal` if anything is left."""
-        token = self.peek()
-        if token is not None:
-            raise Refusal(f"{token.text!r} is not expected here", column=token.column)
+        if not self.at_end():
+            raise Refusal(f"{self.peek().text!r} is not expected here", column=self.peek().column)
 
     def expect(self, text: str) -> None:
         """Step over an operator; raises `Refusal` if another token is there."""
-        token = self.peek()
-        if token is None:
+        if self.at_end():
             raise Refusal(f"the statement ends where {text!r} is expected")
-        if token.text != text or token.kind != "op":
-            raise Refusal(f"{token.text!r} found, but {text!r} is expected", column=token.column)
-        self.position += 1
+        if not self.accept(text):
+            raise Refusal(f"{self.peek().text!r} found, but {text!r} is expected", column=self.peek().column)

@@ -87,6 +87,9 @@ _MORE: list[tuple[int, str, str]] = [
     (64, "nop ; hlt", "refuse"),
     (64, "nop // hlt", "90"),
     (64, '.ascii "a;b#c//d" # e', b"a;b#c//d".hex()),
+    (64, '.ascii "a\tb"', "610962"),  # a tab in the text, not an escape
+    (64, ".byte '\t'", "09"),
+    (64, '.ascii "a\x01b"', "refuse"),
     (64, ".byte ';', '#', '\\n', '\\''", "3b230a27"),
     (64, '.asciz "\\x41\\102\\0"', "41420000"),
     (64, "mov eax, 1 + 2 << 3", "refuse"),
