@@ -10,6 +10,7 @@ Addresses are guest-physical; below 1 GiB the guest maps them one to one. Offset
 0x0011_0000            program: what the probe wrote
 0x0020_0000            data that the runtime zeroes: mailbox, counts, values, IDT, GDT, TSS, snapshots
 0x0030_0000            recorder: `RECORDS` entries, then a ring of the last `TAIL`
+0x003c_0000            times of the entries: EOI and IRETQ
 0x0040_0000            page tables
 0x0050_0000            stacks, 128 KiB for each processor, with guard pages
 0x0080_0000            page window: 2 MiB mapped with 4 KiB pages
@@ -58,6 +59,8 @@ __all__ = [
     "SNAPSHOT_SEALED",
     "STAGING",
     "TAIL",
+    "TIME",
+    "TIMES",
     "TRAMPOLINE",
     "USER_ALIAS",
     "USER_EXIT_VECTOR",
@@ -101,6 +104,7 @@ SEALS_RANGES: Final = 40  # index of the first range's
 RECORDER: Final = 0x30_0000
 RECORDS: Final = 8192
 TAIL: Final = 64
+TIMES: Final = 0x3C_0000  # of the first RECORDS entries; outside the seals: other processors may still return
 PAGE_TABLES: Final = 0x40_0000  # PML4, PDPT, 4 PDs, the page window's PT, the stacks' PT
 STACKS: Final = 0x50_0000
 STACK_SIZE: Final = 0x2_0000  # of each processor, from below: guard, RSP0 and IST 1-7, guard, the main stack
@@ -180,6 +184,7 @@ class Flag(IntEnum):
     IN_SERVICE = 2
     MARK = 4  # not an interrupt: the program marked a moment
     HANDLED = 8  # the probe has a handler for the vector
+    IF_ON = 16  # RFLAGS.IF was 1 in the stub: the gate did not clear it
 
 
 STAGING_BOOTS: Final = STAGING + 12
@@ -243,6 +248,14 @@ RECORD: Final = Struct(
     WAIT=(80, 8),  # where the wait that this processor was in returns to, or 0
 )
 
+# Times of one entry: TSC, or 0 where the moment has not come.
+TIME: Final = Struct(
+    "TIME",
+    16,
+    EOI=(0, 8),  # the runtime's EOI; that of a probe is not recorded
+    IRETQ=(8, 8),  # before the stub's IRETQ
+)
+
 # What the common stub leaves on the stack; RDI points to it in a handler.
 FRAME: Final = Struct(
     "FRAME",
@@ -262,7 +275,8 @@ FRAME: Final = Struct(
     RCX=(96, 8),
     RBX=(104, 8),
     RAX=(112, 8),
-    VECTOR=(120, 8),
+    VECTOR=(120, 4),
+    ENTRY=(124, 4),  # number of the recorder's entry
     ERROR=(128, 8),
     RIP=(136, 8),
     CS=(144, 8),
@@ -339,6 +353,7 @@ _STRUCTS: Final = (
     PARAMETERS_STRUCT,
     MAILBOX_STRUCT,
     RECORD,
+    TIME,
     FRAME,
     PANIC_STRUCT,
     PERCPU,
@@ -348,7 +363,7 @@ _STRUCTS: Final = (
 
 _REGIONS: Final = """
     BUFFERS COUNTS CPU_SNAPSHOTS GDT HANDLERS IDT MAILBOX NO_EOI PAGE_TABLES PAGE_WINDOW PANIC PARAMETERS PER_CPU
-    PROGRAM RECORDER RUNTIME SEALS SNAPSHOTS STACKS STAGING TRAMPOLINE TSS VALUES
+    PROGRAM RECORDER RUNTIME SEALS SNAPSHOTS STACKS STAGING TIMES TRAMPOLINE TSS VALUES
 """.split()  # noqa: SIM905
 _NUMBERS: Final = """
     BOOT_PVH BOOT_ROM BUFFER_BLOCK CANARY CPUS DATA DATA_ZEROED_END ECAM_BASE GDT_SIZE HIGH_ALIAS MAGIC_STAGING

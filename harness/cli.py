@@ -17,6 +17,7 @@ from harness.commands.images import images_command
 from harness.commands.leaks import leaks_command
 from harness.commands.list import list_command
 from harness.commands.matrix import matrix_command
+from harness.commands.report import report_command
 from harness.commands.run import EXIT_CODES, run_command
 from harness.commands.show import show_command
 from harness.commands.vacuity import vacuity_command
@@ -52,6 +53,7 @@ def _trapgate(
 
 app.command("list")(list_command)
 app.command("run", epilog=EXIT_CODES)(run_command)
+app.command("report")(report_command)
 app.command("show")(show_command)
 app.command("images")(images_command)
 app.command("asm")(asm_command)

@@ -46,7 +46,7 @@ def _folder(kind: str, named: str | None, *bases: str | None) -> Path | None:
 
 def cache_state() -> tuple[str, str]:
     """The folder of the caches, and why it is not used; both may be empty: there is none, or it is used."""
-    places = [place for kind in ("assembly", "probes", "qemu") if (place := folder_of(kind)) is not None]
+    places = [place for kind in ("assembly", "probes", "qemu", "runs") if (place := folder_of(kind)) is not None]
     if not places:
         return "", "TRAPGATE_CACHE is empty" if os.environ.get("TRAPGATE_CACHE") == "" else "HOME is not set"
     base = places[0].parent

@@ -24,7 +24,9 @@ from harness.pytest_broken import BrokenFileItem
 from harness.qemu.errors import QemuError, TargetError, Unsupported
 from harness.qemu.machine import Machine
 from harness.qemu.target import Target
+from harness.report.collected import CollectedReport
 from harness.report.documents import with_documents
+from harness.report.entry import report_entry
 from harness.report.failure import explain, source_excerpt
 from harness.report.host import host_facts, version
 from harness.report.json_file import JsonReport
@@ -164,7 +166,7 @@ class ProbeItem(pytest.Item):
             return
         if record.verdict is Verdict.ERROR:
             report.longrepr = _representation(record, self)  # pytest calls repr_failure for calls only
-        report.trapgate_record = record.to_json()  # type: ignore[attr-defined]
+        report.trapgate_record = report_entry(record)  # type: ignore[attr-defined]
 
 
 def _representation(record: RunRecord, item: ProbeItem) -> ReprExceptionInfo:
@@ -257,26 +259,31 @@ def required_names(config: pytest.Config) -> frozenset[str]:
         raise pytest.UsageError(f"--trapgate-require: {error}") from error
 
 
-def open_json(config: pytest.Config, path: Path) -> JsonReport:
-    """The report, and a listener that fills it. Raises pytest.UsageError."""
-    facts = {
+def report_facts(config: pytest.Config) -> dict[str, Any]:
+    """The fields of a report that are known before the first run. Raises pytest.UsageError."""
+    return {
         "trapgate": version(),
         "command": ["pytest", *config.invocation_params.args],
         "host": host_facts(),
         "targets": [{"name": target.name} for target in chosen_targets(config)],
     }
+
+
+def open_json(config: pytest.Config, path: Path) -> JsonReport:
+    """The report, and a listener that fills it. Raises pytest.UsageError."""
+    facts = report_facts(config)
     try:
         report = JsonReport(path, facts=facts)
     except OSError as error:
         raise pytest.UsageError(f"--trapgate-json {path}: {error.strerror}") from error
-    config.pluginmanager.register(_Listener(report), "trapgate-json")
+    config.pluginmanager.register(RecordListener(report), "trapgate-json")
     return report
 
 
-class _Listener:
+class RecordListener:
     """Takes records where reports arrive: with xdist, in the controlling process."""
 
-    def __init__(self, report: JsonReport) -> None:
+    def __init__(self, report: JsonReport | CollectedReport) -> None:
         self._report = report
         self._lost: list[str] = []
 

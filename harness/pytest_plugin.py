@@ -74,6 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="compare the recorded interrupts with QEMU's own log of them (TCG only, slower)",
     )
     group.addoption("--trapgate-json", metavar="FILE", help="write every probe's record as JSON")
+    group.addoption("--trapgate-html", metavar="FILE", help="write the HTML report")
     parser.addini("trapgate_probes", "folders of probes", type="paths", default=[])
     parser.addini("trapgate_deviations", "file of records of your own deviations", default="")
     parser.addini("trapgate_require", "targets that this host must be able to run", type="args", default=[])
@@ -116,6 +117,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         from harness.pytest_items import open_json
 
         config.stash[_JSON] = open_json(config, Path(path))
+    path = config.getoption("--trapgate-html")
+    if path:
+        from harness.pytest_html import HtmlReport
+
+        config.pluginmanager.register(HtmlReport(config, Path(path)), "trapgate-html")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -39,6 +39,7 @@ interrupt_common:
     mov r14d, eax
     call claim_delivery
     call record
+    mov dword ptr [rbp+FRAME_ENTRY], eax
     lea rax, [rsp-STACKS]           # interrupts that nest end here, whatever the page tables are
     cmp rax, STACK_SIZE*CPUS
     jae .Lnest
@@ -101,10 +102,14 @@ interrupt_common:
     jne .Lstorm
     btr dword ptr [r12+PC_OWNED], ebx
     call send_eoi
+    mov edi, TIME_EOI
+    call record_time
 .Lstorm:
     call check_storm
 .Lreturn:
     dec dword ptr [r12+PC_DEPTH]
+    mov edi, TIME_IRETQ
+    call record_time
     mov rsp, rbp
     pop r15
     pop r14
@@ -205,6 +210,11 @@ record:
     je .Lnohandler
     or edx, FLAG_HANDLED
 .Lnohandler:
+    pushfq                          # an interrupt gate clears IF, a trap gate does not
+    pop rcx
+    and ecx, 0x200
+    shr ecx, 5
+    or edx, ecx                     # FLAG_IF_ON
     mov byte ptr [rdi+REC_FLAGS], dl
     mov byte ptr [rdi+REC_FLAGS+2], 0
     mov rcx, qword ptr [rbp+FRAME_RIP]
@@ -229,6 +239,20 @@ record:
     mov ecx, dword ptr [MAILBOX+MB_RUN_ID]
     lea ecx, [rcx+rax+1]
     mov dword ptr [rdi+REC_COMMIT], ecx
+    ret
+
+# record_time: the TSC, as one of the times of the entry that the frame belongs to. Entries of the tail have none.
+# in: EDI offset in the entry's times, RBP frame. clobbers: RAX, RCX, RDX.
+record_time:
+    mov ecx, dword ptr [rbp+FRAME_ENTRY]
+    cmp ecx, RECORDS
+    jae .Lnotime
+    shl ecx, 4                      # TIME_SIZE
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov qword ptr [TIMES+rcx+rdi], rax
+.Lnotime:
     ret
 
 # record_slot: where entry EAX goes: in order while there is room, then round the tail.

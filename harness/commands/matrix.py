@@ -19,13 +19,14 @@ from rich.text import Text
 
 from harness.campaign.sharding import default_workers
 from harness.campaign.worker_pool import WorkerPoolError
-from harness.commands.options import Jobs, Selection, selecting
+from harness.commands.options import HtmlFile, Jobs, Selection, selecting
 from harness.commands.other_qemus import other_qemus
 from harness.commands.planning import usage_error
 from harness.one_line import one_line
 from harness.probes.probe import Case
 from harness.qemu.errors import QemuError
-from harness.report.atomic import write_atomic
+from harness.report.atomic import check_writable, write_atomic
+from harness.report.entry import report_entry
 from harness.report.summary import STYLES, exit_code
 from harness.report.terminal import make_console
 from harness.report.text import plural, printable
@@ -52,6 +53,7 @@ def matrix_command(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every record as JSON, with its QEMU's version.")
     ] = None,
+    html_file: HtmlFile = None,
     jobs: Jobs = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show each probe, not only those whose verdicts differ.")
@@ -74,6 +76,11 @@ def matrix_command(
         found = columns([target for target, chosen in choice.runs if chosen], binaries)
     except QemuError as error:
         usage_error(str(error))
+    try:
+        if html_file is not None:
+            check_writable(html_file)
+    except OSError as error:
+        usage_error(f"--html {html_file}: {error.strerror}")
     records = _run(found, cases, selection.run_options(), jobs)
     lacking = [number for number, column in enumerate(records) if _lacks_all(column)]
     shown = [number for number in range(len(found)) if number not in lacking]
@@ -83,17 +90,27 @@ def matrix_command(
     console = make_console()
     for number in lacking:
         console.print(Text(f"{found[number].title}: {records[number][0].reason}", "cyan"), soft_wrap=True)
+    entries = [
+        {"qemu": column.version, **report_entry(record)}
+        for column, cells in zip(found, records, strict=True)
+        for record in cells
+    ]
     if json_file is not None:
-        document = [
-            {"qemu": column.version, **record.to_json()}
-            for column, cells in zip(found, records, strict=True)
-            for record in cells
-        ]
         try:
-            write_atomic(json_file, (json.dumps(document, indent=1) + "\n").encode())
+            write_atomic(json_file, (json.dumps(entries, indent=1) + "\n").encode())
         except OSError as error:
             usage_error(f"--json {json_file}: {error.strerror}")
-    raise typer.Exit(exit_code(record for column in records for record in column))
+    code = exit_code(record for column in records for record in column)
+    if html_file is not None:
+        from harness.report.html.html_file import write_html  # loads jinja2 and the register maps: not for --help
+
+        try:
+            write_html(html_file, entries)
+        except OSError as error:
+            problem = f"--html {html_file}: {error.strerror}; it was not written"
+            make_console(stderr=True).print(Text(problem, "bold magenta"), soft_wrap=True)
+            code = code or 3
+    raise typer.Exit(code)
 
 
 def _run(

@@ -28,7 +28,7 @@ from harness.report.text import plural
 from harness.run.options import RunOptions
 from harness.run.targets import DEFAULT_TARGET, find_targets
 
-__all__ = ["Choice", "Jobs", "Selection", "TargetSelection", "selecting"]
+__all__ = ["Choice", "HtmlFile", "Jobs", "Selection", "TargetSelection", "selecting"]
 
 R = TypeVar("R")
 
@@ -37,6 +37,11 @@ Jobs = Annotated[
     typer.Option(
         "--jobs", "-j", metavar="N", min=1, help="Worker processes; default: one for each core, fewer for a short plan."
     ),
+]
+
+HtmlFile = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write the HTML report: one file, with timelines (docs/report.md)."),
 ]
 
 

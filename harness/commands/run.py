@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -19,24 +19,21 @@ from rich.text import Text
 from harness.campaign.repeat_tally import Repeats
 from harness.campaign.sharding import Shard
 from harness.campaign.worker_pool import WorkerPoolError
-from harness.commands.options import Jobs, Selection, selecting
+from harness.commands.options import HtmlFile, Jobs, Selection, selecting
 from harness.commands.planning import check_programs, usage_error
+from harness.commands.run_reports import NO_FILES, ReportFileProblem, ReportFiles, RunReports
 from harness.commands.streams import Stream
 from harness.probes.loader import LoadProblem
-from harness.probes.own_records import OwnRecord, RecordsError, draft, load_records
+from harness.probes.own_records import OwnRecord, RecordsError, load_records
 from harness.probes.probe import Case
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
-from harness.report.atomic import write_atomic
 from harness.report.documents import document
-from harness.report.host import host_facts, qemu_version, version
-from harness.report.json_file import JsonReport
-from harness.report.junit import write_junit
 from harness.report.summary import Result, exit_code
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
 from harness.run.host_faults import REFERENCE, kvm_kind
-from harness.run.record import AtFault, RunRecord, Verdict
+from harness.run.record import RunRecord, Verdict
 from harness.run.targets import hold_required, required_targets
 from harness.run.unloaded import broken_records
 
@@ -65,13 +62,11 @@ class Plan:
 
     runs: Sequence[tuple[Target, Sequence[Case]]]
     stream: Stream
-    json_file: Path | None = None
-    junit_file: Path | None = None
+    files: ReportFiles = NO_FILES
     first_failure: bool = False
     verbose: bool = False
     broken: tuple[RunRecord, ...] = ()  # an error for each file that cannot be loaded
     required: frozenset[str] = frozenset()  # names of targets that this host must be able to run
-    record_file: Path | None = None  # for drafts of records
 
     @property
     def size(self) -> int:
@@ -97,6 +92,7 @@ def run_command(
     junit_file: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for example for GitLab or Jenkins.")
     ] = None,
+    html_file: HtmlFile = None,
     first_failure: Annotated[bool, typer.Option("--exitfirst", "-x", help="Stop at the first fail or error.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print a line for every run, also on a terminal.")
@@ -170,13 +166,11 @@ def run_command(
     plan = Plan(
         runs,
         Stream(options, jobs or 0, repeat, seed),
-        json_file,
-        junit_file,
+        ReportFiles(json_file, junit_file, html_file, record_file),
         first_failure,
         verbose,
         errors,
         required,
-        record_file,
     )
     raise typer.Exit(execute(plan))
 
@@ -209,12 +203,15 @@ def execute(plan: Plan) -> int:
     """Run a plan and report it; returns the exit code. Reports are written in every case."""
     terminal = Terminal(make_console(), plan.size, verbose=plan.verbose)
     started = time.monotonic()
-    report = _open_json(plan)
+    try:
+        reports = RunReports(plan.files, plan.runs, plan.stream.options, plan.size)
+    except ReportFileProblem as error:
+        usage_error(str(error))
     note, code, complete = "", 0, False
     repeats = Repeats(plan.stream.rounds, plan.size - len(plan.broken)) if plan.stream.rounds > 1 else None
     try:
         with _signals(), terminal:
-            complete = _run_all(plan, terminal, report, repeats)
+            complete = _run_all(plan, terminal, reports, repeats)
             if not complete:
                 note = "stopped at the first failure (-x)"
     except KeyboardInterrupt as stop:
@@ -224,7 +221,7 @@ def execute(plan: Plan) -> int:
         note, code = str(error), 3
     finally:  # also after an exception: the report has the results so far
         cause = "" if complete else note or f"the command broke: {sys.exc_info()[1]!r}"
-        problems = _write_reports(plan, terminal, report, cause)
+        problems = reports.close(terminal.results, cause)
     notes = [note, str(repeats) if repeats is not None else ""]
     notes += [f"random order: --seed {plan.stream.seed}"] if plan.stream.seed is not None else []
     notes.append(_note_on_kvm(plan, terminal.results))
@@ -245,7 +242,7 @@ def _note_on_kvm(plan: Plan, results: Sequence[Result]) -> str:
     return f"KVM without hardware virtualisation: a fail may be caused by this host. See {document(REFERENCE)}"
 
 
-def _run_all(plan: Plan, terminal: Terminal, report: JsonReport | None, repeats: Repeats | None) -> bool:
+def _run_all(plan: Plan, terminal: Terminal, reports: RunReports, repeats: Repeats | None) -> bool:
     """Run the plan; returns whether all of it ran."""
     runs = [(target, case) for target, cases in plan.runs for case in cases]
     positions: dict[int, Result] = {}
@@ -254,8 +251,7 @@ def _run_all(plan: Plan, terminal: Terminal, report: JsonReport | None, repeats:
         terminal.starting(case.id, target.name)
 
     for number, record in enumerate(plan.broken, -len(plan.broken)):
-        if report is not None:
-            report.add(record, number)
+        reports.add(record, number)
         positions[number] = Result("(not loaded)", record)
         terminal.finished(positions[number])
         if plan.first_failure:
@@ -264,8 +260,7 @@ def _run_all(plan: Plan, terminal: Terminal, report: JsonReport | None, repeats:
         try:
             for position, record in records:
                 record = hold_required(record, plan.required)
-                if report is not None:
-                    report.add(record, position)
+                reports.add(record, position)
                 positions[position] = Result(runs[position][1].probe.area, record)
                 terminal.finished(positions[position])
                 if plan.first_failure and not record.ok:
@@ -273,74 +268,6 @@ def _run_all(plan: Plan, terminal: Terminal, report: JsonReport | None, repeats:
         finally:
             terminal.results[:] = [positions[position] for position in sorted(positions)]
     return True
-
-
-def _open_json(plan: Plan) -> JsonReport | None:
-    if plan.json_file is None:
-        return None
-    targets = [
-        {
-            "name": target.name,
-            "qemu": str(binary),
-            "version": qemu_version(str(binary)),
-            "arguments": plan.stream.options.qemu_args,
-        }
-        for target, _ in plan.runs
-        for binary in [_binary(target)]
-    ]
-    facts: dict[str, Any] = {
-        "trapgate": version(),
-        "command": ["trapgate", *sys.argv[1:]],
-        "host": host_facts(),
-        "targets": targets,
-    }
-    try:
-        return JsonReport(plan.json_file, planned=plan.size, facts=facts)
-    except OSError as error:
-        usage_error(f"--json {plan.json_file}: {error.strerror}")
-
-
-def _binary(target: Target) -> Path | str:
-    try:
-        return target.find_binary()
-    except QemuError:
-        return target.binary or ""
-
-
-def _write_reports(plan: Plan, terminal: Terminal, report: JsonReport | None, cause: str) -> list[str]:
-    """Write the reports; returns the errors."""
-    problems = []
-    if report is not None:
-        report.close(cause=cause)
-        if report.problem is not None:
-            problems.append(f"--json {report.path}: {report.problem.strerror}; the file has the results up to then")
-    if plan.junit_file is not None:
-        properties = {"trapgate": version(), "complete": str(not cause).lower(), **({"cause": cause} if cause else {})}
-        try:
-            write_junit(plan.junit_file, [result.record for result in terminal.results], properties)
-        except OSError as error:
-            problems.append(f"--junit {plan.junit_file}: {error.strerror}; it was not written")
-    if plan.record_file is not None:
-        try:
-            write_atomic(plan.record_file, draft(_failures(plan, terminal.results)).encode())
-        except (OSError, QemuError) as error:
-            problems.append(f"--record {plan.record_file}: it was not written: {error}")
-    return problems
-
-
-def _failures(plan: Plan, results: Sequence[Result]) -> Iterator[tuple[str, str, str, str, str]]:
-    """Probe, case, kind of target, version and reason of each fail that a record could excuse."""
-    from harness.qemu.features import features  # loads QMP: not for --help
-
-    targets = {target.name: target for target, _ in plan.runs}
-    cases = {case.id: case for _, chosen in plan.runs for case in chosen}
-    for record in (result.record for result in results):
-        red = record.verdict is Verdict.FAIL or record.at_fault is AtFault.QEMU
-        if red and record.probe in cases and record.target in targets:
-            case, target = cases[record.probe], targets[record.target]
-            if not record.deviation:  # a fail with a reference: the recorded deviation has disappeared
-                release = features(str(target.find_binary())).version
-                yield case.probe.id, case.label, target.kind, release, record.reason
 
 
 @contextmanager

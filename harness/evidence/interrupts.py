@@ -1,11 +1,11 @@
-"""The entries of the guest's recorder: interrupts and marks, in one order."""
+"""The events of a run: interrupts and marks, which the guest records in one order, and stops at checkpoints."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["InterruptRecord", "Mark"]
+__all__ = ["CheckpointStop", "InterruptRecord", "Mark"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class InterruptRecord:
     tsc: int  # ticks since the guest's start
     in_service: bool  # the local APIC had the vector in service
     depth: int = 0  # handlers active on the processor when this one came
+    handled: bool = False  # the probe had a handler for the vector
+    if_on_entry: bool = False  # RFLAGS.IF was 1 behind the gate: a trap gate leaves it
+    # Ticks since the guest's start, for reports: no seal covers them. None: not recorded, or the moment had not come.
+    eoi_tsc: int | None = field(default=None, compare=False)  # the runtime's EOI, not that of a probe
+    iretq_tsc: int | None = field(default=None, compare=False)  # before the IRETQ of the runtime's stub
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the field names of the documented schema."""
@@ -45,3 +50,16 @@ class Mark:
     def to_json(self) -> dict[str, Any]:
         """Plain data with the field names of the documented schema."""
         return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class CheckpointStop:
+    """A stop of the guest at a checkpoint, and what the host did meanwhile."""
+
+    name: str
+    tsc: int  # ticks since the guest's start
+    actions: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the field names of the documented schema."""
+        return {"name": self.name, "tsc": self.tsc, "actions": list(self.actions)}

@@ -22,7 +22,7 @@ class Panic:
 
     def text(self, where: str, line: ListingLine | None) -> str:
         """The processor and the place, all registers, the flags, and the instruction at `line`."""
-        cells = [f"{n:>6} {self.frame[n]:016x}" for n in FRAME.fields if n not in ("VECTOR", "ERROR")]
+        cells = [f"{n:>6} {self.frame[n]:016x}" for n in FRAME.fields if n not in ("VECTOR", "ENTRY", "ERROR")]
         cells += [f"{n:>6} {value:016x}" for n, value in self.control.items()]
         rows = ["  ".join(cells[i : i + 4]) for i in range(0, len(cells), 4)]
         head = [f"CPU {self.cpu}: {where}"]

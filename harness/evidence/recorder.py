@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import abi
-from harness.abi import MAILBOX_STRUCT, RECORD, Flag, MailboxStatus
+from harness.abi import MAILBOX_STRUCT, RECORD, TIME, Flag, MailboxStatus
 from harness.evidence.failures import RunFailure
 from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.hardware.exceptions import EXCEPTIONS
@@ -89,7 +89,8 @@ def read_recording(ram: memoryview, mailbox: Mailbox, image: Image, marks: Seque
     if head > abi.RECORDS:
         first = max(abi.RECORDS, head - abi.TAIL)
         order += [abi.RECORDS + (seq & (abi.TAIL - 1)) for seq in range(first, head)]
-    events = [_entry(data, slot * RECORD.size, mailbox, image, marks) for slot in order]
+    times = bytes(ram[abi.TIMES : abi.TIMES + min(head, abi.RECORDS) * TIME.size])
+    events = [_entry(data, slot * RECORD.size, times, mailbox, image, marks) for slot in order]
     return Recording(tuple(events), head, zlib.crc32(data), read_counts(ram))
 
 
@@ -125,7 +126,9 @@ def read_counts(ram: memoryview) -> dict[tuple[int, int], int]:
     return counts
 
 
-def _entry(data: bytes, at: int, mailbox: Mailbox, image: Image, marks: Sequence[str]) -> InterruptRecord | Mark:
+def _entry(
+    data: bytes, at: int, times: bytes, mailbox: Mailbox, image: Image, marks: Sequence[str]
+) -> InterruptRecord | Mark:
     field = RECORD.read_all(data, at)
     seq = field["SEQ"]
     if field["COMMIT"] != (mailbox.run_id + seq + 1) & 0xFFFF_FFFF:
@@ -155,4 +158,16 @@ def _entry(data: bytes, at: int, mailbox: Mailbox, image: Image, marks: Sequence
         tsc=tsc,
         in_service=bool(flags & Flag.IN_SERVICE),
         depth=field["DEPTH"],
+        handled=bool(flags & Flag.HANDLED),
+        if_on_entry=bool(flags & Flag.IF_ON),
+        eoi_tsc=_time(times, at // RECORD.size, "EOI", tsc, mailbox),
+        iretq_tsc=_time(times, at // RECORD.size, "IRETQ", tsc, mailbox),
     )
+
+
+def _time(times: bytes, slot: int, name: str, arrival: int, mailbox: Mailbox) -> int | None:
+    """A time of an entry. One before the entry's arrival is that of another boot of the same run."""
+    at = slot * TIME.size
+    ticks = TIME.read(times, name, at) if at < len(times) else 0
+    since = (ticks - mailbox.tsc_start) & ((1 << 64) - 1)
+    return since if ticks and since >= arrival else None

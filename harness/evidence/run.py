@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from harness import abi
-from harness.abi import MailboxStatus
+from harness.abi import SNAPSHOT, MailboxStatus
 from harness.evidence.comparisons import compare_hpet, compare_ioapic, compare_lapic, compare_pic
 from harness.evidence.endings import check_flood, checkpoint_name, explain_status, explain_stop
 from harness.evidence.evidence import Evidence
 from harness.evidence.failures import ProbeBroken, ResetUnseen, RunFailure, unknown
 from harness.evidence.guest import Guest
+from harness.evidence.interrupts import CheckpointStop
 from harness.evidence.snapshots import PicPairState, Snapshot
 from harness.evidence.stacks import check_guards
 from harness.evidence.witnesses import check_registers, check_seen, check_witnesses
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from harness.qemu.machine import Machine
 
 __all__ = ["Run"]
+
+_ACTIONS, _ACTION_TEXT = 32, 200  # that the record of one stop has, and characters of each
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,6 +58,7 @@ class Run(Evidence):
         self._act = act
         self.traced = traced  # QEMU logs what it delivers
         self.held = held  # a reset by the guest stops the machine as it is
+        self.stops: list[CheckpointStop] = []  # at checkpoints, in order
         self.guest_ms = 0.0  # wall-clock milliseconds from reset to the first stop
         self._resumed = 0
         self._compared: set[str] = set()
@@ -72,6 +77,7 @@ class Run(Evidence):
             case MailboxStatus.CHECKPOINT:
                 self._checkpoint = checkpoint_name(self.built.program.checkpoints, mailbox.checkpoint)
                 self._seen.pop(self._checkpoint, None)
+                self._note_stop(mailbox.checkpoint)
                 check_registers(self, self.machine.stop_evidence()[1])
             case MailboxStatus.DONE:
                 self._checkpoint = ""
@@ -86,6 +92,18 @@ class Run(Evidence):
                     check_seen(self, self._seen_recording)
             case _:
                 raise explain_status(self.machine, self.built, mailbox)
+
+    def _note_stop(self, number: int) -> None:
+        address = abi.SNAPSHOTS + number * SNAPSHOT.size
+        ticks = SNAPSHOT.read(self.machine.ram, "TSC", address) - self.mailbox.tsc_start
+        self.stops.append(CheckpointStop(self._checkpoint, ticks & ((1 << 64) - 1)))
+
+    def _note_action(self, text: str) -> None:
+        """Add an action of the host to the checkpoint where the guest is stopped."""
+        if self._checkpoint and self.stops:
+            stop = self.stops[-1]
+            if len(stop.actions) < _ACTIONS:
+                self.stops[-1] = replace(stop, actions=(*stop.actions, text[:_ACTION_TEXT]))
 
     def _check_required(self) -> None:
         """Raise TargetLacks where the guest ended early, as the processor lacks what `k.require_cpuid` names."""
@@ -167,16 +185,22 @@ class Run(Evidence):
         `trapgate vacuity` omits it, and the probe must then fail.
         """
         self.acted = self.triggered = True
-        return action(*args, **kwargs) if self._act else None
+        if not self._act:
+            return None
+        if action not in (self.qmp, self.hmp):  # which note themselves
+            self._note_action(getattr(action, "__name__", type(action).__name__))
+        return action(*args, **kwargs)
 
     def qmp(self, command: str, **arguments: object) -> Any:
         """One QMP command. Raises `QmpCommandError`."""
         self.changed_machine |= not undone_by_reset(command)
+        self._note_action(f"QMP {' '.join([command, *(f'{name}={value}' for name, value in arguments.items())])}")
         return self.machine.qmp(command, **arguments)
 
     def hmp(self, line: str) -> str:
         """One line of the human monitor, and what it prints."""
         self.changed_machine |= not undone_by_reset(line)
+        self._note_action(f"monitor {line}")
         return self.machine.hmp(line)
 
     @property

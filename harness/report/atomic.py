@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-__all__ = ["write_atomic"]
+__all__ = ["check_writable", "write_atomic"]
 
 _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def check_writable(path: Path) -> None:
+    """Raise OSError where `write_atomic` could not write the file now. The file and its folder stay as they are."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return
+    with tempfile.TemporaryFile(dir=path.resolve().parent):
+        pass
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.report.atomic import write_atomic
+from harness.report.entry import report_entry
 from harness.run.record import RunRecord, Verdict
 
 __all__ = ["SCHEMA", "JsonReport"]
@@ -49,7 +50,7 @@ class JsonReport:
 
     def add(self, record: RunRecord | Mapping[str, Any], position: int | None = None) -> None:
         """Take one result; the file follows. `position` is its place in the plan where results come in another."""
-        data = record.to_json() if isinstance(record, RunRecord) else dict(record)
+        data = report_entry(record) if isinstance(record, RunRecord) else dict(record)
         self._counts[str(data["verdict"])] += 1
         insort(self._runs, (len(self._runs) if position is None else position, json.dumps(data)))
         # a long report takes longer to write: never spend more than a tenth of the time on it

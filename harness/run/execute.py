@@ -10,12 +10,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from harness import abi
 from harness.abi import Boots
 from harness.assembly import AssemblyError
 from harness.evidence.endings import QemuKilled, killed_from_outside
 from harness.evidence.failures import ResetUnseen, RunFailure, Section, SectionKind
-from harness.evidence.interrupts import InterruptRecord, Mark
 from harness.evidence.resets import TRACE_FAULTS
 from harness.evidence.run import Run
 from harness.hardware.block import PlaceholderError
@@ -42,6 +40,7 @@ from harness.run.host_faults import faults_for
 from harness.run.judge import failure_detail, fault_in, judge
 from harness.run.known import KnownDifferences
 from harness.run.leftovers import leaves_state, stage
+from harness.run.observed import observed
 from harness.run.options import RunOptions
 from harness.run.reasons import start_detail, start_reason
 from harness.run.record import AtFault, FailureDetail, RunRecord, Verdict
@@ -208,8 +207,8 @@ class Executor:
         shown = excuses.first if outcome.verdict is Verdict.DEVIATION and excuses.first is not None else error
         detail = FailureDetail() if shown is None else failure_detail(case, shown, run, excuses.note)
         parts = {**built.parts_ms, "run": run.guest_ms, "judge": (time.perf_counter() - started) * 1e3 - run.guest_ms}
-        snapshot = machine.memory(abi.SNAPSHOTS, abi.SNAPSHOT.size) if run.ended else b""
-        if run.ended and not options.cold and machine.config.reusable and leaves_state(run, snapshot) is None:
+        seen = observed(run, parameters.run_id)
+        if run.ended and not options.cold and machine.config.reusable and leaves_state(run, seen.snapshot) is None:
             self._pool.keep(machine)  # after any other end the next run gets a fresh process
         if self._tsc_khz == 0 and run.ended:
             self._tsc_khz = run.tsc_khz
@@ -225,17 +224,14 @@ class Executor:
         failed = outcome.verdict is Verdict.ERROR
         what = fault_in(case, error) if failed else outcome.verdict
         record = self._record(case, what, machine, reason=outcome.reason, detail=detail)
-        events = _events(run)
         return replace(
             record,
             deviation=outcome.deviation,
             ended_by_reset=isinstance(error, RunFailure) and error.by_reset and not failed,
             cpu=error.cpu if isinstance(error, RunFailure) else None,
-            interrupts=tuple(event for event in events if isinstance(event, InterruptRecord)),
-            marks=tuple(event for event in events if isinstance(event, Mark)),
+            **seen._asdict(),
             values={value.name: run.raw(value) for value in built.program.values},
             parts_ms=parts,
-            snapshot=snapshot,
             host_acted=run.acted,
             host_triggered=run.triggered,
         )
@@ -277,7 +273,7 @@ class Executor:
             ms=0.0,
             reason=reason,
             detail=detail or FailureDetail(),
-            command_line=machine.command_line if machine is not None and verdict not in (Verdict.PASS,) else "",
+            command_line=machine.command_line if machine is not None else "",
             at_fault=outcome if isinstance(outcome, AtFault) else None,
             lacking="target" if verdict is Verdict.UNSUPPORTED else "",
             rerun=rerun_command(case, self.target, self.options),
@@ -314,10 +310,3 @@ def _boot_and_judge(
     except Exception as error:  # of the harness, of QEMU, or of the probe's code below the yield
         return Verdict.ERROR, error
     return Verdict.PASS, None
-
-
-def _events(run: Run) -> tuple[InterruptRecord | Mark, ...]:
-    try:
-        return run.recording.events
-    except RunFailure:  # entries that were never completed: the verdict reports them
-        return ()

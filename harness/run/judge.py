@@ -20,7 +20,7 @@ from harness.qemu.errors import QemuError
 from harness.run.build import Built
 from harness.run.record import AtFault, FailureDetail
 
-__all__ = ["failure_detail", "fault_in", "judge"]
+__all__ = ["console_text", "failure_detail", "fault_in", "judge"]
 
 _SERIAL_FIRST, _SERIAL_LAST = 24, 8  # lines of the console that a report shows
 _SERIAL_WIDTH = 400  # characters of one line
@@ -102,7 +102,7 @@ def failure_detail(
     return FailureDetail(tuple(sections), path, line)
 
 
-def _console_text(output: bytes) -> str:
+def console_text(output: bytes) -> str:
     """The first and the last lines of the console."""
     lines = [line[:_SERIAL_WIDTH] for line in output.decode("latin-1").splitlines()]
     left_out = len(lines) - _SERIAL_FIRST - _SERIAL_LAST
@@ -122,7 +122,7 @@ def _evidence(run: Run, *, with_registers: bool) -> list[Section]:
         ]
         sections.append(Section("Values", "\n".join(shown), SectionKind.FINDING))
     try:
-        sections.append(Section("Serial", _console_text(run.machine.serial_output())))
+        sections.append(Section("Serial", console_text(run.machine.serial_output())))
         if with_registers:
             text = "\n\n".join(registers_text(cpu, run.built.image) for cpu in run.cpus)
             sections.append(Section("Registers", text))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from harness.evidence.failures import Section
-from harness.evidence.interrupts import InterruptRecord, Mark
+from harness.evidence.interrupts import CheckpointStop, InterruptRecord, Mark
 
 __all__ = ["AtFault", "FailureDetail", "RunRecord", "Verdict"]
 
@@ -67,6 +69,10 @@ class RunRecord:
     deviation: str = ""  # the reference of the deviation that is seen again, or of a `fail` since it disappeared
     ended_by_reset: bool = False  # the guest reset the machine, and the run ended there
     cpu: int | None = None  # the processor that failed, where one did
+    tsc_khz: int = 0  # ticks of the guest's counter in a millisecond of guest time; 0: not known
+    end_tsc: int | None = None  # ticks from the guest's start to the snapshot at its end
+    checkpoints: tuple[CheckpointStop, ...] = ()
+    console: str = ""  # what the program itself printed on COM1, shortened; of a run that ended
     lacking: str = ""  # of an `unsupported`: "host" (this QEMU or host), or "target" (never has it)
 
     @property
@@ -93,4 +99,11 @@ class RunRecord:
             "deviation": self.deviation,
             "ended_by_reset": self.ended_by_reset,
             "cpu": self.cpu,
+            "tsc_khz": self.tsc_khz,
+            "end_tsc": self.end_tsc,
+            "checkpoints": [stop.to_json() for stop in self.checkpoints],
+            "console": self.console,
+            "frozen": b64encode(zlib.compress(self.snapshot)).decode() if self.snapshot else "",
+            "command_line": self.command_line,
+            "rerun": self.rerun,
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLUGIN = ("pytest_items", "pytest_plugin", "pytest_uncollected", "pytest_broken", "pytest_required")
+PLUGIN = ("pytest_items", "pytest_html", "pytest_plugin", "pytest_uncollected", "pytest_broken", "pytest_required")
 _RUN = ("abi", "assembly", "evidence", "hardware", "image", "kernel", "one_line", "probes", "qemu")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "structure": (),
@@ -25,7 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "evidence": ("abi", "assembly", "hardware", "image", "kernel", "one_line", "qemu"),
     "probes": ("evidence", "hardware", "disk_cache", "qemu"),
     "run": _RUN,
-    "report": ("evidence", "one_line", "probes", "run"),
+    "report": ("abi", "disk_cache", "evidence", "hardware", "one_line", "probes", "run"),
     "campaign": (
         "abi",
         "assembly",

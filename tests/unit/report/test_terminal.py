@@ -20,6 +20,7 @@ import typer
 from records import INTERRUPTS, record
 
 from harness.commands.run import Plan, execute
+from harness.commands.run_reports import ReportFiles
 from harness.commands.streams import Stream
 from harness.evidence.failures import Section
 from harness.evidence.interrupts import InterruptRecord, Mark
@@ -186,7 +187,9 @@ def function(k: object) -> ProbeBody:
 CASES = [Case(Probe(function, "S", path=Path("/p/timers/hpet.py"), root=Path("/p")), {"n": n}) for n in range(4)]
 
 
-def run(behaviour: Behaviour, tmp_path: Path, **options: Any) -> tuple[int, dict[str, Any]]:
+def run(
+    behaviour: Behaviour, tmp_path: Path, junit: Path | None = None, html: Path | None = None, **options: Any
+) -> tuple[int, dict[str, Any]]:
     """Exit code and JSON of a plan of four runs."""
 
     class WithoutQemu(Executor):
@@ -194,7 +197,8 @@ def run(behaviour: Behaviour, tmp_path: Path, **options: Any) -> tuple[int, dict
             return behaviour(case)
 
     path = tmp_path / "out.json"
-    plan = Plan([(load_targets()["q35-tcg"], CASES)], Stream(RunOptions(cold=False)), json_file=path, **options)
+    files = ReportFiles(path, junit, html)
+    plan = Plan([(load_targets()["q35-tcg"], CASES)], Stream(RunOptions(cold=False)), files, **options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.run.executors.Executor", WithoutQemu)
         code = execute(plan)
@@ -202,7 +206,7 @@ def run(behaviour: Behaviour, tmp_path: Path, **options: Any) -> tuple[int, dict
 
 
 def test_a_whole_run(tmp_path: Path) -> None:
-    code, document = run(lambda case: record(P), tmp_path, junit_file=tmp_path / "out.xml")
+    code, document = run(lambda case: record(P), tmp_path, junit=tmp_path / "out.xml")
     assert (code, document["complete"], document["planned"], len(document["runs"])) == (0, True, 4, 4)
     assert document["targets"][0]["name"] == "q35-tcg"
     assert (tmp_path / "out.xml").exists()
@@ -223,7 +227,7 @@ def test_signals(number: signal.Signals, code: int, tmp_path: Path, capsys: pyte
             os.kill(os.getpid(), number)
         return record(F)
 
-    found, document = run(behave, tmp_path, junit_file=tmp_path / "out.xml")
+    found, document = run(behave, tmp_path, junit=tmp_path / "out.xml")
     assert (found, document["complete"]) == (code, False)
     assert len(document["runs"]) in (2, 3)
     assert (tmp_path / "out.xml").exists()
@@ -241,12 +245,51 @@ def test_a_defect_of_the_harness_leaves_a_valid_file(tmp_path: Path) -> None:
 
 
 def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _ = run(lambda case: record(P), tmp_path, junit_file=tmp_path / "no" / "out.xml")
+    code, _ = run(lambda case: record(P), tmp_path, junit=tmp_path / "no" / "out.xml")
     assert code == 3
     assert "out.xml: No such file or directory; it was not written" in capsys.readouterr().err
     with pytest.raises(typer.Exit) as caught:
         run(lambda case: record(P), tmp_path / "nowhere")
     assert caught.value.exit_code == 2
+
+
+def test_an_html_report_that_cannot_be_written_loses_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, document = run(lambda case: record(P), tmp_path, html=Path("/dev/full"))
+    captured = capsys.readouterr()
+    assert (code, len(document["runs"])) == (3, 4)
+    assert "4 pass" in captured.out
+    assert captured.err == "--html /dev/full: No space left on device; it was not written\n"
+
+
+@pytest.mark.parametrize("verdict", [P, F])
+def test_a_renderer_that_breaks_loses_no_verdict(
+    verdict: Verdict, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise ValueError("broken")
+
+    monkeypatch.setattr("harness.report.html.html_file.render_page", broken)
+    code, document = run(lambda case: record(verdict), tmp_path, html=tmp_path / "out.html")
+    captured = capsys.readouterr()
+    assert (code, len(document["runs"])) == (3 if verdict is P else 1, 4)
+    assert f"4 {verdict}" in captured.out
+    assert "out.html: it was not written: ValueError: broken" in captured.err
+
+
+@pytest.mark.parametrize("place", ["no/out.html", "."])
+def test_the_path_of_the_html_report_is_checked_before_the_run(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def behave(case: Case) -> RunRecord:
+        raise AssertionError("it was run")
+
+    with pytest.raises(typer.Exit) as caught:
+        run(behave, tmp_path, html=tmp_path / place)
+    assert caught.value.exit_code == 2
+    assert capsys.readouterr().err.startswith(f"trapgate: --html {tmp_path / place}: ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
