@@ -49,7 +49,7 @@ def frame_row(interrupt: InterruptRecord, khz: int) -> FrameRow:
     masked = "IF=1: a trap gate" if interrupt.if_on_entry else "IF=0: the gate cleared it"
     fields = [
         ("CS:RIP", f"{interrupt.cs:02x}:{interrupt.rip:x}  {interrupt.where}".rstrip()),
-        ("RFLAGS", f"{interrupt.rflags:#x}  {set_fields(Rflags, interrupt.rflags)}  (IF={flags.IF} in this code)"),
+        ("RFLAGS", _joined(f"{flags:#x}", set_fields(Rflags, flags), f"(IF={flags.IF} in this code)")),
         ("SS:RSP", f"{interrupt.ss:02x}:{interrupt.rsp:x}"),
         ("Error code", _error_code(interrupt)),
         ("CR2", f"{interrupt.cr2:#x}" + ("" if interrupt.vector == 14 else "  (not written by this one)")),
@@ -80,4 +80,8 @@ def _error_code(interrupt: InterruptRecord) -> str:
     register = _CODES.get(interrupt.vector) if interrupt.name else None
     decoded = (set_fields(register, code) or "no field is set") if register is not None else ""
     row = EXCEPTIONS.get(interrupt.vector) if interrupt.name else None
-    return "  ".join(filter(None, (f"{code:#x}", decoded, f"({row.name})" if row is not None else "")))
+    return _joined(f"{code:#x}", decoded, f"({row.name})" if row is not None else "")
+
+
+def _joined(*parts: str) -> str:
+    return "  ".join(filter(None, parts))

@@ -48,6 +48,7 @@ def section(run: ReportedRun) -> str:
     return template("section.html.j2").render(
         run=run,
         icon=ICONS[run.verdict],
+        reason="" if any(each.text.strip() == run.reason.strip() for each in sections) else run.reason,
         timeline=timeline(run),
         before=[each for each in sections if each.kind != _EVIDENCE],
         after=[each for each in sections if each.kind == _EVIDENCE],
