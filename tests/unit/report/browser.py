@@ -7,22 +7,32 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
-__all__ = ["browser", "open_page"]
+
+def no_browser(reason: str) -> NoReturn:
+    """Skip the tests that need a browser; with `TRAPGATE_BROWSER=required`, as in CI, they fail."""
+    if os.environ.get("TRAPGATE_BROWSER") == "required":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason, allow_module_level=True)
+
+
+try:
+    from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
+except ImportError:
+    no_browser("playwright is not installed. To fix: make setup")
+
+__all__ = ["Browser", "Page", "browser", "expect", "open_page"]
 
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """The browser. Where there is none, the test is skipped; with `TRAPGATE_BROWSER=required`, as in CI, it fails."""
+    """The browser of this host."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        reason = "there is no browser. To fix: apt-get install --no-install-recommends chromium"
-        if os.environ.get("TRAPGATE_BROWSER") == "required":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        no_browser("there is no browser. To fix: apt-get install --no-install-recommends chromium")
     with sync_playwright() as playwright:
         # Chromium's own sandbox does not run as root, as CI does; the pages are those of these tests.
         chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
@@ -33,9 +43,9 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def open_page(chromium: Browser, path: Path, fragment: str = "", **options: object) -> Iterator[Page]:
+def open_page(chromium: Browser, path: Path, fragment: str = "", **options: Any) -> Iterator[Page]:
     """The page of a file; an error or a warning of its console fails the test. `options`: of the browser's context."""
-    context = chromium.new_context(offline=True, **options)  # type: ignore[arg-type]
+    context = chromium.new_context(offline=True, **options)
     page = context.new_page()
     problems: list[str] = []
 

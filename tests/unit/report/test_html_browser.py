@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import browser, open_page
+from browser import Browser, Page, browser, expect, open_page
 from html_reports import HOSTILE, interrupt, report, run
-from playwright.sync_api import Browser, Page, expect
 
 from harness.report.html.html_file import write_html
 
@@ -50,7 +49,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown(page: Page) -> list[str]:
-    return page.locator(".runs > li:visible .id").all_inner_texts()
+    texts: list[str] = page.locator(".runs > li:visible .id").all_inner_texts()
+    return texts
 
 
 def test_filters_keep_their_state_in_the_fragment(chromium: Browser, file: Path) -> None:
