@@ -94,7 +94,7 @@ class E1000eSource(E1000eCard):
 
     def wait_answered(self) -> None:
         """Wait until it has led to its message, sent or pending."""
-        self.k.delay(us=_INTERVAL_US if self.k.deterministic else _REAL_INTERVAL_US)
+        self.k.delay(us=self.k.by_clock(_INTERVAL_US, _REAL_INTERVAL_US))
         self.ICR.write(RXQ0=1)
 
     def acknowledge(self) -> None:

@@ -319,8 +319,7 @@ class Kernel(GuestValues):
         """
         check_duration(self.program, "ms", ms, most=LONGEST_MS)
         check_duration(self.program, "real_ms", real_ms, most=LONGEST_MS)
-        if not self.deterministic:
-            ms = max(ms, real_ms)
+        ms = self.by_clock(ms, max(ms, real_ms))
         self.program.quiet_ms = min(self.program.quiet_ms, ms)
         self.program.step(f"stay quiet {ms} ms", f"mov edi, {round(ms * 1000)}", "call stay", waits=True)
 
@@ -329,8 +328,21 @@ class Kernel(GuestValues):
         check_duration(self.program, "us", us, most=LONGEST_MS * 1000)
         if real_us is not None:
             check_duration(self.program, "real_us", real_us, most=LONGEST_MS * 1000)
-            us = us if self.deterministic else real_us
+            us = self.by_clock(us, real_us)
         self.program.step(f"delay {us} µs", f"mov edi, {round(us)}", "call stay", waits=True)
+
+    @overload
+    def by_clock(self, virtual: int, real: int) -> int: ...
+
+    @overload
+    def by_clock(self, virtual: float, real: float = math.inf) -> float: ...
+
+    def by_clock(self, virtual: float, real: float = math.inf) -> float:
+        """`virtual` where guest time counts instructions, `real` where it is the host's and a busy host adds to it.
+
+        Without `real`: for an upper bound that only virtual time keeps.
+        """
+        return virtual if self.deterministic else real
 
     def keep_host_pace(self) -> None:
         """Let waits take about half as long for the host as for the guest, where time counts instructions.
@@ -342,7 +354,7 @@ class Kernel(GuestValues):
 
     def settle(self) -> None:
         """Let whatever can arrive now arrive: 20 µs of virtual time, 5 ms where time is the host's."""
-        self.delay(us=20 if self.deterministic else 5000)
+        self.delay(us=self.by_clock(20, 5000))
 
     # --- the host ---
 

@@ -16,7 +16,7 @@ def prepare(k: Kernel, divisor: int = 1, *, periodic: bool = False, masked: bool
 
 def patience(k: Kernel) -> int:
     """A factor for times that must exceed the delays of a busy host; 1 under icount."""
-    return 1 if k.deterministic else 50
+    return k.by_clock(1, 50)
 
 
 def measure(k: Kernel, name: str) -> None:
@@ -48,7 +48,7 @@ def divide_value_divides_the_clock(k: Kernel, divisor: int) -> ProbeBody:
 
     undivided = counted("undivided") / elapsed("undivided")
     divided = counted("divided") / elapsed("divided")
-    assert abs(undivided / divided / divisor - 1) < (0.01 if k.deterministic else 0.2)
+    assert abs(undivided / divided / divisor - 1) < k.by_clock(0.01, 0.2)
     if k.deterministic:  # there the timer's clock is the TSC's
         assert abs(counted("divided") * divisor - elapsed("divided")) <= divisor
 
@@ -91,7 +91,7 @@ def one_shot_fires_once(k: Kernel, divisor: int, count: int) -> ProbeBody:
 )
 def periodic_reloads_and_keeps_its_period(k: Kernel, divisor: int) -> ProbeBody:
     """In periodic mode the count is reloaded when it reaches 0: ten periods last ten times count times divisor."""
-    count, periods = (128_000 if k.deterministic else 1_280_000) // divisor, 10  # KVM makes none shorter than 200 µs
+    count, periods = k.by_clock(128_000, 1_280_000) // divisor, 10  # KVM makes none shorter than 200 µs
     prepare(k, divisor, periodic=True)
     k.sti()
     k.trigger(k.lapic.INITIAL_COUNT.write, count)

@@ -3,8 +3,8 @@
 from harness import Deviation, Kernel, ProbeBody, Rflags, probe
 
 VECTOR = 0x50
-ROUNDS = {True: 20_000, False: 20_000_000}  # at most, by whether virtual time counts instructions
-TICKS = {True: 1777, False: 177_777}  # of the timer: in real time a shorter period may leave no time between interrupts
+ROUNDS = 20_000, 20_000_000  # at most, in virtual and in real time
+TICKS = 1777, 177_777  # of the timer: in real time a shorter period may leave no time between interrupts
 SHADOW = "SDM vol. 2, STI—Set Interrupt Flag"
 
 
@@ -21,7 +21,7 @@ def start_timer(k: Kernel) -> None:
         mov edi, LAPIC_LVT_TIMER
         mov dword ptr [rdi], {VECTOR | 0x20000:#x}
         mov edi, LAPIC_INITIAL_COUNT
-        mov dword ptr [rdi], {TICKS[k.deterministic]}
+        mov dword ptr [rdi], {k.by_clock(*TICKS)}
     """)
 
 
@@ -119,7 +119,7 @@ def popfq_and_iretq_have_no_shadow(k: Kernel, instruction: str) -> ProbeBody:
 def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
     """Behind CLI, or a POPFQ that clears IF, no interrupt is taken: not even a timer's that expires right there."""
     k.trigger(start_timer, k)
-    k.asm(f"mov ebx, {ROUNDS[k.deterministic]}")
+    k.asm(f"mov ebx, {k.by_clock(*ROUNDS)}")
     off = "cli" if instruction == "cli" else "push 2\npopfq"
     k.asm(f"""
     again:
@@ -150,7 +150,7 @@ def clearing_if_works_at_once(k: Kernel, instruction: str) -> ProbeBody:
 @probe(spec="SDM vol. 3A, Masking Exceptions and Interrupts When Switching Stacks", covers=["masking.mov-ss"])
 def mov_ss_holds_an_interrupt_back(k: Kernel) -> ProbeBody:
     """No interrupt is taken between MOV SS and the next instruction: of many of a timer's, none has that RIP."""
-    k.asm(f"mov eax, SEL_DATA\nmov ebx, {ROUNDS[k.deterministic]}\nsti")
+    k.asm(f"mov eax, SEL_DATA\nmov ebx, {k.by_clock(*ROUNDS)}\nsti")
     k.trigger(start_timer, k)
     k.asm(f"""
     again:

@@ -144,7 +144,7 @@ def ten_thousand_random_ipis_all_arrive(k: Kernel) -> ProbeBody:
 
     In real time 1,000 are enough to keep a busy host's patience.
     """
-    rounds, each = 1250 if k.deterministic else 125, 8
+    rounds, each = k.by_clock(1250, 125), 8
     chosen = random.Random(2026)
     targets = [chosen.randrange(CPUS) for _ in range(rounds * each)]
     table = k.buffer("targets", len(targets), fill=bytes(targets))

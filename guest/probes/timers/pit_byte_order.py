@@ -26,7 +26,7 @@ def high(byte: int, top: int = HIGH) -> bool:
 
 def low(k: Kernel, byte: int, top: int = LOW) -> bool:
     """Whether it is the low byte of a count that began with `top` some microseconds ago."""
-    return top - 0x58 <= byte <= top or not k.deterministic
+    return top - 0x58 <= byte <= k.by_clock(top)
 
 
 @probe.each(reads=[1, 3])

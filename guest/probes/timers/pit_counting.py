@@ -23,7 +23,7 @@ def a_latched_count_waits_to_be_read(k: Kernel) -> ProbeBody:
 
     latched = run[high] << 8 | run[low]
     assert latched > 0xF000 - 1500, f"{latched:#x} was read, not the count of the first latch"
-    assert latched > 0xEF00 or not k.deterministic
+    assert latched > k.by_clock(0xEF00, -1)
     assert run[now] < latched - 2000
 
 
@@ -62,9 +62,7 @@ def read_back_latches_several_at_once(k: Kernel) -> ProbeBody:
 
     counts = [run[high] << 8 | run[low] for _, low, high in values]
     assert all(run[status].RW == 3 and run[status].M == 0 for status, _, _ in values)
-    assert all(count < 0xE000 and (count > 0xD800 or not k.deterministic) for count in counts), (
-        f"counts {counts[0]:#x}, {counts[1]:#x}"
-    )
+    assert all(k.by_clock(0xD800, -1) < count < 0xE000 for count in counts), f"counts {counts[0]:#x}, {counts[1]:#x}"
     assert abs(counts[0] - counts[1]) < 100, "they were not latched in the same moment"
 
 
@@ -119,7 +117,7 @@ def one_byte_access_modes(k: Kernel, access: str) -> ProbeBody:
         assert 1 <= run[first] <= top
         assert 1 <= run[second] <= top
     else:
-        latest = top - 1 if k.deterministic else 1
+        latest = k.by_clock(top - 1, 1)
         assert latest <= run[first] <= top
         assert latest <= run[second] <= top
 
@@ -163,7 +161,7 @@ def a_new_count_waits_for_the_end_of_the_period(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    slowest = 0xE000 if k.deterministic else 0x4000
+    slowest = k.by_clock(0xE000, 0x4000)
     assert slowest < run[before] < 0xF000
     assert run[after] > slowest, f"the running period was cut: the count was {run[after]:#x} right after"
     assert run[later] <= 0x4000, "the new count never came into effect"
@@ -181,8 +179,8 @@ def mode_0_takes_a_new_count_at_once(k: Kernel) -> ProbeBody:
 
     run = yield
 
-    assert 1900 < run[reloaded] <= 2000 or (run[reloaded] <= 2000 and not k.deterministic)
-    assert run[wrapped] > (0x8000 if k.deterministic else 2000), "the counter stopped at its terminal count"
+    assert k.by_clock(1900, -1) < run[reloaded] <= 2000
+    assert run[wrapped] > k.by_clock(0x8000, 2000), "the counter stopped at its terminal count"
 
 
 @probe(spec="8254, Mode 3: Square Wave Mode", covers=["timers.pit-mode3-by-two"])
@@ -202,4 +200,4 @@ def mode_3_counts_by_two(k: Kernel) -> ProbeBody:
     assert all(run[count] % 2 == 0 for count in counts), [hex(run[count]) for count in counts]
     clocks = (run[last] - run[first]) * 1e6 / run.tsc_khz / NS_PER_CLK
     fallen = run[counts[0]] - run[counts[-1]]
-    assert abs(fallen - 2 * clocks) <= 8 or not k.deterministic, f"{fallen} counts in {clocks:.0f} clocks"
+    assert abs(fallen - 2 * clocks) <= k.by_clock(8), f"{fallen} counts in {clocks:.0f} clocks"

@@ -375,3 +375,10 @@ def test_passes_are_counted_in_steps_that_vacuity_can_remove() -> None:
     names = ["count the pass", "the first time only", "sti", "count the pass", "from time 3 on", "cli"]
     assert [what for what, _, _ in steps] == names
     assert [line for line in source if line.startswith("j")] == ["jne behind_2", "jb behind_4"]
+
+
+def test_by_clock_chooses_by_the_clock_of_the_target() -> None:
+    real = Kernel(Program("test"), PLATFORMS["q35"], deterministic=False)
+
+    assert (builder().by_clock(3, 40), real.by_clock(3, 40)) == (3, 40)
+    assert 10**9 <= real.by_clock(3), "without a second number there is no bound in real time"
