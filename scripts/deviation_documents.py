@@ -29,6 +29,8 @@ INDEX = ROOT / "docs" / "deviations.md"
 NEWEST = "11.1.3"
 """The newest QEMU that the catalogue was run with."""
 OLDEST = "7.2.22"
+NEWEST_LINUX = "6.18"
+"""The newest Linux whose KVM the catalogue was run with."""
 TITLES = {
     "bug": "Bugs",
     "unimplemented": "Unimplemented functions and checks",
@@ -48,8 +50,8 @@ def documents(probes: Iterable[Probe]) -> Mapping[Path, list[Deviation]]:
 
 
 def in_newest(records: Iterable[Deviation]) -> bool:
-    """Whether the newest QEMU still has the deviation."""
-    return any(record.in_version(NEWEST) for record in records)
+    """Whether the newest QEMU, under KVM with the newest Linux, still has the deviation."""
+    return any(record.in_version(NEWEST) and record.in_linux(NEWEST_LINUX) for record in records)
 
 
 def with_facts(text: str, records: list[Deviation]) -> str:
@@ -66,17 +68,22 @@ def _facts(records: list[Deviation]) -> list[str]:
     bounds = dict.fromkeys(record.versions for record in records)
     versions = " Another part: ".join(map(_history, ["*"] if "*" in bounds else bounds))
     newest = f"QEMU {NEWEST} has it." if in_newest(records) else f"QEMU {NEWEST} does not have it."
+    kernels = {record.linux for record in records}
+    if "*" not in kernels:
+        versions, newest = _history(kernels.pop(), "Linux"), f"Linux {NEWEST_LINUX} does not have it."
     return [f"- Class: {', '.join(kinds)}.", *_wrapped(f"- Versions: {versions} {newest}")]
 
 
-def _history(versions: str) -> str:
-    """First bad and first good versions, in words."""
+def _history(versions: str, of: str = "") -> str:
+    """First bad and first good versions, in words; `of` names a program other than QEMU."""
     if versions == "*":
         return f"first bad: unknown, {OLDEST} has it; first good: none."
     branches = [SpecifierSet(branch) for branch in re.split(r"\s+or\s+", versions)]
     bad = [part.version for branch in branches for part in branch if part.operator == ">="]
     good = [part.version for branch in branches for part in branch if part.operator == "<"]
     whole = any(all(part.operator == "<" for part in branch) for branch in branches)
+    if of:
+        return f"first bad: {of}, unknown; first good: {of} {', '.join(sorted(good, key=Version))} (`{versions}`)."
     first_bad = f"unknown, before {min(good, key=Version)}" if whole else min(bad, key=Version)
     return f"first bad: {first_bad}; first good: {', '.join(sorted(good, key=Version)) or 'none'} (`{versions}`)."
 

@@ -37,7 +37,8 @@ class Deviation:
     choice that its authors state. `versions` are those of QEMU that have it: "*" for all, else specifier sets as
     packages have them, with "or" between the sets of different stable branches: `">=8,<10.0.7 or >=10.1,<10.1.3"`.
     `cases` is a glob over the bracketed part of the case id, `vendor` one over the vendor of the CPU model (CPUID leaf
-    0: `GenuineIntel`).
+    0: `GenuineIntel`). `linux` are the releases of the host's Linux whose KVM has it, written as `versions` are; a
+    release of a distribution counts with its leading numbers, `6.1.0-57-amd64` as 6.1.0.
     """
 
     targets: str
@@ -47,6 +48,7 @@ class Deviation:
     versions: str = "*"
     cases: str = "*"
     vendor: str = "*"
+    linux: str = "*"
 
     def __post_init__(self) -> None:
         """Raise `ProbeError` for a field of a wrong type or content."""
@@ -68,7 +70,7 @@ class Deviation:
                 re.compile(pattern)
             except re.error as error:
                 raise ProbeError(f"Deviation(sees={pattern!r}): is not a regular expression: {error}") from error
-        _ = self._branches
+        _ = self._branches, self._kernels
         if _DOCUMENT.match(self.ref):
             object.__setattr__(self, "ref", f"docs/deviations/{self.ref}.md")
 
@@ -79,23 +81,13 @@ class Deviation:
 
     @cached_property
     def _branches(self) -> tuple[SpecifierSet, ...]:
-        """The specifier set of each branch; none for all versions."""
-        if self.versions == "*":
-            return ()
-        try:
-            branches = tuple(SpecifierSet(branch) for branch in re.split(r"\s+or\s+", self.versions.strip()))
-        except InvalidSpecifier as error:
-            raise self._bad_versions(str(error)) from error
-        for branch in branches:
-            if not len(branch) or any(not re.fullmatch(r"\d+(\.\d+)*", part.version) for part in branch):
-                raise self._bad_versions("a branch compares with numbers only")
-        return branches
+        """The specifier set of each branch of QEMU; none for all versions."""
+        return _specifiers("versions", self.versions)
 
-    def _bad_versions(self, reason: str) -> ProbeError:
-        return ProbeError(
-            f"Deviation(versions={self.versions!r}): cannot be compared: {reason}. "
-            "Expected: '*', or specifiers such as '<10' or '>=8,<10.0.7 or >=10.1,<10.1.3'"
-        )
+    @cached_property
+    def _kernels(self) -> tuple[SpecifierSet, ...]:
+        """The specifier set of each branch of Linux; none for all releases."""
+        return _specifiers("linux", self.linux)
 
     def applies(self, target: str, case: str, version: str) -> bool:
         """Whether the deviation is claimed for this case on this target with this version of QEMU (`"7.2.22"`)."""
@@ -111,8 +103,40 @@ class Deviation:
 
     def in_version(self, version: str) -> bool:
         """Whether the deviation is claimed for this version of QEMU."""
-        return not self._branches or any(branch.contains(version, prereleases=True) for branch in self._branches)
+        return _contains(self._branches, version)
+
+    def in_linux(self, release: str) -> bool:
+        """Whether the deviation is claimed for KVM of this release of Linux, as `uname -r` prints it."""
+        if not self._kernels:
+            return True
+        numbers = re.match(r"\d+(\.\d+)*", release)
+        return numbers is not None and _contains(self._kernels, numbers[0])
 
     def matching(self, reason: str) -> tuple[str, ...]:
         """Which of `patterns` this failure matches; none where it is not what was recorded."""
         return tuple(pattern for pattern in self.patterns if re.search(pattern, reason))
+
+
+def _specifiers(field: str, text: str) -> tuple[SpecifierSet, ...]:
+    """The specifier set of each branch; none for "*". Raises ProbeError for a text that cannot be compared."""
+    if text == "*":
+        return ()
+    try:
+        branches = tuple(SpecifierSet(branch) for branch in re.split(r"\s+or\s+", text.strip()))
+    except InvalidSpecifier as error:
+        raise _bad_specifiers(field, text, str(error)) from error
+    for branch in branches:
+        if not len(branch) or any(not re.fullmatch(r"\d+(\.\d+)*", part.version) for part in branch):
+            raise _bad_specifiers(field, text, "a branch compares with numbers only")
+    return branches
+
+
+def _bad_specifiers(field: str, text: str, reason: str) -> ProbeError:
+    return ProbeError(
+        f"Deviation({field}={text!r}): cannot be compared: {reason}. "
+        "Expected: '*', or specifiers such as '<10' or '>=8,<10.0.7 or >=10.1,<10.1.3'"
+    )
+
+
+def _contains(branches: tuple[SpecifierSet, ...], version: str) -> bool:
+    return not branches or any(branch.contains(version, prereleases=True) for branch in branches)

@@ -4,6 +4,7 @@ from harness import AccessProof, ApartProof, Deviation, Kernel, LocalApic, Probe
 
 REGISTERS = provable(LocalApic)
 SPEC = "SDM vol. 3A, Local APIC Register Address Map"
+SUB_CLASS = "lapic-kvm-tpr-sub-class"
 READ_ONLY_KEPT = (
     r"(?m)^lapic\.LVT_\w+ bit 12 \(DELIVERY_STATUS, ro\): 1 where 0 is expected, first after a write of 0x11000"
     r"(; lapic\.LVT_LINT[01] bit 14 \(REMOTE_IRR, ro\): 1 where 0 is expected, first after a write of 0x14000)?$"
@@ -17,6 +18,15 @@ READ_ONLY_KEPT = (
     deviation=[
         Deviation(targets="*-tcg*", cases="LVT_*", kind="bug", sees=READ_ONLY_KEPT, ref="lapic-lvt-reserved"),
         Deviation(targets="*-kvm", cases="LVT_*", kind="bug", sees=READ_ONLY_KEPT, ref="lapic-kvm-lvt"),
+        Deviation(
+            targets="*-kvm",
+            vendor="AuthenticAMD",
+            cases="TPR",
+            kind="bug",
+            sees=r"(?m)^lapic\.TPR bits 3:0 \(PRIORITY_SUB_CLASS, rw\): 0 where 1 is expected, first after a write of "
+            r"0x1$",
+            ref=SUB_CLASS,
+        ),
     ],
 )
 def bits_behave(k: Kernel, register: str) -> ProbeBody:
@@ -30,7 +40,17 @@ def bits_behave(k: Kernel, register: str) -> ProbeBody:
     assert not differences, differences
 
 
-@probe(spec=SPEC, covers=["lapic.access-kinds"])
+@probe(
+    spec=SPEC,
+    covers=["lapic.access-kinds"],
+    deviation=Deviation(
+        targets="*-kvm",
+        vendor="AuthenticAMD",
+        kind="bug",
+        sees=r"(?m)^lapic\.TPR: 0x0 where 0x5 was written$",
+        ref=SUB_CLASS,
+    ),
+)
 def registers_are_apart(k: Kernel) -> ProbeBody:
     """Each register holds what was written to it, whatever is written to the others, and no read changes one."""
     k.cli()

@@ -45,6 +45,7 @@ def with_if_clear_only_an_nmi_ends_hlt(k: Kernel) -> ProbeBody:
     k.trigger(k.pit.program, 0, 0, 11932)  # 10 ms
     k.asm("hlt\nbehind:")
     late = k.read_tsc("woken")
+    k.ioapic.mask(pin=2)
     k.checkpoint("woken")
     k.asm("sti\nnop\ncli")
 

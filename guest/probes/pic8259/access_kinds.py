@@ -1,6 +1,6 @@
 """The access kinds of the 8259s' register bits, and the selections that the chips keep between commands."""
 
-from harness import AccessProof, Kernel, PicMaster, PicSlave, ProbeBody, ReadSelect, probe, provable_names
+from harness import AccessProof, Deviation, Kernel, PicMaster, PicSlave, ProbeBody, ReadSelect, probe, provable_names
 
 CHIPS = {"master": PicMaster, "slave": PicSlave}
 WORDS = "Intel 8259A datasheet, Operation Command Words (OCWs)"
@@ -22,7 +22,17 @@ def bits_behave(k: Kernel, chip: str) -> ProbeBody:
 
 
 @probe.each(selected=["IRR", "ISR"], chip=["master", "slave"])
-@probe(spec=f"{WORDS}: OCW3", needs=["pc-testdev"], covers=["pic8259.read-select"])
+@probe(
+    spec=f"{WORDS}: OCW3",
+    needs=["pc-testdev"],
+    covers=["pic8259.read-select"],
+    deviation=Deviation(
+        targets="*-kvm",
+        kind="bug",
+        sees=r"BITS=0x0> & 255\) == (32|4)|assert \[0, 0, 0, 0, 0, 0, \.\.\.\] == \[(32|4), ",
+        ref="pic8259-kvm-poll",
+    ),
+)
 def the_read_selection_is_kept(k: Kernel, selected: str, chip: str) -> ProbeBody:
     """A command that names no register keeps the selection, whatever else it does; so does every other word.
 

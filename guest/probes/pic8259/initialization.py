@@ -2,6 +2,8 @@
 
 from harness import Deviation, Kernel, PicMaster, ProbeBody, probe
 
+from .poll import NO_BIT_7
+
 MASTER = 0x50
 ICWS = "Intel 8259A datasheet, Initialization Command Words 1 and 2 (ICW1, ICW2)"
 
@@ -48,7 +50,7 @@ def icw1_selects_the_irr(k: Kernel) -> ProbeBody:
     assert (run[status], run[isr]) == (1 << 5, 0)
 
 
-@probe(spec=ICWS, covers=["pic8259.icw1"], needs=["pc-testdev"])
+@probe(spec=ICWS, covers=["pic8259.icw1"], needs=["pc-testdev"], deviation=NO_BIT_7)
 def icw1_restores_the_fixed_priority(k: Kernel) -> ProbeBody:
     """After ICW1 IR7 is the lowest level again, whatever set-priority had made of it."""
     k.prepare_8259(3, 5)
@@ -144,7 +146,10 @@ def words_after_icw1_are_counted(k: Kernel, words: str) -> ProbeBody:
     spec=ICWS,
     covers=["pic8259.icw-sequence"],
     needs=["pc-testdev"],
-    deviation=Deviation(targets="*-kvm", cases="ic4_0", kind="bug", sees="BITS=0x0> == 32", ref="pic8259-kvm-poll"),
+    deviation=[
+        Deviation(targets="*-kvm", cases="ic4_0", kind="bug", sees="BITS=0x0> == 32", ref="pic8259-kvm-poll"),
+        NO_BIT_7,
+    ],
 )
 def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     """With IC4 = 0 all that ICW4 had set is off: automatic EOI is gone, and a poll leaves its level in service."""
@@ -166,7 +171,10 @@ def without_icw4_its_functions_are_off(k: Kernel, ic4: int) -> ProbeBody:
     spec="Intel 82371AB (PIIX4) datasheet, ICW1—Initialization Command Word 1; ICH9 datasheet, ICW1 (LTIM)",
     covers=["pic8259.ltim"],
     needs=["pc-testdev"],
-    deviation=Deviation(targets="*-tcg*", versions=">=8", kind="bug", sees="BITS=0x20> == 0", ref="pic8259-ltim"),
+    deviation=[
+        Deviation(targets="*-tcg*", versions=">=8", kind="bug", sees="BITS=0x20> == 0", ref="pic8259-ltim"),
+        NO_BIT_7,
+    ],
 )
 def ltim_is_ignored(k: Kernel) -> ProbeBody:
     """On a PC's chipset LTIM in ICW1 does nothing: the ELCR alone decides what is level-triggered."""

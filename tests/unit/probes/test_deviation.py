@@ -103,3 +103,24 @@ def test_an_incomplete_record_is_refused_at_its_line(tmp_path: Path, fields: str
     )
     with pytest.raises(LoadError, match=f"p.py:3: .*{text}"):
         load_file(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("release", "claimed"),
+    [
+        ("6.1.0-57-amd64", True),
+        ("6.4.16", True),
+        ("6.5.0-1", False),
+        ("6.12.117+deb12-amd64", False),
+        ("6.18.44", False),
+        ("unknown", False),
+    ],
+)
+def test_releases_of_linux(release: str, claimed: bool) -> None:
+    assert recorded(linux="<6.5").in_linux(release) is claimed
+    assert recorded().in_linux(release)
+
+
+def test_a_release_of_linux_that_cannot_be_compared_is_an_error() -> None:
+    with pytest.raises(ProbeError, match=r"Deviation\(linux='older'\): cannot be compared"):
+        recorded(linux="older")
