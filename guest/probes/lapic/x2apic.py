@@ -301,7 +301,7 @@ TIMER_MSRS = ("LVT_TIMER", "INITIAL_COUNT", "DIVIDE_CONFIGURATION")
         targets="*-kvm",
         vendor="AuthenticAMD",
         kind="bug",
-        sees=r"x2apic\.TPR bits 3:0 \(PRIORITY_SUB_CLASS, rw\): 0 where 1 is expected, first after a write of 0x1; "
+        sees=r"x2apic\.TPR bits 3:0 \(PRIORITY_SUB_CLASS, rw\): 0 where 1 is expected, first after a write of 0x1[;\s]+"
         r"x2apic\.TPR: 0x80 where 0x82 was written$",
         ref="lapic-kvm-tpr-sub-class",
     ),
