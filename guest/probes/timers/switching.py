@@ -93,6 +93,20 @@ def a_halted_counter_holds_the_match_back(k: Kernel) -> ProbeBody:
     assert int(run[count]) >= 200_000
 
 
+@probe(spec=f"{GENERAL}: ENABLE_CNF", needs=["hpet"], covers=["timers.hpet-halt-pending"], deviation=PIN_2)
+def a_halt_in_service_does_not_repeat(k: Kernel) -> ProbeBody:
+    """ENABLE_CNF is cleared while a level interrupt is in service: no timer interrupts while it is 0."""
+    asserted(k)
+    k.trigger(k.hpet.CONFIG.write, ENABLE=0)
+    k.lapic.eoi()
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.vectors == [VECTOR]
+    assert run.ioapic[k.hpet.pin].remote_irr == 0
+
+
 @probe(spec=f"{CONFIG}: Tn_INT_TYPE_CNF", needs=["hpet"], covers=["timers.hpet-type-change"], deviation=PIN_2)
 def an_armed_timer_becomes_level_triggered(k: Kernel) -> ProbeBody:
     """Tn_INT_TYPE_CNF is set in mid-count: the match sets the status bit and holds the line until it is cleared."""
