@@ -132,3 +132,27 @@ def non_specific_eoi_skips_masked_levels_in_special_mask_mode(k: Kernel) -> Prob
     run = yield
 
     assert run[isr] == 1 << 3
+
+
+@probe(spec=CASCADE, needs=["pc-testdev"], covers=["pic8259.eoi-chip"])
+def a_specific_eoi_concerns_its_own_chip(k: Kernel) -> ProbeBody:
+    """Input 11 and master level 1 are in service: an EOI at the other chip that names the same level ends nothing."""
+    k.deliver_8259(1, 11, serve=False)
+    k.hold(k.pic.vector(1), k.pic.vector(11))
+    k.sti()
+    k.lines.up(11)
+    k.wait_for(k.pic.vector(11))
+    k.lines.up(1)
+    k.wait_for(k.pic.vector(1))
+    k.pic.MASTER.OCW2.write(0x63)
+    k.pic.SLAVE.OCW2.write(0x61)
+    before = k.pic.isr(k.pic.MASTER, "master_before"), k.pic.isr(k.pic.SLAVE, "slave_before")
+    with k.trigger():
+        k.pic.MASTER.OCW2.write(0x61)
+        k.pic.SLAVE.OCW2.write(0x63)
+    after = k.pic.isr(k.pic.MASTER, "master_after"), k.pic.isr(k.pic.SLAVE, "slave_after")
+
+    run = yield
+
+    assert [int(run[value]) for value in before] == [1 << 1 | 1 << 2, 1 << 3]
+    assert [int(run[value]) for value in after] == [1 << 2, 0]
