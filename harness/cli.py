@@ -11,6 +11,7 @@ import typer
 
 from harness.commands.asm import asm_command
 from harness.commands.bench import bench_command
+from harness.commands.compare import compare_command
 from harness.commands.completion import end_word_at_colons
 from harness.commands.doctor import doctor_command
 from harness.commands.images import images_command
@@ -54,6 +55,7 @@ def _trapgate(
 app.command("list")(list_command)
 app.command("run", epilog=EXIT_CODES)(run_command)
 app.command("report")(report_command)
+app.command("compare")(compare_command)
 app.command("show")(show_command)
 app.command("images")(images_command)
 app.command("asm")(asm_command)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from harness.abi import SNAPSHOT
+from harness.evidence.differences import describe, identity, sequence_difference
 from harness.evidence.interrupts import InterruptRecord
 from harness.one_line import one_line
 from harness.probes.probe import Case
@@ -59,17 +60,15 @@ def first_difference(case: Case, target: Target, first: RunRecord, other: RunRec
         return Difference(f"the verdict is {_verdict(other)}, it was {_verdict(first)}")
     if not target.deterministic:
         return None
-    for mine, theirs in zip(_ordered(case, first), _ordered(case, other), strict=False):
-        if _what(mine) != _what(theirs):
-            return Difference(f"interrupt {mine.seq} is {_shown(theirs)}, it was {_shown(mine)}")
-    if len(first.interrupts) != len(other.interrupts):
-        return Difference(f"{len(other.interrupts)} interrupts came, there were {len(first.interrupts)}")
+    difference = sequence_difference(_ordered(case, first), _ordered(case, other))
+    if difference:
+        return Difference(difference)
     if first.host_acted or host_timed(case):
         return None
     for mine, theirs in zip(first.interrupts, other.interrupts, strict=True):
         if (mine.tsc, mine.rip) != (theirs.tsc, theirs.rip):
             return Difference(
-                f"interrupt {mine.seq} ({_shown(mine)}) came at tick {theirs.tsc} at {theirs.where}; "
+                f"interrupt {mine.seq} ({describe(mine)}) came at tick {theirs.tsc} at {theirs.where}; "
                 f"it came at tick {mine.tsc} at {mine.where}",
                 timing=True,
             )
@@ -85,11 +84,11 @@ def warm_difference(case: Case, cold: RunRecord, warm: RunRecord) -> str | None:
     if cold.verdict is not warm.verdict:
         return f"the verdict is {_verdict(warm)}, cold {_verdict(cold)}"
     for mine, theirs in zip(_ordered(case, cold), _ordered(case, warm), strict=False):
-        if _what(mine) != _what(theirs):
-            return f"interrupt {mine.seq} is {_shown(theirs)}, cold {_shown(mine)}"
+        if identity(mine) != identity(theirs):
+            return f"interrupt {mine.seq} is {describe(theirs)}, cold {describe(mine)}"
         waiting = _WAITING.search(mine.where) and _WAITING.search(theirs.where)
         if mine.rip != theirs.rip and not waiting and not host_timed(case):
-            return f"interrupt {mine.seq} ({_shown(mine)}) came at {theirs.where}, cold at {mine.where}"
+            return f"interrupt {mine.seq} ({describe(mine)}) came at {theirs.where}, cold at {mine.where}"
     if len(cold.interrupts) != len(warm.interrupts):
         return f"{len(warm.interrupts)} interrupts came, cold {len(cold.interrupts)}"
     mine_, theirs_ = _state(cold.snapshot), _state(warm.snapshot)
@@ -125,15 +124,6 @@ def _ordered(case: Case, record: RunRecord) -> list[InterruptRecord]:
     if host_timed(case):
         return sorted(record.interrupts, key=lambda interrupt: interrupt.cpu)
     return list(record.interrupts)
-
-
-def _what(interrupt: InterruptRecord) -> tuple[int, int, int | None]:
-    return interrupt.vector, interrupt.cpu, interrupt.error_code
-
-
-def _shown(interrupt: InterruptRecord) -> str:
-    code = "" if interrupt.error_code is None else f" with error code {interrupt.error_code:#x}"
-    return f"vector {interrupt.vector:#04x}{code} on CPU {interrupt.cpu}"
 
 
 def _verdict(record: RunRecord) -> str:

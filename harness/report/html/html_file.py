@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.report.atomic import write_atomic
+from harness.report.comparison import Change
 from harness.report.host import version
 from harness.report.html.model import ReportContent, ReportFileError, read_report
 from harness.report.html.page import render_page
+from harness.report.html.safe_text import visible
 
 __all__ = ["read_report_file", "write_html", "write_page"]
 
@@ -26,9 +29,9 @@ def read_report_file(path: Path) -> ReportContent:
     return read_report(document)
 
 
-def write_page(path: Path, content: ReportContent) -> None:
-    """Write the page of a report. Raises OSError."""
-    write_atomic(path, render_page(content, version()))
+def write_page(path: Path, content: ReportContent, changes: Sequence[Change] | None = None, old: str = "") -> None:
+    """Write the page of a report. `changes`: those since the report `old`. Raises OSError."""
+    write_atomic(path, render_page(content, version(), changes, visible(old, 300)))
 
 
 def write_html(path: Path, document: object) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 
 from markupsafe import Markup
 
 from harness.one_line import one_line
+from harness.report.comparison import Change, ChangeKind
 from harness.report.html.grid import make_grid
 from harness.report.html.model import ReportContent, ReportedRun
 from harness.report.html.packing import PER_CHUNK, pack
@@ -23,6 +25,7 @@ __all__ = ["render_page"]
 
 _WHOLE = 40  # fails and errors whose sections are in the page itself, for readers without JavaScript
 _FAILURES = 60  # in the list at the top
+_CHANGES = 400  # of one kind
 _SLOWEST = 10
 
 
@@ -55,8 +58,8 @@ class Inline:
     digest: str
 
 
-def render_page(report: ReportContent, version: str) -> bytes:
-    """The document: UTF-8, complete in itself."""
+def render_page(report: ReportContent, version: str, changes: Sequence[Change] | None = None, old: str = "") -> bytes:
+    """The document: UTF-8, complete in itself. `changes`: those since the report `old`."""
     runs = report.runs
     counts = Counter(run.verdict for run in runs)
     verdicts = [verdict for verdict in Verdict if counts[verdict] or verdict is Verdict.PASS]
@@ -84,6 +87,7 @@ def render_page(report: ReportContent, version: str) -> bytes:
         failures=[rows[number] for number in red[:_FAILURES]],
         failures_left_out=max(len(red) - _FAILURES, 0),
         grid=make_grid(runs),
+        comparison=None if changes is None else _comparison(changes, old),
         areas=_area_rows(runs, verdicts),
         totals=[(verdict, counts[verdict]) for verdict in verdicts],
         total_time=seconds(sum(run.ms for run in runs)),
@@ -99,6 +103,14 @@ def render_page(report: ReportContent, version: str) -> bytes:
         script=_inline("report.js"),
     )
     return text.encode()
+
+
+def _comparison(changes: Sequence[Change], old: str) -> dict[str, Any]:
+    groups = [(kind, [change for change in changes if change.kind is kind]) for kind in ChangeKind]
+    return {
+        "old": old,
+        "groups": [(kind, found[:_CHANGES], len(found) - len(found[:_CHANGES])) for kind, found in groups if found],
+    }
 
 
 def _worst(counts: Counter[Verdict]) -> Verdict:
