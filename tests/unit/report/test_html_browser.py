@@ -102,7 +102,7 @@ def test_the_frame_is_shown_on_focus_and_on_hover(chromium: Browser, file: Path)
         expect(panel).to_contain_text("RFLAGS")
         page.locator('.ev[data-seq="2"]').first.hover()
         expect(panel).to_contain_text("06h #UD on CPU 0")
-        assert page.locator("tr.here").get_attribute("data-seq") == "2"
+        expect(page.locator("tr.here")).to_have_attribute("data-seq", "2")
 
 
 def test_the_keyboard_reaches_everything(chromium: Browser, file: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_keyboard_reaches_everything(chromium: Browser, file: Path) -> None:
         page.locator("#run-1 summary").first.focus()
         page.keyboard.press("Enter")
         expect(page.locator("#run-1").get_by_text("assert [] == [64]").first).to_be_visible()
-        assert "run=timers" in page.evaluate("location.hash")
+        page.wait_for_function("location.hash.includes('run=timers')")
 
 
 def test_text_of_a_guest_stays_text(chromium: Browser, file: Path) -> None:
