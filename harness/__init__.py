@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from harness.hardware.dma8237 import Dma8237Master, Dma8237Slave, DmaPages
     from harness.hardware.exceptions import PageFaultErrorCode, SelectorErrorCode, leads_to_double_fault
     from harness.hardware.hpet import Hpet
+    from harness.hardware.i8042 import I8042, ControllerStatus
     from harness.hardware.ioapic import IoApic, RedirectionEntry, RemappableEntry
     from harness.hardware.lapic import DestinationShorthand, Level, LocalApic, X2Apic, X2ApicLdr
     from harness.hardware.lapic_lvt import DivideValue, TimerMode
@@ -80,6 +81,7 @@ __all__ = [
     "GDT_SIZE",
     "GUARD",
     "HIGH_ALIAS",
+    "I8042",
     "IDT",
     "MSI_ADDRESS_BASE",
     "NO_ERROR_CODE",
@@ -110,6 +112,7 @@ __all__ = [
     "CapabilityId",
     "Cmos",
     "ConfigPorts",
+    "ControllerStatus",
     "CounterMode",
     "DeliveryMode",
     "DestinationMode",
@@ -188,6 +191,7 @@ _NAMES_OF_MODULE = {
     "harness.hardware.descriptors": "SegmentType SystemType tss_ist_offset tss_rsp_offset",
     "harness.hardware.exceptions": "PageFaultErrorCode SelectorErrorCode leads_to_double_fault",
     "harness.hardware.hpet": "Hpet",
+    "harness.hardware.i8042": "ControllerStatus I8042",
     "harness.hardware.ioapic": "IoApic RedirectionEntry RemappableEntry",
     "harness.hardware.lapic": "DestinationShorthand Level LocalApic X2Apic X2ApicLdr",
     "harness.hardware.lapic_lvt": "DivideValue TimerMode",
