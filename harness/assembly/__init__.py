@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from harness.assembly import cache
 from harness.assembly.listing import Assembled, ListingLine
-from harness.assembly.names import Names, check_names
+from harness.assembly.names import Names
 from harness.assembly.source import AssemblyError, AssemblyProblem, Origin, SourceLine, source_from_text
 
 __all__ = [
@@ -25,18 +24,6 @@ __all__ = [
 ]
 
 _NONE = Names({}, {})
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """No garbage collection in the block: collections would take a quarter of a cold build."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def assemble(
@@ -58,17 +45,22 @@ def assemble(
         raise ValueError(f"mode {mode}: a processor mode has 16, 32 or 64 bits")
     if not 0 <= address < 1 << 64:
         raise ValueError(f"address {address:#x} does not fit into 64 bits")
-    constants, symbols = dict(constants or {}), dict(symbols or {})
-    check_names(constants, symbols)
-    for name in (*constants, *symbols):
+    own = Names(constants or {}, symbols or {})
+    for name in (*own.constants, *own.symbols):
         if name in common:
             raise ValueError(f"{name!r} is given twice: it is among the common names as well")
-    key = cache.key(source, address, mode, constants, symbols, common)
+    key = cache.key(source, address, mode, common, own)
     done = cache.load(key, source, address)
     if done is None:
         from harness.assembly.unit import Unit  # loads Keystone; most units are in the cache
 
-        with _without_collector():
-            done = Unit(source, address, mode, common.constants | constants, common.symbols | symbols).assemble()
+        unit = Unit(source, address, mode, common.constants | own.constants, common.symbols | own.symbols)
+        collects = gc.isenabled()
+        gc.disable()  # collections would take a quarter of a cold build
+        try:
+            done = unit.assemble()
+        finally:
+            if collects:
+                gc.enable()
         cache.store(key, done)
     return done

@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -39,24 +39,15 @@ def _tools() -> bytes:
     return digest.digest()
 
 
-def key(
-    source: Sequence[SourceLine],
-    address: int,
-    mode: int,
-    constants: Mapping[str, int],
-    symbols: Mapping[str, int],
-    common: Names,
-) -> str | None:
+def key(source: Sequence[SourceLine], address: int, mode: int, *names: Names) -> str | None:
     """The name of a unit's entry; None if there is no cache. Equal keys mean equal bytes."""
     if _CACHE.folder is None:
         return None
-    digest = blake2b(_tools() + common.digest, digest_size=_DIGEST)
-    # Lines of an accepted source hold no control characters, so with their number the separator is not ambiguous.
+    digest = blake2b(_tools() + b"".join([given.digest for given in names]), digest_size=_DIGEST)
+    # Lines of an accepted source hold no line breaks, so with their number the separator is not ambiguous.
     digest.update(f"{address} {mode} {len(source)}\n".encode())
     digest.update("\n".join([line.text for line in source]).encode("utf-8", "surrogatepass"))
     digest.update(array("q", [line.block for line in source]).tobytes())
-    for names in (constants, symbols):
-        digest.update(repr(sorted(names.items())).encode())
     return digest.hexdigest()
 
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.expression import Number, early_value
 from harness.assembly.items import Item
 from harness.assembly.keystone_encoder import FILLING, propose, repair
-from harness.assembly.mnemonics import ROTATES
 from harness.assembly.no_operands import NO_OPERANDS, no_operand_bytes
 from harness.assembly.operands import SIZE_NAMES, Immediate, MemoryOperand
-from harness.assembly.registers import AsmRegister
 from harness.assembly.round_trip import check, decode_as, mismatch, without_superfluous_prefixes
-from harness.assembly.settle import Early, Request, settle, wrong_operands
+from harness.assembly.settle import Early, settle, wrong_operands
 from harness.assembly.settled import (
+    PLACEHOLDER,
     Encoded,
     Fixup,
     Settled,
     SettledMemory,
     SettledValue,
+    check_displacement,
     check_value,
-    displacement_problem,
 )
 from harness.assembly.source import Refusal
 from harness.assembly.special_forms import special_form
@@ -43,15 +42,13 @@ Outcome: TypeAlias = Encoded | Refusal
 
 _memo: Final[dict[EncodingKey, Outcome]] = {}
 _MEMO_LIMIT: Final = 65536
-_OTHER_SIZE: Final = ROTATES | {"crc32", "movsx", "movzx"}
-"""Mnemonics in which a register does not determine the size of the memory operand."""
 
 
 def encode(wanted: Mapping[EncodingKey, Instruction]) -> Mapping[EncodingKey, Outcome]:
     """The encoding or refusal of each instruction; each distinct one is made and checked once."""
     if len(_memo) > _MEMO_LIMIT:
         _memo.clear()
-    requests: dict[int, list[tuple[EncodingKey, Request]]] = {}
+    requests: dict[int, list[tuple[EncodingKey, Encoded]]] = {}
     for key, instruction in wanted.items():
         if key in _memo:
             continue
@@ -60,7 +57,7 @@ def encode(wanted: Mapping[EncodingKey, Instruction]) -> Mapping[EncodingKey, Ou
         except Refusal as refusal:
             _memo[key] = refusal
             continue
-        if isinstance(prepared, Encoded):
+        if prepared.data:
             _memo[key] = prepared
         else:
             requests.setdefault(key.mode, []).append((key, prepared))
@@ -73,8 +70,8 @@ def encode(wanted: Mapping[EncodingKey, Instruction]) -> Mapping[EncodingKey, Ou
     return _memo
 
 
-def _prepare(key: EncodingKey, instruction: Instruction) -> Encoded | Request:
-    """The bytes of an instruction that has a table of its own, or the request to Keystone."""
+def _prepare(key: EncodingKey, instruction: Instruction) -> Encoded:
+    """The bytes of an instruction that has a table of its own, or the request to Keystone, which has none."""
     if not instruction.operands and instruction.mnemonic in NO_OPERANDS:
         data = no_operand_bytes(instruction.mnemonic, instruction.prefixes, key.mode)
         return Encoded(data, Settled(key.mode, (), instruction.mnemonic, ()))
@@ -91,23 +88,16 @@ def _early(key: EncodingKey, instruction: Instruction) -> Early:
     return lambda node: early_value(node, values.get)
 
 
-def _judge(key: EncodingKey, instruction: Instruction, request: Request, slot: bytes) -> Encoded:
-    """The proposal, if the decoder confirms the statement; raises `Refusal`."""
-    settled, memory = request.settled, request.settled.memory
-    if memory is None or memory.size or settled.mnemonic == "lea":
+def _judge(key: EncodingKey, instruction: Instruction, request: Encoded, slot: bytes) -> Encoded:
+    """The proposal, if the decoder confirms the statement, if need be with another size; raises `Refusal`."""
+    try:
         return _confirmed(instruction, request, slot)
-    sizes = {0}  # either the mnemonic implies the size, or a register determines it
-    if settled.mnemonic not in _OTHER_SIZE:
-        sizes |= {operand.size for operand in settled.operands if isinstance(operand, AsmRegister)}
-    for size in sorted(sizes, reverse=True):
-        with contextlib.suppress(Refusal):
-            return _confirmed(instruction, _sized(request, size), slot)
-    return _only_size(key, instruction)
-
-
-def _sized(request: Request, size: int) -> Request:
-    operands = [o._replace(size=size) if isinstance(o, SettledMemory) else o for o in request.settled.operands]
-    return request._replace(settled=request.settled._replace(operands=tuple(operands)))
+    except Refusal:
+        if instruction.mnemonic == "lea" or not any(
+            isinstance(operand, MemoryOperand) and operand.size is None for operand in instruction.operands
+        ):
+            raise
+    return _sized(key, instruction)
 
 
 def _attempt(key: EncodingKey, instruction: Instruction, size: int | None) -> Encoded:
@@ -121,8 +111,10 @@ def _attempt(key: EncodingKey, instruction: Instruction, size: int | None) -> En
     return _judge(key, changed, request, propose(key.mode, [request.settled])[0])
 
 
-def _only_size(key: EncodingKey, instruction: Instruction) -> Encoded:
+def _sized(key: EncodingKey, instruction: Instruction) -> Encoded:
     """The encoding with the one size that a memory operand without a size can have; raises `Refusal`."""
+    with contextlib.suppress(Refusal):
+        return _attempt(key, instruction, 0)  # the mnemonic implies the size
     operands = [Immediate(Number(1)) if isinstance(operand, Immediate) else operand for operand in instruction.operands]
     small = instruction._replace(operands=tuple(operands))  # the size must not follow from a value that fits only one
     sizes: list[int] = []
@@ -147,7 +139,7 @@ def _with_hint(refusal: Refusal, key: EncodingKey, instruction: Instruction) -> 
     return refusal
 
 
-def _confirmed(instruction: Instruction, request: Request, slot: bytes) -> Encoded:
+def _confirmed(instruction: Instruction, request: Encoded, slot: bytes) -> Encoded:
     """The instruction in a slot after its round trip; raises `Refusal`."""
     settled = request.settled
     decoded = decode_as(settled, slot, 0) if slot else None
@@ -156,25 +148,17 @@ def _confirmed(instruction: Instruction, request: Request, slot: bytes) -> Encod
     data = without_superfluous_prefixes(settled, repair(settled, slot[: decoded[0]]))
     if mismatch(settled, data) is not None:
         raise wrong_operands(instruction, settled.mode)
-    return Encoded(data, settled, _located(data, settled, request.fields))
+    return Encoded(data, settled, tuple([_located(data, settled, field) for field in request.fields]))
 
 
-def _located(data: bytes, settled: Settled, fields: Sequence[Fixup]) -> tuple[Fixup, ...]:
-    """The fields with their offsets, found by their placeholders."""
-    located: list[Fixup] = []
-    for field in fields:
-        operand = settled.operands[field.operand]
-        if isinstance(operand, SettledValue):
-            placeholder = operand.value.to_bytes(field.width // 8, "little")
-            offset = len(data) - len(placeholder) if data.endswith(placeholder) else -1
-        else:
-            assert isinstance(operand, SettledMemory)
-            placeholder = operand.displacement.to_bytes(field.width // 8, "little")
-            offset = data.find(placeholder)  # the first match: an immediate with the same bytes would follow later
-        if offset < 1:
-            raise Refusal(f"cannot be assembled: no field for the value in {data.hex(' ')}")
-        located.append(field._replace(offset=offset))
-    return tuple(located)
+def _located(data: bytes, settled: Settled, field: Fixup) -> Fixup:
+    """The field with its offset: an immediate is at the end, and a displacement before it."""
+    placeholder = PLACEHOLDER[field.width].to_bytes(field.width // 8, "little")
+    immediate = isinstance(settled.operands[field.operand], SettledValue)
+    offset = data.rfind(placeholder) if immediate else data.find(placeholder)
+    if offset < 1 or (immediate and not data.endswith(placeholder)):
+        raise Refusal(f"cannot be assembled: no field for the value in {data.hex(' ')}")
+    return field._replace(offset=offset)
 
 
 def complete(encoded: Encoded, item: Item) -> bytes:
@@ -196,12 +180,9 @@ def complete(encoded: Encoded, item: Item) -> bytes:
                 if not -(1 << 31) <= number < (1 << 31):
                     raise Refusal(f"the label is out of reach: {number:#x} bytes away")
             elif field.kind == "address":
-                problem = displacement_problem(number, operand)
-                if problem is not None:
-                    raise problem
+                check_displacement(number, operand)
             operands[field.operand] = operand._replace(displacement=number)
-        else:
-            assert isinstance(operand, SettledValue)
+        elif isinstance(operand, SettledValue):
             check_value(number, field.width, field.kind)
             operands[field.operand] = operand._replace(value=number)
         mask = (1 << field.width) - 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from harness.assembly.registers import REGISTERS, AsmRegister
@@ -17,7 +17,6 @@ from harness.assembly.tokens import Tokens, unescape
 __all__ = [
     "Binary",
     "ExpressionValue",
-    "Leaf",
     "Name",
     "Node",
     "Number",
@@ -57,8 +56,7 @@ class Binary(NamedTuple):
     parenthesised: bool = False
 
 
-Leaf: TypeAlias = Number | Name | AsmRegister
-Node: TypeAlias = Leaf | Binary
+Node: TypeAlias = Number | Name | AsmRegister | Binary
 
 
 class ExpressionValue(NamedTuple):
@@ -120,10 +118,12 @@ def _primary(tokens: Tokens, depth: int) -> Node:
     if token.kind == "number":
         return Number(_number(token.text, token.column))
     if token.kind == "name":
-        register = REGISTERS.get(token.text.lower())
+        return REGISTERS.get(token.text.lower()) or Name(token.text)
+    if token.kind == "stack":
+        register = REGISTERS.get("".join(token.text.lower().split()))
         if register is None:
-            return Name(token.text)
-        return _stack_register(tokens, register) if register.kind == "x87" else register
+            raise Refusal(f"{token.text} is not a register", "st(0) to st(7)", token.column)
+        return register
     if token.kind in ("local", "here"):
         return Name(token.text.replace("$", "."))
     if token.kind == "char":
@@ -146,44 +146,28 @@ def _primary(tokens: Tokens, depth: int) -> Node:
     raise Refusal(f"{token.text!r} is not a number or a name, which is expected here", column=token.column)
 
 
-def _stack_register(tokens: Tokens, top: AsmRegister) -> AsmRegister:
-    if not tokens.accept("("):
-        return top
-    index = tokens.take()
-    register = REGISTERS.get(f"st({index.text})")
-    if register is None:
-        raise Refusal(f"st({index.text}) is not a register", "st(0) to st(7)", index.column)
-    tokens.expect(")")
-    return register
-
-
-def leaves(node: Node) -> Iterator[Leaf]:
-    """The numbers, names and registers of an expression, in order of appearance."""
-    if isinstance(node, Binary):
-        yield from leaves(node.left)
-        yield from leaves(node.right)
-    else:
-        yield node
-
-
 def names_of(node: Node) -> tuple[str, ...]:
     """Every name that an expression uses, in order of appearance (with repetitions)."""
-    return tuple([leaf.name for leaf in leaves(node) if isinstance(leaf, Name)])
+    if isinstance(node, Binary):
+        return names_of(node.left) + names_of(node.right)
+    return (node.name,) if isinstance(node, Name) else ()
 
 
 def early_value(node: Node, value_of: Callable[[str], int | None]) -> int | None:
     """The value of an expression if it is known before layout, else None; `value_of` returns the known names'
     values."""
-    if any(value_of(name) is None for name in names_of(node)):
+    if None in [value_of(name) for name in names_of(node)]:
         return None
     return evaluate(node, lambda name: ExpressionValue(value_of(name) or 0)).number
 
 
 def refuse_registers(node: Node) -> None:
     """Raise `Refusal` if an expression contains a register."""
-    for leaf in leaves(node):
-        if isinstance(leaf, AsmRegister):
-            raise Refusal(f"a register ({leaf.name}) is not allowed in this expression")
+    if isinstance(node, Binary):
+        refuse_registers(node.left)
+        refuse_registers(node.right)
+    elif isinstance(node, AsmRegister):
+        raise Refusal(f"a register ({node.name}) is not allowed in this expression")
 
 
 def evaluate(node: Node, lookup: Callable[[str], ExpressionValue]) -> ExpressionValue:

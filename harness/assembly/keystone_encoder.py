@@ -14,14 +14,7 @@ import keystone
 from harness.assembly.operands import SIZE_NAMES
 from harness.assembly.registers import AsmRegister, general_register
 from harness.assembly.round_trip import prefix_count
-from harness.assembly.settled import (
-    PLACEHOLDER,
-    Settled,
-    SettledMemory,
-    SettledOperand,
-    SettledValue,
-    displacement_problem,
-)
+from harness.assembly.settled import PLACEHOLDER, Settled, SettledMemory, SettledOperand
 from harness.assembly.source import Refusal
 
 __all__ = ["FILLING", "propose", "repair"]
@@ -35,6 +28,8 @@ _SEPARATOR: Final = "\n.balign 0x10, 0xcc\n"
 # Keystone never initialises the radix of a number without 0x: now and then it reads 16 as 16h.
 _BATCH: Final = 256
 _SIGNED_BYTE: Final = frozenset({"bt", "bts", "btr", "btc"})
+_STAND_INS: Final = {"nop": "imul", "rdpid": "rdseed"}
+"""Instructions that Keystone lacks, and what is asked for instead: `repair` changes the opcode."""
 
 
 def propose(mode: int, instructions: Sequence[Settled]) -> list[bytes]:
@@ -64,31 +59,31 @@ def _batch(mode: int, texts: Sequence[str]) -> list[bytes]:
 
 
 def _text(settled: Settled) -> str:
-    words = " ".join((*(prefix for prefix in settled.prefixes if prefix != "o32"), settled.mnemonic))
-    return f"{words} {', '.join([_operand(operand, settled.mnemonic) for operand in settled.operands])}"
+    mnemonic = settled.mnemonic
+    operands = [_operand(operand, mnemonic) for operand in settled.operands]
+    if mnemonic == "nop":  # IMUL takes the same operand second, and as the first the accumulator of that size
+        operands.insert(0, {16: "ax", 32: "eax", 64: "rax"}.get(settled.operands[0].size, "al"))
+    words = [*(prefix for prefix in settled.prefixes if prefix != "o32"), _STAND_INS.get(mnemonic, mnemonic)]
+    return f"{' '.join(words)} {', '.join(operands)}"
 
 
 def _operand(operand: SettledOperand, mnemonic: str) -> str:
     if isinstance(operand, AsmRegister):
-        return general_register(operand.number, 32).name if mnemonic == "nop" and operand.size == 64 else operand.name
+        return general_register(operand.number, 32).name if mnemonic == "rdpid" else operand.name
     if isinstance(operand, SettledMemory):
-        size = operand.size
-        if mnemonic in ("ljmp", "lcall", "lsl"):  # Keystone refuses the right size
-            size = 0
-        elif mnemonic == "nop" and size == 64:
-            size = 32
+        size = 0 if mnemonic in ("ljmp", "lcall", "lsl") else operand.size  # Keystone refuses the right size
         return _memory(operand, size, _becomes_relative(operand, mnemonic))
     value = operand.value
     if mnemonic in _SIGNED_BYTE and value > 0x7F:
         value -= 0x100  # Keystone takes this byte for a signed one
-    elif operand.width == 64 and value >= 1 << 63:
+    elif operand.size == 64 and value >= 1 << 63:
         value -= 1 << 64
     return f"{value:#x}"
 
 
 def _becomes_relative(memory: SettledMemory, mnemonic: str) -> bool:
     """Whether Keystone would make an absolute address RIP-relative: unless it takes all 64 bits (A0 to A3)."""
-    return memory.absolute and mnemonic != "movabs" and displacement_problem(memory.displacement, memory) is None
+    return memory.absolute and mnemonic != "movabs" and memory.holds(memory.displacement)
 
 
 def _memory(memory: SettledMemory, size: int, relative: bool) -> str:
@@ -96,10 +91,9 @@ def _memory(memory: SettledMemory, size: int, relative: bool) -> str:
     if memory.base is not None:
         parts.append(memory.base.name)
     if memory.index_register is not None:
-        parts.append(
-            f"{memory.index_register.name}*{memory.scale}" if memory.width != 16 else memory.index_register.name
-        )
-    displacement = PLACEHOLDER[64] if relative else memory.displacement
+        scale = f"*{memory.scale}" if memory.width != 16 else ""
+        parts.append(memory.index_register.name + scale)
+    displacement = PLACEHOLDER[32] if relative else memory.displacement
     if parts and displacement >= 1 << (memory.width - 1):
         displacement -= 1 << memory.width
     text = "+".join(parts)
@@ -111,26 +105,25 @@ def _memory(memory: SettledMemory, size: int, relative: bool) -> str:
 
 def repair(settled: Settled, data: bytes) -> bytes:
     """The proposal without the known faults of Keystone; raises `Refusal` if it is not of the expected form."""
-    memory = settled.memory
-    if memory is not None and _becomes_relative(memory, settled.mnemonic):
+    memory, mnemonic = settled.memory, settled.mnemonic
+    if memory is not None and _becomes_relative(memory, mnemonic):
         data = _absolute(data, memory.displacement)
     if "o32" in settled.prefixes:
-        data = _with_66(data)
-    if settled.mnemonic == "nop":  # Keystone encodes 0F 18 /4 and has no 64-bit form; the SDM has 0F 1F /0
-        at = data.find(b"\x0f\x18")
-        data = data[:at] + b"\x0f\x1f" + bytes([data[at + 2] & 0xC7]) + data[at + 3 :]
-        operand = settled.operands[0]
-        return _with_rex_w(data) if not isinstance(operand, SettledValue) and operand.size == 64 else data
-    if settled.mnemonic in ("ljmp", "lcall") and memory is not None:  # Keystone has no pointer sizes
+        data = _with_prefix(data, b"\x66")
+    if mnemonic == "nop":  # IMUL is 0F AF /r, NOP is 0F 1F /0
+        return data.replace(b"\x0f\xaf", b"\x0f\x1f", 1)
+    if mnemonic == "rdpid":  # RDSEED is 0F C7 /7, RDPID is F3 0F C7 /7
+        return _with_prefix(data, b"\xf3")
+    if mnemonic in ("ljmp", "lcall") and memory is not None:  # Keystone has no pointer sizes
         if memory.size == 80:
             return _with_rex_w(data)
-        return _with_66(data) if (memory.size == 32) != (settled.mode == 16) else data
+        return _with_prefix(data, b"\x66") if (memory.size == 32) != (settled.mode == 16) else data
     return data
 
 
-def _with_66(data: bytes) -> bytes:
+def _with_prefix(data: bytes, prefix: bytes) -> bytes:
     at = prefix_count(data)
-    return data[:at] + b"\x66" + data[at:]
+    return data[:at] + prefix + data[at:]
 
 
 def _with_rex_w(data: bytes) -> bytes:
@@ -142,7 +135,7 @@ def _with_rex_w(data: bytes) -> bytes:
 
 def _absolute(data: bytes, displacement: int) -> bytes:
     """Turn `[rip+placeholder]` into `[displacement]`: ModRM with a SIB byte without base and index (SDM 2.2.1.6)."""
-    offset = data.find(PLACEHOLDER[64].to_bytes(4, "little"))
+    offset = data.find(PLACEHOLDER[32].to_bytes(4, "little"))
     if offset < 2 or data[offset - 1] & 0xC7 != 0x05:
         raise Refusal(f"cannot be assembled: no absolute address found in {data.hex(' ')}")
     address = (displacement & 0xFFFF_FFFF).to_bytes(4, "little")

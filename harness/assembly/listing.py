@@ -37,14 +37,12 @@ class ListingLine:
             return ""
         parts: list[str] = []
         position = 0
-        while position < len(self.data):
-            found = decode(self.mode, self.data[position:], self.address + position)
-            if found is None:
-                parts.append(f".byte {', '.join(f'{byte:#04x}' for byte in self.data[position:])}")
-                break
+        while found := decode(self.mode, self.data[position:], self.address + position):
             size, mnemonic, operands = found
             parts.append(f"{mnemonic} {operands}".strip())
             position += size
+        if position < len(self.data):
+            parts.append(f".byte {', '.join(f'{byte:#04x}' for byte in self.data[position:])}")
         return "; ".join(parts)
 
 

@@ -19,7 +19,7 @@ __all__ = [
     "RELATIVE",
     "ROTATES",
     "WITH_OPERANDS",
-    "X87_FIRST",
+    "X87_HIDDEN",
     "X87_POP",
 ]
 
@@ -52,11 +52,12 @@ xsaves64 xrstors64 retfq
 """)
 """Mnemonics that exist only in 64-bit mode."""
 
-X87_FIRST: Final = _names("fadd fmul fsub fsubr fdiv fdivr fcomi fcomip fucomi fucomip")
-"""x87 instructions of which the decoder leaves out the first register where it is ST(0)."""
-
 X87_POP: Final = _names("faddp fmulp fsubp fsubrp fdivp fdivrp")
-"""x87 arithmetic that pops: the decoder leaves out its second register, ST(0)."""
+"""x87 arithmetic that pops."""
+
+X87_HIDDEN: Final = dict.fromkeys(_names("fadd fmul fsub fsubr fdiv fdivr fcomi fcomip fucomi fucomip"), 0)
+X87_HIDDEN.update(dict.fromkeys(X87_POP, 1))
+"""The position of the operand that the decoder leaves out where it is ST(0)."""
 
 _GENERAL = """
 add or adc sbb and sub xor cmp test xchg cmpxchg xadd inc dec neg not mul div idiv imul bsf bsr popcnt lzcnt tzcnt lea

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
 
 from harness.assembly.operands import RESERVED
 
-__all__ = ["Names", "check_names"]
+__all__ = ["Names"]
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 
 
-def check_names(constants: Iterable[str], symbols: Iterable[str]) -> None:
-    """Raises `ValueError` for a name that cannot be one, or is both constant and symbol."""
-    constants, symbols = set(constants), set(symbols)
-    for name in constants | symbols:
-        if name.lower() in RESERVED or not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot name a constant or symbol: no identifier, or a register or keyword")
-    for name in constants & symbols:
-        raise ValueError(f"{name!r} is given both as a constant and as a symbol")
-
-
 class Names:
-    """Constants and symbols that many units have in common: checked and digested once. Not to be changed."""
+    """Constants and symbols, checked and digested once: many units can have them in common. Not to be changed."""
 
     def __init__(self, constants: Mapping[str, int], symbols: Mapping[str, int]) -> None:
-        """Raises `ValueError` as `check_names` does."""
-        check_names(constants, symbols)
+        """Raises `ValueError` for a name that cannot be one, or is both constant and symbol."""
         self.constants = dict(constants)
         self.symbols = dict(symbols)
+        for name in (*constants, *symbols):
+            if name.lower() in RESERVED or not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} cannot name a constant or symbol: no identifier, or a register or keyword")
+            if name in constants and name in symbols:
+                raise ValueError(f"{name!r} is given both as a constant and as a symbol")
 
     def __contains__(self, name: object) -> bool:
         return name in self.constants or name in self.symbols

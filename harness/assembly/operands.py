@@ -106,8 +106,8 @@ def _operand(cursor: Tokens) -> Operand:
         raise Refusal(f"{word!r} is a keyword and is not allowed here", column=cursor.peek().column)
     first = cursor.peek()
     segment: str | None = None
-    if cursor.word() in _SEGMENTS and cursor.peek(1).text == ":":
-        segment = cursor.word()
+    if first.text.lower() in _SEGMENTS and cursor.peek(1).text == ":":
+        segment = first.text.lower()
         cursor.position += 2
     if cursor.peek().text == "[":
         return _memory(cursor, size, segment, far)
@@ -145,9 +145,6 @@ def _memory(cursor: Tokens, size: int | None, segment: str | None, far: bool) ->
 
 def _linear(node: Node, terms: list[tuple[AsmRegister, Node]], negative: bool) -> Node | None:
     """Take the register terms out of a sum; what is left is the displacement."""
-    if isinstance(node, AsmRegister):
-        _add_term(terms, node, UNSCALED, negative)
-        return None
     if isinstance(node, Binary) and node.operator in "+-":
         left = _linear(node.left, terms, negative)
         right = _linear(node.right, terms, negative != (node.operator == "-"))
@@ -156,20 +153,18 @@ def _linear(node: Node, terms: list[tuple[AsmRegister, Node]], negative: bool) -
         if left is None:
             return right if node.operator == "+" else Binary("-", Number(0), right, True)
         return Binary(node.operator, left, right, True)
+    register: Node = node
+    scale: Node = UNSCALED
     if isinstance(node, Binary) and node.operator == "*":
-        for register, scale in ((node.left, node.right), (node.right, node.left)):
-            if isinstance(register, AsmRegister):
-                refuse_registers(scale)
-                _add_term(terms, register, scale, negative)
-                return None
-    refuse_registers(node)
-    return node
-
-
-def _add_term(terms: list[tuple[AsmRegister, Node]], register: AsmRegister, scale: Node, negative: bool) -> None:
+        register, scale = (node.left, node.right) if isinstance(node.left, AsmRegister) else (node.right, node.left)
+    refuse_registers(scale)
+    if not isinstance(register, AsmRegister):
+        refuse_registers(node)
+        return node
     if negative:
         raise Refusal(f"{register.name} is subtracted: an address can only add registers")
     terms.append((register, scale))
+    return None
 
 
 def nodes_of(operand: Operand) -> tuple[Node, ...]:

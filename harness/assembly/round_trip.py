@@ -6,23 +6,23 @@ made.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import repeat
 from typing import Final
 
 import capstone
 
-from harness.assembly.expression import ExpressionValue, Node, evaluate, names_of
-from harness.assembly.mnemonics import CONDITIONS, ROTATES, X87_FIRST, X87_POP
+from harness.assembly.expression import ExpressionValue, Node, Number, evaluate, names_of
+from harness.assembly.mnemonics import CONDITIONS, ROTATES, X87_HIDDEN
 from harness.assembly.operands import Far, Immediate, MemoryOperand, Operand, nodes_of, parse_operands
 from harness.assembly.registers import REGISTERS, AsmRegister
-from harness.assembly.settled import Settled, SettledMemory, SettledOperand, SettledValue
+from harness.assembly.settled import Settled, SettledOperand, SettledValue
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens, tokenize
 
 __all__ = ["check", "decode", "decode_as", "mismatch", "prefix_count", "without_superfluous_prefixes"]
 
 _MODES: Final = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}
-_DECODERS: Final[dict[int, capstone.Cs]] = {}
 
 _LEGACY_PREFIXES: Final = frozenset({0xF0, 0xF2, 0xF3, 0x66, 0x67, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65})
 
@@ -49,12 +49,14 @@ _ALIASES: Final = {
 """Mnemonics that the manuals hold to be the same instruction, or that Capstone 5 spells in its own way."""
 
 
+@cache
+def _decoder(mode: int) -> capstone.Cs:
+    return capstone.Cs(capstone.CS_ARCH_X86, _MODES[mode])
+
+
 def decode(mode: int, data: bytes, address: int) -> tuple[int, str, str] | None:
     """The size in bytes, mnemonic and operand text of the first instruction in `data`, or None if it is not one."""
-    decoder = _DECODERS.get(mode)
-    if decoder is None:
-        decoder = _DECODERS[mode] = capstone.Cs(capstone.CS_ARCH_X86, _MODES[mode])
-    for _, size, mnemonic, operands in decoder.disasm_lite(data, address, 1):
+    for _, size, mnemonic, operands in _decoder(mode).disasm_lite(data, address, 1):
         return size, mnemonic, operands
     return None
 
@@ -154,36 +156,27 @@ def _difference(settled: Settled, data: bytes, address: int) -> str | None:
         mnemonic, operands = _far(mnemonic, operands, data, settled)
     if mnemonic != settled.mnemonic and _canonical(mnemonic) != _canonical(settled.mnemonic):
         return shown
-    wanted = _as_decoded(settled)
+    wanted = settled.operands
+    hidden = X87_HIDDEN.get(settled.mnemonic, len(wanted))
+    if len(wanted) == 2 and hidden < 2 and wanted[hidden] == REGISTERS["st(0)"]:
+        wanted = (wanted[1 - hidden],)
     if mnemonic in ROTATES and len(operands) == 1:
-        operands = (*operands, *(_read("1") or ()))
+        operands = (*operands, Immediate(Number(1)))
     if len(operands) != len(wanted):
         return shown
-    if _all_same(wanted, operands, settled.mnemonic):
-        return None
-    if mnemonic in ("xchg", "test") and _all_same(wanted[::-1], operands, settled.mnemonic):
+    orders = (wanted, wanted[::-1]) if mnemonic in ("xchg", "test") else (wanted,)
+    if any(all(map(_same, order, operands, repeat(mnemonic))) for order in orders):
         return None
     return shown
-
-
-def _as_decoded(settled: Settled) -> tuple[SettledOperand, ...]:
-    """The operands without ST(0) where the decoder does not show it."""
-    operands = settled.operands
-    if len(operands) == 2 and settled.mnemonic in X87_FIRST and operands[0] == REGISTERS["st(0)"]:
-        return operands[1:]
-    if len(operands) == 2 and settled.mnemonic in X87_POP and operands[1] == REGISTERS["st(0)"]:
-        return operands[:1]
-    return operands
 
 
 def _is_exchange_with_itself(settled: Settled, data: bytes) -> bool:
     """XCHG of the accumulator with itself is NOP; but in 64-bit mode XCHG EAX, EAX is not: it clears the upper half."""
     if settled.mnemonic != "xchg" or settled.operands[0] != settled.operands[1] or settled.prefixes:
         return False
-    register = settled.operands[0]
-    if not isinstance(register, AsmRegister) or (settled.mode == 64 and register.size == 32):
+    size = settled.operands[0].size
+    if settled.mode == 64 and size == 32:
         return False
-    size = register.size
     return data == (b"\x48" if size == 64 else b"\x66" if size != min(settled.mode, 32) else b"") + b"\x90"
 
 
@@ -204,31 +197,25 @@ def _far(
     return name, (operands[0]._replace(size=size),)
 
 
-def _all_same(wanted: tuple[SettledOperand, ...], operands: tuple[Operand, ...], mnemonic: str) -> bool:
-    for want, shown in zip(wanted, operands, strict=True):
-        if isinstance(want, AsmRegister):
-            if want != shown:
-                return False
-        elif isinstance(want, SettledValue):
-            if not isinstance(shown, Immediate) or (_number(shown.value) - want.value) & ((1 << want.width) - 1):
-                return False
-        elif not isinstance(shown, MemoryOperand) or not _same_memory(want, shown, mnemonic):
-            return False
-    return True
+def _same(want: SettledOperand, shown: Operand, mnemonic: str) -> bool:
+    """Whether the decoder shows the operand that is wanted."""
+    if isinstance(want, AsmRegister):
+        return want == shown
+    if isinstance(want, SettledValue):
+        return isinstance(shown, Immediate) and (_number(shown.value) - want.value) % (1 << want.size) == 0
+    if not isinstance(shown, MemoryOperand):
+        return False
+    wrong, right = _MISPRINTED.get(mnemonic, (None, 0))
+    size = right if shown.size == wrong else shown.size or 0
+    registers = [(want.base, 1)] if want.base is not None else []
+    if want.index_register is not None:
+        registers.append((want.index_register, want.scale))
+    return (
+        (size, shown.segment) == (want.size, want.segment)
+        and [(register, _number(scale)) for register, scale in shown.terms] == registers
+        and (_number(shown.displacement) - want.displacement) % (1 << want.width) == 0
+    )
 
 
 def _number(node: Node) -> int:
     return evaluate(node, lambda _: ExpressionValue(0)).number  # `_read` lets no names through
-
-
-def _same_memory(want: SettledMemory, shown: MemoryOperand, mnemonic: str) -> bool:
-    wrong, right = _MISPRINTED.get(mnemonic, (None, 0))
-    size = right if shown.size == wrong else shown.size or 0
-    if want.size != size or want.segment != shown.segment:
-        return False
-    registers = [(register, _number(scale)) for register, scale in shown.terms]
-    expected = [(want.base, 1)] if want.base is not None else []
-    if want.index_register is not None:
-        expected.append((want.index_register, want.scale))
-    displacement = _number(shown.displacement)
-    return registers == expected and not (displacement - want.displacement) & ((1 << want.width) - 1)

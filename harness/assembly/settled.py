@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
@@ -12,20 +13,20 @@ from harness.assembly.source import Refusal
 
 __all__ = [
     "PLACEHOLDER",
-    "PLACEHOLDER_VALUE",
     "Encoded",
     "Fixup",
     "Settled",
     "SettledMemory",
     "SettledOperand",
     "SettledValue",
+    "check_displacement",
     "check_value",
-    "displacement_problem",
+    "fits",
     "resolve_memory",
 ]
 
-PLACEHOLDER_VALUE: Final = {8: 0x61, 16: 0x6162, 32: 0x61626364, 64: 0x6162636465666768}
-"""The immediate that Keystone encodes where layout fills in the value: it needs the full field."""
+PLACEHOLDER: Final = {8: 0x61, 16: 0x6162, 32: 0x61626364, 64: 0x6162636465666768}
+"""The value that Keystone encodes where layout fills it in, by bits: it needs the full field."""
 
 
 class SettledMemory(NamedTuple):
@@ -49,12 +50,16 @@ class SettledMemory(NamedTuple):
         """Whether it is RIP-relative; `displacement` is then relative to the end of the instruction."""
         return self.base is not None and self.base.kind == "ip"
 
+    def holds(self, displacement: int) -> bool:
+        """Whether a displacement fits."""
+        return fits(displacement, min(self.width, 32), "signed" if self.width == 64 else "immediate")
+
 
 class SettledValue(NamedTuple):
-    """An immediate: compared modulo 2**`width`."""
+    """An immediate: compared modulo 2**`size`."""
 
     value: int
-    width: int
+    size: int
 
 
 SettledOperand: TypeAlias = AsmRegister | SettledMemory | SettledValue
@@ -89,35 +94,53 @@ class Fixup(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Checked bytes of an instruction, with the fields that layout still fills in."""
+    """Checked bytes of an instruction, or none yet, with the fields that layout still fills in."""
 
     data: bytes
     settled: Settled
     fields: tuple[Fixup, ...] = ()
 
 
+def fits(value: int, width: int, kind: str) -> bool:
+    """Whether a value fits a field of `width` bits (`kind` as in `Fixup`)."""
+    half = 1 << (width - 1)
+    if kind == "unsigned":
+        return 0 <= value < 2 * half
+    if kind == "signed":
+        return -half <= value < half or (1 << 64) - half <= value < 1 << 64
+    return -half <= value < 2 * half
+
+
 def check_value(value: int, width: int, kind: str) -> None:
     """Raise `Refusal` if a value does not fit an immediate of `width` bits (`kind` as in `Fixup`)."""
-    half = 1 << (width - 1)
+    if fits(value, width, kind):
+        return
     shown = f"{value:#x}" if abs(value) > 9 else str(value)
     if kind == "unsigned":
-        if not 0 <= value < 2 * half:
-            raise Refusal(f"{shown} does not fit: the value must be 0 to {2 * half - 1}")
-    elif kind == "signed":
-        if not (-half <= value < half or (1 << 64) - half <= value < (1 << 64)):
-            raise Refusal(
-                f"{shown} does not fit into {width} bits, sign-extended to 64",
-                "load it into a register first: mov rax, VALUE",
-            )
-    elif not -half <= value < 2 * half:
-        raise Refusal(f"{shown} does not fit into {width} bits")
+        raise Refusal(f"{shown} does not fit: the value must be 0 to {(1 << width) - 1}")
+    if kind == "signed":
+        raise Refusal(
+            f"{shown} does not fit into {width} bits, sign-extended to 64",
+            "load it into a register first: mov rax, VALUE",
+        )
+    raise Refusal(f"{shown} does not fit into {width} bits")
 
 
-PLACEHOLDER: Final = {16: 0x5152, 32: 0x51525354, 64: 0x51525354}
-"""The displacement that Keystone encodes where layout fills it in, by address width: it needs the full field."""
-
-_BASES_16: Final = ("bx", "bp")
-_INDEXES_16: Final = ("si", "di")
+def check_displacement(value: int, memory: SettledMemory) -> None:
+    """Raise `Refusal` if an address cannot hold this displacement."""
+    if memory.holds(value):
+        return
+    if memory.absolute:
+        raise Refusal(
+            f"the address {value:#x} does not fit into a sign-extended 32-bit displacement",
+            f"load the base into a register: mov rbx, {value:#x}; then use [rbx]",
+        )
+    problem, hint = {
+        16: ("a 16-bit address", "use a 32-bit register, as in [ebx]"),
+        32: ("32 bits", None),
+        64: ("32 bits, sign-extended", "add it to a register first"),
+    }[memory.width]
+    raise Refusal(f"the displacement {value:#x} does not fit into {problem}", hint)
 
 
 def resolve_memory(
@@ -133,13 +156,10 @@ def resolve_memory(
     terms = [_term(register, node, mode, early) for register, node in operand.terms]
     if len(terms) > 2:
         raise Refusal("an address has at most a base and an index register")
-    if len({register.size for register, _ in terms}) > 1:
-        raise Refusal(f"{terms[0][0].name} and {terms[1][0].name} in one address differ in size")
-    width = terms[0][0].size if terms else mode
-    if width == 16:
-        base, index, scale = _base_and_index_16(operand, [register for register, _ in terms])
-    else:
-        base, index, scale = _base_and_index(terms, [node is not UNSCALED for _, node in operand.terms])
+    if len({term.register.size for term in terms}) > 1:
+        raise Refusal(f"{terms[0].register.name} and {terms[1].register.name} in one address differ in size")
+    width = terms[0].register.size if terms else mode
+    base, index, scale = (_base_and_index_16 if width == 16 else _base_and_index)(terms)
     value = early(operand.displacement)
     if base is not None and base.kind == "ip":
         if base.name != "rip" or index is not None:
@@ -149,33 +169,19 @@ def resolve_memory(
                 "RIP-relative to a number instead of a label: the target would depend on the position of the code",
                 "use a label, or leave out rip",
             )
-    displacement = PLACEHOLDER[width] if value is None else value
+    displacement = PLACEHOLDER[min(width, 32)] if value is None else value
     return SettledMemory(size, operand.segment, base, index, scale, displacement, width), value is None
 
 
-def displacement_problem(value: int, memory: SettledMemory) -> Refusal | None:
-    """Why an address cannot hold this displacement, or None."""
-    if memory.width < 64:
-        if -(1 << (memory.width - 1)) <= value < 1 << memory.width:
-            return None
-        if memory.width == 16:
-            return Refusal(
-                f"the displacement {value:#x} does not fit into a 16-bit address", "use a 32-bit register, as in [ebx]"
-            )
-        return Refusal(f"the displacement {value:#x} does not fit into {memory.width} bits")
-    if -(1 << 31) <= value < (1 << 31) or (1 << 64) - (1 << 31) <= value < (1 << 64):
-        return None
-    if memory.absolute:
-        return Refusal(
-            f"the address {value:#x} does not fit into a sign-extended 32-bit displacement",
-            f"load the base into a register: mov rbx, {value:#x}; then use [rbx]",
-        )
-    return Refusal(
-        f"the displacement {value:#x} does not fit into 32 bits, sign-extended", "add it to a register first"
-    )
+class Term(NamedTuple):
+    """A register of an address with its scale, and whether that is written."""
+
+    register: AsmRegister
+    scale: int
+    written: bool
 
 
-def _term(register: AsmRegister, node: Node, mode: int, early: Callable[[Node], int | None]) -> tuple[AsmRegister, int]:
+def _term(register: AsmRegister, node: Node, mode: int, early: Callable[[Node], int | None]) -> Term:
     scale = early(node)
     if scale is None:
         raise Refusal(f"the scale of {register.name} is not known yet", "it must be 1, 2, 4 or 8")
@@ -187,50 +193,39 @@ def _term(register: AsmRegister, node: Node, mode: int, early: Callable[[Node], 
         raise Refusal(f"{register.name} exists only in 64-bit mode")
     if register.size == 16 and mode == 64:
         raise Refusal(f"{register.name}: there are no 16-bit addresses in 64-bit mode", "use 64-bit registers")
-    return register, scale
+    return Term(register, scale, node is not UNSCALED)
 
 
-def _base_and_index(
-    terms: list[tuple[AsmRegister, int]], scaled: list[bool]
-) -> tuple[AsmRegister | None, AsmRegister | None, int]:
+def _base_and_index(terms: list[Term]) -> tuple[AsmRegister | None, AsmRegister | None, int]:
+    """Base, index and its scale; of two registers the index is the scaled one, or else the second if it can be."""
     if not terms:
         return None, None, 1
-    if len(terms) == 1:
-        register, scale = terms[0]
-        if scale == 1:
-            return register, None, 1
-        _check_index(register)
-        return None, register, scale
-    (first, first_scale), (second, second_scale) = terms
-    if first_scale != 1 and second_scale != 1:
+    base, index = terms if len(terms) == 2 else (None, terms[0])
+    if base is None and index.scale == 1:
+        return index.register, None, 1
+    if (
+        base is not None
+        and index.scale == 1
+        and (base.scale != 1 or (base.written and not index.written) or _is_stack_pointer(index.register))
+    ):
+        base, index = index, base
+    if base is not None and base.scale != 1:
         raise Refusal("only one register of an address can be scaled")
-    if second_scale == 1 and (first_scale != 1 or (scaled[0] and not scaled[1]) or _is_stack_pointer(second)):
-        first, second, second_scale = second, first, first_scale
-    _check_index(second)
-    return first, second, second_scale
+    if _is_stack_pointer(index.register) or index.register.kind == "ip":
+        raise Refusal(f"{index.register.name} cannot be an index")
+    return base and base.register, index.register, index.scale
 
 
 def _is_stack_pointer(register: AsmRegister) -> bool:
     return register.kind == "general" and register.number == 4
 
 
-def _check_index(register: AsmRegister) -> None:
-    if _is_stack_pointer(register):
-        raise Refusal(f"{register.name} cannot be an index")
-    if register.kind == "ip":
-        raise Refusal("rip cannot be an index")
+_ADDRESSES_16: Final = [(), ("bx",), ("bp",), ("si",), ("di",), *itertools.product(("bx", "bp"), ("si", "di"))]
 
 
-def _base_and_index_16(
-    operand: MemoryOperand, registers: list[AsmRegister]
-) -> tuple[AsmRegister | None, AsmRegister | None, int]:
-    if any(node is not UNSCALED for _, node in operand.terms):
-        raise Refusal("a 16-bit address has no scale")
-    registers.sort(key=lambda register: register.name not in _BASES_16)
-    names = [register.name for register in registers]
-    if any(name not in _BASES_16 + _INDEXES_16 for name in names):
+def _base_and_index_16(terms: list[Term]) -> tuple[AsmRegister | None, AsmRegister | None, int]:
+    registers = sorted((term.register for term in terms), key=lambda register: register.name not in ("bx", "bp"))
+    if tuple(register.name for register in registers) not in _ADDRESSES_16 or any(term.written for term in terms):
         raise Refusal("a 16-bit address is made of bx or bp, and si or di, without a scale")
-    if len(names) == 2 and (names[0] not in _BASES_16 or names[1] not in _INDEXES_16):
-        raise Refusal("a 16-bit address is made of bx or bp, and si or di")
     base, index = [*registers, None, None][:2]
     return base, index, 1

@@ -72,11 +72,10 @@ class AssemblyError(Exception):
         return (type(self), (self.problems,))
 
 
+@dataclass(eq=False)
 class Refusal(Exception):  # noqa: N818 - a reason on its way to becoming an AssemblyProblem, not an error of its own
     """Raised inside the assembler where the reason is known but not the line; becomes an `AssemblyProblem`."""
 
-    def __init__(self, reason: str, suggestion: str | None = None, column: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.suggestion = suggestion
-        self.column = column
+    reason: str
+    suggestion: str | None = None
+    column: int | None = None

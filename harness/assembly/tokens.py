@@ -9,17 +9,19 @@ from harness.assembly.source import Refusal
 
 __all__ = ["Token", "Tokens", "tokenize", "unescape"]
 
-_TOKEN = re.compile(
+_TOKEN = re.compile(  # the most frequent kinds first
     r"""[ \t]*(?:
-      (?P<string>"(?:[^"\\]|\\.)*")
-    | (?P<char>'(?:[^'\\]|\\.)')
+      (?P<name>(?![sS][tT][ \t]*\([^()]*\))[A-Za-z_][\w.]*|\.L[\w.]*)
+    | (?P<op>[-+*&|^~()\[\]:,=]|/(?![/*])|<<|>>)
+    | (?P<end>\Z|(?:[\#;]|//).*\Z)
     | (?P<local>[0-9]+[bf](?![\w.]))
     | (?P<number>[0-9][\w.]*)
-    | (?P<name>[A-Za-z_][\w.]*|\.L[\w.]*)
     | (?P<directive>\.[\w.]+)
     | (?P<here>\.|\$(?![\w.]))
-    | (?P<end>\Z|(?:[\#;]|//).*\Z)
-    | (?P<op><<|>>|/(?!\*)|[-+*&|^~()\[\]:,=])
+    | (?P<string>"(?:[^"\\]|\\.)*")
+    | (?P<char>'(?:[^'\\]|\\.)')
+    | (?P<stack>[sS][tT][ \t]*\([^()]*\))
+    | (?P<wrong>.|\n)
     )""",
     re.VERBOSE | re.ASCII,
 )
@@ -68,15 +70,14 @@ def _unescaped(match: re.Match[str]) -> bytes:
 def tokenize(text: str) -> list[Token]:
     """Cut a line into tokens; raises `Refusal` at the first character that cannot start one."""
     tokens: list[Token] = []
-    position = 0
-    while not tokens or tokens[-1].kind != "end":
-        match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:
-            rest = text[position:].lstrip(" \t")
-            raise Refusal(f"{rest[0]!r} is not allowed here", _HINTS.get(rest[0]), len(text) - len(rest) + 1)
-        kind = match.lastgroup
-        tokens.append(Token(kind, match[kind], match.start(kind) + 1))
-        position = match.end()
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or "wrong"
+        token = Token(kind, match[kind], match.start(kind) + 1)
+        if kind == "wrong":
+            raise Refusal(f"{token.text!r} is not allowed here", _HINTS.get(token.text), token.column)
+        tokens.append(token)
+        if kind == "end":
+            break
     return tokens
 
 
@@ -105,12 +106,12 @@ class Tokens:
 
     def word(self) -> str:
         """The next token in lower case if it is a name, else an empty text."""
-        token = self.peek()
+        token = self.items[self.position]
         return token.text.lower() if token.kind == "name" else ""
 
     def take(self) -> Token:
         """The next token; raises `Refusal` where the statement ends too early."""
-        token = self.peek()
+        token = self.items[self.position]
         if token.kind == "end":
             raise Refusal("the statement ends where an operand is expected")
         self.position += 1

@@ -42,15 +42,16 @@ class Transfer:
     target: Node
     forms: list[tuple[bytes, int]]
 
-    def __post_init__(self) -> None:
-        self._set_size()
+    def size(self) -> int:
+        """The size in bytes."""
+        opcode, width = self.forms[0]
+        return len(opcode) + width // 8
 
     def grow(self) -> bool:
         """Take the next form if there is one and this one does not reach; whether that changed anything."""
         if len(self.forms) == 1 or self._reaches(self.item.number(self.target)):
             return False
         del self.forms[0]
-        self._set_size()
         return True
 
     def data(self) -> bytes:
@@ -65,13 +66,8 @@ class Transfer:
         check(Settled(item.mode, (), self.mnemonic, (SettledValue(target, item.mode),)), data, item.address)
         return data
 
-    def _set_size(self) -> None:
-        opcode, width = self.forms[0]
-        self.item.size = len(opcode) + width // 8
-
     def _displacement(self, target: int) -> int:
-        opcode, width = self.forms[0]
-        return target - self.item.address - len(opcode) - width // 8
+        return target - self.item.address - self.size()
 
     def _reaches(self, target: int) -> bool:
         half = 1 << (self.forms[0][1] - 1)

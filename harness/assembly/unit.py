@@ -121,7 +121,7 @@ class Unit:
         if body.mnemonic in RELATIVE and len(body.operands) == 1 and isinstance(body.operands[0], Immediate):
             chosen = transfer(item, body)
             self.transfers.append(chosen)
-            item.data = chosen.data
+            item.size, item.data = chosen.size, chosen.data
         else:
             values = tuple([self.table.early(name, item) for name in body.names])
             self.pending.append((item, EncodingKey(item.mode, item.text, values), body))
