@@ -24,6 +24,9 @@ try:
 except ImportError:
     no_browser("playwright is not installed. To fix: make setup")
 
+_PATIENCE_MS = 120_000  # a host may be busy; what is awaited comes at once on any other
+expect.set_options(timeout=_PATIENCE_MS)
+
 __all__ = ["Browser", "Page", "browser", "expect", "open_page"]
 
 
@@ -35,7 +38,7 @@ def browser() -> Iterator[Browser]:
         no_browser("there is no browser. To fix: apt-get install --no-install-recommends chromium")
     with sync_playwright() as playwright:
         # Chromium's own sandbox does not run as root, as CI does; the pages are those of these tests.
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=_PATIENCE_MS)
         try:
             yield chromium
         finally:
@@ -46,6 +49,7 @@ def browser() -> Iterator[Browser]:
 def open_page(chromium: Browser, path: Path, fragment: str = "", **options: Any) -> Iterator[Page]:
     """The page of a file; an error or a warning of its console fails the test. `options`: of the browser's context."""
     context = chromium.new_context(offline=True, **options)
+    context.set_default_timeout(_PATIENCE_MS)
     page = context.new_page()
     problems: list[str] = []
 
