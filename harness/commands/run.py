@@ -29,7 +29,8 @@ from harness.probes.probe import Case
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
 from harness.report.documents import document
-from harness.report.summary import Result, exit_code
+from harness.report.github import commands_stopped, error_commands, github_environment, write_step_summary
+from harness.report.summary import Result, exit_code, headline
 from harness.report.terminal import Terminal, make_console
 from harness.report.text import plural
 from harness.run.host_faults import REFERENCE, kvm_kind
@@ -201,6 +202,24 @@ def _part_of(
 
 def execute(plan: Plan) -> int:
     """Run a plan and report it; returns the exit code. Reports are written in every case."""
+    environment = github_environment()
+    if environment is None:
+        return _execute(plan)[0]
+    with commands_stopped(sys.stdout):
+        code, results, title = _execute(plan)
+    for line in error_commands(results, environment):
+        print(line)
+    try:
+        write_step_summary(results, title, environment)
+    except OSError as error:
+        text = f"GITHUB_STEP_SUMMARY: {error.strerror}; the summary was not written"
+        make_console(stderr=True).print(Text(text, "bold magenta"), soft_wrap=True)
+        code = code or 3
+    return code
+
+
+def _execute(plan: Plan) -> tuple[int, Sequence[Result], str]:
+    """The exit code, the results and the headline."""
     terminal = Terminal(make_console(), plan.size, verbose=plan.verbose)
     started = time.monotonic()
     try:
@@ -225,12 +244,13 @@ def execute(plan: Plan) -> int:
     notes = [note, str(repeats) if repeats is not None else ""]
     notes += [f"random order: --seed {plan.stream.seed}"] if plan.stream.seed is not None else []
     notes.append(_note_on_kvm(plan, terminal.results))
-    terminal.summary("\n".join(filter(None, notes)), (time.monotonic() - started) * 1000)
+    elapsed_ms = (time.monotonic() - started) * 1000
+    terminal.summary("\n".join(filter(None, notes)), elapsed_ms)
     for problem in problems:
         make_console(stderr=True).print(Text(problem, "bold magenta"), soft_wrap=True)
     if code == 0:
         code = exit_code(result.record for result in terminal.results)
-    return code or (3 if problems else 0)
+    return code or (3 if problems else 0), terminal.results, headline(terminal.results, plan.size, elapsed_ms).plain
 
 
 def _note_on_kvm(plan: Plan, results: Sequence[Result]) -> str:
