@@ -52,9 +52,11 @@ def assemble(
     key = cache.key(source, address, mode, common, own)
     done = cache.load(key, source, address)
     if done is None:
+        from harness.assembly.items import SymbolTable
         from harness.assembly.unit import Unit  # loads Keystone; most units are in the cache
 
-        unit = Unit(source, address, mode, common.constants | own.constants, common.symbols | own.symbols)
+        table = SymbolTable(common.constants | own.constants, common.symbols | own.symbols)
+        unit = Unit(source, address, mode, table)
         collects = gc.isenabled()
         gc.disable()  # collections would take a quarter of a cold build
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from harness.assembly.expression import Node, Number, names_of, parse_expression, refuse_registers
 from harness.assembly.items import Item
@@ -15,6 +15,8 @@ from harness.assembly.tokens import Tokens, unescape
 
 __all__ = ["MODES", "apply_directive", "arguments"]
 
+T = TypeVar("T")
+
 LIMIT: Final = 64 << 20
 """The most bytes that one directive may make."""
 
@@ -23,21 +25,22 @@ MODES: Final = {".code16": 16, ".code32": 32, ".code64": 64}
 
 _DATA: Final = {".byte": 1, ".word": 2, ".short": 2, ".hword": 2, ".long": 4, ".int": 4, ".quad": 8}
 _MOST: Final = 9999
-_MACROS: Final = "write the repetition in Python, or use .rept"
 _REFUSED: Final[dict[str, tuple[str, str | None]]] = {
     **dict.fromkeys(
         (".section", ".text", ".data", ".bss", ".rodata", ".pushsection", ".popsection", ".previous", ".subsection"),
         ("there are no sections: the bytes follow each other in source order", "leave the directive out"),
     ),
-    ".macro": ("macros are not supported", _MACROS),
-    ".endm": ("macros are not supported", None),
-    ".irp": (".irp is not supported", _MACROS),
-    ".irpc": (".irpc is not supported", _MACROS),
-    ".endr": (".endr without .rept", None),
-    ".if": ("conditions are not supported", "write the condition in Python"),
-    ".ifdef": ("conditions are not supported", "write the condition in Python"),
+    **dict.fromkeys(
+        (".macro", ".endm", ".irp", ".irpc"),
+        ("macros are not supported", "write the repetition in Python, or use .rept"),
+    ),
+    **dict.fromkeys(
+        (".if", ".ifdef", ".ifndef", ".else", ".endif"),
+        ("conditions are not supported", "write the condition in Python"),
+    ),
     ".include": ("files are not included", "assemble their source lines together"),
     ".incbin": ("files are not included", "write the bytes with .byte"),
+    ".endr": (".endr without .rept", None),
     ".att_syntax": ("only Intel syntax is supported", None),
     ".align": (".align means bytes or a power of two, depending on the assembler", "write .balign BYTES"),
     ".extern": (".extern is not needed: symbols from outside are given by name", "leave it out"),
@@ -53,16 +56,23 @@ def apply_directive(item: Item, directive: Directive) -> None:
     _SUPPORTED[directive.name](item, directive)
 
 
+def _listed(directive: Directive, parse: Callable[[Tokens], T]) -> list[T]:
+    """What is after a directive, with commas between."""
+    cursor = Tokens(list(directive.tokens))
+    found: list[T] = []
+    while not cursor.at_end():
+        if found:
+            cursor.expect(",")
+        found.append(parse(cursor))
+    return found
+
+
 @lru_cache(maxsize=4096)
 def arguments(directive: Directive, least: int, most: int) -> tuple[Node, ...]:
     """The expressions after a directive; raises `Refusal` if there are fewer or more."""
-    cursor = Tokens(list(directive.tokens))
-    nodes: list[Node] = []
-    while not cursor.at_end():
-        if nodes:
-            cursor.expect(",")
-        nodes.append(parse_expression(cursor))
-        refuse_registers(nodes[-1])
+    nodes = _listed(directive, parse_expression)
+    for node in nodes:
+        refuse_registers(node)
     if not least <= len(nodes) <= most:
         wanted = str(least) if least == most else f"{least} to {most}" if most < _MOST else f"at least {least}"
         raise Refusal(f"{directive.name} takes {wanted} value{'s' if wanted != '1' else ''}, here are {len(nodes)}")
@@ -100,15 +110,12 @@ def _values(item: Item, directive: Directive) -> None:
 
 def _text(item: Item, directive: Directive) -> None:
     """`.ascii`, and `.asciz` (`.string`) with a zero after each text."""
-    *tokens, _ = directive.tokens
-    texts, commas = tokens[::2], tokens[1::2]
-    for token in tokens:
-        if token not in (texts if token.kind == "string" else commas if token.text == "," else ()):
+    texts = _listed(directive, Tokens.take)
+    for token in texts:
+        if token.kind != "string":
             raise Refusal(f"{token.text!r} is not allowed here", "texts are quoted, with commas between", token.column)
-    if len(texts) == len(commas):
-        raise Refusal(
-            f"{directive.name} needs a text in double quotes" if not texts else "a text must follow the comma"
-        )
+    if not texts:
+        raise Refusal(f"{directive.name} needs a text in double quotes")
     end = b"" if directive.name == ".ascii" else b"\0"
     item.kind, item.data = "data", b"".join([unescape(token.text[1:-1]) + end for token in texts])
     item.size = len(item.data)
@@ -188,7 +195,7 @@ def _mode(_: Item, directive: Directive) -> None:
 
 def _names(_: Item, directive: Directive) -> None:
     """`.global`, which has no effect: every label is global."""
-    names = [token for token in directive.tokens[:-1] if token.text != ","]
+    names = _listed(directive, Tokens.take)
     if not names or any(token.kind != "name" for token in names):
         raise Refusal(f"{directive.name} needs a name")
 

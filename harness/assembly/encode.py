@@ -166,25 +166,22 @@ def complete(encoded: Encoded, item: Item) -> bytes:
     data = bytearray(encoded.data)
     operands = list(encoded.settled.operands)
     for field in encoded.fields:
-        value = item.value(field.node)
-        number = value.number
-        operand = operands[field.operand]
+        value, operand = item.value(field.node), operands[field.operand]
+        relative = field.kind == "relative"
+        number = value.number - (item.address + len(data)) * relative
         if isinstance(operand, SettledMemory):
-            if field.kind == "relative":
-                if value.weight != 1:
-                    raise Refusal(
-                        "RIP-relative to a number instead of a label",
-                        "use a label, or leave out rip for an absolute address",
-                    )
-                number -= item.address + len(data)
-                if not -(1 << 31) <= number < (1 << 31):
-                    raise Refusal(f"the label is out of reach: {number:#x} bytes away")
-            elif field.kind == "address":
+            if relative and value.weight != 1:
+                raise Refusal(
+                    "RIP-relative to a number instead of a label",
+                    "use a label, or leave out rip for an absolute address",
+                )
+            if field.kind == "address":
                 check_displacement(number, operand)
             operands[field.operand] = operand._replace(displacement=number)
         elif isinstance(operand, SettledValue):
+            operands[field.operand] = operand._replace(value=value.number)
+        if field.kind != "address":
             check_value(number, field.width, field.kind)
-            operands[field.operand] = operand._replace(value=number)
         mask = (1 << field.width) - 1
         data[field.offset : field.offset + field.width // 8] = (number & mask).to_bytes(field.width // 8, "little")
     check(encoded.settled._replace(operands=tuple(operands)), bytes(data), item.address)

@@ -195,13 +195,12 @@ def _combine(sign: str, left: ExpressionValue, right: ExpressionValue) -> tuple[
         raise Refusal(f"a shift by {b}: the count must be 0 to 63")
     if sign == ">>" and a < 0:
         raise Refusal("a right shift of a negative number", "mask it first: (x & 0xffffffff) >> n")
-    if sign == "/":  # towards zero, as GNU as and C divide
-        return (abs(a) // abs(b)) * (1 if (a < 0) == (b < 0) else -1), 0
     return _OPERATIONS[sign](a, b), 0
 
 
 _OPERATIONS: Final[dict[str, Callable[[int, int], int]]] = {
     "*": operator.mul,
+    "/": lambda a, b: abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1),  # towards zero, as GNU as and C divide
     "<<": operator.lshift,
     ">>": operator.rshift,
     "&": operator.and_,

@@ -89,18 +89,14 @@ class SymbolTable:
         A number is defined as often as the author likes, and so is a name with values that are known before layout.
         """
         definitions = self._definitions.get(_scoped(name, item), [])
-        label, label_before = node is HERE, any(before.node is HERE for before in definitions)
-        problem: str | None = None
-        hint = "choose another name"
+        label, first = node is HERE, definitions[0] if definitions else None
         if name in self.constants or name in self.symbols:
             what = "a constant" if name in self.constants else "a symbol from outside"
-            problem = f"{name!r} is {what} already" if label else f"{name!r} is given from outside already"
-        elif label and label_before and not name.isdigit():
-            problem, hint = f"the label {name!r} is defined twice", f"first at {definitions[0].item.source.origin}"
-        elif label != label_before and definitions:
-            problem = f"{name!r} has a value by .set already" if label else f"{name!r} is a label already"
-        if problem is not None:
-            raise Refusal(problem, hint)
+            raise Refusal(f"{name!r} is {what if label else 'given from outside'} already", "choose another name")
+        if first is not None and label != (first.node is HERE):
+            raise Refusal(f"{name!r} {'has a value by .set' if label else 'is a label'} already", "choose another name")
+        if first is not None and label and not name.isdigit():
+            raise Refusal(f"the label {name!r} is defined twice", f"first at {first.item.source.origin}")
         definition = Definition(item, node, None if label else item.early(node))
         self._definitions.setdefault(_scoped(name, item), []).append(definition)
 

@@ -20,7 +20,6 @@ __all__ = [
     "ROTATES",
     "WITH_OPERANDS",
     "X87_HIDDEN",
-    "X87_POP",
 ]
 
 
@@ -52,11 +51,9 @@ xsaves64 xrstors64 retfq
 """)
 """Mnemonics that exist only in 64-bit mode."""
 
-X87_POP: Final = _names("faddp fmulp fsubp fsubrp fdivp fdivrp")
-"""x87 arithmetic that pops."""
-
-X87_HIDDEN: Final = dict.fromkeys(_names("fadd fmul fsub fsubr fdiv fdivr fcomi fcomip fucomi fucomip"), 0)
-X87_HIDDEN.update(dict.fromkeys(X87_POP, 1))
+_X87_POP = _names("faddp fmulp fsubp fsubrp fdivp fdivrp")
+_X87_FIRST = _names("fadd fmul fsub fsubr fdiv fdivr fcomi fcomip fucomi fucomip")
+X87_HIDDEN: Final = dict.fromkeys(_X87_FIRST, 0) | dict.fromkeys(_X87_POP, 1)
 """The position of the operand that the decoder leaves out where it is ST(0)."""
 
 _GENERAL = """
@@ -91,7 +88,7 @@ vpaddb vpaddd vpaddq vpsubd vpcmpeqb vpcmpeqd vpmovmskb
 WITH_OPERANDS: Final = (
     _names(_GENERAL + _SYSTEM + _X87 + _VECTOR)
     | BYTE_IMMEDIATE
-    | X87_POP
+    | _X87_POP
     | {f"{stem}{condition}" for stem in ("cmov", "set") for condition in CONDITIONS}
 )
 """Mnemonics that Keystone may be given with operands."""

@@ -23,10 +23,13 @@ emms 0f77, fninit dbe3, finit 9bdbe3, fnclex dbe2, fclex 9bdbe2, fnop d9d0, fld1
 fldl2t d9e9, fldl2e d9ea, fldlg2 d9ec, fldln2 d9ed, fchs d9e0, fabs d9e1, ftst d9e4, fxam d9e5, fsqrt d9fa, fsin d9fe,
 fcos d9ff, fsincos d9fb, fptan d9f2, fpatan d9f3, f2xm1 d9f0, fyl2x d9f1, fyl2xp1 d9f9, fscale d9fd, frndint d9fc,
 fprem d9f8, fprem1 d9f5, fxtract d9f4, fincstp d9f7, fdecstp d9f6, fcompp ded9, fucompp dae9,
+faddp dec1, fmulp dec9, fsubp dee9, fsubrp dee1, fdivp def9, fdivrp def1, fxch d9c9, fcom d8d1, fcomp d8d9, fucom dde1,
+fucomp dde9,
 rdpkru 0f01ee, wrpkru 0f01ef, xend 0f01d5, xtest 0f01d6, vmrun 0f01d8, vmload 0f01da, vmsave 0f01db,
 vzeroupper c5f877, vzeroall c5fc77, syscall 0f05, sysenter 0f34, endbr64 f30f1efa, endbr32 f30f1efb,
 sysret 0f07, sysretd 0f07, sysretl 0f07, sysexit 0f35, sysexitd 0f35,
-leave c9, ret c3, retn c3, retf cb, lret cb, pushf 9c, popf 9d
+leave c9, ret c3, retn c3, retf cb, lret cb, pushf 9c, popf 9d,
+movsb a4, cmpsb a6, stosb aa, lodsb ac, scasb ae, insb 6c, outsb 6e
 """
 _BY_MODE: Final = """
 swapgs - - 0f01f8,    sysretq - - 480f07,   sysexitq - - 480f35,
@@ -40,19 +43,20 @@ lretd 66cb cb cb,     retfq - - 48cb,       lretq - - 48cb,
 pushfw 9c 669c 669c,  pushfd 669c 9c -,     pushfq - - 9c,
 popfw 9d 669d 669d,   popfd 669d 9d -,      popfq - - 9d,
 pusha 60 60 -,        pushaw 60 6660 -,     pushad 6660 60 -,
-popa 61 61 -,         popaw 61 6661 -,      popad 6661 61 -
+popa 61 61 -,         popaw 61 6661 -,      popad 6661 61 -,
+movsw a5 66a5 66a5,   movsd 66a5 a5 a5,     movsq - - 48a5,
+cmpsw a7 66a7 66a7,   cmpsd 66a7 a7 a7,     cmpsq - - 48a7,
+stosw ab 66ab 66ab,   stosd 66ab ab ab,     stosq - - 48ab,
+lodsw ad 66ad 66ad,   lodsd 66ad ad ad,     lodsq - - 48ad,
+scasw af 66af 66af,   scasd 66af af af,     scasq - - 48af,
+insw 6d 666d 666d,    insd 666d 6d 6d,
+outsw 6f 666f 666f,   outsd 666f 6f 6f
 """
 """Mnemonic, then its bytes in 16-bit, 32-bit and 64-bit mode; `-` where the mode does not have it."""
 
-_STRINGS: Final = {"movs": 0xA4, "cmps": 0xA6, "stos": 0xAA, "lods": 0xAC, "scas": 0xAE, "ins": 0x6C, "outs": 0x6E}
-_COMPARING: Final = ("cmps", "scas")
-_REPEAT: Final = {"rep": 0xF3, "repe": 0xF3, "repz": 0xF3, "repne": 0xF2, "repnz": 0xF2}
-_STRING_NAMES: Final = {
-    f"{stem}{suffix}": (stem, size)
-    for stem in _STRINGS
-    for suffix, size in (("b", 8), ("w", 16), ("d", 32), ("q", 64))
-    if size < 64 or stem not in ("ins", "outs")
-}
+_COPYING: Final = frozenset({"movs", "stos", "lods", "ins", "outs"})
+_COMPARING: Final = frozenset({"cmps", "scas"})
+_REPEAT: Final = {"rep": b"\xf3", "repe": b"\xf3", "repz": b"\xf3", "repne": b"\xf2", "repnz": b"\xf2"}
 _SIZED_BY_O32: Final = {"retf": "retfd", "lret": "retfd", "iret": "iretd", "pushf": "pushfd", "popf": "popfd"}
 
 
@@ -67,21 +71,18 @@ def _table() -> dict[str, dict[int, bytes]]:
 
 _BYTES: Final = _table()
 
-NO_OPERANDS: Final = frozenset({*_BYTES, *_STRING_NAMES})
+NO_OPERANDS: Final = frozenset(_BYTES)
 """Every mnemonic that has a form without operands."""
 
 
 def no_operand_bytes(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> bytes:
     """The bytes of an instruction without operands; raises `Refusal` where the mode does not have it."""
-    if mnemonic in _STRING_NAMES:
-        return _string(mnemonic, prefixes, mode)
     if prefixes in (("o32",), ("data32",)) and mode == 16 and mnemonic in _SIZED_BY_O32:
         mnemonic, prefixes = _SIZED_BY_O32[mnemonic], ()
-    if prefixes:
-        raise Refusal(f"{prefixes[0]} is not allowed before {mnemonic}")
+    repeat = _repeat(mnemonic, prefixes) if prefixes else b""
     data = _BYTES[mnemonic].get(mode)
     if data is not None:
-        return data
+        return repeat + data
     if mnemonic == "iret":
         raise Refusal("iret in 64-bit mode is not clear about its size", "write iretq, or iretd")
     hint = None
@@ -92,19 +93,13 @@ def no_operand_bytes(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> byt
     raise Refusal(f"{mnemonic} does not exist in {mode}-bit mode", hint)
 
 
-def _string(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> bytes:
-    stem, size = _STRING_NAMES[mnemonic]
-    if len(prefixes) > 1 or any(prefix not in _REPEAT for prefix in prefixes):
+def _repeat(mnemonic: str, prefixes: tuple[str, ...]) -> bytes:
+    """The one prefix that a string instruction can have; raises `Refusal` for others, and before others."""
+    stem, prefix = mnemonic[:-1], prefixes[0]
+    if stem not in _COPYING | _COMPARING or len(prefixes) > 1 or prefix not in _REPEAT:
         raise Refusal(f"{' '.join(prefixes)} is not allowed before {mnemonic}")
-    if prefixes and stem not in _COMPARING and prefixes[0] != "rep":
-        raise Refusal(f"{prefixes[0]} before {mnemonic}, which compares nothing", "write rep")
-    if prefixes == ("rep",) and stem in _COMPARING:
+    if stem in _COPYING and prefix != "rep":
+        raise Refusal(f"{prefix} before {mnemonic}, which compares nothing", "write rep")
+    if stem in _COMPARING and prefix == "rep":
         raise Refusal(f"rep before {mnemonic} does not state the condition that ends it", "write repe or repne")
-    if size == 64 and mode != 64:
-        raise Refusal(f"{mnemonic} does not exist in {mode}-bit mode")
-    data = bytes([_STRINGS[stem] + (size > 8)])
-    if size == 64:
-        data = b"\x48" + data
-    elif (size == 16 and mode != 16) or (size == 32 and mode == 16):
-        data = b"\x66" + data
-    return bytes(_REPEAT[prefix] for prefix in prefixes) + data
+    return _REPEAT[prefix]

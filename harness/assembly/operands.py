@@ -20,6 +20,7 @@ __all__ = [
     "Operand",
     "nodes_of",
     "parse_operands",
+    "registers_of",
 ]
 
 SIZES: Final = {
@@ -173,6 +174,11 @@ def nodes_of(operand: Operand) -> tuple[Node, ...]:
         return (operand.value,)
     if isinstance(operand, MemoryOperand):
         return (operand.displacement, *(scale for _, scale in operand.terms))
-    if isinstance(operand, Far):
-        return (operand.selector, operand.offset)
-    return ()
+    return operand if isinstance(operand, Far) else ()
+
+
+def registers_of(operand: Operand) -> tuple[AsmRegister, ...]:
+    """The registers in an operand."""
+    if isinstance(operand, AsmRegister):
+        return (operand,)
+    return tuple([register for register, _ in operand.terms]) if isinstance(operand, MemoryOperand) else ()

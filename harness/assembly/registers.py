@@ -17,44 +17,37 @@ class AsmRegister(NamedTuple):
     needs_64: bool = False
 
 
-def _registers() -> dict[str, AsmRegister]:
-    table: dict[str, AsmRegister] = {}
-
-    def add(name: str, size: int, kind: str, number: int, needs_64: bool = False) -> None:
-        table[name] = AsmRegister(name, size, kind, number, needs_64)
-
-    for number, stem in enumerate(("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")):
-        add(stem, 16, "general", number)
-        add("e" + stem, 32, "general", number)
-        add("r" + stem, 64, "general", number, True)
-        if number < 4:
-            add(stem[0] + "l", 8, "general", number)
-            add(stem[0] + "h", 8, "high", number + 4)
-        else:
-            add(stem + "l", 8, "general", number, True)
-    for number in range(8, 16):
-        for suffix, size in (("", 64), ("d", 32), ("w", 16), ("b", 8)):
-            add(f"r{number}{suffix}", size, "general", number, True)
-    for number, name in enumerate(("es", "cs", "ss", "ds", "fs", "gs")):
-        add(name, 16, "segment", number)
-    for number in (0, 2, 3, 4, 8):
-        add(f"cr{number}", 64, "control", number, number == 8)
-    for number in range(8):
-        add(f"dr{number}", 64, "debug", number)
-        add(f"mm{number}", 64, "mmx", number)
-    for number in range(16):
-        add(f"xmm{number}", 128, "xmm", number, number > 7)
-        add(f"ymm{number}", 256, "ymm", number, number > 7)
-    for number in range(8):
-        add(f"st({number})", 80, "x87", number)
-    table["st"] = table["st(0)"]
-    add("rip", 64, "ip", 0, True)
-    add("eip", 32, "ip", 0, True)
-    return table
+_NAMES: Final = {
+    ("general", 64): "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15",
+    ("general", 32): "eax ecx edx ebx esp ebp esi edi r8d r9d r10d r11d r12d r13d r14d r15d",
+    ("general", 16): "ax cx dx bx sp bp si di r8w r9w r10w r11w r12w r13w r14w r15w",
+    ("general", 8): "al cl dl bl spl bpl sil dil r8b r9b r10b r11b r12b r13b r14b r15b",
+    ("high", 8): "- - - - ah ch dh bh",
+    ("ip", 64): "rip",
+    ("ip", 32): "eip",
+    ("segment", 16): "es cs ss ds fs gs",
+    ("control", 64): "cr0 - cr2 cr3 cr4 - - - cr8",
+    ("debug", 64): " ".join([f"dr{number}" for number in range(8)]),
+    ("mmx", 64): " ".join([f"mm{number}" for number in range(8)]),
+    ("xmm", 128): " ".join([f"xmm{number}" for number in range(16)]),
+    ("ymm", 256): " ".join([f"ymm{number}" for number in range(16)]),
+    ("x87", 80): " ".join([f"st({number})" for number in range(8)]),
+}
+"""The names of each kind and size, in the order of their numbers; `-` where there is no register."""
 
 
-REGISTERS: Final[dict[str, AsmRegister]] = _registers()
+def _needs_64(name: str, size: int, kind: str, number: int) -> bool:
+    return number > 7 or kind == "ip" or (kind == "general" and (size == 64 or (size == 8 and number > 3)))
+
+
+REGISTERS: Final = {
+    name: AsmRegister(name, size, kind, number, _needs_64(name, size, kind, number))
+    for (kind, size), names in _NAMES.items()
+    for number, name in enumerate(names.split())
+    if name != "-"
+}
 """Every register by its lower-case name."""
+REGISTERS["st"] = REGISTERS["st(0)"]
 
 
 def general_register(number: int, size: int) -> AsmRegister:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from harness.assembly.directives import arguments
 from harness.assembly.expression import early_value, names_of
+from harness.assembly.items import SymbolTable
 from harness.assembly.mnemonics import KNOWN
 from harness.assembly.source import Refusal, SourceLine
-from harness.assembly.statement import Assignment, Directive, Instruction, Statement, parse_line
+from harness.assembly.statement import Directive, Instruction, Statement, parse_line
 
 __all__ = ["expand"]
 
@@ -20,12 +21,7 @@ Line: TypeAlias = tuple[int, Statement]
 """The index of a source line, and a statement of it."""
 
 
-def expand(
-    source: Sequence[SourceLine],
-    constants: Mapping[str, int],
-    symbols: Iterable[str],
-    refuse: Callable[[int, str, Refusal], None],
-) -> list[Line]:
+def expand(source: Sequence[SourceLine], table: SymbolTable, refuse: Callable[[int, str, Refusal], None]) -> list[Line]:
     """Every statement with the index of its source line; a line that cannot be parsed is refused and left out."""
     statements: list[Line] = []
     for index, line in enumerate(source):
@@ -38,14 +34,18 @@ def expand(
             statements.append((index, statement))
     doubtful = [(index, statement.end) for index, statement in statements if statement.end.text[:1] == ";"]
     if doubtful:
-        names = {*constants, *symbols, *(label for _, statement in statements for label in statement.labels)}
+        names = {
+            *table.constants,
+            *table.symbols,
+            *(label for _, statement in statements for label in statement.labels),
+        }
         for index, comment in doubtful:
             hidden = _statement_in_comment(comment.text[1:], names)
             if hidden is not None:
                 reason = f"; begins a comment, but the text after it is a statement: {hidden}"
                 hint = "give it a line of its own, or begin the comment with #"
                 refuse(index, source[index].text.strip(), Refusal(reason, hint, comment.column))
-    return _repeat(statements, constants, refuse)
+    return _repeat(statements, table.constants, refuse)
 
 
 def _statement_in_comment(comment: str, names: Container[str]) -> str | None:
@@ -57,15 +57,12 @@ def _statement_in_comment(comment: str, names: Container[str]) -> str | None:
         hidden = parse_line(comment)
     except Refusal:
         return None
-    match hidden.body:
-        case Instruction(mnemonic=mnemonic, names=used) if mnemonic in KNOWN and all(
-            name in names or name == "." or name[0].isdigit() for name in used
-        ):
-            return hidden.text
-        case Directive() | Assignment():
-            return hidden.text
-        case _:
-            return None
+    body = hidden.body
+    if isinstance(body, Instruction) and not (
+        body.mnemonic in KNOWN and all(name in names or name == "." or name[0].isdigit() for name in body.names)
+    ):
+        return None
+    return hidden.text or None
 
 
 def _repeat(

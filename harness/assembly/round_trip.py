@@ -38,15 +38,24 @@ _MISPRINTED: Final = {"comisd": (128, 64), "fnsave": (32, 0), "frstor": (32, 0)}
 SDM, volume 2: COMISD xmm1, xmm2/m64; FNSAVE m94/108byte; FRSTOR m94/108byte.
 """
 
-_ALIASES: Final = {
+_CANONICAL: Final = {
     "sal": "shl",
     "movabs": "mov",
     "fcompi": "fcomip",
     "fucompi": "fucomip",
     "ljmp": "jmp far",
     "lcall": "call far",
+} | {f"{stem}{name}": f"{stem}{code}" for stem in ("cmov", "set", "j") for name, code in CONDITIONS.items()}
+"""One spelling for mnemonics of the same instruction: those of the manuals, and those of Capstone 5's own."""
+
+
+_EXCHANGES: Final = {
+    (64, 64): b"\x48\x90",
+    (32, 32): b"\x90",
+    (16, 16): b"\x90",
+    **dict.fromkeys([(64, 16), (32, 16), (16, 32)], b"\x66\x90"),
 }
-"""Mnemonics that the manuals hold to be the same instruction, or that Capstone 5 spells in its own way."""
+"""XCHG of the accumulator with itself by mode and size: NOP. In 64-bit mode XCHG EAX, EAX clears the upper half."""
 
 
 @cache
@@ -88,11 +97,13 @@ def prefix_count(data: bytes) -> int:
 
 
 def mismatch(settled: Settled, data: bytes, address: int = 0) -> str | None:
-    """Why `data` at `address` is not exactly the instruction `settled`; None if it is."""
-    reason = _difference(settled, data, address)
-    if reason is None and data[0] in _LEGACY_PREFIXES and without_superfluous_prefixes(settled, data, address) != data:
+    """What `data` at `address` is, if it is not exactly the instruction `settled`, else None."""
+    if _decodes_to(settled, data, address):
+        if data[0] not in _LEGACY_PREFIXES or without_superfluous_prefixes(settled, data, address) == data:
+            return None
         return f"the bytes {data.hex(' ')} carry a prefix without effect"
-    return reason
+    size, mnemonic, operands = decode_as(settled, data, address) or (0, "nothing", "")
+    return f"the first {size} of the bytes {data.hex(' ')} decode to `{mnemonic} {operands}`"
 
 
 def check(settled: Settled, data: bytes, address: int) -> None:
@@ -107,7 +118,7 @@ def without_superfluous_prefixes(settled: Settled, data: bytes, address: int = 0
     index = 0
     while index < prefix_count(data):
         shorter = data[:index] + data[index + 1 :]
-        if shorter and _difference(settled, shorter, address) is None:
+        if shorter and _decodes_to(settled, shorter, address):
             data = shorter
         else:
             index += 1
@@ -125,59 +136,29 @@ def _read(text: str) -> tuple[Operand, ...] | None:
     return None if any(names_of(node) for operand in operands for node in nodes_of(operand)) else operands
 
 
-@lru_cache(maxsize=1024)
-def _canonical(mnemonic: str) -> str:
-    """One spelling for mnemonics of the same instruction."""
-    for stem in ("cmov", "set", "j"):
-        if mnemonic.startswith(stem) and mnemonic[len(stem) :] in CONDITIONS:
-            return f"{stem}{CONDITIONS[mnemonic[len(stem) :]]}"
-    return _ALIASES.get(mnemonic, mnemonic)
-
-
-def _difference(settled: Settled, data: bytes, address: int) -> str | None:
-    decoded = decode_as(settled, data, address)
-    if decoded is None:
-        return f"the bytes {data.hex(' ')} decode to nothing"
-    size, text, operand_text = decoded
-    shown = f"the bytes {data.hex(' ')} decode to `{text} {operand_text}`"
-    if size != len(data):
-        return f"{shown} of {size} bytes"
+def _decodes_to(settled: Settled, data: bytes, address: int) -> bool:
+    size, text, operand_text = decode_as(settled, data, address) or (0, "", "")
     *prefixes, mnemonic = text.split(" ")
-    if mnemonic == "sal":
-        return f"the bytes {data.hex(' ')} are an undocumented encoding of SHL"
-    if mnemonic == "nop" and _is_exchange_with_itself(settled, data):
-        return None
-    operands = _read(operand_text)
-    if operands is None or prefixes != [prefix for prefix in settled.prefixes if prefix != "o32"]:
-        return shown
-    if "o32" in settled.prefixes and 0x66 not in data[: prefix_count(data)]:
-        return f"{shown} without the prefix 66"
+    if size != len(data) or mnemonic == "sal":  # which is an undocumented encoding of SHL
+        return False
+    operands, wanted = _read(operand_text), settled.operands
+    if mnemonic == "nop" and settled.mnemonic == "xchg" and wanted[0] == wanted[1]:
+        return _EXCHANGES.get((settled.mode, wanted[0].size)) == data
+    if operands is None or tuple(prefixes) != settled.prefixes:
+        return False
+    if settled.wide and 0x66 not in data[: prefix_count(data)]:
+        return False
     if settled.mnemonic in ("ljmp", "lcall"):
         mnemonic, operands = _far(mnemonic, operands, data, settled)
-    if mnemonic != settled.mnemonic and _canonical(mnemonic) != _canonical(settled.mnemonic):
-        return shown
-    wanted = settled.operands
+    if _CANONICAL.get(mnemonic, mnemonic) != _CANONICAL.get(settled.mnemonic, settled.mnemonic):
+        return False
     hidden = X87_HIDDEN.get(settled.mnemonic, len(wanted))
     if len(wanted) == 2 and hidden < 2 and wanted[hidden] == REGISTERS["st(0)"]:
         wanted = (wanted[1 - hidden],)
     if mnemonic in ROTATES and len(operands) == 1:
         operands = (*operands, Immediate(Number(1)))
-    if len(operands) != len(wanted):
-        return shown
     orders = (wanted, wanted[::-1]) if mnemonic in ("xchg", "test") else (wanted,)
-    if any(all(map(_same, order, operands, repeat(mnemonic))) for order in orders):
-        return None
-    return shown
-
-
-def _is_exchange_with_itself(settled: Settled, data: bytes) -> bool:
-    """XCHG of the accumulator with itself is NOP; but in 64-bit mode XCHG EAX, EAX is not: it clears the upper half."""
-    if settled.mnemonic != "xchg" or settled.operands[0] != settled.operands[1] or settled.prefixes:
-        return False
-    size = settled.operands[0].size
-    if settled.mode == 64 and size == 32:
-        return False
-    return data == (b"\x48" if size == 64 else b"\x66" if size != min(settled.mode, 32) else b"") + b"\x90"
+    return len(operands) == len(wanted) and any(all(map(_same, order, operands, repeat(mnemonic))) for order in orders)
 
 
 def _far(
@@ -207,12 +188,9 @@ def _same(want: SettledOperand, shown: Operand, mnemonic: str) -> bool:
         return False
     wrong, right = _MISPRINTED.get(mnemonic, (None, 0))
     size = right if shown.size == wrong else shown.size or 0
-    registers = [(want.base, 1)] if want.base is not None else []
-    if want.index_register is not None:
-        registers.append((want.index_register, want.scale))
     return (
         (size, shown.segment) == (want.size, want.segment)
-        and [(register, _number(scale)) for register, scale in shown.terms] == registers
+        and tuple([(register, _number(scale)) for register, scale in shown.terms]) == want.terms
         and (_number(shown.displacement) - want.displacement) % (1 << want.width) == 0
     )
 

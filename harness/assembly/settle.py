@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from harness.assembly.expression import Node
-from harness.assembly.mnemonics import BYTE_IMMEDIATE, KNOWN, LOCKABLE, LONG_ONLY, ROTATES, WITH_OPERANDS, X87_POP
+from harness.assembly.mnemonics import BYTE_IMMEDIATE, KNOWN, LOCKABLE, LONG_ONLY, ROTATES, WITH_OPERANDS
 from harness.assembly.no_operands import NO_OPERANDS
-from harness.assembly.operands import Far, Immediate, MemoryOperand, Operand
-from harness.assembly.registers import REGISTERS, AsmRegister, general_register
+from harness.assembly.operands import Far, Immediate, MemoryOperand, Operand, registers_of
+from harness.assembly.registers import AsmRegister, general_register
 from harness.assembly.settled import (
     PLACEHOLDER,
     Encoded,
@@ -31,13 +31,9 @@ __all__ = ["Early", "o32", "refuse_prefixes", "settle", "wrong_operands"]
 Early: TypeAlias = Callable[[Node], int | None]
 """Returns the value of an expression, or None where it is known only after layout."""
 
-Shape: TypeAlias = tuple[str, tuple[Operand, ...], tuple[str, ...]]
-"""Mnemonic, operands and prefixes."""
-
 _SPELLINGS: Final = {"retn": "ret", "lret": "retf", "lretq": "retfq", "lgdtd": "lgdt", "lidtd": "lidt"}
 _DESCRIPTOR_TABLES: Final = frozenset({"lgdt", "lidt", "sgdt", "sidt"})
 _WITH_O32: Final = _DESCRIPTOR_TABLES | {"lgdtd", "lidtd", "jmp", "call", "ljmp", "lcall"}
-_IMPLIED_ST1: Final = X87_POP | {"fxch", "fcom", "fcomp", "fucom", "fucomp"}
 _WORD_IMMEDIATE: Final = frozenset({"ret", "retf", "retfq", "enter"})
 _NOT_LONG: Final = frozenset({"aam", "aad"})
 _OTHER_SIZE: Final = ROTATES | {"crc32", "movsx", "movzx", "lea"}
@@ -46,43 +42,38 @@ _OTHER_SIZE: Final = ROTATES | {"crc32", "movsx", "movzx", "lea"}
 
 def settle(instruction: Instruction, mode: int, early: Early) -> Encoded:
     """The instruction with every choice made, for Keystone: bytes and offsets are not known yet. Raises `Refusal`."""
-    mnemonic, operands, prefixes = _shaped(instruction, mode)
+    shaped = _shaped(instruction, mode)
     settled: list[SettledOperand] = []
     fields: list[Fixup] = []
-    for position, operand in enumerate(operands):
+    for position, operand in enumerate(shaped.operands):
         field: Fixup | None = None
         if isinstance(operand, AsmRegister):
             settled.append(operand)
         elif isinstance(operand, MemoryOperand):
-            memory, field = _address(mnemonic, operands, position, mode, early)
+            memory, field = _address(shaped, position, mode, early)
             settled.append(memory)
         elif isinstance(operand, Immediate) and not operand.short:
-            value, field = _immediate(mnemonic, operands, position, operand.value, early)
+            value, field = _immediate(shaped, position, operand.value, early)
             settled.append(value)
         else:
             raise wrong_operands(instruction, mode)
         if field is not None:
             fields.append(field)
-    if instruction.mnemonic not in _WITH_O32:
-        _check_lock(instruction, settled)
-    _check_high_bytes(settled)
-    return Encoded(b"", Settled(mode, prefixes, mnemonic, tuple(settled)), tuple(fields))
+    lock = () if instruction.mnemonic in _WITH_O32 else _lock(instruction, settled)
+    return Encoded(
+        b"", Settled(mode, lock, shaped.mnemonic, tuple(settled), shaped.prefixes == ("o32",)), tuple(fields)
+    )
 
 
-def _shaped(instruction: Instruction, mode: int) -> Shape:
-    """Mnemonic, operands and prefixes as the decoder shows them; raises `Refusal`."""
-    mnemonic = _SPELLINGS.get(instruction.mnemonic, instruction.mnemonic)
-    operands = instruction.operands
+def _shaped(instruction: Instruction, mode: int) -> Instruction:
+    """The instruction as the decoder shows it; raises `Refusal`."""
+    mnemonic, operands = _SPELLINGS.get(instruction.mnemonic, instruction.mnemonic), instruction.operands
     if mnemonic not in WITH_OPERANDS:
         raise _unknown(mnemonic)
     if mnemonic in (_NOT_LONG if mode == 64 else LONG_ONLY):
         raise Refusal(f"{mnemonic} does not exist in {mode}-bit mode")
+    _check_registers(operands, mode)
     registers = [operand for operand in operands if isinstance(operand, AsmRegister)]
-    for register in registers:
-        if register.needs_64 and mode != 64:
-            raise Refusal(f"{register.name} exists only in 64-bit mode")
-    if not operands and mnemonic in _IMPLIED_ST1:
-        operands = (REGISTERS["st(1)"],)
     if len(operands) < 1 + (mnemonic in ROTATES) or sum(isinstance(operand, MemoryOperand) for operand in operands) > 1:
         raise wrong_operands(instruction, mode)
     if mnemonic in ("lar", "lsl") and len({register.size for register in registers}) > 1:
@@ -95,7 +86,7 @@ def _shaped(instruction: Instruction, mode: int) -> Shape:
         operands = _segment_move(operands, mode)
     elif mnemonic == "imul" and len(operands) == 2 and isinstance(operands[1], Immediate):
         operands = (operands[0], *operands)
-    return mnemonic, operands, instruction.prefixes
+    return instruction._replace(mnemonic=mnemonic, operands=operands)
 
 
 def _unknown(mnemonic: str) -> Refusal:
@@ -122,18 +113,19 @@ def o32(instruction: Instruction, mode: int) -> bool:
     return True
 
 
-def _descriptor_table(mnemonic: str, instruction: Instruction, mode: int) -> Shape:
+def _descriptor_table(mnemonic: str, instruction: Instruction, mode: int) -> Instruction:
     name = instruction.mnemonic
     if name != mnemonic and mode != 16:
         raise Refusal(f"{name} is for 16-bit mode", f"write {mnemonic}")
     match instruction.operands:
         case (MemoryOperand(size=None | 0 | 48 | 80, far=False) as memory,):
             wide = o32(instruction, mode) or name != mnemonic
-            return mnemonic, (memory._replace(size=0),), ("o32",) if wide else ()
+            prefixes = ("o32",) if wide else ()
+            return instruction._replace(mnemonic=mnemonic, operands=(memory._replace(size=0),), prefixes=prefixes)
     raise Refusal(f"{name} takes a pseudo-descriptor of 6 bytes (10 in 64-bit mode) in memory", f"{name} [ADDRESS]")
 
 
-def _far(mnemonic: str, instruction: Instruction, mode: int) -> Shape:
+def _far(mnemonic: str, instruction: Instruction, mode: int) -> Instruction:
     """LJMP and LCALL with their pointer size for a far transfer through memory; a near transfer as it is."""
     memory = instruction.operands[0] if len(instruction.operands) == 1 else None
     if isinstance(memory, MemoryOperand) and (memory.far or memory.size in (48, 80) or mnemonic in ("ljmp", "lcall")):
@@ -141,65 +133,59 @@ def _far(mnemonic: str, instruction: Instruction, mode: int) -> Shape:
         size = memory.size or (48 if mode != 16 or wide else 32)
         if size not in (32, 48, 80) or (size == 80 and mode != 64):
             raise Refusal("a far pointer is 16:16, 16:32 or (in 64-bit mode) 16:64", "write far ptr or fword ptr")
-        return f"l{mnemonic.removeprefix('l')}", (memory._replace(size=size, far=True),), ()
+        far = memory._replace(size=size, far=True)
+        return instruction._replace(mnemonic=f"l{mnemonic.removeprefix('l')}", operands=(far,), prefixes=())
     refuse_prefixes(instruction)
     if isinstance(memory, MemoryOperand) and mode == 16 and memory.size == 32:
         raise Refusal(
             f"{mnemonic} dword ptr could be a near 32-bit or a far 16:16 {mnemonic} in 16-bit mode",
             f"write {mnemonic} far ptr [m] for the far one, or load a register for the near one",
         )
-    return mnemonic, instruction.operands, ()
+    return instruction
 
 
 def _segment_move(operands: tuple[Operand, ...], mode: int) -> tuple[Operand, ...]:
     """MOV to a segment register with the source as the decoder shows it: its size makes no difference."""
-    for operand in operands:
-        if isinstance(operand, MemoryOperand) and operand.size not in (None, 0, 16):
-            raise Refusal("a segment register is 16 bits in memory", "write word ptr")
-    if len(operands) != 2 or not isinstance(operands[0], AsmRegister) or operands[0].kind != "segment":
-        return operands
-    source = operands[1]
-    if operands[0].name == "cs":
-        raise Refusal("cs cannot be loaded by mov", "use a far jump, a far return or an interrupt return")
-    if isinstance(source, AsmRegister):
-        if source.kind != "general" or source.size == 8:
-            raise Refusal("a segment register is moved from and to a 16-bit register or memory", "load ax first")
-        source = general_register(source.number, 16 if mode == 16 else 32)
-    return operands[0], source
+    if any(isinstance(operand, MemoryOperand) and operand.size not in (None, 0, 16) for operand in operands):
+        raise Refusal("a segment register is 16 bits in memory", "write word ptr")
+    match operands:
+        case (AsmRegister(name="cs"), _):
+            raise Refusal("cs cannot be loaded by mov", "use a far jump, a far return or an interrupt return")
+        case (AsmRegister(kind="segment") as segment, AsmRegister() as source):
+            if source.kind != "general" or source.size == 8:
+                raise Refusal("a segment register is moved from and to a 16-bit register or memory", "load ax first")
+            return segment, general_register(source.number, 16 if mode == 16 else 32)
+    return operands
 
 
-def _address(
-    mnemonic: str, operands: tuple[Operand, ...], position: int, mode: int, early: Early
-) -> tuple[SettledMemory, Fixup | None]:
+def _address(shaped: Instruction, position: int, mode: int, early: Early) -> tuple[SettledMemory, Fixup | None]:
     """The address and, if its displacement is late, its field. MOV of the accumulator has a full 64-bit address."""
-    operand = operands[position]
+    mnemonic, operand = shaped.mnemonic, shaped.operands[position]
     assert isinstance(operand, MemoryOperand)
     if operand.far and mnemonic not in ("ljmp", "lcall"):
         raise Refusal(f"{mnemonic} takes no far pointer")
-    registers = [item for item in operands if isinstance(item, AsmRegister)]
+    registers = [item for item in shaped.operands if isinstance(item, AsmRegister)]
     size = 0 if mnemonic == "lea" else operand.size
     if size is None:  # a guess, which the decoder confirms or not
         size = 0 if mnemonic in _OTHER_SIZE else max((register.size for register in registers), default=0)
-    memory, late = resolve_memory(operand, mode, size, early)
+    value = early(operand.displacement)
+    memory = resolve_memory(operand, mode, size, value, early)
     accumulator = any((register.kind, register.number) == ("general", 0) for register in registers)
     if mnemonic == "movabs" and not (memory.absolute and accumulator):
         raise Refusal("movabs with memory takes al, ax, eax or rax and an absolute address, in 64-bit mode")
-    if late and mnemonic == "movabs":
-        memory = memory._replace(displacement=PLACEHOLDER[64])
-        return memory, Fixup(position, 0, 64, "unsigned", operand.displacement)
-    if late:
-        kind = "relative" if memory.relative else "address"
-        return memory, Fixup(position, 0, min(memory.width, 32), kind, operand.displacement)
+    if value is None:
+        width, kind = min(memory.width, 32), "relative" if memory.relative else "address"
+        if mnemonic == "movabs":
+            width, kind = 64, "unsigned"
+        return memory._replace(displacement=PLACEHOLDER[width]), Fixup(position, 0, width, kind, operand.displacement)
     if not (mnemonic in ("mov", "movabs") and memory.absolute and accumulator):
         check_displacement(memory.displacement, memory)
     return memory, None
 
 
-def _immediate(
-    mnemonic: str, operands: tuple[Operand, ...], position: int, node: Node, early: Early
-) -> tuple[SettledValue, Fixup | None]:
+def _immediate(shaped: Instruction, position: int, node: Node, early: Early) -> tuple[SettledValue, Fixup | None]:
     """The immediate and, if its value is late, its field. Its size follows the first operand."""
-    first, value = operands[0], early(node)
+    mnemonic, first, value = shaped.mnemonic, shaped.operands[0], early(node)
     size = (first.size or 0) if isinstance(first, (AsmRegister, MemoryOperand)) else 0
     width, kind = size, "immediate"
     if mnemonic in BYTE_IMMEDIATE or (mnemonic == "enter" and position == 1):
@@ -218,36 +204,36 @@ def _immediate(
     return SettledValue(value, size), None
 
 
-def _check_high_bytes(operands: list[SettledOperand]) -> None:
-    """AH to DH have no encoding beside REX (SDM volume 2, 2.2.1.2); Keystone would end the process."""
-    high = next((item for item in operands if isinstance(item, AsmRegister) and item.kind == "high"), None)
-    if high is None:
-        return
-    for operand in operands:
-        if isinstance(operand, SettledMemory):
-            used, wide = [operand.base, operand.index_register], False
-        elif isinstance(operand, AsmRegister):
-            used, wide = [operand], operand.size == 64 or (operand.size == 8 and operand.needs_64)
-        else:
-            continue
-        for register in used:
-            if register is not None and (wide or register.number > 7):
-                raise Refusal(f"{high.name} cannot be used together with {register.name}", "go through a low register")
+def _check_registers(operands: tuple[Operand, ...], mode: int) -> None:
+    """Raise `Refusal` for registers that the mode lacks, and for AH to DH beside REX.
+
+    AH to DH have no encoding beside REX (SDM volume 2, 2.2.1.2); Keystone would end the process.
+    """
+    used = [register for operand in operands for register in registers_of(operand)]
+    high = next((register.name for register in used if register.kind == "high"), None)
+    for register in used:
+        if register.needs_64 and mode != 64:
+            raise Refusal(f"{register.name} exists only in 64-bit mode")
+        if high is not None and (register.number > 7 or (register in operands and _needs_rex(register))):
+            raise Refusal(f"{high} cannot be used together with {register.name}", "go through a low register")
 
 
-def _check_lock(instruction: Instruction, operands: list[SettledOperand]) -> None:
-    """Raise `Refusal` for any prefix but one LOCK where it is allowed."""
+def _needs_rex(register: AsmRegister) -> bool:
+    return register.size == 64 or (register.size == 8 and register.needs_64)
+
+
+def _lock(instruction: Instruction, operands: list[SettledOperand]) -> tuple[str, ...]:
+    """The prefixes; raises `Refusal` for any but one LOCK where it is allowed."""
     mnemonic, prefixes = instruction.mnemonic, instruction.prefixes
     extra = next((prefix for prefix in prefixes if prefix != "lock"), None)
     if extra is not None or len(prefixes) > 1:
         raise Refusal(f"{extra} is not allowed before {mnemonic}" if extra else "the same prefix twice")
-    if not prefixes:
-        return
-    if mnemonic not in LOCKABLE:
+    if prefixes and mnemonic not in LOCKABLE:
         raise Refusal(f"lock before {mnemonic} raises #UD", "write .byte 0xf0 if that is wanted")
     destination = operands[-1] if mnemonic == "xchg" and isinstance(operands[-1], SettledMemory) else operands[0]
-    if not isinstance(destination, SettledMemory):
+    if prefixes and not isinstance(destination, SettledMemory):
         raise Refusal("lock needs a memory operand as destination", "write .byte 0xf0 if #UD is wanted")
+    return prefixes
 
 
 _HINTS: Final = {

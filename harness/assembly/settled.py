@@ -30,25 +30,26 @@ PLACEHOLDER: Final = {8: 0x61, 16: 0x6162, 32: 0x61626364, 64: 0x616263646566676
 
 
 class SettledMemory(NamedTuple):
-    """An address: `size` of the datum in bits (0: not written), `width` of the address in bits."""
+    """An address: `size` of the datum in bits (0: not written), `width` of the address in bits.
+
+    `terms` are the base with the scale 1, then the index with its scale.
+    """
 
     size: int
     segment: str | None
-    base: AsmRegister | None
-    index_register: AsmRegister | None
-    scale: int
+    terms: tuple[tuple[AsmRegister, int], ...]
     displacement: int
     width: int
 
     @property
     def absolute(self) -> bool:
         """Whether it is a 64-bit address without registers, which Keystone would make RIP-relative."""
-        return self.width == 64 and self.base is None and self.index_register is None
+        return self.width == 64 and not self.terms
 
     @property
     def relative(self) -> bool:
         """Whether it is RIP-relative; `displacement` is then relative to the end of the instruction."""
-        return self.base is not None and self.base.kind == "ip"
+        return bool(self.terms) and self.terms[0][0].kind == "ip"
 
     def holds(self, displacement: int) -> bool:
         """Whether a displacement fits."""
@@ -72,6 +73,8 @@ class Settled(NamedTuple):
     prefixes: tuple[str, ...]
     mnemonic: str
     operands: tuple[SettledOperand, ...]
+    wide: bool = False
+    """Whether it has 32-bit operands in 16-bit mode that no operand shows."""
 
     @property
     def memory(self) -> SettledMemory | None:
@@ -106,18 +109,23 @@ def fits(value: int, width: int, kind: str) -> bool:
     half = 1 << (width - 1)
     if kind == "unsigned":
         return 0 <= value < 2 * half
+    if kind == "relative":
+        return -half <= value < half
     if kind == "signed":
         return -half <= value < half or (1 << 64) - half <= value < 1 << 64
     return -half <= value < 2 * half
 
 
 def check_value(value: int, width: int, kind: str) -> None:
-    """Raise `Refusal` if a value does not fit an immediate of `width` bits (`kind` as in `Fixup`)."""
+    """Raise `Refusal` if a value does not fit a field of `width` bits (`kind` as in `Fixup`)."""
     if fits(value, width, kind):
         return
     shown = f"{value:#x}" if abs(value) > 9 else str(value)
     if kind == "unsigned":
         raise Refusal(f"{shown} does not fit: the value must be 0 to {(1 << width) - 1}")
+    if kind == "relative":
+        hint = "jump over a plain jmp" if width == 8 else None
+        raise Refusal(f"the target is out of reach: {value:+#x} bytes away", hint)
     if kind == "signed":
         raise Refusal(
             f"{shown} does not fit into {width} bits, sign-extended to 64",
@@ -144,12 +152,11 @@ def check_displacement(value: int, memory: SettledMemory) -> None:
 
 
 def resolve_memory(
-    operand: MemoryOperand, mode: int, size: int, early: Callable[[Node], int | None]
-) -> tuple[SettledMemory, bool]:
-    """The address that an operand means, and whether its displacement is late (then it is a placeholder).
+    operand: MemoryOperand, mode: int, size: int, displacement: int | None, early: Callable[[Node], int | None]
+) -> SettledMemory:
+    """The address that an operand means; raises `Refusal` for addresses that the machine cannot form.
 
-    `early` returns the value of an expression, or None if it is known only after layout. Raises `Refusal` for addresses
-    that the machine cannot form.
+    `displacement` is None if it is known only after layout; `early` returns the value of a scale.
     """
     if operand.segment in ("cs", "ds", "es", "ss") and mode == 64:
         raise Refusal(f"the segment {operand.segment} has no effect in 64-bit mode", f"leave out {operand.segment}:")
@@ -159,18 +166,17 @@ def resolve_memory(
     if len({term.register.size for term in terms}) > 1:
         raise Refusal(f"{terms[0].register.name} and {terms[1].register.name} in one address differ in size")
     width = terms[0].register.size if terms else mode
-    base, index, scale = (_base_and_index_16 if width == 16 else _base_and_index)(terms)
-    value = early(operand.displacement)
-    if base is not None and base.kind == "ip":
-        if base.name != "rip" or index is not None:
+    ordered = tuple([(register, scale) for register, scale, _ in _base_first(terms, width)])
+    memory = SettledMemory(size, operand.segment, ordered, displacement or 0, width)
+    if memory.relative:
+        if width != 64 or len(ordered) > 1:
             raise Refusal("RIP-relative addresses have no other register", "write [rip+NAME]")
-        if value is not None and operand.displacement != Number(0):
+        if displacement is not None and operand.displacement != Number(0):
             raise Refusal(
                 "RIP-relative to a number instead of a label: the target would depend on the position of the code",
                 "use a label, or leave out rip",
             )
-    displacement = PLACEHOLDER[min(width, 32)] if value is None else value
-    return SettledMemory(size, operand.segment, base, index, scale, displacement, width), value is None
+    return memory
 
 
 class Term(NamedTuple):
@@ -189,43 +195,32 @@ def _term(register: AsmRegister, node: Node, mode: int, early: Callable[[Node], 
         raise Refusal(f"{register.name}*{scale}: a scale is 1, 2, 4 or 8")
     if register.kind not in ("general", "ip") or register.size == 8:
         raise Refusal(f"{register.name} cannot be part of an address")
-    if register.needs_64 and mode != 64:
-        raise Refusal(f"{register.name} exists only in 64-bit mode")
     if register.size == 16 and mode == 64:
         raise Refusal(f"{register.name}: there are no 16-bit addresses in 64-bit mode", "use 64-bit registers")
     return Term(register, scale, node is not UNSCALED)
 
 
-def _base_and_index(terms: list[Term]) -> tuple[AsmRegister | None, AsmRegister | None, int]:
-    """Base, index and its scale; of two registers the index is the scaled one, or else the second if it can be."""
-    if not terms:
-        return None, None, 1
-    base, index = terms if len(terms) == 2 else (None, terms[0])
-    if base is None and index.scale == 1:
-        return index.register, None, 1
-    if (
-        base is not None
-        and index.scale == 1
-        and (base.scale != 1 or (base.written and not index.written) or _is_stack_pointer(index.register))
-    ):
-        base, index = index, base
-    if base is not None and base.scale != 1:
-        raise Refusal("only one register of an address can be scaled")
-    if _is_stack_pointer(index.register) or index.register.kind == "ip":
-        raise Refusal(f"{index.register.name} cannot be an index")
-    return base and base.register, index.register, index.scale
-
-
-def _is_stack_pointer(register: AsmRegister) -> bool:
-    return register.kind == "general" and register.number == 4
-
-
 _ADDRESSES_16: Final = [(), ("bx",), ("bp",), ("si",), ("di",), *itertools.product(("bx", "bp"), ("si", "di"))]
 
 
-def _base_and_index_16(terms: list[Term]) -> tuple[AsmRegister | None, AsmRegister | None, int]:
-    registers = sorted((term.register for term in terms), key=lambda register: register.name not in ("bx", "bp"))
-    if tuple(register.name for register in registers) not in _ADDRESSES_16 or any(term.written for term in terms):
-        raise Refusal("a 16-bit address is made of bx or bp, and si or di, without a scale")
-    base, index = [*registers, None, None][:2]
-    return base, index, 1
+def _base_first(terms: list[Term], width: int) -> list[Term]:
+    """Base and index: of two registers the index is the scaled one, or else the second if it can be."""
+    if width == 16:
+        terms = sorted(terms, key=lambda term: term.register.name not in ("bx", "bp"))
+        if tuple(term.register.name for term in terms) not in _ADDRESSES_16 or any(term.written for term in terms):
+            raise Refusal("a 16-bit address is made of bx or bp, and si or di, without a scale")
+        return terms
+    if len(terms) == 2:
+        first, second = terms
+        if second.scale == 1 and (first.scale != 1 or first.written > second.written or _is_stack_pointer(second)):
+            terms = [second, first]
+        if terms[0].scale != 1:
+            raise Refusal("only one register of an address can be scaled")
+    for index in terms[1:] or [term for term in terms if term.scale != 1]:
+        if _is_stack_pointer(index) or index.register.kind == "ip":
+            raise Refusal(f"{index.register.name} cannot be an index")
+    return terms
+
+
+def _is_stack_pointer(term: Term) -> bool:
+    return term.register.kind == "general" and term.register.number == 4

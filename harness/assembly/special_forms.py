@@ -58,4 +58,4 @@ def _far(instruction: Instruction, selector: Node, offset: Node, mode: int, earl
         check_value(value, bits, "unsigned")
         values.insert(0, SettledValue(value, bits))
         data += value.to_bytes(bits // 8, "little")
-    return Encoded(data, Settled(mode, ("o32",) if wide else (), name, tuple(values)), tuple(fields))
+    return Encoded(data, Settled(mode, (), name, tuple(values), wide), tuple(fields))

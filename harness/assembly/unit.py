@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -29,18 +29,11 @@ T = TypeVar("T")
 class Unit:
     """One unit on its way from lines to bytes."""
 
-    def __init__(
-        self,
-        source: Sequence[SourceLine],
-        address: int,
-        mode: int,
-        constants: Mapping[str, int],
-        symbols: Mapping[str, int],
-    ) -> None:
+    def __init__(self, source: Sequence[SourceLine], address: int, mode: int, table: SymbolTable) -> None:
         self.source = source
         self.address = address
         self.mode = mode
-        self.table = SymbolTable(constants, symbols)
+        self.table = table
         self.problems: list[tuple[int, AssemblyProblem]] = []
         self.items: list[Item] = []
         self.transfers: list[Transfer] = []
@@ -48,7 +41,7 @@ class Unit:
 
     def assemble(self) -> Assembled:
         """The assembled unit; raises `AssemblyError` with all problems."""
-        self._collect(expand(self.source, self.table.constants, self.table.symbols, self.refuse))
+        self._collect(expand(self.source, self.table, self.refuse))
         self._encode()
         self._lay_out()
         pieces = [item.data if isinstance(item.data, bytes) else self._ask(item, item.data, b"") for item in self.items]
