@@ -38,6 +38,7 @@ class Evidence:
         self._recording: Recording | None = None
         self._snapshots: dict[str, Snapshot] = {}
         self.seals: Seals | None = None  # of a run that has ended
+        self.printed = b""  # what the program itself printed on COM1, of a run that has ended
         self._seen: dict[str, Snapshot] = {}  # snapshots that were read while the guest was stopped at their checkpoint
         self._seen_recording: Recording | None = None  # the last one that was read at a checkpoint
 

@@ -29,6 +29,7 @@ def check_witnesses(run: Evidence) -> None:
     _check_memory(run)
     _check_counts(run)
     run.seals = Seals(run.machine.ram, _check_console(run, output))
+    run.printed = output[: max(output.rfind(b"@run "), 0)]
     check_registers(run, cpus)
     if run.machine.config.interrupt_log:
         check_second_source(run)

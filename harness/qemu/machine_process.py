@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from harness.qemu.inspection import Inspection
@@ -75,7 +76,7 @@ class MachineProcess(Inspection):
         """What QEMU wrote to its standard output and error, bounded."""
         return self._monitor.process.stderr
 
-    @property
+    @cached_property
     def command_line(self) -> str:
         """The command line, ready to paste; `export` writes the files that it names."""
         return command_line(self._program, self._resources, self._cpu, self._placed)

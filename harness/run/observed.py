@@ -47,7 +47,7 @@ def observed(run: Run, run_id: int) -> Observed:
         tsc_khz=tsc_khz,
         end_tsc=end,
         checkpoints=tuple(run.stops),
-        console=_own_output(run) if run.ended else "",
+        console=console_text(run.printed) if run.printed else "",
     )
 
 
@@ -56,10 +56,3 @@ def _rate(run: Run) -> int:
         return run.mailbox.tsc_khz
     except RunFailure:  # the mailbox holds a status that is not defined
         return 0
-
-
-def _own_output(run: Run) -> str:
-    """What the program printed before the report."""
-    output = run.machine.stop_evidence()[0]
-    start = output.rfind(b"@run ")
-    return console_text(output[:start]) if start > 0 else ""

@@ -88,6 +88,37 @@ def test_a_handler_that_does_not_end_has_no_time_of_iretq(project: Path) -> None
     assert {"Registers at the exception", "Serial"} <= {section["title"] for section in run["sections"]}
 
 
+HOSTILE = """
+from harness import Kernel, ProbeBody, probe
+
+@probe(spec="none: this guest is here to misbehave")
+def prints(k: Kernel) -> ProbeBody:
+    "A guest whose console is meant for a browser."
+    k.print("</script><script>alert(1)</script>]]>\\x1b[31m")
+    k.asm("mov ecx, 300000; mov dx, 0x3f8; mov al, 0x3c; again: out dx, al; dec ecx; jnz again".replace("; ", chr(10)))
+
+    run = yield
+
+    assert run.vectors == VECTORS
+"""
+
+
+@pytest.mark.parametrize("verdict", ["pass", "fail"])
+def test_what_a_guest_prints_is_bounded_and_escaped(tmp_path: Path, verdict: str) -> None:
+    folder = tmp_path / "probes" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "prints.py").write_text(HOSTILE.replace("VECTORS", "[]" if verdict == "pass" else "[1]"))
+    words = ("run", "--probes", "probes", "--json", "o.json", "--html", "o.html")
+    assert trapgate(*words, cwd=tmp_path).returncode == (0 if verdict == "pass" else 1)
+    (run,) = json.loads((tmp_path / "o.json").read_text())["runs"]
+    assert run["verdict"] == verdict
+    assert run["console"].startswith("</script><script>alert(1)</script>]]>\x1b[31m")
+    assert len(run["console"]) <= 33 * 401
+    text = (tmp_path / "o.html").read_text(encoding="utf-8")
+    assert len(text) < 200_000
+    assert "alert(1)</script>" not in text and "\x1b" not in text
+
+
 def test_each_way_to_the_report(project: Path) -> None:
     cache = str(project / "cache")
     none = trapgate("report", cwd=project, TRAPGATE_CACHE=cache)

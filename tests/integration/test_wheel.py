@@ -54,9 +54,11 @@ def test_every_document_is_in_it(installed: Path) -> None:
 def test_the_paths_that_it_prints_exist(installed: Path, tmp_path: Path) -> None:
     done = trapgate(installed, "run", "masking", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = set(re.findall(r"recorded: ([^\s)]+)", done.stdout))
-    assert Path(path).is_relative_to(installed)
-    assert Path(path).read_text(encoding="utf-8").startswith("# ")
+    paths = set(re.findall(r"recorded: ([^\s)]+)", done.stdout))
+    assert paths
+    for path in paths:
+        assert Path(path).is_relative_to(installed)
+        assert Path(path).read_text(encoding="utf-8").startswith("# ")
     text = "".join(trapgate(installed, "run", "--help", cwd=tmp_path).stdout.split())
     assert f"Thedocumentsbelowdocs/:{installed}/guest/docs" in text
 
@@ -65,3 +67,9 @@ def test_the_wheel_has_the_coverage_files(installed: Path, tmp_path: Path) -> No
     done = trapgate(installed, "list", "--coverage", "--areas", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "each covered or explained" in done.stdout
+
+
+def test_the_wheel_has_the_templates_of_the_html_report(installed: Path, tmp_path: Path) -> None:
+    done = trapgate(installed, "run", "timers/hpet.py", "--html", "report.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "timers/hpet.py::one_shot_fires_once" in (tmp_path / "report.html").read_text(encoding="utf-8")
