@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from harness.assembly import cache
+from harness.assembly.cache import Names
 from harness.assembly.listing import Assembled, ListingLine
-from harness.assembly.names import Names
 from harness.assembly.source import AssemblyError, AssemblyProblem, Origin, SourceLine, source_from_text
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from harness.assembly.expression import Node, Number, names_of, parse_expression, refuse_registers
 from harness.assembly.items import Item
-from harness.assembly.settled import check_value
+from harness.assembly.settled import check_value, little_endian
 from harness.assembly.source import Refusal
 from harness.assembly.statement import Directive
 from harness.assembly.tokens import Tokens, unescape
@@ -91,9 +91,9 @@ def _known(item: Item, nodes: tuple[Node, ...], position: int, what: str, low: i
     return value
 
 
-def _little_endian(value: int, size: int) -> bytes:
+def _checked(value: int, size: int) -> bytes:
     check_value(value, 8 * size, "immediate")
-    return (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+    return little_endian(value, 8 * size)
 
 
 def _values(item: Item, directive: Directive) -> None:
@@ -105,7 +105,7 @@ def _values(item: Item, directive: Directive) -> None:
     if len(nodes) > 1 and any("." in names_of(node) for node in nodes):
         raise Refusal("'.' in a list of several values is not clear", "write one value a line")
     item.kind, item.size = "data", len(nodes) * size
-    item.data = lambda: b"".join([_little_endian(item.number(node), size) for node in nodes])
+    item.data = lambda: b"".join([_checked(item.number(node), size) for node in nodes])
 
 
 def _text(item: Item, directive: Directive) -> None:
@@ -139,16 +139,15 @@ def _space(item: Item, directive: Directive) -> None:
         return count.number
 
     item.kind, item.size = "data", lambda: times() * size
-    item.data = lambda: _little_endian(item.number(value), size) * times()
+    item.data = lambda: _checked(item.number(value), size) * times()
 
 
 def _align(item: Item, directive: Directive) -> None:
     """`.balign BOUNDARY, FILLING, LIMIT`, and `.p2align`, whose boundary is the power of two."""
     nodes = arguments(directive, 1, 3)
-    if directive.name == ".p2align":
-        boundary = 1 << _known(item, nodes, 0, "the power of two", 0, 24, 0)
-    else:
-        boundary = _known(item, nodes, 0, "the boundary", 0, 1 << 24, 0)
+    power = directive.name == ".p2align"
+    boundary = _known(item, nodes, 0, "the power of two" if power else "the boundary", 0, 24 if power else 1 << 24, 0)
+    boundary = 1 << boundary if power else boundary
     if boundary == 0 or boundary & (boundary - 1):
         raise Refusal(f"a boundary of {boundary}: it must be a power of two")
     fill = bytes([_known(item, nodes, 1, "the filling", 0, 255, 0x90)])
@@ -189,20 +188,16 @@ def _org(item: Item, directive: Directive) -> None:
 
 def _mode(_: Item, directive: Directive) -> None:
     """`.code16`, `.code32`, `.code64`, which the unit interprets."""
-    if len(directive.tokens) > 1:
-        raise Refusal(f"{directive.name} takes no operand")
+    arguments(directive, 0, 0)
 
 
-def _names(_: Item, directive: Directive) -> None:
-    """`.global`, which has no effect: every label is global."""
+def _no_effect(_: Item, directive: Directive) -> None:
+    """`.global NAME`: every label is global. `.intel_syntax noprefix`: there is no other."""
     names = _listed(directive, Tokens.take)
+    if directive.name == ".intel_syntax" and [token.text for token in names] != ["noprefix"]:
+        raise Refusal("only .intel_syntax noprefix is supported")
     if not names or any(token.kind != "name" for token in names):
         raise Refusal(f"{directive.name} needs a name")
-
-
-def _syntax(_: Item, directive: Directive) -> None:
-    if [token.text for token in directive.tokens[:-1]] != ["noprefix"]:
-        raise Refusal("only .intel_syntax noprefix is supported")
 
 
 _SUPPORTED: Final[dict[str, Callable[[Item, Directive], None]]] = {
@@ -212,6 +207,5 @@ _SUPPORTED: Final[dict[str, Callable[[Item, Directive], None]]] = {
     **dict.fromkeys((".balign", ".p2align"), _align),
     ".org": _org,
     **dict.fromkeys(MODES, _mode),
-    **dict.fromkeys((".global", ".globl"), _names),
-    ".intel_syntax": _syntax,
+    **dict.fromkeys((".global", ".globl", ".intel_syntax"), _no_effect),
 }

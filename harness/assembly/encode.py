@@ -13,16 +13,7 @@ from harness.assembly.no_operands import NO_OPERANDS, no_operand_bytes
 from harness.assembly.operands import SIZE_NAMES, Immediate, MemoryOperand
 from harness.assembly.round_trip import check, decode_as, mismatch, without_superfluous_prefixes
 from harness.assembly.settle import Early, settle, wrong_operands
-from harness.assembly.settled import (
-    PLACEHOLDER,
-    Encoded,
-    Fixup,
-    Settled,
-    SettledMemory,
-    SettledValue,
-    check_displacement,
-    check_value,
-)
+from harness.assembly.settled import Encoded, Settled, SettledMemory, SettledValue, check_value, little_endian, located
 from harness.assembly.source import Refusal
 from harness.assembly.special_forms import special_form
 from harness.assembly.statement import Instruction
@@ -93,9 +84,8 @@ def _judge(key: EncodingKey, instruction: Instruction, request: Encoded, slot: b
     try:
         return _confirmed(instruction, request, slot)
     except Refusal:
-        if instruction.mnemonic == "lea" or not any(
-            isinstance(operand, MemoryOperand) and operand.size is None for operand in instruction.operands
-        ):
+        unsized = [item for item in instruction.operands if isinstance(item, MemoryOperand) and item.size is None]
+        if not unsized or instruction.mnemonic == "lea":
             raise
     return _sized(key, instruction)
 
@@ -143,22 +133,12 @@ def _confirmed(instruction: Instruction, request: Encoded, slot: bytes) -> Encod
     """The instruction in a slot after its round trip; raises `Refusal`."""
     settled = request.settled
     decoded = decode_as(settled, slot, 0) if slot else None
-    if decoded is None or slot[decoded[0] :].strip(FILLING):
+    data = b""
+    if decoded is not None and not slot[decoded[0] :].strip(FILLING):
+        data = without_superfluous_prefixes(settled, repair(settled, slot[: decoded[0]]))
+    if not data or mismatch(settled, data) is not None:
         raise wrong_operands(instruction, settled.mode)
-    data = without_superfluous_prefixes(settled, repair(settled, slot[: decoded[0]]))
-    if mismatch(settled, data) is not None:
-        raise wrong_operands(instruction, settled.mode)
-    return Encoded(data, settled, tuple([_located(data, settled, field) for field in request.fields]))
-
-
-def _located(data: bytes, settled: Settled, field: Fixup) -> Fixup:
-    """The field with its offset: an immediate is at the end, and a displacement before it."""
-    placeholder = PLACEHOLDER[field.width].to_bytes(field.width // 8, "little")
-    immediate = isinstance(settled.operands[field.operand], SettledValue)
-    offset = data.rfind(placeholder) if immediate else data.find(placeholder)
-    if offset < 1 or (immediate and not data.endswith(placeholder)):
-        raise Refusal(f"cannot be assembled: no field for the value in {data.hex(' ')}")
-    return field._replace(offset=offset)
+    return Encoded(data, settled, tuple([located(data, settled, field) for field in request.fields]))
 
 
 def complete(encoded: Encoded, item: Item) -> bytes:
@@ -176,13 +156,12 @@ def complete(encoded: Encoded, item: Item) -> bytes:
                     "use a label, or leave out rip for an absolute address",
                 )
             if field.kind == "address":
-                check_displacement(number, operand)
+                operand.check(number)
             operands[field.operand] = operand._replace(displacement=number)
         elif isinstance(operand, SettledValue):
             operands[field.operand] = operand._replace(value=value.number)
         if field.kind != "address":
             check_value(number, field.width, field.kind)
-        mask = (1 << field.width) - 1
-        data[field.offset : field.offset + field.width // 8] = (number & mask).to_bytes(field.width // 8, "little")
+        data[field.offset : field.offset + field.width // 8] = little_endian(number, field.width)
     check(encoded.settled._replace(operands=tuple(operands)), bytes(data), item.address)
     return bytes(data)

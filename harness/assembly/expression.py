@@ -92,8 +92,6 @@ _LENGTH: Final = 100
 
 def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
     """Parse an expression; registers may be leaves (the caller decides whether they are allowed)."""
-    if depth > _DEPTH:
-        raise Refusal("the expression is nested too deeply")
     left = _primary(tokens, depth)
     count = 0
     while _LEVELS.get((sign := tokens.peek()).text, -1) >= level:
@@ -114,6 +112,8 @@ def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
 
 
 def _primary(tokens: Tokens, depth: int) -> Node:
+    if depth > _DEPTH:
+        raise Refusal("the expression is nested too deeply")
     token = tokens.take()
     if token.kind == "number":
         return Number(_number(token.text, token.column))
@@ -132,8 +132,6 @@ def _primary(tokens: Tokens, depth: int) -> Node:
             raise Refusal(f"{token.text} is more than one byte", column=token.column)
         return Number(data[0])
     if token.text in ("-", "+", "~"):
-        if depth > _DEPTH:
-            raise Refusal("the expression is nested too deeply")
         operand = _primary(tokens, depth + 1)
         refuse_registers(operand)
         if token.text == "+":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.expression import ExpressionValue, Name, Node, Number, early_value, evaluate
+from harness.assembly.expression import ExpressionValue, Name, Node, early_value, evaluate
 from harness.assembly.source import Refusal, SourceLine
 
 __all__ = ["HERE", "Item", "SymbolTable"]
@@ -48,9 +48,7 @@ class Item:
         """The value, at this place, of an expression that must be a number or an address."""
         value = self.table.value(node, self)
         if value.weight not in (0, 1):
-            raise Refusal(
-                "the expression is neither a number nor an address (the difference of two labels is a number)"
-            )
+            raise Refusal("neither a number nor an address", "the difference of two labels is a number")
         return value
 
     def number(self, node: Node) -> int:
@@ -118,16 +116,11 @@ class SymbolTable:
 
     def early(self, name: str, item: Item) -> int | None:
         """The value of a name if it is known before layout, at the newest item."""
-        value = self.constants.get(name)
-        if value is None:
-            definitions = self._definitions.get(_scoped(name, item))
-            value = definitions[-1].early if definitions else None
-        return value
+        definitions = self._definitions.get(_scoped(name, item))
+        return self.constants.get(name, definitions[-1].early if definitions else None)
 
     def value(self, node: Node, item: Item) -> ExpressionValue:
         """The value of an expression at an item; raises `Refusal` for undefined names."""
-        if isinstance(node, Number):
-            return ExpressionValue(node.value)
         return evaluate(node, lambda name: self._named(name, item))
 
     def _named(self, name: str, item: Item) -> ExpressionValue:

@@ -112,6 +112,5 @@ def _with_prefix(data: bytes, prefix: bytes) -> bytes:
 
 def _with_rex_w(data: bytes) -> bytes:
     at = prefix_count(data)
-    if data[at] & 0xF0 == 0x40:
-        return data[:at] + bytes([data[at] | 8]) + data[at + 1 :]
-    return data[:at] + b"\x48" + data[at:]
+    present = data[at] & 0xF0 == 0x40
+    return data[:at] + bytes([data[at] | 8 if present else 0x48]) + data[at + present :]

@@ -10,17 +10,7 @@ from typing import Final
 
 from harness.assembly.no_operands import NO_OPERANDS
 
-__all__ = [
-    "BYTE_IMMEDIATE",
-    "CONDITIONS",
-    "KNOWN",
-    "LOCKABLE",
-    "LONG_ONLY",
-    "RELATIVE",
-    "ROTATES",
-    "WITH_OPERANDS",
-    "X87_HIDDEN",
-]
+__all__ = ["BYTE_IMMEDIATE", "CONDITIONS", "KNOWN", "LONG_ONLY", "RELATIVE", "ROTATES", "WITH_OPERANDS", "X87_HIDDEN"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -39,11 +29,6 @@ bt bts btr btc shld shrd in out int aam aad rorx shufps shufpd pshufd pshufhw ps
 psllw pslld psllq psrlw psrld psrlq psraw psrad pslldq psrldq
 """)
 """Mnemonics whose immediate is an unsigned byte, whatever their operand size."""
-
-LOCKABLE: Final = _names("""
-add adc and btc btr bts cmpxchg cmpxchg8b cmpxchg16b dec inc neg not or sbb sub xor xadd xchg
-""")
-"""Mnemonics that LOCK is allowed before, with a memory destination (SDM volume 2, "LOCK")."""
 
 LONG_ONLY: Final = _names("""
 rdfsbase rdgsbase wrfsbase wrgsbase cmpxchg16b movsxd fxsave64 fxrstor64 xsave64 xrstor64 xsaveopt64 xsavec64

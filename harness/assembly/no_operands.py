@@ -57,6 +57,9 @@ outsw 6f 666f 666f,   outsd 666f 6f 6f
 _COPYING: Final = frozenset({"movs", "stos", "lods", "ins", "outs"})
 _COMPARING: Final = frozenset({"cmps", "scas"})
 _REPEAT: Final = {"rep": b"\xf3", "repe": b"\xf3", "repz": b"\xf3", "repne": b"\xf2", "repnz": b"\xf2"}
+_INSTEAD: Final = {"pushfd": "write pushfq", "popfd": "write popfq"} | dict.fromkeys(
+    ("pusha", "pushaw", "pushad", "popa", "popaw", "popad"), "push and pop the registers one by one"
+)
 _SIZED_BY_O32: Final = {"retf": "retfd", "lret": "retfd", "iret": "iretd", "pushf": "pushfd", "popf": "popfd"}
 
 
@@ -85,12 +88,7 @@ def no_operand_bytes(mnemonic: str, prefixes: tuple[str, ...], mode: int) -> byt
         return repeat + data
     if mnemonic == "iret":
         raise Refusal("iret in 64-bit mode is not clear about its size", "write iretq, or iretd")
-    hint = None
-    if mnemonic in ("pushfd", "popfd"):
-        hint = f"write {mnemonic[:-1]}q"
-    elif mnemonic.startswith(("pusha", "popa")):
-        hint = "push and pop the registers one by one"
-    raise Refusal(f"{mnemonic} does not exist in {mode}-bit mode", hint)
+    raise Refusal(f"{mnemonic} does not exist in {mode}-bit mode", _INSTEAD.get(mnemonic))
 
 
 def _repeat(mnemonic: str, prefixes: tuple[str, ...]) -> bytes:

@@ -14,7 +14,12 @@ class AsmRegister(NamedTuple):
     size: int
     kind: str  # general, high (ah to bh), ip, segment, control, debug, mmx, xmm, ymm, x87
     number: int
-    needs_64: bool = False
+
+    @property
+    def needs_64(self) -> bool:
+        """Whether only 64-bit mode has it."""
+        needs_rex = self.kind == "general" and (self.size == 64 or (self.size == 8 and self.number > 3))
+        return needs_rex or self.number > 7 or self.kind == "ip"
 
 
 _NAMES: Final = {
@@ -36,12 +41,8 @@ _NAMES: Final = {
 """The names of each kind and size, in the order of their numbers; `-` where there is no register."""
 
 
-def _needs_64(name: str, size: int, kind: str, number: int) -> bool:
-    return number > 7 or kind == "ip" or (kind == "general" and (size == 64 or (size == 8 and number > 3)))
-
-
 REGISTERS: Final = {
-    name: AsmRegister(name, size, kind, number, _needs_64(name, size, kind, number))
+    name: AsmRegister(name, size, kind, number)
     for (kind, size), names in _NAMES.items()
     for number, name in enumerate(names.split())
     if name != "-"
@@ -52,9 +53,4 @@ REGISTERS["st"] = REGISTERS["st(0)"]
 
 def general_register(number: int, size: int) -> AsmRegister:
     """The general register of that number with another size (16, 32 or 64 bits)."""
-    return _GENERAL[number, size]
-
-
-_GENERAL: Final = {
-    (register.number, register.size): register for register in REGISTERS.values() if register.kind == "general"
-}
+    return REGISTERS[_NAMES["general", size].split()[number]]

@@ -76,13 +76,11 @@ def decode_as(settled: Settled, data: bytes, address: int) -> tuple[int, str, st
     Capstone 5 loses the 66 that belongs to the opcode of SSE instructions in 16-bit mode. They mean the same in 32-bit
     mode, but for the address size, so they are decoded there with the prefix 67 the other way round.
     """
-    if settled.mode != 16 or not (
-        settled.mnemonic in _ONLY_IN_32
-        or any(
-            isinstance(operand, AsmRegister) and operand.kind in ("xmm", "ymm", "mmx") for operand in settled.operands
-        )
-    ):
+    if settled.mode != 16:
         return decode(settled.mode, data, address)
+    kinds = {operand.kind for operand in settled.operands if isinstance(operand, AsmRegister)}
+    if settled.mnemonic not in _ONLY_IN_32 and kinds.isdisjoint(("xmm", "ymm", "mmx")):
+        return decode(16, data, address)
     if settled.memory is None:
         return decode(32, data, address)
     at = data.find(b"\x67", 0, prefix_count(data))

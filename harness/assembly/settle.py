@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from harness.assembly.expression import Node
-from harness.assembly.mnemonics import BYTE_IMMEDIATE, KNOWN, LOCKABLE, LONG_ONLY, ROTATES, WITH_OPERANDS
+from harness.assembly.mnemonics import BYTE_IMMEDIATE, KNOWN, LONG_ONLY, ROTATES, WITH_OPERANDS
 from harness.assembly.no_operands import NO_OPERANDS
 from harness.assembly.operands import Far, Immediate, MemoryOperand, Operand, registers_of
 from harness.assembly.registers import AsmRegister, general_register
@@ -19,7 +19,6 @@ from harness.assembly.settled import (
     SettledMemory,
     SettledOperand,
     SettledValue,
-    check_displacement,
     check_value,
     resolve_memory,
 )
@@ -36,6 +35,11 @@ _DESCRIPTOR_TABLES: Final = frozenset({"lgdt", "lidt", "sgdt", "sidt"})
 _WITH_O32: Final = _DESCRIPTOR_TABLES | {"lgdtd", "lidtd", "jmp", "call", "ljmp", "lcall"}
 _WORD_IMMEDIATE: Final = frozenset({"ret", "retf", "retfq", "enter"})
 _NOT_LONG: Final = frozenset({"aam", "aad"})
+_LOCKABLE: Final = frozenset(
+    {"add", "adc", "and", "btc", "btr", "bts", "cmpxchg", "cmpxchg8b", "cmpxchg16b", "dec", "inc", "neg", "not", "or"}
+    | {"sbb", "sub", "xor", "xadd", "xchg"}
+)
+"""Mnemonics that LOCK is allowed before, with a memory destination (SDM volume 2, "LOCK")."""
 _OTHER_SIZE: Final = ROTATES | {"crc32", "movsx", "movzx", "lea"}
 """Mnemonics in which a register does not determine the size of the memory operand."""
 
@@ -46,19 +50,18 @@ def settle(instruction: Instruction, mode: int, early: Early) -> Encoded:
     settled: list[SettledOperand] = []
     fields: list[Fixup] = []
     for position, operand in enumerate(shaped.operands):
-        field: Fixup | None = None
         if isinstance(operand, AsmRegister):
             settled.append(operand)
         elif isinstance(operand, MemoryOperand):
-            memory, field = _address(shaped, position, mode, early)
+            memory, late = _address(shaped, position, mode, early)
             settled.append(memory)
+            fields += late
         elif isinstance(operand, Immediate) and not operand.short:
-            value, field = _immediate(shaped, position, operand.value, early)
+            value, late = _immediate(shaped, position, operand.value, early)
             settled.append(value)
+            fields += late
         else:
             raise wrong_operands(instruction, mode)
-        if field is not None:
-            fields.append(field)
     lock = () if instruction.mnemonic in _WITH_O32 else _lock(instruction, settled)
     return Encoded(
         b"", Settled(mode, lock, shaped.mnemonic, tuple(settled), shaped.prefixes == ("o32",)), tuple(fields)
@@ -158,7 +161,7 @@ def _segment_move(operands: tuple[Operand, ...], mode: int) -> tuple[Operand, ..
     return operands
 
 
-def _address(shaped: Instruction, position: int, mode: int, early: Early) -> tuple[SettledMemory, Fixup | None]:
+def _address(shaped: Instruction, position: int, mode: int, early: Early) -> tuple[SettledMemory, list[Fixup]]:
     """The address and, if its displacement is late, its field. MOV of the accumulator has a full 64-bit address."""
     mnemonic, operand = shaped.mnemonic, shaped.operands[position]
     assert isinstance(operand, MemoryOperand)
@@ -177,31 +180,30 @@ def _address(shaped: Instruction, position: int, mode: int, early: Early) -> tup
         width, kind = min(memory.width, 32), "relative" if memory.relative else "address"
         if mnemonic == "movabs":
             width, kind = 64, "unsigned"
-        return memory._replace(displacement=PLACEHOLDER[width]), Fixup(position, 0, width, kind, operand.displacement)
+        memory = memory._replace(displacement=PLACEHOLDER[width])
+        return memory, [Fixup(position, 0, width, kind, operand.displacement)]
     if not (mnemonic in ("mov", "movabs") and memory.absolute and accumulator):
-        check_displacement(memory.displacement, memory)
-    return memory, None
+        memory.check(memory.displacement)
+    return memory, []
 
 
-def _immediate(shaped: Instruction, position: int, node: Node, early: Early) -> tuple[SettledValue, Fixup | None]:
+def _immediate(shaped: Instruction, position: int, node: Node, early: Early) -> tuple[SettledValue, list[Fixup]]:
     """The immediate and, if its value is late, its field. Its size follows the first operand."""
     mnemonic, first, value = shaped.mnemonic, shaped.operands[0], early(node)
     size = (first.size or 0) if isinstance(first, (AsmRegister, MemoryOperand)) else 0
     width, kind = size, "immediate"
     if mnemonic in BYTE_IMMEDIATE or (mnemonic == "enter" and position == 1):
-        size = width = 8
-        kind = "unsigned"
+        size, width, kind = 8, 8, "unsigned"
     elif mnemonic in _WORD_IMMEDIATE:
-        size = width = 16
-        kind = "unsigned"
+        size, width, kind = 16, 16, "unsigned"
     elif size not in (8, 16, 32):
         size = width = 64
         if mnemonic != "movabs" and not (mnemonic == "mov" and isinstance(first, AsmRegister) and value is not None):
             width, kind = 32, "signed"
     if value is None:
-        return SettledValue(PLACEHOLDER[width], size), Fixup(position, 0, width, kind, node)
+        return SettledValue(PLACEHOLDER[width], size), [Fixup(position, 0, width, kind, node)]
     check_value(value, width, kind)
-    return SettledValue(value, size), None
+    return SettledValue(value, size), []
 
 
 def _check_registers(operands: tuple[Operand, ...], mode: int) -> None:
@@ -214,12 +216,9 @@ def _check_registers(operands: tuple[Operand, ...], mode: int) -> None:
     for register in used:
         if register.needs_64 and mode != 64:
             raise Refusal(f"{register.name} exists only in 64-bit mode")
-        if high is not None and (register.number > 7 or (register in operands and _needs_rex(register))):
+        wide = register.size == 64 or (register.size == 8 and register.needs_64)
+        if high is not None and (register.number > 7 or (wide and register in operands)):
             raise Refusal(f"{high} cannot be used together with {register.name}", "go through a low register")
-
-
-def _needs_rex(register: AsmRegister) -> bool:
-    return register.size == 64 or (register.size == 8 and register.needs_64)
 
 
 def _lock(instruction: Instruction, operands: list[SettledOperand]) -> tuple[str, ...]:
@@ -228,7 +227,7 @@ def _lock(instruction: Instruction, operands: list[SettledOperand]) -> tuple[str
     extra = next((prefix for prefix in prefixes if prefix != "lock"), None)
     if extra is not None or len(prefixes) > 1:
         raise Refusal(f"{extra} is not allowed before {mnemonic}" if extra else "the same prefix twice")
-    if prefixes and mnemonic not in LOCKABLE:
+    if prefixes and mnemonic not in _LOCKABLE:
         raise Refusal(f"lock before {mnemonic} raises #UD", "write .byte 0xf0 if that is wanted")
     destination = operands[-1] if mnemonic == "xchg" and isinstance(operands[-1], SettledMemory) else operands[0]
     if prefixes and not isinstance(destination, SettledMemory):
@@ -237,6 +236,7 @@ def _lock(instruction: Instruction, operands: list[SettledOperand]) -> tuple[str
 
 
 _HINTS: Final = {
+    "movsx": "it extends 8 or 16 bits; from 32 bits it is movsxd",
     "movzx": "mov r32, r32 clears the upper half",
     "rdpid": "it takes a register of 64 bits in 64-bit mode, else of 32",
 }
@@ -252,9 +252,7 @@ def wrong_operands(instruction: Instruction, mode: int) -> Refusal:
         return Refusal(f"{mnemonic} takes no selector:offset")
     if any(register.size == 64 and register.kind == "general" for register in registers) and mode != 64:
         return Refusal(f"{mnemonic}: 64-bit operands exist only in 64-bit mode")
-    if mnemonic == "movsx" and any(register.size == 32 for register in registers[1:]):
-        hint = "from 32 bits it is movsxd"
-    elif mnemonic in _HINTS:
+    if mnemonic in _HINTS:
         hint = _HINTS[mnemonic]
     elif len(registers) == 2 and registers[0].size != registers[1].size:
         hint = f"{registers[0].name} has {registers[0].size} bits, {registers[1].name} has {registers[1].size}"

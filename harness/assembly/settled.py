@@ -19,9 +19,10 @@ __all__ = [
     "SettledMemory",
     "SettledOperand",
     "SettledValue",
-    "check_displacement",
     "check_value",
     "fits",
+    "little_endian",
+    "located",
     "resolve_memory",
 ]
 
@@ -54,6 +55,19 @@ class SettledMemory(NamedTuple):
     def holds(self, displacement: int) -> bool:
         """Whether a displacement fits."""
         return fits(displacement, min(self.width, 32), "signed" if self.width == 64 else "immediate")
+
+    def check(self, displacement: int) -> None:
+        """Raise `Refusal` if a displacement does not fit."""
+        if self.holds(displacement):
+            return
+        if self.absolute:
+            raise Refusal(
+                f"the address {displacement:#x} does not fit into a sign-extended 32-bit displacement",
+                f"load the base into a register: mov rbx, {displacement:#x}; then use [rbx]",
+            )
+        width = "32 bits, sign-extended" if self.width == 64 else f"{self.width} bits"
+        hint = {16: "use a 32-bit register, as in [ebx]", 64: "add it to a register first"}.get(self.width)
+        raise Refusal(f"the displacement {displacement:#x} does not fit into {width}", hint)
 
 
 class SettledValue(NamedTuple):
@@ -116,6 +130,21 @@ def fits(value: int, width: int, kind: str) -> bool:
     return -half <= value < 2 * half
 
 
+def little_endian(value: int, width: int) -> bytes:
+    """The low `width` bits of a value, the low byte first."""
+    return (value & ((1 << width) - 1)).to_bytes(width // 8, "little")
+
+
+def located(data: bytes, settled: Settled, field: Fixup) -> Fixup:
+    """The field with its offset: an immediate is at the end, and a displacement before it. Raises `Refusal`."""
+    placeholder = little_endian(PLACEHOLDER[field.width], field.width)
+    immediate = isinstance(settled.operands[field.operand], SettledValue)
+    offset = data.rfind(placeholder) if immediate else data.find(placeholder)
+    if offset < 1 or (immediate and not data.endswith(placeholder)):
+        raise Refusal(f"cannot be assembled: no field for the value in {data.hex(' ')}")
+    return field._replace(offset=offset)
+
+
 def check_value(value: int, width: int, kind: str) -> None:
     """Raise `Refusal` if a value does not fit a field of `width` bits (`kind` as in `Fixup`)."""
     if fits(value, width, kind):
@@ -132,23 +161,6 @@ def check_value(value: int, width: int, kind: str) -> None:
             "load it into a register first: mov rax, VALUE",
         )
     raise Refusal(f"{shown} does not fit into {width} bits")
-
-
-def check_displacement(value: int, memory: SettledMemory) -> None:
-    """Raise `Refusal` if an address cannot hold this displacement."""
-    if memory.holds(value):
-        return
-    if memory.absolute:
-        raise Refusal(
-            f"the address {value:#x} does not fit into a sign-extended 32-bit displacement",
-            f"load the base into a register: mov rbx, {value:#x}; then use [rbx]",
-        )
-    problem, hint = {
-        16: ("a 16-bit address", "use a 32-bit register, as in [ebx]"),
-        32: ("32 bits", None),
-        64: ("32 bits, sign-extended", "add it to a register first"),
-    }[memory.width]
-    raise Refusal(f"the displacement {value:#x} does not fit into {problem}", hint)
 
 
 def resolve_memory(

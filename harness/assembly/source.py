@@ -22,12 +22,9 @@ class Origin:
     within: int | None = None
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}"
-        if self.column is not None:
-            place += f":{self.column}"
-        if self.within is not None:
-            place += f" (line {self.within} of the text)"
-        return place
+        column = f":{self.column}" if self.column is not None else ""
+        within = f" (line {self.within} of the text)" if self.within is not None else ""
+        return f"{self.file}:{self.line}{column}{within}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.assembly.expression import Node
 from harness.assembly.operands import Far, Immediate
 from harness.assembly.settle import Early, o32, refuse_prefixes
-from harness.assembly.settled import Encoded, Fixup, Settled, SettledValue, check_value
+from harness.assembly.settled import Encoded, Fixup, Settled, SettledValue, check_value, fits, little_endian
 from harness.assembly.source import Refusal
 from harness.assembly.statement import Instruction
 
@@ -17,9 +17,7 @@ def special_form(instruction: Instruction, mode: int, early: Early) -> Encoded |
     match instruction.mnemonic, instruction.operands:
         case "push", (Immediate(value),):
             return _push(instruction, value, mode, early)
-        case (("jmp" | "call"), (Far(selector, offset),)):
-            return _far(instruction, selector, offset, mode, early)
-        case (("ljmp" | "lcall"), (Immediate(selector), Immediate(offset))):
+        case ("jmp" | "call", (Far(selector, offset),)) | ("ljmp" | "lcall", (Immediate(selector), Immediate(offset))):
             return _far(instruction, selector, offset, mode, early)
     return None
 
@@ -33,9 +31,9 @@ def _push(instruction: Instruction, node: Node, mode: int, early: Early) -> Enco
     if value is None:
         return Encoded(b"\x68" + bytes(width // 8), settled, (Fixup(0, 1, width, kind, node),))
     check_value(value, width, kind)
-    data = (value & ((1 << width) - 1)).to_bytes(width // 8, "little")
-    sign_extended = int.from_bytes(data[:1], "little", signed=True).to_bytes(width // 8, "little", signed=True)
-    return Encoded(b"\x6a" + data[:1] if data == sign_extended else b"\x68" + data, settled)
+    data = little_endian(value, width)
+    short = fits(int.from_bytes(data, "little", signed=True), 8, "relative")
+    return Encoded(b"\x6a" + data[:1] if short else b"\x68" + data, settled)
 
 
 def _far(instruction: Instruction, selector: Node, offset: Node, mode: int, early: Early) -> Encoded:
@@ -57,5 +55,5 @@ def _far(instruction: Instruction, selector: Node, offset: Node, mode: int, earl
             value = 0
         check_value(value, bits, "unsigned")
         values.insert(0, SettledValue(value, bits))
-        data += value.to_bytes(bits // 8, "little")
+        data += little_endian(value, bits)
     return Encoded(data, Settled(mode, (), name, tuple(values), wide), tuple(fields))

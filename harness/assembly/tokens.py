@@ -25,12 +25,10 @@ _TOKEN = re.compile(  # the most frequent kinds first
     )""",
     re.VERBOSE | re.ASCII,
 )
-_UNCLOSED: Final = "a quote is not closed, or holds more than one character"
 _HINTS: Final = {
     "%": "registers are written without %",
     "/": "/* */ comments are not supported: use # to the end of the line",
-    "'": _UNCLOSED,
-    '"': _UNCLOSED,
+    **dict.fromkeys("'\"", "a quote is not closed, or holds more than one character"),
 }
 _ESCAPES: Final = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, "\\": 92, '"': 34, "'": 39}
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})(?![0-9a-fA-F])|(.))|([^\\]+)")

@@ -59,11 +59,9 @@ class Unit:
 
     def refuse(self, line: int, text: str, refusal: Refusal) -> None:
         """Note a problem of a source line."""
-        origin, column = self.source[line].origin, refusal.column
-        if column is not None and origin.column is not None:
-            origin = replace(origin, column=origin.column + column - 1)
-        elif column is not None and origin.within is None:
-            origin = replace(origin, column=column)
+        origin = self.source[line].origin
+        if refusal.column is not None and (origin.column is not None or origin.within is None):
+            origin = replace(origin, column=(origin.column or 1) + refusal.column - 1)
         self.problems.append((line, AssemblyProblem(origin, text, refusal.reason, refusal.suggestion)))
 
     def _refuse_item(self, item: Item, refusal: Refusal) -> None:
@@ -83,19 +81,16 @@ class Unit:
         mode = self.mode
         for line, statement in statements:
             for label in statement.labels:
-                self._add(self._item(line, f"{label}:", mode), label)
+                self._add(line, f"{label}:", mode, label)
             if statement.body is not None:
                 if isinstance(statement.body, Directive):
                     mode = MODES.get(statement.body.name, mode)
-                self._add(self._item(line, statement.text, mode), statement.body)
+                self._add(line, statement.text, mode, statement.body)
 
-    def _item(self, line: int, text: str, mode: int) -> Item:
+    def _add(self, line: int, text: str, mode: int, body: str | Assignment | Directive | Instruction) -> None:
+        """Append the item of a body; a body that is a text is a label."""
         item = Item(len(self.items), line, self.source[line], text, mode, self.table)
         self.items.append(item)
-        return item
-
-    def _add(self, item: Item, body: str | Assignment | Directive | Instruction) -> None:
-        """Fill in an item from its body; a text is a label."""
         try:
             if isinstance(body, str):
                 item.kind = "label"
