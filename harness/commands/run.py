@@ -94,6 +94,19 @@ def run_command(
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for example for GitLab or Jenkins.")
     ] = None,
     html_file: HtmlFile = None,
+    trace_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace", metavar="FILE", help="Write the interrupts as a trace for ui.perfetto.dev (docs/report.md)."
+        ),
+    ] = None,
+    vcd_file: Annotated[
+        Path | None,
+        typer.Option("--vcd", metavar="FILE", help="Write the interrupts as a value change dump, for GTKWave."),
+    ] = None,
+    ktap_file: Annotated[
+        Path | None, typer.Option("--ktap", metavar="FILE", help="Write KTAP, for the CI of the kernel (docs/ci.md).")
+    ] = None,
     first_failure: Annotated[bool, typer.Option("--exitfirst", "-x", help="Stop at the first fail or error.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print a line for every run, also on a terminal.")
@@ -167,7 +180,7 @@ def run_command(
     plan = Plan(
         runs,
         Stream(options, jobs or 0, repeat, seed),
-        ReportFiles(json_file, junit_file, html_file, record_file),
+        ReportFiles(json_file, junit_file, html_file, trace_file, vcd_file, ktap_file, record_file),
         first_failure,
         verbose,
         errors,

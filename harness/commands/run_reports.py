@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.report.collected import CollectedReport
 from harness.report.host import host_facts, qemu_version, version
 from harness.report.json_file import JsonReport
 from harness.report.junit import write_junit
+from harness.report.ktap import write_ktap
 from harness.report.last_run import store_last_run
 from harness.report.summary import Result
 from harness.run.options import RunOptions
@@ -37,7 +39,15 @@ class ReportFiles:
     json: Path | None = None
     junit: Path | None = None
     html: Path | None = None
+    trace: Path | None = None
+    vcd: Path | None = None
+    ktap: Path | None = None
     records: Path | None = None
+
+    def written_at_the_end(self) -> Iterator[tuple[str, Path]]:
+        """Option and path of each report whose path is checked before the run."""
+        named = (("--html", self.html), ("--trace", self.trace), ("--vcd", self.vcd), ("--ktap", self.ktap))
+        return ((option, path) for option, path in named if path is not None)
 
 
 NO_FILES = ReportFiles()
@@ -54,9 +64,10 @@ class RunReports:
         facts = _facts([target for target, _ in runs], options, exact=bool(files.json or files.html))
         self._collected = CollectedReport(planned=planned, facts=facts)
         self._json: JsonReport | None = None
-        option, path = "--html", files.html
+        _check_packages(files)
+        option, path = "", None
         try:
-            if path is not None:
+            for option, path in files.written_at_the_end():  # noqa: B007 - the message below has them
                 check_writable(path)
             option, path = "--json", files.json
             if path is not None:
@@ -82,6 +93,14 @@ class RunReports:
                 problems.append(f"--json {self._json.path}: {problem}; the file has the results up to then")
         if self._files.html is not None:
             problems += _write_html(self._files.html, document)
+        for option, path in (("--trace", self._files.trace), ("--vcd", self._files.vcd)):
+            if path is not None:
+                problems += _write_times(option, path, document)
+        if self._files.ktap is not None:
+            try:
+                write_ktap(self._files.ktap, [result.record for result in results], cause)
+            except OSError as error:
+                problems.append(f"--ktap {self._files.ktap}: {error.strerror}; it was not written")
         if self._files.junit is not None:
             problems += _write_junit(self._files.junit, results, cause)
         if self._files.records is not None:
@@ -101,6 +120,39 @@ def _write_html(path: Path, document: dict[str, Any]) -> list[str]:
         return [f"--html {path}: {error.strerror}; it was not written"]
     except Exception as error:  # of the renderer: the verdicts are still printed
         return [f"--html {path}: it was not written: {type(error).__name__}: {error}"]
+    return []
+
+
+def _check_packages(files: ReportFiles) -> None:
+    """Raise ReportFileProblem where the package that writes a file is not installed."""
+    for option, path, package, module in (
+        ("--trace", files.trace, "perfetto", "perfetto"),
+        ("--vcd", files.vcd, "pyvcd", "vcd"),
+    ):
+        if path is not None and find_spec(module) is None:
+            raise ReportFileProblem(
+                f"{option} needs the package {package}, which is not installed. To fix: pip install 'trapgate[trace]'"
+            )
+
+
+def _write_times(option: str, path: Path, document: dict[str, Any]) -> list[str]:
+    """The file of `--trace` or `--vcd`."""
+    from harness.report.html.model import read_report  # loads the register maps: not for --help
+
+    try:
+        content = read_report(document)
+        if option == "--trace":
+            from harness.report.perfetto_trace import write_trace
+
+            write_trace(path, content)
+        else:
+            from harness.report.vcd import write_vcd
+
+            write_vcd(path, content)
+    except OSError as error:
+        return [f"{option} {path}: {error.strerror}; it was not written"]
+    except Exception as error:  # of a library: the verdicts are still printed
+        return [f"{option} {path}: it was not written: {type(error).__name__}: {error}"]
     return []
 
 
