@@ -44,6 +44,7 @@ from harness.hardware.nvme import (
     NvmOpcode,
 )
 from harness.hardware.pcie import AER_CAPABILITY_ID
+from harness.hardware.uart16550 import COM2, InterruptId, Uart16550
 from harness.hardware.virtio import VIRTIO_NO_VECTOR, CommonConfiguration, LegacyHeader, VirtioFeature
 from harness.hardware.virtio_devices import (
     ENTROPY_REQUESTQ,
@@ -65,6 +66,7 @@ from harness.hardware.xhci import InterrupterRegisters, XhciCapability, XhciOper
 
 __all__ = [
     "AER_CAPABILITY_ID",
+    "COM2",
     "E1000E_RING_SIZE",
     "EDU_BUFFER_OFFSET",
     "EDU_BUFFER_SIZE",
@@ -114,6 +116,7 @@ __all__ = [
     "IdeDisk",
     "InterruptCause",
     "InterruptCoalescing",
+    "InterruptId",
     "InterruptThrottling",
     "InterruptVectorConfiguration",
     "InterrupterRegisters",
@@ -142,6 +145,7 @@ __all__ = [
     "TransferDirection",
     "TransferType",
     "TransmitDescriptor",
+    "Uart16550",
     "VirtioDisk",
     "VirtioFeature",
     "VirtioPci",

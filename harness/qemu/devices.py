@@ -116,6 +116,14 @@ _LIST = (
         in_virtual_time=True,
     ),
     Device(
+        "com2",
+        "second serial port, 2F8h and IRQ 3: its bytes go nowhere",
+        _on(_PCI, "-chardev", "null,id={id}-nowhere",
+            "-device", "isa-serial,id={id},iobase=0x2f8,irq=3,chardev={id}-nowhere"),
+        ("isa-serial",),
+        in_virtual_time=True,
+    ),
+    Device(
         "pci-testdev",
         "PCI device with I/O and memory test BARs",
         _on(_PCI, *_pci("pci-testdev", "pci-testdev")),
