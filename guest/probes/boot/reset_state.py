@@ -247,23 +247,37 @@ def a_reset_clears_the_admin_queues_of_nvme(k: Kernel) -> ProbeBody:
     assert [int(run[value]) for value in values] == [0, 0, 0], "the admin queues are kept"
 
 
-@probe.each(way=list(WAYS))
-@probe(spec=f"ICH9, ELCR1, ELCR2: default 00h; {RESET}", covers=["boot.reset-elcr"])
-def a_reset_makes_every_input_edge_triggered(k: Kernel, way: str) -> ProbeBody:
-    """Both ELCRs are 0 after a reset."""
+@probe(
+    spec=f"PC16550D, UART Reset Functions (FIFO Control: all bits low); {RESET}",
+    needs=["com2"],
+    covers=["boot.reset-uart"],
+    deviation=Deviation(targets="*", kind="bug", sees="the FIFOs are still enabled", ref="boot-uart-fifo-kept"),
+)
+def a_reset_disables_the_fifos_of_the_uart(k: Kernel) -> ProbeBody:
+    """The FIFOs are off after a reset: the second of two unread bytes takes the place of the first."""
     require_reset_port(k)
+    uart = Uart16550(k.bus, COM2, name="com2")
     values: list[Value[Any]] = []
 
-    def after() -> None:
-        values.extend([k.pic.MASTER.ELCR.read("master"), k.pic.SLAVE.ELCR.read("slave")])
+    def before() -> None:
+        uart.FCR.write(FIFO_ENABLE=1)
 
-    around_a_reset(k, way, lambda: k.pic.level(3, 6, 9, 15), after)
+    def after() -> None:
+        uart.LCR.write(WLS=3)
+        uart.MCR.write(LOOP=1)
+        for byte in (0x36, 0x77):
+            uart.THR.write(byte)
+            k.delay(us=k.by_clock(2000, 20_000))  # 9600 baud after a reset
+        values.extend([uart.LSR.read(), uart.RBR.read()])
+
+    around_a_reset(k, "hard", before, after)
 
     run = yield
 
     run.reached("first boot")
     run.resume(guest_reset="continue")
-    assert [int(run[value]) for value in values] == [0, 0]
+    status, byte = (run[value] for value in values)
+    assert (status.OE, int(byte)) == (1, 0x77), "the FIFOs are still enabled"
 
 
 @probe(spec=f"PCI Local Bus Specification 3.0, Message Control for MSI; Command Register; {RESET}", needs=["edu"],

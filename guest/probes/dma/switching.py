@@ -69,7 +69,7 @@ def the_hbas_line_follows_each_enable(k: Kernel) -> ProbeBody:
     disk.wait_done()
     disk.prepare(AtaCommand.READ_DMA_EXT, BEYOND, 1, [(data.address, 512)])
     disk.issue()
-    wait_register(k, disk.port.IS, TFES=1, DHRS=1)
+    wait_register(k, disk.port.IS, TFES=1, DHRS=1, ms=k.device_ms)
     status = disk.function.STATUS
     lines = [status.read("off")]
 

@@ -14,7 +14,7 @@ def a_reset_takes_an_unread_interrupt_back(k: Kernel) -> ProbeBody:
     source.begin()
     source.request()
     source.wait_answered()
-    wait_register(k, source.function.STATUS, INTERRUPT_STATUS=1)
+    wait_register(k, source.function.STATUS, INTERRUPT_STATUS=1, ms=k.device_ms)
     k.trigger(source.reset)
     line = source.function.STATUS.read("line")
     k.ioapic.unmask(source.function.pin)

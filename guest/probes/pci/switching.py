@@ -150,7 +150,7 @@ def an_asserted_line_goes_low_when_msix_is_enabled(k: Kernel, function_mask: int
     source.begin()
     source.request()
     source.wait_answered()
-    wait_register(k, source.function.STATUS, INTERRUPT_STATUS=1)
+    wait_register(k, source.function.STATUS, INTERRUPT_STATUS=1, ms=k.device_ms)
     asserted = source.function.STATUS.read("asserted")
     k.trigger(source.msix.enable, {0: MESSAGE, 1: LATER}, masked=bool(function_mask))
     k.ioapic.unmask(source.function.pin)

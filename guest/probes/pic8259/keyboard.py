@@ -10,9 +10,10 @@ TO_MOUSE = 0xD4  # controller command: the next byte goes to the auxiliary devic
 CONTROLLER = "IBM PS/2 Hardware Interface Technical Reference, Keyboard and Auxiliary Device Controller"
 
 
+@probe.each(first=["keyboard", "mouse"])
 @probe(spec=f"{CONTROLLER}: Status Register, Output Buffer", covers=["pic8259.output-buffer"])
-def a_full_output_buffer_holds_the_other_port_back(k: Kernel) -> ProbeBody:
-    """While a keyboard byte is unread the mouse's answer waits: IRQ 12 and its status bit come with the next byte."""
+def a_full_output_buffer_holds_the_other_port_back(k: Kernel, first: str) -> ProbeBody:
+    """While one port's byte is unread the other's waits: its interrupt and its status bit come with the next byte."""
     if not k.platform.has_i8042:
         k.unsupported(f"{k.platform.name} has no 8042")
     controller = I8042(k.bus)
@@ -24,32 +25,37 @@ def a_full_output_buffer_holds_the_other_port_back(k: Kernel) -> ProbeBody:
         seen.append(controller.STATUS.read())
         requests.append((k.pic.irr(k.pic.MASTER), k.pic.irr(k.pic.SLAVE)))
 
+    def ask(port: str) -> None:
+        if port == "mouse":
+            controller.COMMAND.write(COMMAND=TO_MOUSE)
+        controller.DATA.write(ECHO if port == "keyboard" else ENABLE_REPORTING)
+
+    second = "mouse" if first == "keyboard" else "keyboard"
     controller.COMMAND.write(COMMAND=0x60)
     controller.DATA.write(0x03)  # both ports enabled, both interrupts
     note()
-    controller.DATA.write(ECHO)
+    ask(first)
     wait_register(k, controller.STATUS, OUTPUT_BUFFER_FULL=1, ms=k.device_ms)
-    controller.COMMAND.write(COMMAND=TO_MOUSE)
-    controller.DATA.write(ENABLE_REPORTING)
+    ask(second)
     k.stay_quiet()
     note()
-    first = k.trigger(controller.DATA.read, "first")
-    wait_register(k, controller.STATUS, OUTPUT_BUFFER_FULL=1, AUXILIARY_OUTPUT_BUFFER_FULL=1, ms=k.device_ms)
+    data = [k.trigger(controller.DATA.read)]
+    auxiliary = int(second == "mouse")
+    wait_register(k, controller.STATUS, OUTPUT_BUFFER_FULL=1, AUXILIARY_OUTPUT_BUFFER_FULL=auxiliary, ms=k.device_ms)
     note()
-    second = controller.DATA.read("second")
+    data.append(controller.DATA.read())
     note()
 
     run = yield
 
     full = [(run[status].OUTPUT_BUFFER_FULL, run[status].AUXILIARY_OUTPUT_BUFFER_FULL) for status in seen]
-    assert full[:3] == [(0, 0), (1, 0), (1, 1)]
+    assert full[:3] == [(0, 0), (1, 1 - auxiliary), (1, auxiliary)]
     assert full[3][0] == 0
-    assert [(int(run[master]) >> 1 & 1, int(run[slave]) >> 4 & 1) for master, slave in requests[:3]] == [
-        (0, 0),
-        (1, 0),
-        (1, 1),
-    ]  # the edge of IRQ 1 stays latched: it is masked
-    assert (run[first], run[second]) == (ECHO, ACKNOWLEDGE)
+    lines = [(int(run[master]) >> 1 & 1, int(run[slave]) >> 4 & 1) for master, slave in requests[:3]]
+    assert lines[:2] == [(0, 0), (auxiliary, 1 - auxiliary)]
+    assert lines[2][auxiliary] == 1
+    expected = {"keyboard": ECHO, "mouse": ACKNOWLEDGE}
+    assert [int(run[value]) for value in data] == [expected[first], expected[second]]
 
 
 @probe(
