@@ -18,6 +18,7 @@ from harness.commands.images import images_command
 from harness.commands.leaks import leaks_command
 from harness.commands.list import list_command
 from harness.commands.matrix import matrix_command
+from harness.commands.new import new_command
 from harness.commands.report import report_command
 from harness.commands.run import EXIT_CODES, run_command
 from harness.commands.show import show_command
@@ -53,6 +54,7 @@ def _trapgate(
 
 
 app.command("list")(list_command)
+app.command("new")(new_command)
 app.command("run", epilog=EXIT_CODES)(run_command)
 app.command("report")(report_command)
 app.command("compare")(compare_command)

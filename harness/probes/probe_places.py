@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_loop", "name_on_disk", "probe_files", "probes_root", "shipped_root", "shown"]
+__all__ = ["configured_folder", "is_loop", "name_on_disk", "probe_files", "probes_root", "shipped_root", "shown"]
 
 _ROOT_NAME = "probes"
 _INI_FILES = {"pytest.ini": "pytest", ".pytest.ini": "pytest", "tox.ini": "pytest", "setup.cfg": "tool:pytest"}
@@ -60,6 +60,12 @@ def probes_root(file: Path) -> Path:
     if shipped is not None and file.is_relative_to(shipped):
         return shipped
     return _own_root(file.parent)
+
+
+def configured_folder(folder: Path) -> Path | None:
+    """The first folder of probes that the nearest configuration file in this folder, or above it, names."""
+    folder = folder.resolve()
+    return next((roots[0] for place in (folder, *folder.parents) if (roots := _configured(place))), None)
 
 
 @cache

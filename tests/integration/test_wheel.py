@@ -69,6 +69,16 @@ def test_the_wheel_has_the_coverage_files(installed: Path, tmp_path: Path) -> No
     assert "each covered or explained" in done.stdout
 
 
+def test_the_wheel_has_the_templates_of_new_probes(installed: Path, tmp_path: Path) -> None:
+    kinds = [path.name.removesuffix(".py.j2") for path in (ROOT / "harness/commands/templates").iterdir()]
+    assert "timer" in kinds
+    for kind in kinds:
+        done = trapgate(installed, "new", f"mine/{kind}", "--from", kind, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = trapgate(installed, "run", "mine/timer.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_wheel_has_the_templates_of_the_html_report(installed: Path, tmp_path: Path) -> None:
     done = trapgate(installed, "run", "timers/hpet.py", "--html", "report.html", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
