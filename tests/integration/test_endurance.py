@@ -20,6 +20,8 @@ from harness.run.execute import Executor
 from harness.run.options import RunOptions
 from harness.run.record import Verdict
 
+pytestmark = pytest.mark.slow  # a campaign: `make test-slow` and CI have it
+
 RUNS = int(os.environ.get("TRAPGATE_ENDURANCE", scaled(300, 20_000)))
 PROBES = '''
 from harness import Kernel, ProbeBody, probe

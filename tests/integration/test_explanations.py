@@ -41,7 +41,7 @@ def test_no_option_of_pytest_changes_a_verdict(project: Path, options: list[str]
     assert run["verdict"] == "deviation"
 
 
-@pytest.mark.parametrize("descriptors", range(16, 40, 4))
+@pytest.mark.parametrize("descriptors", range(16, 40, 8))
 def test_with_few_descriptors_a_deviation_is_one_or_an_error(project: Path, descriptors: int) -> None:
     done = subprocess.run(
         [TRAPGATE, "run", "probes/differs.py", "--json", "o.json", "-j", "1"],

@@ -101,6 +101,7 @@ def wrong(case: Case, record: RunRecord, signalled: bool) -> str:
     return "" if any(words in record.reason for words in true) else text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["q35-tcg", "q35-tcg-rt"])
 def test_no_verdict_is_wrong_whatever_signals_come(name: str) -> None:
     cases = [case for probe in load_probes([GUESTS]) for case in probe.cases()]

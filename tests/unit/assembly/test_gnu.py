@@ -28,6 +28,7 @@ _STRICTER = re.compile(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [64, 32, 16])
 def test_corpus(mode: int) -> None:
     corpus = statements(mode)
