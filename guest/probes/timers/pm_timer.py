@@ -187,3 +187,36 @@ def a_status_bit_is_acknowledged_alone(k: Kernel) -> ProbeBody:
     with run.stopped_at("button"):
         run.qmp("system_powerdown")
     assert [(run[value].TMR_STS, run[value].PWRBTN_STS) for value in values] == [(1, 1), (0, 1), (0, 0)]
+
+
+@probe(spec="ACPI, PM1 Enable Registers; PM1 Status Registers", covers=["timers.pm-enable-pending"], watchdog_s=60)
+def an_event_is_enabled_after_its_status(k: Kernel) -> ProbeBody:
+    """TMR_STS is set: TMR_EN raises the SCI; cleared in service it takes it back; set again it raises it again."""
+    pm = power_management(k)
+    k.hold(SCI_VECTOR)
+    k.ioapic.redirect(pin=SCI_PIN, vector=SCI_VECTOR, TRIGGER_MODE=1)
+    k.asm(f"mov al, {2 if k.platform.name == 'q35' else 0xF1:#x}\nout 0xB2, al")
+    pm.PM1_EN.write(0)
+    k.sti()
+    wait_register(k, pm.PM1_STS, TMR_STS=1, ms=2600)
+    k.stay_quiet()
+    k.mark("enable")
+    k.trigger(pm.PM1_EN.write, TMR_EN=1)
+    k.wait_for(SCI_VECTOR)
+    pm.PM1_EN.write(0)
+    k.lapic.eoi()
+    k.stay_quiet()
+    status = pm.PM1_STS.read("status")
+    k.mark("again")
+    pm.PM1_EN.write(TMR_EN=1)
+    k.wait_for(SCI_VECTOR, 2)
+    pm.PM1_STS.write(TMR_STS=1)
+    k.lapic.eoi()
+    k.stay_quiet()
+    pm.PM1_EN.write(0)
+
+    run = yield
+
+    assert run[status].TMR_STS == 1
+    assert run.sequence == ["enable", SCI_VECTOR, "again", SCI_VECTOR]
+    assert run.ioapic[SCI_PIN].remote_irr == 0
