@@ -18,14 +18,15 @@ def report_command(
     result: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RESULT.json]", help="A file of `trapgate run --json` or `matrix --json`. Default: the last run."
+            metavar="[RESULT.json]",
+            help="A file of `trapgate run --json` or `matrix --json`. Default: the last run in this folder.",
         ),
     ] = None,
     html_file: Annotated[Path, typer.Option("--html", metavar="FILE", help="The file to write.")] = Path(
         "trapgate-report.html"
     ),
 ) -> None:
-    """Write the HTML report of the last `trapgate run`, or of a JSON report (docs/report.md).
+    """Write the HTML report of the last `trapgate run` in this folder, or of a JSON report (docs/report.md).
 
     Exit codes: 0 it was written, whatever the verdicts are; 2 the report cannot be read; 3 the file cannot be written.
     """
@@ -36,7 +37,10 @@ def report_command(
     if result is None:
         document = load_last_run()
         if document is None:
-            usage_error("there is no last run. To fix: call trapgate run first, or name a file of trapgate run --json")
+            usage_error(
+                "there is no last run of this folder. To fix: call trapgate run here, or name a file of "
+                "trapgate run --json"
+            )
         content = read_report(document)
     else:
         try:

@@ -122,12 +122,14 @@ def test_what_a_guest_prints_is_bounded_and_escaped(tmp_path: Path, verdict: str
 def test_each_way_to_the_report(project: Path) -> None:
     cache = str(project / "cache")
     none = trapgate("report", cwd=project, TRAPGATE_CACHE=cache)
-    assert (none.returncode, none.stderr.startswith("trapgate: there is no last run.")) == (2, True)
+    assert (none.returncode, none.stderr.startswith("trapgate: there is no last run of this folder.")) == (2, True)
     words = ("run", "--probes", "probes", "--html", "run.html", "--json", "run.json")
     done = trapgate(*words, cwd=project, TRAPGATE_CACHE=cache)
     assert done.returncode == 1
     last = trapgate("report", "--html", "last.html", cwd=project, TRAPGATE_CACHE=cache)
     assert (last.returncode, last.stdout) == (0, "last.html: 2 runs on 1 target: 1 pass, 1 fail\n")
+    elsewhere = trapgate("report", cwd=project / "probes", TRAPGATE_CACHE=cache)
+    assert elsewhere.returncode == 2, "each folder has a last run of its own"
     again = trapgate("report", "run.json", cwd=project, TRAPGATE_CACHE=cache)
     assert (again.returncode, again.stdout) == (0, "trapgate-report.html: 2 runs on 1 target: 1 pass, 1 fail\n")
     for name in ("run.html", "last.html", "trapgate-report.html"):

@@ -14,7 +14,7 @@ __all__ = ["Axis", "Break", "Tick", "make_axis"]
 
 _WIDTH = 860.0  # of a linear axis
 _LEAST = 7.0  # pixels between two moments that a linear axis must have
-_STEP, _SHORTEST = 15.0, 7.0  # a shortened gap: pixels for each doubling, and of the shortest gap
+_STEP, _SHORTEST = 10.0, 8.0  # a shortened gap: pixels for each doubling, and of the shortest gap
 _LETTER, _BETWEEN = 6.1, 12.0  # pixels of a letter of a label, and between two labels
 
 

@@ -20,9 +20,17 @@
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return JSON.parse(await new Response(stream).text());
   };
+  // a timeline that is wider than the screen begins at its first interrupt
+  const begin = (body) => {
+    const lanes = body.querySelector(".lanes");
+    const first = lanes && lanes.querySelector(".ev, .mark");
+    if (!first || "begun" in lanes.dataset) return;
+    lanes.dataset.begun = "";
+    lanes.scrollLeft += first.getBoundingClientRect().left - lanes.getBoundingClientRect().left - 140;
+  };
   const fill = async (li) => {
     const body = li.querySelector(".body");
-    if ("whole" in body.dataset) return;
+    if ("whole" in body.dataset) return begin(body);
     textOf(li);
     const number = Number(li.id.slice(4));
     const chunk = Math.floor(number / perChunk);
@@ -31,6 +39,7 @@
       const section = (await chunks.get(chunk))[number % perChunk];
       if (section) body.innerHTML = section;
       body.dataset.whole = "";
+      begin(body);
     } catch (error) {
       const note = document.createElement("p");
       note.className = "reason";
