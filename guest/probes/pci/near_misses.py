@@ -61,3 +61,26 @@ def an_entry_for_a_near_destination_is_not_taken(k: Kernel, model: str) -> Probe
     run = yield
 
     assert run.vectors == [HIT]
+
+
+@probe.each(data=[0x4110, 0x5555, 0xAAAA])
+@probe(
+    spec="PCI Local Bus Specification 3.0, Message Data for MSI; Message Address for MSI",
+    needs=["edu"],
+    covers=["msi.each-data-bit"],
+)
+def each_bit_of_message_data_is_written(k: Kernel, data: int) -> ProbeBody:
+    """A message to memory is Message Data as it is, whichever bits are 1, at that doubleword and nowhere else."""
+    memory = k.buffer("memory", 32, fill=0x5A)
+    edu = EduDevice(k)
+    msi = edu.enable_msi(MISS)
+    msi.ADDRESS.write(memory.address + 8)
+    msi.DATA.write(data)
+    k.sti()
+    k.trigger(edu.INTERRUPT_RAISE.write, CAUSE)
+    k.stay_quiet()
+
+    run = yield
+
+    assert run.memory(memory) == b"\x5a" * 8 + data.to_bytes(4, "little") + b"\x5a" * 20
+    assert run.vectors == []
