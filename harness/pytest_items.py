@@ -21,6 +21,7 @@ from harness.probes.own_records import OwnRecord, RecordsError, load_records
 from harness.probes.probe import Case, Probe
 from harness.probes.probe_places import shown
 from harness.pytest_broken import BrokenFileItem
+from harness.pytest_settings import project_settings
 from harness.qemu.errors import QemuError, TargetError, Unsupported
 from harness.qemu.machine import Machine
 from harness.qemu.target import Target
@@ -210,14 +211,13 @@ def _rerun(item: ProbeItem) -> str:
 def run_options(config: pytest.Config) -> RunOptions:
     """How the runs of this session are made. Raises pytest.UsageError."""
     option = config.getoption
-    target_file = option("--trapgate-target-file")
     return RunOptions(
         cold=option("--trapgate-cold"),
         qemu_args=tuple(option("--trapgate-qemu-arg")),
         second_source=option("--trapgate-second-source"),
         records=own_records(config),
-        target_file=Path(target_file) if target_file else None,
-        qemu=option("--trapgate-qemu"),
+        target_file=_target_file(config),
+        qemu=_qemu(config),
         records_file=_records_file(config),
     )
 
@@ -228,7 +228,16 @@ def _records_file(config: pytest.Config) -> Path | None:
     configured = config.getini("trapgate_deviations")
     if given:
         return Path(given)
-    return config.rootpath / configured if configured else None
+    return config.rootpath / configured if configured else project_settings(config).deviations
+
+
+def _target_file(config: pytest.Config) -> Path | None:
+    given = config.getoption("--trapgate-target-file")
+    return Path(given) if given else project_settings(config).target_file
+
+
+def _qemu(config: pytest.Config) -> str | None:
+    return config.getoption("--trapgate-qemu") or project_settings(config).qemu
 
 
 def own_records(config: pytest.Config) -> tuple[OwnRecord, ...]:
@@ -242,10 +251,10 @@ def own_records(config: pytest.Config) -> tuple[OwnRecord, ...]:
 
 def chosen_targets(config: pytest.Config, names: Sequence[str] | None = None) -> list[Target]:
     """The targets of the options, or those named. Raises pytest.UsageError."""
-    wanted = names or config.getoption("--trapgate-target") or config.getini("trapgate_targets")
-    file = config.getoption("--trapgate-target-file")
+    configured = config.getini("trapgate_targets") or project_settings(config).targets
+    wanted = names or config.getoption("--trapgate-target") or configured
     try:
-        return find_targets(wanted, Path(file) if file else None, config.getoption("--trapgate-qemu"))
+        return find_targets(wanted, _target_file(config), _qemu(config))
     except TargetError as error:
         raise pytest.UsageError(f"--trapgate-target: {error}") from error
 

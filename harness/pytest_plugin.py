@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.pytest_settings import project_settings
+
 if TYPE_CHECKING:
     from harness.qemu.console import SerialSpawn
     from harness.qemu.machine import Machine
@@ -84,7 +86,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; refuse unknown targets before anything is collected."""
     config.addinivalue_line("markers", _MARKER)
-    if config.getoption("--trapgate-target") or config.getini("trapgate_targets"):
+    settings = project_settings(config)
+    if config.getoption("--trapgate-target") or config.getini("trapgate_targets") or settings.targets:
         from harness.pytest_items import chosen_targets
 
         chosen_targets(config)
@@ -92,7 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from harness.pytest_items import required_names
 
         required_names(config)
-    if config.getoption("--trapgate-deviations") or config.getini("trapgate_deviations"):
+    if config.getoption("--trapgate-deviations") or config.getini("trapgate_deviations") or settings.deviations:
         from harness.pytest_items import own_records
 
         own_records(config)
@@ -203,7 +206,7 @@ def _roots(config: pytest.Config) -> tuple[Path, ...]:
     if _ROOTS not in config.stash:
         spec = find_spec("guest")
         shipped = [Path(place, "probes") for place in (spec.submodule_search_locations or ())] if spec else []
-        configured = [Path(path) for path in config.getini("trapgate_probes")]
+        configured = [Path(path) for path in config.getini("trapgate_probes") or project_settings(config).probes]
         config.stash[_ROOTS] = _with_real_paths([*configured, *shipped])
     return config.stash[_ROOTS]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping
+from pathlib import Path
 
 import typer
 
 from harness.probes.loader import LoadError, catalogue_root, discover
 from harness.probes.probe import Probe
+from harness.probes.project_settings import ProjectSettings, SettingsError, find_settings
 from harness.qemu.errors import QemuError
 from harness.qemu.target import load_targets
 
@@ -24,7 +26,7 @@ def end_word_at_colons(environment: MutableMapping[str, str]) -> None:
 def complete_targets(ctx: typer.Context, incomplete: str) -> list[str]:
     """The targets with this prefix, of those that ship and of `--target-file`; in a comma list for the last name."""
     try:
-        known = load_targets(ctx.params.get("target_file"))
+        known = load_targets(ctx.params.get("target_file") or _settings().target_file)
     except QemuError:
         known = load_targets()
     before, comma, _ = incomplete.rpartition(",")
@@ -33,7 +35,7 @@ def complete_targets(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_names(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Areas and files; behind `::` the probes of the file, behind `[` the cases of the probe. With their rules."""
-    roots = list(ctx.params.get("probes") or ())
+    roots = list(ctx.params.get("probes") or _settings().probes)
     try:
         if ctx.params.get("catalogue") or not roots:
             roots.append(catalogue_root())
@@ -43,6 +45,13 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]
     before = _before_colons(ctx.params.get("names") or (), incomplete)
     found = _names(probes, before + incomplete)
     return [(name.removeprefix(before), rule) for name, rule in found if name.startswith(before + incomplete)]
+
+
+def _settings() -> ProjectSettings:
+    try:
+        return find_settings(Path.cwd())
+    except (SettingsError, OSError):
+        return ProjectSettings()
 
 
 def _before_colons(names: Iterable[str], incomplete: str) -> str:

@@ -32,7 +32,7 @@ def doctor_command(
 
     Exit codes: 0; 1 where no target works; 2 for wrong usage.
     """
-    from harness.commands.doctor_tables import show_survey
+    from harness.commands.doctor_tables import show_defaults, show_survey
     from harness.commands.host_survey import survey  # loads QMP: not for --help
 
     try:
@@ -50,5 +50,6 @@ def doctor_command(
         except OSError as error:
             usage_error(f"--json {json_file}: {error.strerror}")
     show_survey(make_console(), found)
+    show_defaults(make_console(), selection.project)
     if not found.works:
         raise typer.Exit(1)

@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.commands.host_survey import MACHINES, PROGRAMS, GuestTrial, QemuState, Survey, TargetState
+from harness.probes.probe_places import shown
+from harness.probes.project_settings import FILE, OPTIONS, TABLE, ProjectSettings
 from harness.qemu.devices import DEVICES
 from harness.report.documents import document
 from harness.run.host_faults import REFERENCE
 
-__all__ = ["show_survey"]
+__all__ = ["show_defaults", "show_survey"]
 
 _SOFTWARE = "without hardware virtualisation"
 
@@ -30,6 +32,21 @@ def show_survey(console: Console, found: Survey) -> None:
     _show_host(console, found)
     if not found.works:
         console.print("\nNo target works on this host.", style="bold red")
+
+
+def show_defaults(console: Console, project: ProjectSettings) -> None:
+    """Print the defaults of the options, with the file that gives them."""
+    if project.file is None:
+        console.print(
+            f"No defaults: no {FILE} in this folder or above has the table {TABLE}.", style="dim", soft_wrap=True
+        )
+        return
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for heading in ("default of", "value", "from"):
+        table.add_column(heading, overflow="fold")
+    for key, value in project.given.items():
+        table.add_row(OPTIONS[key], Text(value), Text(shown(project.file)))
+    console.print(table)
 
 
 def _yes(kvm: str, cpu: str = "") -> Text:

@@ -68,8 +68,9 @@ def matrix_command(
     """
     from harness.campaign.matrix import columns, rows
 
-    binaries = selection.qemu or [path for path in os.environ.get("TRAPGATE_QEMU", "").split(os.pathsep) if path]
-    binaries = binaries or [str(path) for path in other_qemus()]
+    given = selection.qemu if "qemu" not in selection.defaults else None
+    binaries = given or [path for path in os.environ.get("TRAPGATE_QEMU", "").split(os.pathsep) if path]
+    binaries = binaries or selection.qemu or [str(path) for path in other_qemus()]
     choice = selection.plan(("all",), qemu=False)
     cases = choice.cases
     try:

@@ -17,6 +17,7 @@ from harness.commands.planning import usage_error
 from harness.probes.loader import catalogue_root
 from harness.probes.probe_error import ProbeError
 from harness.probes.probe_places import configured_folder, shown
+from harness.probes.project_settings import SettingsError, find_settings
 from harness.report.documents import document
 from harness.report.terminal import make_console
 
@@ -92,7 +93,11 @@ def _own_folder(given: Path | None) -> Path:
     if given is not None:
         return given
     here = Path.cwd()
-    return configured_folder(here) or here
+    try:
+        own = find_settings(here).probes
+    except SettingsError as error:
+        usage_error(str(error))
+    return own[0] if own else configured_folder(here) or here
 
 
 def _catalogue_area(area: str) -> Path:

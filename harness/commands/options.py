@@ -1,14 +1,14 @@
 """The options that select what a command works on: which probes, on which targets, with which QEMU. Declared once.
 
 A command takes a `Selection`, or a `TargetSelection`, as its first parameter, and is decorated with `selecting`, which
-adds these options.
+adds these options, with the defaults of the project's `[tool.trapgate]`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -21,6 +21,8 @@ from harness.probes.loader import LoadProblem
 from harness.probes.own_records import OwnRecord
 from harness.probes.probe import Case
 from harness.probes.probe_error import ProbeError
+from harness.probes.probe_places import shown
+from harness.probes.project_settings import ProjectSettings, SettingsError, find_settings
 from harness.probes.selection import Keywords, SelectionError
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
@@ -31,6 +33,9 @@ from harness.run.targets import DEFAULT_TARGET, find_targets
 __all__ = ["Choice", "HtmlFile", "Jobs", "Selection", "TargetSelection", "selecting"]
 
 R = TypeVar("R")
+S = TypeVar("S", bound="TargetSelection")
+
+_NO_OPTION = {"option": False}
 
 Jobs = Annotated[
     int | None,
@@ -56,7 +61,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class TargetSelection:
-    """The targets and the QEMU program; the fields are the declaration of the options."""
+    """The targets and the QEMU program; the fields are the declaration of the options, but for the first two.
+
+    `project` is the table `[tool.trapgate]`; `defaults` names the fields that have their value from it.
+    """
+
+    project: ProjectSettings = field(default=ProjectSettings(), metadata=_NO_OPTION)
+    defaults: frozenset[str] = field(default=frozenset(), metadata=_NO_OPTION)
 
     target: Annotated[
         list[str] | None,
@@ -127,16 +138,16 @@ class Selection(TargetSelection):
 
     @property
     def narrowing(self) -> list[str]:
-        """The options, besides names, that choose probes or targets."""
-        given = {
-            "-k": self.keyword,
-            "--probes": self.probes,
-            "--target": self.target,
-            "--target-file": self.target_file,
-            "--qemu": self.qemu,
-            "--qemu-arg": self.qemu_arg,
+        """The options, besides names, with which the command line chooses probes or targets."""
+        options = {
+            "keyword": "-k",
+            "probes": "--probes",
+            "target": "--target",
+            "target_file": "--target-file",
+            "qemu": "--qemu",
+            "qemu_arg": "--qemu-arg",
         }
-        return [name for name, value in given.items() if value]
+        return [option for name, option in options.items() if getattr(self, name) and name not in self.defaults]
 
     def find_cases(self, broken: list[LoadProblem] | None = None) -> list[Case]:
         """The cases by their names alone: see `harness.commands.planning.find_cases`."""
@@ -168,9 +179,10 @@ class Selection(TargetSelection):
         return Choice([case for case in cases if case.id in chosen], targets, runs)
 
     def plan_on_one_target(self) -> tuple[Target, list[Case]]:
-        """The target and the cases, for a command that takes one target."""
+        """The target and the cases, for a command that takes one target: of several defaults of the project the
+        first."""
         plan = self.plan()
-        if len(plan.targets) != 1:
+        if len(plan.targets) != 1 and "target" not in self.defaults:
             usage_error(f"--target {','.join(target.name for target in plan.targets)}: expected one target")
         return plan.targets[0], list(plan.cases)
 
@@ -196,6 +208,25 @@ class Selection(TargetSelection):
         )
 
 
+def _with_defaults(selection: S) -> S:
+    """The options that the command line gives, and those of the project where it gives none."""
+    try:
+        project = find_settings(Path.cwd())
+    except SettingsError as error:
+        usage_error(str(error))
+    except OSError:  # the current folder was deleted
+        return selection
+    values: dict[str, Any] = {
+        "target": list(project.targets),
+        "target_file": Path(shown(project.target_file)) if project.target_file else None,
+        "qemu": [project.qemu] if project.qemu else None,
+        "probes": list(project.probes),
+    }
+    names = {found.name for found in fields(selection)}
+    used = {name: value for name, value in values.items() if value and name in names and not getattr(selection, name)}
+    return replace(selection, project=project, defaults=frozenset(used), **used)
+
+
 def selecting(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the options of a `Selection` or a `TargetSelection`, in place of its first parameter."""
     first, *own = inspect.signature(command, eval_str=True).parameters.values()
@@ -203,14 +234,16 @@ def selecting(command: Callable[..., R]) -> Callable[..., R]:
     hints = get_type_hints(chooses, include_extras=True)
     kind = inspect.Parameter.KEYWORD_ONLY
     shared = [
-        inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])
-        for field in fields(chooses)
+        inspect.Parameter(found.name, kind, default=found.default, annotation=hints[found.name])
+        for found in fields(chooses)
+        if "option" not in found.metadata
     ]
     parameters = [*shared, *(parameter.replace(kind=kind) for parameter in own)]
 
     @wraps(command)
     def called(**given: Any) -> R:
-        return command(chooses(**{parameter.name: given.pop(parameter.name) for parameter in shared}), **given)
+        selection = chooses(**{parameter.name: given.pop(parameter.name) for parameter in shared})
+        return command(_with_defaults(selection), **given)
 
     vars(called)["__signature__"] = inspect.Signature(parameters)
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -26,6 +26,7 @@ from harness.commands.streams import Stream
 from harness.probes.loader import LoadProblem
 from harness.probes.own_records import OwnRecord, RecordsError, load_records
 from harness.probes.probe import Case
+from harness.probes.probe_places import shown
 from harness.qemu.errors import QemuError
 from harness.qemu.target import Target
 from harness.report.documents import document
@@ -169,7 +170,13 @@ def run_command(
     if random_order and seed is None:
         seed = secrets.randbelow(1_000_000)
     errors = broken_records(broken, choice.targets[0].name)
-    own = _own_records(selection, deviations) if deviations is not None else ()
+    if deviations is not None:
+        own = _own_records(deviations, selection)
+    elif selection.project.deviations is not None:
+        deviations = Path(shown(selection.project.deviations))
+        own = _own_records(deviations)
+    else:
+        own = ()
     if record_file is not None and record_file.exists():
         usage_error(
             f"--record {record_file}: exists already. To fix: name a new file, and copy finished records to yours"
@@ -189,11 +196,11 @@ def run_command(
     raise typer.Exit(execute(plan))
 
 
-def _own_records(selection: Selection, path: Path) -> tuple[OwnRecord, ...]:
-    """The records of a file; each must match a probe, also one that was not chosen."""
-    everything = replace(selection, names=None).find_cases([])
+def _own_records(path: Path, selection: Selection | None = None) -> tuple[OwnRecord, ...]:
+    """The records of a file. With a selection each must match a probe, also one that was not chosen."""
+    everything = replace(selection, names=None).find_cases([]) if selection is not None else None
     try:
-        found, drafts = load_records(path, {case.probe.id for case in everything})
+        found, drafts = load_records(path, None if everything is None else {case.probe.id for case in everything})
     except RecordsError as error:
         usage_error(f"--deviations: {error}")
     if drafts:

@@ -3,7 +3,8 @@
 The root depends on the place of the file alone, so that a probe has one id however it is reached:
 
 1. the catalogue that ships, for its own files;
-2. else the nearest folder above the file that `trapgate_probes` of a pytest configuration file above it names;
+2. else the nearest folder above the file that a configuration file above it names: `trapgate_probes` of pytest, or
+   `probes` of the table `[tool.trapgate]`;
 3. else the nearest folder above it that is named `probes`;
 4. else the folder above the file's own, so that the id is FOLDER/FILE.
 
@@ -21,6 +22,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from harness.probes.project_settings import ProjectSettings, SettingsError, read_settings
 
 __all__ = ["configured_folder", "is_loop", "name_on_disk", "probe_files", "probes_root", "shipped_root", "shown"]
 
@@ -80,7 +83,7 @@ def _own_root(folder: Path) -> Path:
 
 @cache
 def _configured(folder: Path) -> tuple[Path, ...]:
-    """The folders that pytest's configuration files in this folder name as probes."""
+    """The folders that the configuration files in this folder name as probes."""
     found: list[str] = []
     for name, section in _INI_FILES.items():
         if (folder / name).is_file():
@@ -88,7 +91,11 @@ def _configured(folder: Path) -> tuple[Path, ...]:
     for name, tables in _TOML_FILES.items():
         if (folder / name).is_file():
             found += _from_toml(folder / name, tables)
-    return tuple(dict.fromkeys((folder / entry).resolve() for entry in found))
+    try:
+        settings = read_settings(folder / "pyproject.toml") or ProjectSettings()
+    except SettingsError:  # each command reports it
+        settings = ProjectSettings()
+    return tuple(dict.fromkeys([*((folder / entry).resolve() for entry in found), *settings.probes]))
 
 
 def _from_ini(path: Path, section: str) -> list[str]:

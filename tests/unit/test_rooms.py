@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLUGIN = ("pytest_items", "pytest_html", "pytest_plugin", "pytest_uncollected", "pytest_broken", "pytest_required")
+PLUGIN = (
+    "pytest_items",
+    "pytest_html",
+    "pytest_plugin",
+    "pytest_uncollected",
+    "pytest_broken",
+    "pytest_required",
+    "pytest_settings",
+)
 _RUN = ("abi", "assembly", "evidence", "hardware", "image", "kernel", "one_line", "probes", "qemu")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "structure": (),
