@@ -183,7 +183,7 @@ def the_receive_fifo_interrupts_at_its_trigger_level(k: Kernel, trigger: int) ->
         uart.THR.write(0x40 + number)
     below = uart.IIR.read("below")
     k.trigger(uart.THR.write, 0x40 + trigger - 1)
-    k.delay(us=k.by_clock(200, 2000))
+    k.delay(us=200, real_us=2000)
     reached = uart.IIR.read("reached")
     data = [uart.RBR.read() for _ in range(trigger)]
     empty = uart.IIR.read("empty")
@@ -192,7 +192,10 @@ def the_receive_fifo_interrupts_at_its_trigger_level(k: Kernel, trigger: int) ->
     run = yield
 
     assert run[below].ID != InterruptId.RECEIVED_DATA_AVAILABLE or run[below].NO_INTERRUPT == 1
-    assert (run[reached].NO_INTERRUPT, run[reached].ID) == (0, InterruptId.RECEIVED_DATA_AVAILABLE)
+    shown = (run[reached].NO_INTERRUPT, run[reached].ID)
+    # In real time four character times may have passed too: both have the same priority.
+    timed_out = shown == (0, InterruptId.CHARACTER_TIMEOUT) and not k.deterministic
+    assert shown == (0, InterruptId.RECEIVED_DATA_AVAILABLE) or timed_out
     assert run[reached].FIFOS_ENABLED == 3
     assert [int(run[byte]) for byte in data] == [0x40 + number for number in range(trigger)]
     assert run[empty].NO_INTERRUPT == 1
@@ -207,7 +210,7 @@ def a_byte_below_the_trigger_level_times_out(k: Kernel) -> ProbeBody:
     uart.IER.write(ERBFI=1)
     k.trigger(uart.THR.write, 0x51)
     uart.THR.write(0x92)
-    k.delay(us=k.by_clock(2000, 20_000))
+    k.delay(us=2000, real_us=20_000)
     timed_out = uart.IIR.read("timed_out")
     data = [uart.RBR.read("first"), uart.RBR.read("second")]
     none = uart.IIR.read("none")

@@ -10,6 +10,11 @@ ALIAS = Deviation(
 )
 
 
+def restarted_by_kvm(sees: str, cases: str = "*") -> Deviation:
+    """KVM's counters start anew at each write of port 61h."""
+    return Deviation(targets="*-kvm", cases=cases, kind="bug", sees=sees, ref="timers-pit-kvm-gate-reload")
+
+
 def counting(k: Kernel, mode: int) -> int:
     """Counter 2 at work with its gate high, well below its count. Returns how the count falls: by 1 or 2."""
     k.pit.speaker.gate(0)
@@ -20,7 +25,14 @@ def counting(k: Kernel, mode: int) -> int:
 
 
 @probe.each(mode=list(RESTARTS))
-@probe(spec=GATE, covers=["timers.pit-gate-edges"], deviation=ALIAS)
+@probe(
+    spec=GATE,
+    covers=["timers.pit-gate-edges"],
+    deviation=[
+        ALIAS,
+        *(restarted_by_kvm(r"the count went from \d+ to 59\d\d\d", cases) for cases in ("mode0", "mode4")),
+    ],
+)
 def a_rising_gate(k: Kernel, mode: int) -> ProbeBody:
     """A gate that rises starts the count anew in modes 1, 2, 3 and 5 (6 and 7 are 2 and 3), and not in 0 and 4."""
     counting(k, mode)
@@ -35,14 +47,14 @@ def a_rising_gate(k: Kernel, mode: int) -> ProbeBody:
     assert run[port].TIM_CNT2_EN == 1
     assert run[before] < COUNT - 10_000, f"the counter did not count: {run[before]}"
     if RESTARTS[mode]:
-        assert run[after] > COUNT - 1000 or not k.deterministic, f"the count went from {run[before]} to {run[after]}"
+        assert run[after] > k.by_clock(COUNT - 1000, 0), f"the count went from {run[before]} to {run[after]}"
         assert run[after] > run[before], f"the count went from {run[before]} to {run[after]}"
     else:
         assert run[after] <= run[before], f"the count went from {run[before]} to {run[after]}"
 
 
 @probe.each(mode=list(RESTARTS))
-@probe(spec=GATE, covers=["timers.pit-gate-edges"])
+@probe(spec=GATE, covers=["timers.pit-gate-edges"], deviation=restarted_by_kvm(r"assert 59\d\d\d <= \d+"))
 def a_falling_gate_starts_nothing(k: Kernel, mode: int) -> ProbeBody:
     """A gate that falls leaves the count: it stops or goes on, and never starts anew."""
     counting(k, mode)
@@ -59,7 +71,7 @@ def a_falling_gate_starts_nothing(k: Kernel, mode: int) -> ProbeBody:
 
 
 @probe.each(mode=[1, 2, 3, 5])
-@probe(spec=GATE, covers=["timers.pit-gate-edges"])
+@probe(spec=GATE, covers=["timers.pit-gate-edges"], deviation=restarted_by_kvm(r"assert 59\d\d\d <= \d+"))
 def a_gate_that_is_high_already_is_no_edge(k: Kernel, mode: int) -> ProbeBody:
     """Port 61h written with the gate bit 1 as before, and the speaker bit changed: the count goes on."""
     counting(k, mode)
