@@ -56,11 +56,10 @@ def assemble(
         from harness.assembly.unit import Unit  # loads Keystone; most units are in the cache
 
         table = SymbolTable(common.constants | own.constants, common.symbols | own.symbols)
-        unit = Unit(source, address, mode, table)
         collects = gc.isenabled()
         gc.disable()  # collections would take a quarter of a cold build
         try:
-            done = unit.assemble()
+            done = Unit(source, address, mode, table).assemble()
         finally:
             if collects:
                 gc.enable()

@@ -159,9 +159,10 @@ def complete(encoded: Encoded, item: Item) -> bytes:
                 operand.check(number)
             operands[field.operand] = operand._replace(displacement=number)
         elif isinstance(operand, SettledValue):
-            operands[field.operand] = operand._replace(value=value.number)
+            operands[field.operand] = SettledValue(value.number, operand.size)
         if field.kind != "address":
             check_value(number, field.width, field.kind)
         data[field.offset : field.offset + field.width // 8] = little_endian(number, field.width)
-    check(encoded.settled._replace(operands=tuple(operands)), bytes(data), item.address)
+    mode, prefixes, mnemonic, _, wide = encoded.settled
+    check(Settled(mode, prefixes, mnemonic, tuple(operands), wide), bytes(data), item.address)
     return bytes(data)

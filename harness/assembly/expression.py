@@ -94,7 +94,7 @@ def parse_expression(tokens: Tokens, level: int = 0, depth: int = 0) -> Node:
     """Parse an expression; registers may be leaves (the caller decides whether they are allowed)."""
     left = _primary(tokens, depth)
     count = 0
-    while _LEVELS.get((sign := tokens.peek()).text, -1) >= level:
+    while _LEVELS.get((sign := tokens.items[tokens.position]).text, -1) >= level:
         tokens.take()
         count += 1
         if count > _LENGTH:

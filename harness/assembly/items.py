@@ -116,8 +116,10 @@ class SymbolTable:
 
     def early(self, name: str, item: Item) -> int | None:
         """The value of a name if it is known before layout, at the newest item."""
+        if name in self.constants:
+            return self.constants[name]
         definitions = self._definitions.get(_scoped(name, item))
-        return self.constants.get(name, definitions[-1].early if definitions else None)
+        return definitions[-1].early if definitions else None
 
     def value(self, node: Node, item: Item) -> ExpressionValue:
         """The value of an expression at an item; raises `Refusal` for undefined names."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.expression import Binary, Node, Number, parse_expression, refuse_registers
+from harness.assembly.expression import Binary, Node, Number, names_of, parse_expression, refuse_registers
 from harness.assembly.registers import REGISTERS, AsmRegister
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Tokens
@@ -18,7 +19,7 @@ __all__ = [
     "Immediate",
     "MemoryOperand",
     "Operand",
-    "nodes_of",
+    "names_in",
     "parse_operands",
     "registers_of",
 ]
@@ -168,13 +169,18 @@ def _linear(node: Node, terms: list[tuple[AsmRegister, Node]], negative: bool) -
     return None
 
 
-def nodes_of(operand: Operand) -> tuple[Node, ...]:
-    """The expressions in an operand."""
-    if isinstance(operand, Immediate):
-        return (operand.value,)
-    if isinstance(operand, MemoryOperand):
-        return (operand.displacement, *(scale for _, scale in operand.terms))
-    return operand if isinstance(operand, Far) else ()
+def names_in(operands: Iterable[Operand]) -> tuple[str, ...]:
+    """Every name that operands use, in order of appearance (with repetitions)."""
+    names: list[str] = []
+    for operand in operands:
+        if isinstance(operand, Immediate):
+            names += names_of(operand.value)
+        elif isinstance(operand, MemoryOperand):
+            for node in (operand.displacement, *[scale for _, scale in operand.terms]):
+                names += names_of(node)
+        elif isinstance(operand, Far):
+            names += names_of(operand.selector) + names_of(operand.offset)
+    return tuple(names)
 
 
 def registers_of(operand: Operand) -> tuple[AsmRegister, ...]:

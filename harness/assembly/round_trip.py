@@ -12,9 +12,9 @@ from typing import Final
 
 import capstone
 
-from harness.assembly.expression import ExpressionValue, Node, Number, evaluate, names_of
+from harness.assembly.expression import ExpressionValue, Node, Number, evaluate
 from harness.assembly.mnemonics import CONDITIONS, ROTATES, X87_HIDDEN
-from harness.assembly.operands import Far, Immediate, MemoryOperand, Operand, nodes_of, parse_operands
+from harness.assembly.operands import Far, Immediate, MemoryOperand, Operand, names_in, parse_operands
 from harness.assembly.registers import REGISTERS, AsmRegister
 from harness.assembly.settled import Settled, SettledOperand, SettledValue
 from harness.assembly.source import Refusal
@@ -131,7 +131,7 @@ def _read(text: str) -> tuple[Operand, ...] | None:
         operands = parse_operands(Tokens(tokenize(text))) if text else ()
     except Refusal:
         return None
-    return None if any(names_of(node) for operand in operands for node in nodes_of(operand)) else operands
+    return None if names_in(operands) else operands
 
 
 def _decodes_to(settled: Settled, data: bytes, address: int) -> bool:
@@ -155,8 +155,10 @@ def _decodes_to(settled: Settled, data: bytes, address: int) -> bool:
         wanted = (wanted[1 - hidden],)
     if mnemonic in ROTATES and len(operands) == 1:
         operands = (*operands, Immediate(Number(1)))
-    orders = (wanted, wanted[::-1]) if mnemonic in ("xchg", "test") else (wanted,)
-    return len(operands) == len(wanted) and any(all(map(_same, order, operands, repeat(mnemonic))) for order in orders)
+    if len(operands) != len(wanted):
+        return False
+    same = all(map(_same, wanted, operands, repeat(mnemonic)))
+    return same or (mnemonic in ("xchg", "test") and all(map(_same, wanted[::-1], operands, repeat(mnemonic))))
 
 
 def _far(

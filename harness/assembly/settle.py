@@ -89,7 +89,7 @@ def _shaped(instruction: Instruction, mode: int) -> Instruction:
         operands = _segment_move(operands, mode)
     elif mnemonic == "imul" and len(operands) == 2 and isinstance(operands[1], Immediate):
         operands = (operands[0], *operands)
-    return instruction._replace(mnemonic=mnemonic, operands=operands)
+    return Instruction(instruction.prefixes, mnemonic, operands, instruction.names)
 
 
 def _unknown(mnemonic: str) -> Refusal:
@@ -214,10 +214,12 @@ def _check_registers(operands: tuple[Operand, ...], mode: int) -> None:
     used = [register for operand in operands for register in registers_of(operand)]
     high = next((register.name for register in used if register.kind == "high"), None)
     for register in used:
-        if register.needs_64 and mode != 64:
+        if mode != 64 and register.needs_64:
             raise Refusal(f"{register.name} exists only in 64-bit mode")
+        if high is None:
+            continue
         wide = register.size == 64 or (register.size == 8 and register.needs_64)
-        if high is not None and (register.number > 7 or (wide and register in operands)):
+        if register.number > 7 or (wide and register in operands):
             raise Refusal(f"{high} cannot be used together with {register.name}", "go through a low register")
 
 

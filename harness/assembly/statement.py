@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from harness.assembly.expression import Node, names_of, parse_expression, refuse_registers
-from harness.assembly.operands import RESERVED, Operand, nodes_of, parse_operands
+from harness.assembly.expression import Node, parse_expression, refuse_registers
+from harness.assembly.operands import RESERVED, Operand, names_in, parse_operands
 from harness.assembly.source import Refusal
 from harness.assembly.tokens import Token, Tokens, tokenize
 
@@ -61,6 +61,8 @@ def parse_line(text: str) -> Statement:
         raise Refusal("the line is longer than 20000 characters")
     cursor = Tokens(tokenize(text))
     end = cursor.items[-1]
+    if cursor.at_end():
+        return Statement((), None, "", end)
     labels: list[str] = []
     while cursor.peek().kind in ("name", "number", "directive") and cursor.peek(1).text == ":":
         labels.append(_label(cursor.take()))
@@ -76,7 +78,7 @@ def _label(token: Token) -> str:
     if token.kind == "directive":
         raise Refusal(f"{label!r} is not a label", f"local labels start with .L: .L{label[1:]}", token.column)
     _check_name(token, "be a label")
-    return label
+    return (label.lstrip("0") or "0") if token.kind == "number" else label
 
 
 def _check_name(token: Token, use: str) -> None:
@@ -111,8 +113,7 @@ def _body(cursor: Tokens) -> Body:
     if following.column == token.column + len(word):
         raise Refusal(f"{following.text!r} follows {word!r} without a blank", column=following.column)
     operands = parse_operands(cursor)
-    names = [name for operand in operands for node in nodes_of(operand) for name in names_of(node)]
-    return Instruction(tuple(prefixes), word, operands, tuple(names))
+    return Instruction(tuple(prefixes), word, operands, names_in(operands))
 
 
 def _assignment(cursor: Tokens) -> Assignment:

@@ -37,6 +37,7 @@ def test_branches_are_as_short_as_gnu_makes_them() -> None:
 
 def test_numeric_labels() -> None:
     assert code("1: jmp 1b\n1: jmp 1f\n1: jmp 1b") == "ebfeeb00ebfe"
+    assert code("01: jmp 1b\n1: jmp 01b\n00: jmp 0b") == "ebfe" * 3
     assert "no local label 1: before" in refusal("jmp 1b\n1: nop")
     assert "no local label 2: after" in refusal("2: jmp 2f")
 
