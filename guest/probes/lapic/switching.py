@@ -1,6 +1,6 @@
 """The local APIC's timer and LVT written while the timer counts or its interrupt is pending or in service."""
 
-from harness import Kernel, ProbeBody, TimerMode, probe
+from harness import Kernel, ProbeBody, TimerMode, probe, wait_register
 
 VECTOR, OTHER = 0x4D, 0xB6
 TIMER = "SDM vol. 3A, APIC Timer"
@@ -14,7 +14,7 @@ def a_request_that_was_accepted_is_not_taken_back(k: Kernel, how: str) -> ProbeB
     """The timer's request waits in the IRR while its LVT entry is masked or rewritten or the timer is stopped."""
     k.cli()
     k.lapic.start_timer(VECTOR, SHORT)
-    k.delay(us=100)
+    wait_register(k, k.lapic.IRR[VECTOR // 32], bits=1 << VECTOR % 32)
     with k.trigger():
         if how == "mask":
             k.lapic.LVT_TIMER.write(VECTOR=VECTOR, MASK=1)
@@ -74,7 +74,7 @@ def a_timer_stopped_in_service_is_silent(k: Kernel) -> ProbeBody:
     k.lapic.start_timer(VECTOR, SHORT, TIMER_MODE=TimerMode.PERIODIC)
     k.sti()
     k.wait_for(VECTOR)
-    k.delay(us=200)
+    wait_register(k, k.lapic.IRR[VECTOR // 32], bits=1 << VECTOR % 32)
     k.trigger(k.lapic.INITIAL_COUNT.write, 0)
     k.lapic.eoi()
     k.wait_for(VECTOR, 2)
