@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.text import Text
@@ -144,6 +144,10 @@ def run_command(
     record_file: Annotated[
         Path | None, typer.Option("--record", metavar="TOML", help="Write a draft of a record for each fail.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run again what a saved file changes, until Ctrl-C (docs/tutorial.md).")
+    ] = False,
+    changed: Annotated[list[Path] | None, typer.Option("--changed", hidden=True)] = None,  # what --watch found
 ) -> None:
     """Boot probes on targets and print their verdicts; each failure is explained."""
     broken: list[LoadProblem] = []
@@ -151,6 +155,8 @@ def run_command(
         part = Shard.parse(shard) if shard else None
     except ValueError as error:
         usage_error(f"--shard {error}")
+    if watch:
+        _watch(selection, deviations, record_file)
     choice = selection.plan(broken=broken)
     try:
         required = required_targets(require or (), choice.targets)
@@ -165,6 +171,8 @@ def run_command(
         )
     if verify_warm and (cold or repeat > 1):
         usage_error(f"--verify-warm: cannot be combined with {'--cold' if cold else '--repeat'}")
+    if changed:
+        runs = _changed_runs(runs, frozenset(changed), broken)
     if part is not None:
         runs = _part_of(runs, part, broken)
     if random_order and seed is None:
@@ -194,6 +202,29 @@ def run_command(
         required,
     )
     raise typer.Exit(execute(plan))
+
+
+def _watch(selection: Selection, deviations: Path | None, record_file: Path | None) -> NoReturn:
+    """Run again at each change. What is wrong with the options, and no change of a probe repairs, ends it at once."""
+    from harness.commands.watch import watch_runs
+
+    if record_file is not None:
+        usage_error("--watch: cannot be combined with --record, whose file is never overwritten")
+    try:
+        check_programs(selection.find_targets())
+    except QemuError as error:
+        usage_error(str(error))
+    extra = [selection.target_file, deviations or selection.project.deviations, selection.project.file]
+    raise typer.Exit(watch_runs(selection, extra))
+
+
+def _changed_runs(
+    runs: Sequence[tuple[Target, list[Case]]], files: frozenset[Path], broken: Sequence[LoadProblem]
+) -> Sequence[tuple[Target, list[Case]]]:
+    """The runs of these files; all where the selection has none of them."""
+    held = [(target, [case for case in chosen if case.probe.path in files]) for target, chosen in runs]
+    some = any(chosen for _, chosen in held) or any(problem.path in files for problem in broken)
+    return held if some else runs
 
 
 def _own_records(path: Path, selection: Selection | None = None) -> tuple[OwnRecord, ...]:
