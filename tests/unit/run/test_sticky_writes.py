@@ -25,6 +25,7 @@ def test_what_a_reset_restores(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "mov al, 0x60\nout 0x64, al",
         "out 0x70, al",
         "OUT 0x70, AL",
         "out 112, al",
