@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TSS,
         USER_ALIAS,
     )
+    from harness.evidence.delivery_path import DeliveryGate, DeliveryPath, GateOpening
     from harness.evidence.interrupts import InterruptRecord, Mark
     from harness.evidence.run import Run
     from harness.hardware.access import provable, provable_names
@@ -114,7 +115,9 @@ __all__ = [
     "ConfigPorts",
     "ControllerStatus",
     "CounterMode",
+    "DeliveryGate",
     "DeliveryMode",
+    "DeliveryPath",
     "DestinationMode",
     "DestinationShorthand",
     "Deviation",
@@ -126,6 +129,7 @@ __all__ = [
     "EoiCommand",
     "ErrorReporting",
     "ExpressCapability",
+    "GateOpening",
     "HeaderType",
     "Hpet",
     "Ich9Lpc",
@@ -212,6 +216,7 @@ _NAMES_OF_MODULE = {
     "harness.evidence.run": "Run",
     "harness.probes.deviation": "Deviation",
     "harness.probes.probe": "ProbeBody probe",
+    "harness.evidence.delivery_path": "DeliveryGate DeliveryPath GateOpening",
     "harness.evidence.interrupts": "InterruptRecord Mark",
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names.split()}

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from harness import abi
 from harness.abi import SNAPSHOT, MailboxStatus
 from harness.evidence.comparisons import compare_hpet, compare_ioapic, compare_lapic, compare_pic
+from harness.evidence.delivery import delivery_path, unexplained
+from harness.evidence.delivery_path import DeliveryPath
 from harness.evidence.endings import check_flood, checkpoint_name, explain_status, explain_stop
 from harness.evidence.evidence import Evidence
 from harness.evidence.failures import ProbeBroken, ResetUnseen, RunFailure, unknown
 from harness.evidence.guest import Guest
 from harness.evidence.interrupts import CheckpointStop
+from harness.evidence.scene import scene_from
 from harness.evidence.snapshots import PicPairState, Snapshot
 from harness.evidence.stacks import check_guards
 from harness.evidence.witnesses import check_registers, check_seen, check_witnesses
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
+_LAST_VECTOR = 255
 _ACTIONS, _ACTION_TEXT = 32, 200  # that the record of one stop has, and characters of each
 
 P = ParamSpec("P")
@@ -62,6 +66,7 @@ class Run(Evidence):
         self.guest_ms = 0.0  # wall-clock milliseconds from reset to the first stop
         self._resumed = 0
         self._compared: set[str] = set()
+        self.missing: int | None = None  # the vector whose absence failed a comparison
 
     # --- where the guest is ---
 
@@ -292,6 +297,20 @@ class Run(Evidence):
         if (self.seals is not None or self._checkpoint) and self.machine.executed:  # not reset by the host since
             check_registers(self, cpus)
         return cpus
+
+    def why(self, vector: int) -> DeliveryPath:
+        """The path of a vector that did not arrive, from its likely source to the processor: its gates, and the first
+        closed one. For a message: `assert run.count(0x50) == 1, str(run.why(0x50))`.
+
+        It never fails: gates whose state cannot be read are not known.
+        """
+        if not 0 <= vector <= _LAST_VECTOR:
+            raise ProbeBroken(f"run.why({vector}): that is no vector. Expected: 0 to 255")
+        try:
+            frozen = self.frozen
+            return delivery_path(scene_from(self.machine, self.built.image, vector, self.mailbox.online, 0, frozen))
+        except Exception as error:  # the verdict must not depend on its explanation
+            return unexplained(vector, error)
 
     def _once(self, what: str, compare: Callable[[], None]) -> None:
         if what not in self._compared:

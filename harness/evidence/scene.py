@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness import abi
@@ -19,8 +20,9 @@ from harness.qemu.errors import QemuError
 if TYPE_CHECKING:
     from harness.qemu.machine import Machine
 
-__all__ = ["gate_of", "scene_of"]
+__all__ = ["gate_of", "scene_from", "scene_of"]
 
+_X2APIC = 2  # SNAP_APIC_MODE
 _ALIASES = (abi.HIGH_ALIAS, abi.USER_ALIAS, 0)
 
 
@@ -32,20 +34,36 @@ def scene_of(
     Its local APIC is the guest's frozen copy where the guest ended the wait itself; `rflags` are those of the wait, or
     `None` for those that QMP shows. `online`: bit n is 1 if processor n was started. Raises QemuError.
     """
-    frozen = _frozen(machine, run_id)
+    scene = scene_from(machine, image, vector, online, waiter, _frozen(machine, run_id))
+    if rflags is None:
+        return scene
+    own = bool(Rflags(rflags).IF)
+    return replace(
+        scene, processors=tuple(replace(cpu, interrupts_on=own) if cpu.waits else cpu for cpu in scene.processors)
+    )
+
+
+def scene_from(machine: Machine, image: Image, vector: int, online: int, waiter: int, frozen: Snapshot | None) -> Scene:
+    """The scene with `frozen`, the guest's copy of the state that processor `waiter` had. Raises QemuError.
+
+    The guest froze that copy with interrupts off, so IF of the waiter is not recorded then.
+    """
     processors = []
     for cpu in machine.registers():
         own = cpu.cpu == waiter
         lapic = _lapic(machine, cpu.cpu, frozen if own else None)
-        flags = rflags if own and rflags is not None else cpu.rflags
+        interrupts_on = None if own and frozen is not None else bool(Rflags(cpu.rflags).IF)
         gate = gate_of(machine, image, cpu, vector)
         started = bool(online >> cpu.cpu & 1)
-        processors.append(Processor(cpu.cpu, bool(Rflags(flags).IF), lapic, gate, started, own))
+        halted = cpu.halted and not (own and frozen is not None)  # it may halt after its copy
+        processors.append(Processor(cpu.cpu, interrupts_on, lapic, gate, started, own, halted))
     ioapic, pics = _controllers(machine)
+    requests = ioapic.irr if ioapic is not None else None
     if frozen is not None:
         ioapic = frozen.ioapic
     keeps = bool(machine.ram[abi.NO_EOI + vector])
-    return Scene(vector, tuple(processors), read_counts(machine.ram), ioapic, pics, keeps)
+    x2apic = frozen is not None and frozen.apic_mode == _X2APIC
+    return Scene(vector, tuple(processors), read_counts(machine.ram), ioapic, pics, keeps, requests, x2apic)
 
 
 def _frozen(machine: Machine, run_id: int) -> Snapshot | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import abi
+from harness.evidence.delivery import path_sections
 from harness.evidence.failures import RunFailure, Section, SectionKind
 from harness.evidence.guest import Guest
 from harness.evidence.panic import read_panic
@@ -32,6 +33,7 @@ def explain_timeout(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFail
     image = built.image
     line = image.line_at(panic.frame["RIP"] - 1)  # RIP is behind the call
     where = image.symbolise(panic.frame["RIP"]) if line is None else f"waiting at {line.origin}"
+    path: tuple[Section, ...] = ()
     sections = [Section("Registers of the program that waits", panic.text(where, line))]
     wait = _wait(built, mailbox.wait_number)
     what = wait.what if wait is not None else "something that the program does not have: it wrote over its mailbox"
@@ -42,9 +44,9 @@ def explain_timeout(machine: Machine, built: Guest, mailbox: Mailbox) -> RunFail
         vector = mailbox.wait_vector & 0xFF
         came = sum(number for (_, at), number in read_counts(machine.ram).items() if at == vector)
         reason = f"time-out: waited for {what} × {mailbox.wait_count}, {came} came"
-        sentences = _causes(machine, image, mailbox, vector, panic.cpu, panic.frame["RFLAGS"])
+        sentences, path = _causes(machine, image, mailbox, vector, panic.cpu, panic.frame["RFLAGS"])
     reason, why = _with_cause(reason, sentences)
-    return RunFailure(reason, (*why, *sections), origin=wait.origin if wait else None, cpu=panic.cpu)
+    return RunFailure(reason, (*why, *path, *sections), origin=wait.origin if wait else None, cpu=panic.cpu)
 
 
 def explain_halt(machine: Machine, built: Guest, mailbox: Mailbox, cpus: tuple[CpuRegisters, ...]) -> RunFailure | None:
@@ -57,9 +59,9 @@ def explain_halt(machine: Machine, built: Guest, mailbox: Mailbox, cpus: tuple[C
             line = image.line_at(back - 1) if back > abi.PROGRAM else None
             came = sum(number for (_, at), number in read_counts(machine.ram).items() if at == cpu.rbx & 0xFF)
             reason = f"waited for vector {cpu.rbx & 0xFF:#04x} × {cpu.rsi & 0xFFFF_FFFF}, {came} came"
-            sentences = _causes(machine, image, mailbox, cpu.rbx & 0xFF, cpu.cpu, None)
+            sentences, path = _causes(machine, image, mailbox, cpu.rbx & 0xFF, cpu.cpu, None)
             reason, why = _with_cause(reason, sentences)
-            return RunFailure(reason, why, origin=line.origin if line else None, cpu=cpu.cpu)
+            return RunFailure(reason, (*why, *path), origin=line.origin if line else None, cpu=cpu.cpu)
     return None
 
 
@@ -70,11 +72,13 @@ def _wait(built: Guest, number: int) -> WaitPoint | None:
 
 def _causes(
     machine: Machine, image: Image, mailbox: Mailbox, vector: int, waiter: int, rflags: int | None
-) -> list[str]:
+) -> tuple[list[str], tuple[Section, ...]]:
+    """The sentences of the cause, and the section "Delivery path"."""
     try:
-        return why_none_came(scene_of(machine, image, mailbox.run_id, vector, mailbox.online, waiter, rflags))
-    except QemuError as error:
-        return [one_line(f"no cause is known, because QEMU's state could not be read: {error}")]
+        scene = scene_of(machine, image, mailbox.run_id, vector, mailbox.online, waiter, rflags)
+    except (QemuError, RunFailure) as error:  # RunFailure: the guest's copy cannot be decoded
+        return [one_line(f"no cause is known, because the machine's state could not be read: {error}")], ()
+    return why_none_came(scene), path_sections(scene)
 
 
 def _content(machine: Machine, built: Guest, wait: WaitPoint | None) -> list[str]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from typing import SupportsIndex, TypeVar, overload
 
 from harness.evidence.failures import ProbeBroken
 
-__all__ = ["Records", "Vectors", "explain_vectors"]
+__all__ = ["Records", "Vectors", "explain_vectors", "missing_vector"]
 
 _MANY = 5  # runs of at least this many equal entries are collapsed
 _MOST = 24  # entries that are shown of one list
 _EXCEPTIONS = 32  # vectors below are exceptions and the NMI (SDM vol. 3A, "Exception and Interrupt Vectors")
-
+_LAST = 255
 
 T = TypeVar("T", bound=int | str)
 E = TypeVar("E")
@@ -76,6 +77,21 @@ def explain_vectors(op: str, left: object, right: object) -> list[str] | None:
     if came > wanted:
         return [*lines, f"{_items(left[wanted:])} came after all that was expected"]
     return [*lines, f"{_items(right[came:])} did not come"]
+
+
+def missing_vector(op: str, left: object, right: object) -> int | None:
+    """The first interrupt vector that a failed `==` of two lists expected more often than it came.
+
+    `None` where neither is `Vectors`, and where no interrupt is missing: exceptions have no path of delivery.
+    """
+    if op != "==" or not (isinstance(left, list) and isinstance(right, list)):
+        return None
+    came, wanted = (left, right) if isinstance(left, Vectors) else (right, left)
+    if not isinstance(came, Vectors):
+        return None
+    numbers = [item for item in wanted if type(item) is int and _EXCEPTIONS <= item <= _LAST]
+    lacking = Counter(numbers) - Counter(came)
+    return next((vector for vector in numbers if vector in lacking), None)
 
 
 def _bracketed(items: Sequence[object]) -> str:

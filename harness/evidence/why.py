@@ -36,11 +36,12 @@ class Processor:
     """One processor at the end of the wait. `lapic` is `None` where IA32_APIC_BASE disables it."""
 
     number: int
-    interrupts_on: bool  # IF
+    interrupts_on: bool | None  # IF; None: not recorded
     lapic: LapicState | None
     gate: GateState | None = None  # None: unknown, for example with page tables of the probe
     started: bool = True
     waits: bool = False  # it ran the wait
+    halted: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Scene:
     ioapic: IoApicState | None = None
     pics: tuple[PicState, PicState] | None = None
     keeps_eoi: bool = False  # the probe's handler sends EOI itself
+    requests: frozenset[int] | None = None  # inputs of the IO APIC whose request is latched
+    x2apic: bool = False
 
 
 def why_none_came(scene: Scene) -> list[str]:
@@ -69,7 +72,7 @@ def why_none_came(scene: Scene) -> list[str]:
         found += [
             f"interrupts are off on processor {cpu.number}, which waits (IF=0)"
             for cpu in scene.processors
-            if cpu.waits and not cpu.interrupts_on and len(scene.processors) == 1
+            if cpu.waits and cpu.interrupts_on is False and len(scene.processors) == 1
         ]
     if others := _others(scene):
         found.append(others)
@@ -102,7 +105,7 @@ def _held(scene: Scene) -> Iterator[str]:
         head = f"vector {vector:#04x} is pending in the local APIC of processor {cpu.number} (IRR)"
         above = [other for other in lapic.isr if other >> 4 >= vector >> 4]
         reasons = []
-        if not cpu.interrupts_on:
+        if cpu.interrupts_on is False:
             reasons.append("interrupts are off there (IF=0)")
         if not Svr(lapic.svr).ENABLE:
             reasons.append("the local APIC is disabled by software (SVR bit 8 is 0)")
@@ -216,7 +219,7 @@ def _not_taken(scene: Scene) -> str:
             return "but LVT LINT0 of processor 0, through which it comes, is masked (bit 16 is 1)"
         if lint0 >> 8 & 7 != _MODE_EXTINT:
             return "but LVT LINT0 of processor 0, through which it comes, is not in the mode ExtINT"
-    if not first.interrupts_on:
+    if first.interrupts_on is False:
         return "but interrupts are off on processor 0 (IF=0)"
     return "and nothing holds it back: it came after the end of the wait"
 

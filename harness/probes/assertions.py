@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from types import CodeType
 from typing import TYPE_CHECKING
@@ -20,13 +21,13 @@ from _pytest.assertion import util
 from _pytest.assertion.rewrite import rewrite_asserts
 
 from harness.evidence.failures import RunBroken
-from harness.evidence.vectors import explain_vectors
+from harness.evidence.vectors import explain_vectors, missing_vector
 from harness.probes.excuse import make_excusable
 
 if TYPE_CHECKING:
     from _pytest.config import Config
 
-__all__ = ["compile_rewritten", "explained_comparisons"]
+__all__ = ["Comparisons", "compile_rewritten", "explained_comparisons"]
 
 
 def compile_rewritten(source: bytes, path: str) -> CodeType:
@@ -39,16 +40,28 @@ def compile_rewritten(source: bytes, path: str) -> CodeType:
     return compile(tree, path, "exec", dont_inherit=True, optimize=0)
 
 
+@dataclass
+class Comparisons:
+    """What the comparisons of a judgement showed. `missing`: the vector that the last one that failed lacks."""
+
+    missing: int | None = None
+
+    def explain(self, op: str, left: object, right: object) -> str | None:
+        """The hook of pytest's rewritten assertions."""
+        self.missing = missing_vector(op, left, right)
+        return _explain(op, left, right)
+
+
 @contextmanager
-def explained_comparisons() -> Iterator[None]:
+def explained_comparisons() -> Iterator[Comparisons]:
     """Let failing comparisons show their differences, in a pytest session the same as outside of one.
 
     Deviations are matched with that text, so no option and no plugin of a session may change it.
     """
     before = util._reprcompare, util._config
-    util._reprcompare, util._config = _explain, None
+    util._reprcompare, util._config = (seen := Comparisons()).explain, None
     try:
-        yield
+        yield seen
     finally:
         util._reprcompare, util._config = before
 

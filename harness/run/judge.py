@@ -28,11 +28,14 @@ _SERIAL_WIDTH = 400  # characters of one line
 
 def judge(run: Run, built: Built, excuse: Excuse) -> None:
     """Let the probe judge. Raises whatever it raises, but for the assertions that `excuse` takes."""
-    with explained_comparisons(), excusing(excuse), probe_code():
+    with explained_comparisons() as compared, excusing(excuse), probe_code():
         try:
             built.judgement.send(run)
         except StopIteration:
             pass
+        except AssertionError:
+            run.missing = compared.missing
+            raise
         except MISTAKES as error:
             text = explain_mistake(error, built.case.probe.path)
             raise ProbeBroken(text).with_traceback(error.__traceback__) from None
@@ -97,6 +100,8 @@ def failure_detail(
         sections.append(Section("Error", text, SectionKind.FINDING))
     if note is not None:
         sections.append(note)
+    if run is not None and run.missing is not None and isinstance(error, AssertionError):
+        sections.append(Section("Delivery path", str(run.why(run.missing)), SectionKind.FINDING))
     if run is not None:
         sections += _evidence(run, with_registers=isinstance(error, AssertionError))
     return FailureDetail(tuple(sections), path, line)
