@@ -9,7 +9,7 @@ from textwrap import wrap
 
 __all__ = ["DeliveryGate", "DeliveryPath", "GateOpening", "closed", "gate", "open_gate", "unknown_gate"]
 
-_WIDTH = 80
+_WIDTH = 78  # a report indents it by two
 _LINES = 25
 _NAME = 28  # columns of a gate's name
 _OTHERS = 3  # other sources that are named

@@ -100,7 +100,7 @@ def apic_gates(cpu: Processor) -> Iterator[DeliveryGate]:
     if not cpu.started:
         yield closed(
             f"start of processor {cpu.number}",
-            "not started: it likely waits for SIPI",
+            "not started: likely waits for SIPI",
             "INIT and SIPI (ICR.DELIVERY_MODE 5, 6)",
         )
     yield gate(

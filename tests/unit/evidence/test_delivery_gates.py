@@ -102,7 +102,7 @@ def test_the_text_is_bounded_and_keeps_the_closed_gates() -> None:
     text = str(DeliveryPath(0x50, "a source", tuple(gates), ("another: " + "x " * 200,) * 9))
     lines = text.splitlines()
     assert len(lines) <= 25
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= 78
     assert "CLOSED     the one" in text
 
 
