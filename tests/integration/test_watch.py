@@ -27,7 +27,7 @@ def watching(folder: Path, *words: str, terminal: bool = True) -> Iterator[Any]:
     environment = os.environ | {"TERM": "xterm", "PYTHONUNBUFFERED": "1"}
     environment.pop("NO_COLOR", None)
     child = pexpect.spawn(
-        command[0], command[1:], cwd=str(folder), env=environment, encoding="utf-8", timeout=25, dimensions=(50, 100)
+        command[0], command[1:], cwd=str(folder), env=environment, encoding="utf-8", timeout=120, dimensions=(50, 100)
     )
     try:
         yield child
